@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# make help lists the targets.
+PREFIX   ?= /usr/local
+BUILD    ?= build
+CC       ?= gcc
+VERSION  := 0.1.0
+
+PKGS := libmnl libnftnl libevent libevent_openssl sqlite3 jansson openssl libcap-ng libcurl yaml-0.1
+CSTD := -std=gnu11 -D_GNU_SOURCE -DNETD_VERSION='"$(VERSION)"' -I.
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla \
+	-Wundef -Wpointer-arith -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Wconversion \
+	-Wno-sign-conversion -Wnull-dereference -Wframe-larger-than=98304 \
+	-Werror=implicit-function-declaration -Werror=incompatible-pointer-types \
+	-Werror=int-conversion -Werror=return-type
+HARD := -O2 -g -fno-common -fno-strict-aliasing -fstack-protector-strong -fstack-clash-protection \
+	-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fPIE
+HARDLINK := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+SAN  := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+ifdef SANITIZE
+MODE := $(SAN)
+LINK := $(SAN)
+else
+MODE := $(HARD)
+LINK := $(HARDLINK)
+endif
+ifdef WERROR
+WARN += -Werror
+endif
+PKGFLAGS = $(subst -I,-isystem ,$(shell pkg-config --cflags $(PKGS) 2>/dev/null))
+PKGLIBS  = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread
+CFLAGS   ?=
+ALL_CFLAGS = $(CSTD) $(WARN) $(MODE) -MMD -MP $(PKGFLAGS) $(CFLAGS)
+Q := $(if $(V),,@)
+
+ROOMS   := lib/base lib/model lib/store lib/kernel vnet lb dns
+LIB_SRC := $(foreach r,$(ROOMS),$(wildcard $(r)/*.c))
+NETD_SRC := $(wildcard netd/*.c netd/api/*.c)
+CTL_SRC := $(wildcard clients/netctl/*.c)
+RUNTIME_SRC := $(wildcard examples/runtime/*.c)
+UNIT_SRC := $(wildcard tests/unit/*_test.c tests/unit/*/*_test.c tests/unit/*/*/*_test.c)
+LAB_SRC := $(wildcard tests/lab/*_test.c)
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+LIB := $(BUILD)/libnetd.a
+UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
+LAB_BIN := $(patsubst tests/lab/%.c,$(BUILD)/lab/%,$(LAB_SRC))
+
+.PHONY: build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help bench-attach
+build: $(BUILD)/.deps
+	$(Q)$(MAKE) --no-print-directory all
+all: $(BUILD)/netd $(BUILD)/netctl $(if $(RUNTIME_SRC),$(BUILD)/netd-runtime) $(if $(wildcard examples/helloworld/*.c),$(BUILD)/helloworld)
+
+$(BUILD)/.deps: tests/deps.sh
+	$(Q)mkdir -p $(BUILD)
+	$(Q)tests/deps.sh
+	$(Q)touch $@
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+$(LIB): $(call obj,$(LIB_SRC))
+	@echo "  AR    $@"
+	$(Q)rm -f $@ && ar rcs $@ $^
+$(BUILD)/netd: $(call obj,$(NETD_SRC)) $(LIB)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS)
+$(BUILD)/netctl: $(call obj,$(CTL_SRC)) $(LIB)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS)
+$(BUILD)/netd-runtime: $(call obj,$(RUNTIME_SRC)) $(LIB)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS)
+# Runs inside containers that have nothing else: static, no libraries of ours.
+$(BUILD)/helloworld: $(wildcard examples/helloworld/*.c)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CSTD) $(WARN) -O2 -static -o $@ $^
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(filter-out $(BUILD)/obj/netd/main.o,$(call obj,$(NETD_SRC))) $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS) -lcmocka
+$(BUILD)/lab/%: $(BUILD)/obj/tests/lab/%.o $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS) -lcmocka
+
+tests-bin: $(UNIT_BIN) $(LAB_BIN)
+
+check: build ## all tests, fixed seed; the last line counts them
+	$(Q)$(MAKE) --no-print-directory tests-bin
+	$(Q)tests/run check
+check-long: build ## the full numbers: make check-long SEED=7
+	$(Q)$(MAKE) --no-print-directory tests-bin
+	$(Q)SEED=$(SEED) tests/run check-long
+unit: build ## unit tests and golden files only, no root needed
+	$(Q)$(MAKE) --no-print-directory $(UNIT_BIN)
+	$(Q)tests/run unit
+golden: build ## rewrite the golden files; review them as diffs
+	$(Q)$(MAKE) --no-print-directory $(UNIT_BIN)
+	$(Q)GOLDEN=write tests/run unit
+demo: build ## the main job, narrated
+	$(Q)examples/demo
+san: ## unit tests under ASan and UBSan
+	$(Q)$(MAKE) --no-print-directory BUILD=build/san SANITIZE=1 unit
+bench-attach: build ## attach beside CNI bridge, netavark and raw kernel calls
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/bench-attach-raw
+	$(Q)tests/bench/attach
+layers: ## which room includes which
+	$(Q)tests/layers
+lint: layers
+	$(Q)clang-format --dry-run -Werror $(shell git ls-files '*.c' '*.h')
+	$(Q)cppcheck --enable=warning,performance,portability --std=c11 --inline-suppr --suppress=memleak \
+		--suppress=missingIncludeSystem --error-exitcode=1 -q -I. netd vnet lb dns lib clients examples
+fmt:
+	$(Q)clang-format -i $(shell git ls-files '*.c' '*.h')
+docs: build ## regenerate the generated pages
+	$(Q)$(BUILD)/netd --compatibility > docs/azure-compatibility.md
+install: build ## DESTDIR and PREFIX as usual; a systemd unit comes along
+	install -D -m 755 $(BUILD)/netd $(DESTDIR)$(PREFIX)/sbin/netd
+	install -D -m 755 $(BUILD)/netctl $(DESTDIR)$(PREFIX)/bin/netctl
+	install -D -m 644 examples/netd.conf $(DESTDIR)/etc/netd/netd.conf
+	install -D -m 644 clients/netctl/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/netctl
+	mkdir -p $(DESTDIR)/lib/systemd/system
+	sed 's|@PREFIX@|$(PREFIX)|' examples/netd.service > $(DESTDIR)/lib/systemd/system/netd.service
+clean:
+	rm -rf $(BUILD)
+help:
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 16
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See clock.h. Reads the system's clocks and its random generator; no state.
+ */
+#include "lib/base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/types.h>
+#include <time.h>
+
+static int64_t read_ms(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static int64_t system_now(const struct clock *c)
+{
+	(void)c;
+	return read_ms(CLOCK_BOOTTIME);
+}
+
+static int64_t system_wall(const struct clock *c)
+{
+	(void)c;
+	return read_ms(CLOCK_REALTIME);
+}
+
+static void system_fill(const struct random *r, void *to, size_t len)
+{
+	(void)r;
+	while (len > 0) {
+		ssize_t n = getrandom(to, len, 0);
+		if (n < 0) {
+			abort();
+		}
+		to = (char *)to + n;
+		len -= (size_t)n;
+	}
+}
+
+const struct clock clock_system = { system_now, system_wall, NULL };
+const struct random random_system = { system_fill, NULL };
+
+void clock_format(int64_t wall_ms, char *to, size_t size)
+{
+	time_t s = (time_t)(wall_ms / 1000);
+	struct tm tm;
+	char date[32];
+
+	gmtime_r(&s, &tm);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(to, size, "%s.%03dZ", date, (int)(wall_ms % 1000));
+}
+
+void random_uuid(const struct random *r, char to[static 37])
+{
+	uint8_t b[16];
+
+	r->fill(r, b, sizeof(b));
+	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
+	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+	snprintf(to, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+		 b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12],
+		 b[13], b[14], b[15]);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The kernel as the engine sees it: a table of functions over kernel objects. The real one
+ * (kernel_linux) speaks netlink; the fake one keeps sets in memory, for tests and simulation.
+ * All calls run on the engine's thread and may block for the kernel's work, up to 5 s a call.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/kernel/kobj.h"
+
+struct loop;
+
+/* A namespace of the plane found under the run folder. */
+struct kernel_ns {
+	uint32_t ns;
+	uint8_t type; /* enum kobj_netns */
+};
+
+struct kernel {
+	/* Makes the namespace, its file and its sysctls; already there is success. */
+	int (*ns_add)(struct kernel *k, uint32_t ns, uint8_t type, struct err *e);
+	/* Takes over a namespace that a former engine made. ERR_NOT_FOUND when it is broken. */
+	int (*ns_adopt)(struct kernel *k, uint32_t ns, uint8_t type, struct err *e);
+	/* Removes the file and lets go of the namespace; absent is success. Its devices vanish a
+	 * little later. */
+	int (*ns_del)(struct kernel *k, uint32_t ns, uint8_t type, struct err *e);
+	/* Namespaces present; *ret is malloc'ed and the caller's; returns their number or -1. */
+	int (*ns_list)(struct kernel *k, struct kernel_ns **ret, struct err *e);
+	/* A descriptor of the namespace for SCM_RIGHTS; the caller closes it. -1 on error. */
+	int (*ns_fd)(struct kernel *k, uint32_t ns, struct err *e);
+	/* All objects in the namespace that are of the plane's kinds, sorted by key. */
+	int (*dump)(struct kernel *k, uint32_t ns, struct kset *to, struct err *e);
+	/* Executes sorted steps, all of one namespace: first rtnetlink, then nftables as one
+	 * transaction. On failure some of the first may have happened: the caller dumps again. */
+	int (*apply)(struct kernel *k, uint32_t ns, const struct kop *ops, size_t n, struct err *e);
+	/* Reports what others changed: fn(arg, ns, index) with the interface index concerned, 0 for
+	 * nftables and whatever cannot be told. Events of the engine's own calls are not reported. */
+	void (*watch)(struct kernel *k, struct loop *l,
+		      void (*fn)(void *arg, uint32_t ns, uint32_t index), void *arg);
+	/* Stops reading a namespace's events (a noisy tenant) or starts afresh. */
+	void (*mute)(struct kernel *k, uint32_t ns, bool muted);
+	void (*free)(struct kernel *k);
+};
+
+/* The real kernel. `dir` is the run folder that holds ns/ (made if absent); the namespace of the
+ * calling thread becomes the host's. */
+struct kernel *kernel_linux_new(const char *dir, struct err *e);
+
+/* The fake. kernel_fake_fail() makes the n-th apply from now on fail (0: never). */
+struct kernel *kernel_fake_new(void);
+void kernel_fake_fail(struct kernel *k, unsigned nth);
+/* A stranger's hand: removes one object, with what hangs on it, and reports the event. */
+void kernel_fake_lose(struct kernel *k, const struct kobj *o);

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See kobj.h. Pure: no I/O; allocates lists only.
+ */
+#include "lib/kernel/kobj.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/own.h"
+
+#define KEY_SIZE offsetof(struct kobj, via)
+
+static_assert(sizeof(struct kobj) == 4 + 4 + 16 + 16 + 8 + 4 + 16 + 8 + 16 + 16 + 16,
+	      "no padding: keys and values are compared as bytes");
+
+void kset_fini(struct kset *s)
+{
+	free(s->v);
+	*s = (struct kset){ 0 };
+}
+
+void kset_add(struct kset *s, const struct kobj *o)
+{
+	if (s->n == s->cap) {
+		size_t cap = s->cap ? s->cap * 2 : 16;
+		struct kobj *v = realloc(s->v, cap * sizeof(*v));
+
+		if (!v) {
+			s->failed = true;
+			return;
+		}
+		s->v = v;
+		s->cap = cap;
+	}
+	s->v[s->n++] = *o;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return kobj_compare(a, b);
+}
+
+void kset_sort(struct kset *s)
+{
+	if (s->n > 1) {
+		qsort(s->v, s->n, sizeof(*s->v), by_key);
+	}
+}
+
+int kobj_compare(const struct kobj *a, const struct kobj *b)
+{
+	return memcmp(a, b, KEY_SIZE);
+}
+
+bool kobj_same(const struct kobj *want, const struct kobj *have)
+{
+	if (want->kind == KOBJ_LINK) {
+		/* A dump does not tell where the other end of a pair is. */
+		return memcmp(want->mac, have->mac, 6) == 0 && want->flags == have->flags &&
+		       want->mtu == have->mtu && want->index == have->index &&
+		       strncmp(want->master, have->master, KOBJ_NAME) == 0;
+	}
+	return memcmp((const char *)want + KEY_SIZE, (const char *)have + KEY_SIZE,
+		      sizeof(*want) - KEY_SIZE) == 0;
+}
+
+/* ---- text ---- */
+
+static const char *const kind_names[] = { "netns", "link",  "addr", "neigh",   "fdb",
+					  "route", "rule",  "ruleset", "elem" };
+static_assert(ARRAY_N(kind_names) == KOBJ_KIND_N, "a name for every kind");
+static const char *const set_names[] = { "port4",   "port6",   "pub4",    "pub6",   "egress4",
+					 "egress6", "own4",    "own6",    "closed4", "closed6",
+					 "source4", "source6", "pool4",   "pool6" };
+static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
+
+const char *kobj_set_name(uint8_t set)
+{
+	return set_names[set];
+}
+
+void kobj_ns_name(uint32_t ns, uint8_t type, char to[static 24])
+{
+	static const char letter[] = { [KOBJ_NETNS_VNET] = 'v', [KOBJ_NETNS_GROUP] = 'g' };
+
+	if (type == KOBJ_NETNS_GATEWAY) {
+		memcpy(to, "gw", 3);
+	} else {
+		snprintf(to, 24, "%c%u", letter[type], ns);
+	}
+}
+
+static void add_ip(struct buf *to, const char *word, uint8_t family, const uint8_t b[16])
+{
+	struct ip ip = { .family = family };
+	char text[IP_TEXT];
+
+	memcpy(ip.b, b, 16);
+	buf_addf(to, "%s%s", word, ip_format(&ip, text));
+}
+
+static void add_mac(struct buf *to, const char *word, const uint8_t m[6])
+{
+	buf_addf(to, "%s%02x:%02x:%02x:%02x:%02x:%02x", word, m[0], m[1], m[2], m[3], m[4], m[5]);
+}
+
+static bool zero(const uint8_t *b, size_t n)
+{
+	while (n--) {
+		if (*b++) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void format_link(const struct kobj *o, struct buf *to)
+{
+	static const char *const types[] = { "?", "lo", "bridge", "veth", "peer" };
+
+	buf_addf(to, " %s %s", types[o->sub], o->dev);
+	if (o->sub == KOBJ_LINK_LO) {
+		return;
+	}
+	add_mac(to, " mac ", o->mac);
+	buf_addf(to, " index %u mtu %u", o->index, o->mtu);
+	if (o->master[0]) {
+		buf_addf(to, " master %s", o->master);
+	}
+	if (o->flags & KOBJ_ISOLATED) {
+		buf_addf(to, " isolated");
+	}
+	if (o->peer[0]) {
+		buf_addf(to, " peer %s ns %u", o->peer, o->peer_ns);
+		add_mac(to, " mac ", o->via);
+	}
+}
+
+static void format_elem(const struct kobj *o, struct buf *to)
+{
+	buf_addf(to, " %s", set_names[o->sub]);
+	if (o->dev[0]) {
+		buf_addf(to, " %s", o->dev);
+	}
+	if (!zero(o->kmac, 6)) {
+		add_mac(to, " ", o->kmac);
+	}
+	add_ip(to, " ", o->family, o->addr);
+	if (o->plen) {
+		buf_addf(to, "/%u", o->plen);
+	}
+	if (o->port) {
+		buf_addf(to, " %s %u", o->proto == 6 ? "tcp" : "udp", o->port);
+	}
+	if (!zero(o->via, 16)) {
+		add_ip(to, " : ", o->family, o->via);
+	}
+	if (o->via_port) {
+		buf_addf(to, " %u", o->via_port);
+	}
+}
+
+static void format_route(const struct kobj *o, struct buf *to)
+{
+	add_ip(to, " ", o->family, o->addr);
+	buf_addf(to, "/%u", o->plen);
+	if (o->sub == KOBJ_ROUTE_UNREACHABLE) {
+		buf_addf(to, " unreachable");
+		return;
+	}
+	if (!zero(o->via, 16)) {
+		add_ip(to, " via ", o->family, o->via);
+	}
+	buf_addf(to, " dev %s", o->dev);
+}
+
+void kobj_format(const struct kobj *o, struct buf *to)
+{
+	static const char *const netns[] = { "?", "gateway", "vnet", "group" };
+	static const char *const rules[] = { "?", "local", "marked", "blackhole", "main" };
+	static const char *const rulesets[] = { "?", "vnet", "gateway", "uplink" };
+
+	buf_addf(to, "%u %s", o->ns, kind_names[o->kind]);
+	switch ((enum kobj_kind)o->kind) {
+	case KOBJ_NETNS:
+		buf_addf(to, " %s", netns[o->sub]);
+		break;
+	case KOBJ_LINK:
+		format_link(o, to);
+		break;
+	case KOBJ_ADDR:
+		add_ip(to, " ", o->family, o->addr);
+		buf_addf(to, "/%u dev %s", o->plen, o->dev);
+		break;
+	case KOBJ_NEIGH:
+		add_ip(to, o->sub == KOBJ_NEIGH_PROXY ? " proxy " : " ", o->family, o->addr);
+		buf_addf(to, " dev %s", o->dev);
+		if (o->sub != KOBJ_NEIGH_PROXY) {
+			add_mac(to, " mac ", o->mac);
+		}
+		break;
+	case KOBJ_FDB:
+		add_mac(to, " ", o->kmac);
+		buf_addf(to, " dev %s", o->dev);
+		break;
+	case KOBJ_ROUTE:
+		format_route(o, to);
+		break;
+	case KOBJ_RULE:
+		buf_addf(to, " v%u %s", o->family, rules[o->sub]);
+		break;
+	case KOBJ_RULESET:
+		buf_addf(to, " %s", rulesets[o->sub]);
+		if (o->dev[0]) {
+			buf_addf(to, " dev %s", o->dev);
+		}
+		break;
+	case KOBJ_ELEM:
+		format_elem(o, to);
+		break;
+	case KOBJ_KIND_N:
+		break;
+	}
+}
+
+/* ---- checks: what the engine takes from control ---- */
+
+static bool name_is(const char *dev, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	if (strncmp(dev, prefix, n) != 0 || !dev[n]) {
+		return false;
+	}
+	for (dev += n; *dev; dev++) {
+		if (!isdigit((unsigned char)*dev)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Devices that belong to the plane, by the kind of namespace they are in. */
+static bool own_device(const struct kobj *o)
+{
+	const char *d = o->dev;
+
+	if (o->ns == KOBJ_NS_HOST) {
+		return strcmp(d, "netd0") == 0;
+	}
+	if (o->ns == KOBJ_NS_GATEWAY) {
+		return strcmp(d, "up0") == 0 || strcmp(d, "lo") == 0 || name_is(d, "v");
+	}
+	return strcmp(d, "lo") == 0 || strcmp(d, "eth0") == 0 || strcmp(d, "gw0") == 0 ||
+	       name_is(d, "br") || name_is(d, "p");
+}
+
+static int refuse(const struct kobj *o, struct err *e, const char *what)
+{
+	AUTO_BUF struct buf text = { 0 };
+
+	kobj_format(o, &text);
+	return err_set(e, ERR_FORBIDDEN, 0, "%s: %s", buf_str(&text), what);
+}
+
+static int check_shape(const struct kobj *o, struct err *e)
+{
+	static const uint8_t subs[] = { KOBJ_NETNS_GROUP, KOBJ_LINK_PEER, 0, KOBJ_NEIGH_PROXY, 0,
+					KOBJ_ROUTE_UNREACHABLE, KOBJ_RULE_MAIN,
+					KOBJ_RULESET_UPLINK, KOBJ_SET_N - 1 };
+	static_assert(ARRAY_N(subs) == KOBJ_KIND_N, "a limit for every kind");
+
+	if (o->kind >= KOBJ_KIND_N || o->sub > subs[o->kind] ||
+	    memchr(o->dev, '\0', KOBJ_NAME) == NULL || memchr(o->master, '\0', KOBJ_NAME) == NULL ||
+	    memchr(o->peer, '\0', KOBJ_NAME) == NULL) {
+		return err_set(e, ERR_FORBIDDEN, 0, "object: kind, type or name out of range");
+	}
+	if (o->family != 0 && o->family != 4 && o->family != 6) {
+		return err_set(e, ERR_FORBIDDEN, 0, "object: family %u", o->family);
+	}
+	if (o->plen > (o->family ? ip_bits(o->family) : 0)) {
+		return err_set(e, ERR_FORBIDDEN, 0, "object: prefix length %u", o->plen);
+	}
+	return 0;
+}
+
+int kobj_check(const struct kobj *o, struct err *e)
+{
+	if (check_shape(o, e) < 0) {
+		return -1;
+	}
+	if (o->ns == KOBJ_NS_HOST) {
+		/* In the host's namespace: one device, routes over it, one netdev table. */
+		bool route = o->kind == KOBJ_ROUTE && o->plen > 0;
+
+		if (!(route || o->kind == KOBJ_LINK || o->kind == KOBJ_ADDR ||
+		      o->kind == KOBJ_NEIGH || o->kind == KOBJ_RULESET ||
+		      (o->kind == KOBJ_ELEM && o->sub >= KOBJ_SET_POOL4))) {
+			return refuse(o, e, "not allowed in the host's namespace");
+		}
+		if (o->kind == KOBJ_RULESET) {
+			return o->sub == KOBJ_RULESET_UPLINK ?
+				       0 :
+				       refuse(o, e, "not allowed in the host's namespace");
+		}
+	} else if (o->ns > KOBJ_NS_GATEWAY && o->ns < KOBJ_NS_FIRST) {
+		return refuse(o, e, "no such namespace");
+	}
+	bool needs_dev = o->kind >= KOBJ_LINK && o->kind <= KOBJ_FDB;
+	if (o->kind == KOBJ_ROUTE && o->sub != KOBJ_ROUTE_UNREACHABLE) {
+		needs_dev = true;
+	}
+	if (needs_dev && !own_device(o)) {
+		return refuse(o, e, "device is not the plane's");
+	}
+	if (o->kind == KOBJ_LINK && o->master[0] && !name_is(o->master, "br")) {
+		return refuse(o, e, "bridge is not the plane's");
+	}
+	if (o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_VETH &&
+	    (strcmp(o->peer, "eth0") != 0 && strcmp(o->peer, "gw0") != 0 &&
+	     strcmp(o->peer, "up0") != 0)) {
+		return refuse(o, e, "peer name is not the plane's");
+	}
+	return 0;
+}
+
+/* ---- steps ---- */
+
+void kops_fini(struct kops *s)
+{
+	free(s->v);
+	*s = (struct kops){ 0 };
+}
+
+void kops_add(struct kops *s, enum kop_verb verb, const struct kobj *o)
+{
+	if (s->n == s->cap) {
+		size_t cap = s->cap ? s->cap * 2 : 32;
+		struct kop *v = realloc(s->v, cap * sizeof(*v));
+
+		if (!v) {
+			s->failed = true;
+			return;
+		}
+		s->v = v;
+		s->cap = cap;
+	}
+	s->v[s->n++] = (struct kop){ verb, o };
+}
+
+static int by_step(const void *pa, const void *pb)
+{
+	const struct kop *a = pa, *b = pb;
+	bool da = a->verb == KOP_DEL, db = b->verb == KOP_DEL;
+
+	if (da != db) {
+		return da ? -1 : 1;
+	}
+	if (a->o->kind != b->o->kind) {
+		int up = a->o->kind < b->o->kind ? -1 : 1;
+		return da ? -up : up;
+	}
+	if (a->o->kind == KOBJ_LINK && a->o->sub != b->o->sub) {
+		return a->o->sub < b->o->sub ? -1 : 1; /* bridges before their ports */
+	}
+	if (a->o->kind == KOBJ_ROUTE && a->o->sub != b->o->sub) {
+		/* "link" routes make the gateway of the others reachable */
+		return a->o->sub > b->o->sub ? -1 : 1;
+	}
+	if (a->o->kind == KOBJ_RULE && a->o->sub != b->o->sub) {
+		return a->o->sub > b->o->sub ? -1 : 1; /* the goto's target first */
+	}
+	return kobj_compare(a->o, b->o);
+}
+
+void kops_sort(struct kops *s)
+{
+	if (s->n > 1) {
+		qsort(s->v, s->n, sizeof(*s->v), by_step);
+	}
+}
+
+void kobj_diff(struct kobj *const *want, size_t n_want, const struct kobj *have, size_t n_have,
+	       bool remove_extra, struct kops *to)
+{
+	size_t i = 0, j = 0;
+
+	while (i < n_want || j < n_have) {
+		int c = i == n_want ? 1 : j == n_have ? -1 : kobj_compare(want[i], &have[j]);
+
+		if (c < 0) {
+			if (want[i]->kind != KOBJ_NETNS) {
+				kops_add(to, KOP_ADD, want[i]);
+			}
+			i++;
+		} else if (c > 0) {
+			if (remove_extra && have[j].kind != KOBJ_NETNS) {
+				kops_add(to, KOP_DEL, &have[j]);
+			}
+			j++;
+		} else {
+			if (want[i]->kind != KOBJ_NETNS && !kobj_same(want[i], &have[j])) {
+				kops_add(to, KOP_SET, want[i]);
+			}
+			i++;
+			j++;
+		}
+	}
+}

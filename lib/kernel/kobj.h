@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Kernel objects as plain data: what plans produce, messages carry, diffs compare and the kernel
+ * is asked for. One flat struct, zero where a kind does not use a field, so that the key part and
+ * the value part can each be compared byte by byte. Pure: no I/O.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+#include "lib/base/ip.h"
+
+#define KOBJ_NAME 16 /* IFNAMSIZ */
+
+/* Namespaces by number. Groups and VNets take theirs from the store's counter, never twice. */
+#define KOBJ_NS_HOST    0u
+#define KOBJ_NS_GATEWAY 1u
+#define KOBJ_NS_FIRST   16u
+
+/* In the order in which they are added; removal goes backwards. */
+enum kobj_kind {
+	KOBJ_NETNS,
+	KOBJ_LINK,
+	KOBJ_ADDR,
+	KOBJ_NEIGH,
+	KOBJ_FDB,
+	KOBJ_ROUTE,
+	KOBJ_RULE,
+	KOBJ_RULESET,
+	KOBJ_ELEM,
+	KOBJ_KIND_N,
+};
+
+enum kobj_netns { KOBJ_NETNS_GATEWAY = 1, KOBJ_NETNS_VNET, KOBJ_NETNS_GROUP };
+
+enum kobj_link {
+	KOBJ_LINK_LO = 1,
+	KOBJ_LINK_BRIDGE,
+	KOBJ_LINK_VETH, /* the outer end; making it makes both ends */
+	KOBJ_LINK_PEER, /* the inner end: repaired, but made only with its outer end */
+};
+
+enum kobj_route { KOBJ_ROUTE_UNICAST = 1, KOBJ_ROUTE_LINK, KOBJ_ROUTE_UNREACHABLE };
+
+/* Routing rules of the router and gateway namespaces: what no chain has marked is dropped. */
+enum kobj_rule {
+	KOBJ_RULE_LOCAL = 1, /* iif lo lookup main */
+	KOBJ_RULE_MARKED,    /* fwmark 0x3/0x3 goto KOBJ_PREF_MAIN */
+	KOBJ_RULE_BLACKHOLE, /* everything else */
+	KOBJ_RULE_MAIN,      /* lookup main */
+};
+#define KOBJ_PREF_MAIN 100u
+
+enum kobj_ruleset { KOBJ_RULESET_VNET = 1, KOBJ_RULESET_GATEWAY, KOBJ_RULESET_UPLINK };
+
+enum kobj_set {
+	KOBJ_SET_PORT4,   /* bridge guard: port . MAC . source */
+	KOBJ_SET_PORT6,
+	KOBJ_SET_PUB4,    /* public . protocol . port : private . port */
+	KOBJ_SET_PUB6,
+	KOBJ_SET_EGRESS4, /* private : public */
+	KOBJ_SET_EGRESS6,
+	KOBJ_SET_OWN4,    /* public sources that may leave the VNet */
+	KOBJ_SET_OWN6,
+	KOBJ_SET_CLOSED4, /* prefixes that groups may not reach */
+	KOBJ_SET_CLOSED6,
+	KOBJ_SET_SOURCE4, /* gateway guard: link . source */
+	KOBJ_SET_SOURCE6,
+	KOBJ_SET_POOL4,   /* uplink: prefixes that cross to the gateway */
+	KOBJ_SET_POOL6,
+	KOBJ_SET_N,
+};
+
+/* LINK flags */
+#define KOBJ_ISOLATED 0x1u /* bridge port: isolated, no learning, no flooding */
+/* NEIGH sub */
+#define KOBJ_NEIGH_PROXY 1
+
+struct kobj {
+	/* key */
+	uint32_t ns;
+	uint8_t kind;   /* enum kobj_kind */
+	uint8_t family; /* 4, 6 or 0 */
+	uint8_t plen;   /* ADDR, ROUTE, prefix ELEM */
+	uint8_t sub;    /* enum kobj_netns, _link, _route, _rule, _ruleset, _set */
+	char dev[KOBJ_NAME];
+	uint8_t addr[16];
+	uint8_t kmac[6]; /* FDB, guard ELEM */
+	uint16_t port;   /* ELEM, host order */
+	uint8_t proto;   /* ELEM: 6 or 17 */
+	uint8_t pad[3];
+	/* value */
+	uint8_t via[16];    /* ROUTE gateway; ELEM data; LINK peer MAC in the first six */
+	uint8_t mac[6];     /* LINK, NEIGH */
+	uint16_t via_port;  /* ELEM data, host order */
+	uint32_t flags;     /* LINK */
+	uint32_t index;     /* LINK: interface index in its namespace */
+	uint32_t mtu;       /* LINK, bytes */
+	uint32_t peer_ns;   /* LINK_VETH */
+	char master[KOBJ_NAME]; /* LINK */
+	char peer[KOBJ_NAME];   /* LINK_VETH: name of the inner end, index 2 there */
+};
+
+#define KOBJ_PEER_INDEX 2u
+
+/* A growing list of objects. kset_sort() orders it by key. */
+struct kset {
+	struct kobj *v;
+	size_t n;
+	size_t cap;
+	bool failed; /* out of memory on the way; the list is not whole */
+};
+
+void kset_fini(struct kset *s);
+void kset_add(struct kset *s, const struct kobj *o);
+void kset_sort(struct kset *s);
+
+/* Order by key: namespace, kind, then the rest. */
+int kobj_compare(const struct kobj *a, const struct kobj *b);
+/* Same key given: is the kernel's object what is wanted? (What a dump cannot show is left out.) */
+bool kobj_same(const struct kobj *want, const struct kobj *have);
+/* One line of text a person can read, no line end; for golden files and logs. */
+void kobj_format(const struct kobj *o, struct buf *to);
+/* Is every field in range for its kind, names within the plane's own? ERR_FORBIDDEN says what. */
+int kobj_check(const struct kobj *o, struct err *e) __attribute__((warn_unused_result));
+/* Name of a namespace's file: "gw", "v16", "g17"; type is an enum kobj_netns. */
+void kobj_ns_name(uint32_t ns, uint8_t type, char to[static 24]);
+const char *kobj_set_name(uint8_t set);
+
+/* One step of a change. */
+enum kop_verb { KOP_DEL, KOP_ADD, KOP_SET };
+struct kop {
+	enum kop_verb verb;
+	const struct kobj *o; /* borrowed */
+};
+struct kops {
+	struct kop *v;
+	size_t n;
+	size_t cap;
+	bool failed;
+};
+void kops_fini(struct kops *s);
+void kops_add(struct kops *s, enum kop_verb verb, const struct kobj *o);
+/* Puts steps into the order of execution: removals (last kind first), then additions. */
+void kops_sort(struct kops *s);
+
+/* Steps from `have` to `want`; both sorted by key. `want` is an array of pointers. With
+ * `remove_extra` what is not wanted goes. NETNS objects are left out: the engine makes those. */
+void kobj_diff(struct kobj *const *want, size_t n_want, const struct kobj *have, size_t n_have,
+	       bool remove_extra, struct kops *to);

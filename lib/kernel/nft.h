@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * nftables side of kernel objects: rulesets of constant shape, set elements, dumps. Internal to
+ * lib/kernel. A ruleset never depends on tenants: what varies are the elements of its sets.
+ */
+#pragma once
+
+#include "lib/kernel/kobj.h"
+#include "lib/kernel/netlink.h"
+
+/* Where a set lives and what its keys are made of; rows by enum kobj_set. */
+struct nft_set {
+	uint8_t family;   /* NFPROTO_INET, NFPROTO_BRIDGE, NFPROTO_NETDEV */
+	uint8_t ruleset;  /* enum kobj_ruleset */
+	uint8_t ip;       /* 4 or 6 */
+	unsigned parts;   /* NFT_K_*, NFT_D_* */
+};
+#define NFT_K_DEV    0x01u
+#define NFT_K_MAC    0x02u
+#define NFT_K_ADDR   0x04u
+#define NFT_K_PORT   0x08u /* protocol and port */
+#define NFT_K_PREFIX 0x10u /* intervals */
+#define NFT_D_ADDR   0x20u
+#define NFT_D_PORT   0x40u
+extern const struct nft_set nft_sets[KOBJ_SET_N];
+
+#define NFT_TABLE "netd"
+
+/* Appends the replacement of a whole ruleset (tables, sets, chains, rules). */
+int nft_ruleset_encode(struct nl_batch *b, const struct kobj *ruleset, struct err *e);
+/* Appends its removal. */
+void nft_ruleset_remove(struct nl_batch *b, const struct kobj *ruleset);
+/* What a dump's sum must be for the ruleset to stand unchanged. */
+uint64_t nft_ruleset_sum(const struct kobj *ruleset);
+
+/* One item of a ruleset as it goes into the sum. */
+uint64_t nft_sum_text(const char *text);
+
+/* Appends element steps, all of one set and verb (ADD or DEL). */
+void nft_elems_encode(struct nl_batch *b, enum kop_verb verb, const struct kobj *const *elems,
+		      size_t n);
+
+/* Begin and end of a transaction. */
+void nft_batch_begin(struct nl_batch *b);
+void nft_batch_end(struct nl_batch *b);
+
+/* Reads the plane's ruleset of that kind (as a KOBJ_RULESET whose `flags`/`index` hold the sum)
+ * and its elements from the socket's namespace; nothing when the tables are absent. */
+int nft_dump(struct nl_sock *s, uint32_t ns, uint8_t ruleset, struct kset *to, struct err *e)
+	__attribute__((warn_unused_result));
+
+/* Starts a message of the nf_tables subsystem. */
+struct nlmsghdr *nft_msg_begin(struct nl_batch *b, uint16_t type, uint16_t flags, uint8_t family);

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See nft_expr.h. Builds libnftnl objects only. Out of memory ends the process: rulesets are
+ * built once, at the engine's start.
+ */
+#include "lib/kernel/nft_expr.h"
+
+#include <arpa/inet.h>
+#include <stdio.h> /* libnftnl/expr.h needs FILE */
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_nat.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct nftnl_expr *add(struct nftnl_rule *r, const char *name)
+{
+	struct nftnl_expr *x = nftnl_expr_alloc(name);
+
+	if (!x) {
+		abort();
+	}
+	nftnl_rule_add_expr(r, x);
+	return x;
+}
+
+void nft_meta(struct nftnl_rule *r, uint32_t key, uint32_t reg)
+{
+	struct nftnl_expr *x = add(r, "meta");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_KEY, key);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_DREG, reg);
+}
+
+void nft_payload(struct nftnl_rule *r, uint32_t base, uint32_t off, uint32_t len, uint32_t reg)
+{
+	struct nftnl_expr *x = add(r, "payload");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_BASE, base);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_OFFSET, off);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_LEN, len);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_DREG, reg);
+}
+
+void nft_ct(struct nftnl_rule *r, uint32_t key, uint32_t reg)
+{
+	struct nftnl_expr *x = add(r, "ct");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CT_KEY, key);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CT_DREG, reg);
+}
+
+void nft_cmp(struct nftnl_rule *r, uint32_t op, uint32_t reg, const void *data, uint32_t len)
+{
+	struct nftnl_expr *x = add(r, "cmp");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CMP_SREG, reg);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CMP_OP, op);
+	nftnl_expr_set(x, NFTNL_EXPR_CMP_DATA, data, len);
+}
+
+static void bitwise(struct nftnl_rule *r, uint32_t reg, uint32_t mask, uint32_t xor)
+{
+	struct nftnl_expr *x = add(r, "bitwise");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_SREG, reg);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_DREG, reg);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_LEN, 4);
+	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_MASK, &mask, 4);
+	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, &xor, 4);
+}
+
+void nft_any_bit(struct nftnl_rule *r, uint32_t reg, uint32_t mask)
+{
+	static const uint32_t zero;
+
+	bitwise(r, reg, mask, 0);
+	nft_cmp(r, NFT_CMP_NEQ, reg, &zero, 4);
+}
+
+static struct nftnl_expr *lookup(struct nftnl_rule *r, const char *set, uint32_t sreg)
+{
+	struct nftnl_expr *x = add(r, "lookup");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_LOOKUP_SREG, sreg);
+	nftnl_expr_set_str(x, NFTNL_EXPR_LOOKUP_SET, set);
+	return x;
+}
+
+void nft_lookup(struct nftnl_rule *r, const char *set, uint32_t sreg)
+{
+	lookup(r, set, sreg);
+}
+
+void nft_lookup_not(struct nftnl_rule *r, const char *set, uint32_t sreg)
+{
+	nftnl_expr_set_u32(lookup(r, set, sreg), NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
+}
+
+void nft_lookup_map(struct nftnl_rule *r, const char *set, uint32_t sreg, uint32_t dreg)
+{
+	nftnl_expr_set_u32(lookup(r, set, sreg), NFTNL_EXPR_LOOKUP_DREG, dreg);
+}
+
+void nft_verdict(struct nftnl_rule *r, int verdict)
+{
+	struct nftnl_expr *x = add(r, "immediate");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_IMM_VERDICT, (uint32_t)verdict);
+}
+
+void nft_reject(struct nftnl_rule *r)
+{
+	struct nftnl_expr *x = add(r, "reject");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_ICMPX_UNREACH);
+	nftnl_expr_set_u8(x, NFTNL_EXPR_REJECT_CODE, NFT_REJECT_ICMPX_ADMIN_PROHIBITED);
+}
+
+void nft_counter(struct nftnl_rule *r)
+{
+	add(r, "counter");
+}
+
+void nft_nat(struct nftnl_rule *r, uint32_t type, uint32_t family, uint32_t addr_reg,
+	     uint32_t port_reg, uint32_t flags)
+{
+	struct nftnl_expr *x = add(r, "nat");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_NAT_TYPE, type);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_NAT_FAMILY, family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_NAT_REG_ADDR_MIN, addr_reg);
+	if (port_reg) {
+		nftnl_expr_set_u32(x, NFTNL_EXPR_NAT_REG_PROTO_MIN, port_reg);
+	}
+	if (flags) {
+		nftnl_expr_set_u32(x, NFTNL_EXPR_NAT_FLAGS, flags);
+	}
+}
+
+void nft_daddr_local(struct nftnl_rule *r)
+{
+	static const uint32_t local = RTN_LOCAL;
+	struct nftnl_expr *x = add(r, "fib");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_DREG, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), &local, 4);
+}
+
+static void immediate(struct nftnl_rule *r, uint32_t reg, const void *data, uint32_t len)
+{
+	struct nftnl_expr *x = add(r, "immediate");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_IMM_DREG, reg);
+	nftnl_expr_set(x, NFTNL_EXPR_IMM_DATA, data, len);
+}
+
+void nft_fwd(struct nftnl_rule *r, uint32_t ifindex, uint8_t family, const uint8_t *hop)
+{
+	immediate(r, R(0), &ifindex, 4);
+	if (hop) {
+		immediate(r, R(4), hop, family == 4 ? 4 : 16);
+	}
+	struct nftnl_expr *x = add(r, "fwd");
+	nftnl_expr_set_u32(x, NFTNL_EXPR_FWD_SREG_DEV, R(0));
+	if (hop) {
+		nftnl_expr_set_u32(x, NFTNL_EXPR_FWD_SREG_ADDR, R(4));
+		nftnl_expr_set_u32(x, NFTNL_EXPR_FWD_NFPROTO,
+				   family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+	}
+}
+
+void nft_iifname(struct nftnl_rule *r, const char *name, bool prefix, uint32_t op)
+{
+	char padded[IFNAMSIZ] = "";
+	size_t n = strnlen(name, IFNAMSIZ - 1);
+
+	memcpy(padded, name, n);
+	nft_meta(r, NFT_META_IIFNAME, R(0));
+	nft_cmp(r, op, R(0), padded, prefix ? (uint32_t)n : IFNAMSIZ);
+}
+
+void nft_oifname(struct nftnl_rule *r, const char *name)
+{
+	char padded[IFNAMSIZ] = "";
+
+	memcpy(padded, name, strnlen(name, IFNAMSIZ - 1));
+	nft_meta(r, NFT_META_OIFNAME, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), padded, IFNAMSIZ);
+}
+
+void nft_family(struct nftnl_rule *r, uint8_t family)
+{
+	uint8_t proto = family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+
+	nft_meta(r, NFT_META_NFPROTO, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), &proto, 1);
+}
+
+void nft_protocol(struct nftnl_rule *r, uint16_t proto)
+{
+	uint16_t be = htons(proto);
+
+	nft_meta(r, NFT_META_PROTOCOL, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), &be, 2);
+}
+
+void nft_mark_or(struct nftnl_rule *r, uint32_t bits)
+{
+	nft_meta(r, NFT_META_MARK, R(0));
+	bitwise(r, R(0), ~bits, bits);
+	struct nftnl_expr *x = add(r, "meta");
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_KEY, NFT_META_MARK);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_SREG, R(0));
+}
+
+void nft_saddr(struct nftnl_rule *r, uint8_t family, uint32_t reg)
+{
+	nft_payload(r, NFT_PAYLOAD_NETWORK_HEADER, family == 4 ? 12 : 8, family == 4 ? 4 : 16, reg);
+}
+
+void nft_daddr(struct nftnl_rule *r, uint8_t family, uint32_t reg)
+{
+	nft_payload(r, NFT_PAYLOAD_NETWORK_HEADER, family == 4 ? 16 : 24, family == 4 ? 4 : 16, reg);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Small verbs over libnftnl's expressions, so that a rule reads like its text. Each appends one
+ * or two expressions to the rule. Registers are 32-bit ones from NFT_REG32_00 on; R(0) is the
+ * first, R(4) what nft calls "reg 2". Internal to lib/kernel.
+ */
+#pragma once
+
+#include <linux/netfilter/nf_tables.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct nftnl_rule;
+
+#define R(n) ((uint32_t)NFT_REG32_00 + (n))
+
+void nft_meta(struct nftnl_rule *r, uint32_t key, uint32_t reg);
+void nft_payload(struct nftnl_rule *r, uint32_t base, uint32_t off, uint32_t len, uint32_t reg);
+void nft_ct(struct nftnl_rule *r, uint32_t key, uint32_t reg);
+void nft_cmp(struct nftnl_rule *r, uint32_t op, uint32_t reg, const void *data, uint32_t len);
+/* Matches when (reg & mask) != 0; 32-bit host order. */
+void nft_any_bit(struct nftnl_rule *r, uint32_t reg, uint32_t mask);
+void nft_lookup(struct nftnl_rule *r, const char *set, uint32_t sreg);
+void nft_lookup_not(struct nftnl_rule *r, const char *set, uint32_t sreg);
+void nft_lookup_map(struct nftnl_rule *r, const char *set, uint32_t sreg, uint32_t dreg);
+void nft_verdict(struct nftnl_rule *r, int verdict); /* NF_ACCEPT, NF_DROP */
+void nft_reject(struct nftnl_rule *r);               /* icmpx admin-prohibited */
+void nft_counter(struct nftnl_rule *r);
+void nft_nat(struct nftnl_rule *r, uint32_t type, uint32_t family, uint32_t addr_reg,
+	     uint32_t port_reg, uint32_t flags); /* port_reg 0: none */
+void nft_daddr_local(struct nftnl_rule *r); /* fib daddr type local */
+void nft_fwd(struct nftnl_rule *r, uint32_t ifindex, uint8_t family, const uint8_t *hop);
+
+/* Matches built of the above. */
+void nft_iifname(struct nftnl_rule *r, const char *name, bool prefix, uint32_t op);
+void nft_oifname(struct nftnl_rule *r, const char *name);
+void nft_family(struct nftnl_rule *r, uint8_t family);   /* meta nfproto, inet tables */
+void nft_protocol(struct nftnl_rule *r, uint16_t proto); /* meta protocol, ETH_P_*, host order */
+void nft_mark_or(struct nftnl_rule *r, uint32_t bits);   /* meta mark set meta mark | bits */
+void nft_saddr(struct nftnl_rule *r, uint8_t family, uint32_t reg);
+void nft_daddr(struct nftnl_rule *r, uint8_t family, uint32_t reg);

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * rtnetlink dumps to kernel objects. Attributes are read with their size checked; what the kernel
+ * makes by itself (local table, link-local addresses, protocol "kernel") is not reported.
+ */
+
+#include <linux/fib_rules.h>
+#include <linux/if_addr.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "lib/kernel/mnl.h"
+#include "lib/kernel/rtnl.h"
+#include "lib/kernel/rtnl_own.h"
+
+const struct rtnl_rule rtnl_rules[] = {
+	[KOBJ_RULE_LOCAL] = { 10, 0, FR_ACT_TO_TBL, "lo" },
+	[KOBJ_RULE_MARKED] = { 20, RTNL_MARK, FR_ACT_GOTO, NULL },
+	[KOBJ_RULE_BLACKHOLE] = { 30, 0, FR_ACT_BLACKHOLE, NULL },
+	[KOBJ_RULE_MAIN] = { KOBJ_PREF_MAIN, 0, FR_ACT_TO_TBL, NULL },
+};
+
+#define ATTRS_MAX 96
+
+struct names {
+	uint32_t index;
+	char name[KOBJ_NAME];
+};
+
+struct walk {
+	uint32_t ns;
+	struct kset *to;
+	size_t mark; /* length of *to when the present dump began */
+	struct names *names;
+	size_t n_names, cap_names;
+	const struct nlattr *a[ATTRS_MAX];
+};
+
+static void walk_reset(void *arg)
+{
+	struct walk *w = arg;
+
+	w->to->n = w->mark;
+}
+
+static void parse(struct walk *w, const struct nlmsghdr *h, size_t extra)
+{
+	const struct nlattr *a;
+
+	memset(w->a, 0, sizeof(w->a));
+	mnl_attr_for_each(a, h, (unsigned)extra)
+	{
+		if (mnl_attr_get_type(a) < ATTRS_MAX) {
+			w->a[mnl_attr_get_type(a)] = a;
+		}
+	}
+}
+
+static uint32_t get_u32(const struct nlattr *a, uint32_t otherwise)
+{
+	return a && mnl_attr_get_payload_len(a) >= 4 ? mnl_attr_get_u32(a) : otherwise;
+}
+
+static void get_bytes(const struct nlattr *a, uint8_t *to, size_t max)
+{
+	if (a && mnl_attr_get_payload_len(a) <= max) {
+		memcpy(to, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a));
+	}
+}
+
+static void set_name(char to[KOBJ_NAME], const char *from)
+{
+	size_t n = strnlen(from, KOBJ_NAME - 1);
+
+	memset(to, 0, KOBJ_NAME);
+	memcpy(to, from, n);
+}
+
+static const char *name_of(const struct walk *w, uint32_t index)
+{
+	for (size_t i = 0; i < w->n_names; i++) {
+		if (w->names[i].index == index) {
+			return w->names[i].name;
+		}
+	}
+	/* Ports have the number in their name: a binary look-up would gain nothing measurable. */
+	return "?";
+}
+
+static int remember(struct walk *w, uint32_t index, const char *name)
+{
+	if (w->n_names == w->cap_names) {
+		size_t cap = w->cap_names ? w->cap_names * 2 : 64;
+		struct names *n = realloc(w->names, cap * sizeof(*n));
+
+		if (!n) {
+			return -1;
+		}
+		w->names = n;
+		w->cap_names = cap;
+	}
+	w->names[w->n_names].index = index;
+	set_name(w->names[w->n_names++].name, name);
+	return 0;
+}
+
+static const struct nlattr *nested(const struct nlattr *nest, uint16_t type)
+{
+	const struct nlattr *a;
+
+	if (!nest) {
+		return NULL;
+	}
+	mnl_attr_for_each_nested(a, nest)
+	{
+		if (mnl_attr_get_type(a) == type) {
+			return a;
+		}
+	}
+	return NULL;
+}
+
+static uint8_t link_type(uint32_t ns, const char *name, const char *kind)
+{
+	if (strcmp(name, "lo") == 0) {
+		return KOBJ_LINK_LO;
+	}
+	if (strcmp(kind, "bridge") == 0) {
+		return KOBJ_LINK_BRIDGE;
+	}
+	if (strcmp(kind, "veth") != 0) {
+		return 0;
+	}
+	bool inner = strcmp(name, "eth0") == 0 || strcmp(name, "gw0") == 0 ||
+		     (strcmp(name, "up0") == 0 && ns == KOBJ_NS_GATEWAY);
+	return inner ? KOBJ_LINK_PEER : KOBJ_LINK_VETH;
+}
+
+static int on_link(const struct nlmsghdr *h, void *arg)
+{
+	struct walk *w = arg;
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
+	struct kobj o = { .ns = w->ns, .kind = KOBJ_LINK };
+
+	parse(w, h, sizeof(*ifi));
+	if (!w->a[IFLA_IFNAME]) {
+		return 0;
+	}
+	const char *name = mnl_attr_get_str(w->a[IFLA_IFNAME]);
+	const struct nlattr *kind = nested(w->a[IFLA_LINKINFO], IFLA_INFO_KIND);
+	o.sub = link_type(w->ns, name, kind ? mnl_attr_get_str(kind) : "");
+	if (remember(w, (uint32_t)ifi->ifi_index, name) < 0) {
+		return -1;
+	}
+	bool up = ifi->ifi_flags & IFF_UP;
+	if (o.sub == 0 || (w->ns == KOBJ_NS_HOST && strcmp(name, "netd0") != 0) ||
+	    (o.sub == KOBJ_LINK_LO && !up)) {
+		return 0;
+	}
+	set_name(o.dev, name);
+	if (o.sub != KOBJ_LINK_LO) {
+		o.index = (uint32_t)ifi->ifi_index;
+		o.mtu = get_u32(w->a[IFLA_MTU], 0);
+		get_bytes(w->a[IFLA_ADDRESS], o.mac, 6);
+		const struct nlattr *slave = nested(w->a[IFLA_LINKINFO], IFLA_INFO_SLAVE_DATA);
+		const struct nlattr *isolated = nested(slave, IFLA_BRPORT_ISOLATED);
+		const struct nlattr *learning = nested(slave, IFLA_BRPORT_LEARNING);
+		if (isolated && mnl_attr_get_u8(isolated) && learning &&
+		    !mnl_attr_get_u8(learning)) {
+			o.flags |= KOBJ_ISOLATED;
+		}
+		if (!up) {
+			o.flags |= 1u << 31; /* never wanted: a link that is down gets set */
+		}
+		if (w->a[IFLA_MASTER]) {
+			/* The bridge may come later in the dump; its name follows from its index. */
+			snprintf(o.master, sizeof(o.master), "br%u", get_u32(w->a[IFLA_MASTER], 0));
+		}
+	}
+	kset_add(w->to, &o);
+	return w->to->failed ? -1 : 0;
+}
+
+static int on_addr(const struct nlmsghdr *h, void *arg)
+{
+	struct walk *w = arg;
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
+	struct kobj o = { .ns = w->ns, .kind = KOBJ_ADDR, .plen = ifa->ifa_prefixlen };
+
+	parse(w, h, sizeof(*ifa));
+	o.family = ifa->ifa_family == AF_INET ? 4 : 6;
+	get_bytes(w->a[IFA_LOCAL] ? w->a[IFA_LOCAL] : w->a[IFA_ADDRESS], o.addr, 16);
+	bool loopback = o.family == 4 ? o.addr[0] == 127 : o.plen == 128 && o.addr[15] == 1 && !o.addr[0];
+	bool linklocal = o.family == 6 && o.addr[0] == 0xfe && (o.addr[1] & 0xc0) == 0x80 &&
+			 o.plen == 64;
+	set_name(o.dev, name_of(w, ifa->ifa_index));
+	if (loopback || linklocal || (w->ns == KOBJ_NS_HOST && strcmp(o.dev, "netd0") != 0)) {
+		return 0;
+	}
+	kset_add(w->to, &o);
+	return w->to->failed ? -1 : 0;
+}
+
+static int on_neigh(const struct nlmsghdr *h, void *arg)
+{
+	struct walk *w = arg;
+	const struct ndmsg *nd = mnl_nlmsg_get_payload(h);
+	struct kobj o = { .ns = w->ns, .kind = KOBJ_NEIGH };
+
+	parse(w, h, sizeof(*nd));
+	set_name(o.dev, name_of(w, (uint32_t)nd->ndm_ifindex));
+	if (w->ns == KOBJ_NS_HOST && strcmp(o.dev, "netd0") != 0) {
+		return 0;
+	}
+	if (nd->ndm_family == AF_BRIDGE) {
+		if (!(nd->ndm_state & NUD_NOARP) || !w->a[NDA_MASTER]) {
+			return 0;
+		}
+		o.kind = KOBJ_FDB;
+		get_bytes(w->a[NDA_LLADDR], o.kmac, 6);
+	} else {
+		bool proxy = nd->ndm_flags & NTF_PROXY;
+
+		if (!proxy && !(nd->ndm_state & NUD_PERMANENT)) {
+			return 0;
+		}
+		o.family = nd->ndm_family == AF_INET ? 4 : 6;
+		get_bytes(w->a[NDA_DST], o.addr, 16);
+		o.sub = proxy ? KOBJ_NEIGH_PROXY : 0;
+		if (!proxy) {
+			get_bytes(w->a[NDA_LLADDR], o.mac, 6);
+		}
+	}
+	kset_add(w->to, &o);
+	return w->to->failed ? -1 : 0;
+}
+
+static int on_route(const struct nlmsghdr *h, void *arg)
+{
+	struct walk *w = arg;
+	const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
+	struct kobj o = { .ns = w->ns, .kind = KOBJ_ROUTE, .plen = rt->rtm_dst_len };
+
+	parse(w, h, sizeof(*rt));
+	if (get_u32(w->a[RTA_TABLE], rt->rtm_table) != RT_TABLE_MAIN ||
+	    rt->rtm_protocol == RTPROT_KERNEL || rt->rtm_protocol == RTPROT_RA ||
+	    (rt->rtm_flags & RTM_F_CLONED) || rt->rtm_type == RTN_MULTICAST ||
+	    (w->ns == KOBJ_NS_HOST && rt->rtm_protocol != RTNL_PROTO)) {
+		return 0;
+	}
+	o.family = rt->rtm_family == AF_INET ? 4 : 6;
+	get_bytes(w->a[RTA_DST], o.addr, 16);
+	get_bytes(w->a[RTA_GATEWAY], o.via, 16);
+	if (rt->rtm_type == RTN_UNREACHABLE) {
+		o.sub = KOBJ_ROUTE_UNREACHABLE;
+	} else {
+		o.sub = w->a[RTA_GATEWAY] ? KOBJ_ROUTE_UNICAST : KOBJ_ROUTE_LINK;
+		set_name(o.dev, name_of(w, get_u32(w->a[RTA_OIF], 0)));
+	}
+	kset_add(w->to, &o);
+	return w->to->failed ? -1 : 0;
+}
+
+static uint8_t rule_type(struct walk *w, const struct fib_rule_hdr *fr)
+{
+	for (uint8_t i = KOBJ_RULE_LOCAL; i <= KOBJ_RULE_MAIN; i++) {
+		const struct rtnl_rule *r = &rtnl_rules[i];
+		const char *iif = w->a[FRA_IIFNAME] ? mnl_attr_get_str(w->a[FRA_IIFNAME]) : NULL;
+
+		if (get_u32(w->a[FRA_PRIORITY], 0) == r->pref && fr->action == r->action &&
+		    get_u32(w->a[FRA_FWMARK], 0) == r->mark && !iif == !r->iif &&
+		    (!iif || strcmp(iif, r->iif) == 0) && !(fr->flags & FIB_RULE_INVERT)) {
+			return i;
+		}
+	}
+	return 0;
+}
+
+static int on_rule(const struct nlmsghdr *h, void *arg)
+{
+	struct walk *w = arg;
+	const struct fib_rule_hdr *fr = mnl_nlmsg_get_payload(h);
+	struct kobj o = { .ns = w->ns, .kind = KOBJ_RULE };
+
+	parse(w, h, sizeof(*fr));
+	o.family = fr->family == AF_INET ? 4 : 6;
+	o.sub = rule_type(w, fr);
+	if (o.sub) {
+		kset_add(w->to, &o);
+	}
+	return w->to->failed ? -1 : 0;
+}
+
+uint32_t rtnl_event_index(const struct nlmsghdr *h)
+{
+	const void *p = mnl_nlmsg_get_payload(h);
+	struct walk w;
+
+	switch (h->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		return (uint32_t)((const struct ifinfomsg *)p)->ifi_index;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		return ((const struct ifaddrmsg *)p)->ifa_index;
+	case RTM_NEWNEIGH:
+	case RTM_DELNEIGH:
+		return (uint32_t)((const struct ndmsg *)p)->ndm_ifindex;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		parse(&w, h, sizeof(struct rtmsg));
+		return get_u32(w.a[RTA_OIF], 0);
+	default:
+		return 0;
+	}
+}
+
+struct ask {
+	uint16_t type;
+	uint8_t family;
+	uint8_t proxy;
+	size_t extra;
+	int (*fn)(const struct nlmsghdr *h, void *arg);
+};
+
+static int ask(struct nl_sock *s, struct walk *w, const struct ask *q, struct err *e)
+{
+	union {
+		struct ifinfomsg link;
+		struct ifaddrmsg addr;
+		struct ndmsg neigh;
+		struct rtmsg route;
+		struct fib_rule_hdr rule;
+	} head;
+
+	memset(&head, 0, sizeof(head));
+	*(uint8_t *)&head = q->family; /* every rtnetlink header begins with the family */
+	if (q->proxy) {
+		head.neigh.ndm_flags = NTF_PROXY;
+	}
+	w->mark = w->to->n;
+	return nl_dump(s, q->type, &head, q->extra, q->fn, walk_reset, w, e);
+}
+
+int rtnl_dump(struct nl_sock *s, uint32_t ns, struct kset *to, struct err *e)
+{
+	static const struct ask asks[] = {
+		{ RTM_GETLINK, AF_UNSPEC, 0, sizeof(struct ifinfomsg), on_link },
+		{ RTM_GETADDR, AF_UNSPEC, 0, sizeof(struct ifaddrmsg), on_addr },
+		{ RTM_GETNEIGH, AF_INET, 0, sizeof(struct ndmsg), on_neigh },
+		{ RTM_GETNEIGH, AF_INET6, 0, sizeof(struct ndmsg), on_neigh },
+		{ RTM_GETNEIGH, AF_INET, 1, sizeof(struct ndmsg), on_neigh },
+		{ RTM_GETNEIGH, AF_INET6, 1, sizeof(struct ndmsg), on_neigh },
+		{ RTM_GETNEIGH, AF_BRIDGE, 0, sizeof(struct ndmsg), on_neigh },
+		{ RTM_GETROUTE, AF_INET, 0, sizeof(struct rtmsg), on_route },
+		{ RTM_GETROUTE, AF_INET6, 0, sizeof(struct rtmsg), on_route },
+		{ RTM_GETRULE, AF_INET, 0, sizeof(struct fib_rule_hdr), on_rule },
+		{ RTM_GETRULE, AF_INET6, 0, sizeof(struct fib_rule_hdr), on_rule },
+	};
+	struct walk w = { .ns = ns, .to = to };
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < sizeof(asks) / sizeof(asks[0]); i++) {
+		if (ns == KOBJ_NS_HOST && asks[i].type == RTM_GETRULE) {
+			continue;
+		}
+		rc = ask(s, &w, &asks[i], e);
+	}
+	free(w.names);
+	return rc;
+}
