@@ -1,0 +1,738 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The real kernel behind kernel.h: namespaces under DIR/ns, netlink sockets opened inside them.
+ * setns(2) and unshare(2) are per thread: only the engine's one thread calls this, and it is back
+ * home after each call, or the process ends. Owns all sockets and watches it opens.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/nsfs.h>
+#include <linux/rtnetlink.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "lib/base/loop.h"
+#include "lib/base/own.h"
+#include "lib/kernel/kernel.h"
+#include "lib/kernel/netlink.h"
+#include "lib/kernel/nft.h"
+#include "lib/kernel/rtnl.h"
+
+#ifndef NSFS_MAGIC
+#define NSFS_MAGIC 0x6e736673
+#endif
+
+struct linux_kernel;
+
+/* One namespace: the host's, the gateway's, a VNet's or a group's. */
+struct space {
+	struct linux_kernel *k;
+	uint32_t ns;
+	uint8_t type; /* 0: the host's */
+	struct nl_sock rt, nft;       /* requests */
+	struct nl_sock rt_ev, nft_ev; /* events */
+	struct loop_watch *rt_watch, *nft_watch;
+};
+
+struct linux_kernel {
+	struct kernel ops;
+	char dir[96];
+	int home;
+	struct space **spaces; /* sorted by number */
+	size_t n, cap;
+	struct loop *loop;
+	void (*on_event)(void *arg, uint32_t ns, uint32_t index);
+	void *arg;
+};
+
+static struct linux_kernel *self(struct kernel *k)
+{
+	return (struct linux_kernel *)k; /* ops is the first member */
+}
+
+static size_t find(const struct linux_kernel *k, uint32_t ns)
+{
+	size_t lo = 0, hi = k->n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (k->spaces[mid]->ns < ns) {
+			lo = mid + 1;
+		} else {
+			hi = mid;
+		}
+	}
+	return lo;
+}
+
+static struct space *get(struct linux_kernel *k, uint32_t ns)
+{
+	size_t i = find(k, ns);
+
+	return i < k->n && k->spaces[i]->ns == ns ? k->spaces[i] : NULL;
+}
+
+static struct space *insert(struct linux_kernel *k, uint32_t ns, uint8_t type)
+{
+	size_t i = find(k, ns);
+	struct space *s;
+
+	if (k->n == k->cap) {
+		size_t cap = k->cap ? k->cap * 2 : 64;
+		struct space **v = realloc(k->spaces, cap * sizeof(struct space *));
+
+		if (!v) {
+			return NULL;
+		}
+		k->spaces = v;
+		k->cap = cap;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s) {
+		return NULL;
+	}
+	*s = (struct space){ .k = k, .ns = ns, .type = type };
+	s->rt = s->nft = s->rt_ev = s->nft_ev = (struct nl_sock)NL_SOCK_NONE;
+	memmove(&k->spaces[i + 1], &k->spaces[i], (k->n - i) * sizeof(struct space *));
+	k->spaces[i] = s;
+	k->n++;
+	return s;
+}
+
+static void space_free(struct space *s)
+{
+	loop_watch_free(s->rt_watch);
+	loop_watch_free(s->nft_watch);
+	nl_close(&s->rt);
+	nl_close(&s->nft);
+	nl_close(&s->rt_ev);
+	nl_close(&s->nft_ev);
+	free(s);
+}
+
+static void forget(struct linux_kernel *k, uint32_t ns)
+{
+	size_t i = find(k, ns);
+
+	if (i < k->n && k->spaces[i]->ns == ns) {
+		space_free(k->spaces[i]);
+		memmove(&k->spaces[i], &k->spaces[i + 1], (k->n - i - 1) * sizeof(struct space *));
+		k->n--;
+	}
+}
+
+static void path_of(const struct linux_kernel *k, uint32_t ns, uint8_t type, char *to, size_t size)
+{
+	char name[24];
+
+	kobj_ns_name(ns, type, name);
+	snprintf(to, size, "%s/ns/%s", k->dir, name);
+}
+
+static void go_home(const struct linux_kernel *k)
+{
+	if (setns(k->home, CLONE_NEWNET) < 0) {
+		abort(); /* in a tenant's namespace by mistake: nothing may run on */
+	}
+}
+
+/* Opens a namespace's file; refuses whatever is not a network namespace. */
+static int open_ns(const struct linux_kernel *k, uint32_t ns, uint8_t type, struct err *e)
+{
+	char path[160];
+	struct statfs fs;
+
+	if (type == 0) {
+		return fcntl(k->home, F_DUPFD_CLOEXEC, 3);
+	}
+	path_of(k, ns, type, path, sizeof(path));
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+	if (fd < 0) {
+		return err_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM, errno, "open %s",
+			       path);
+	}
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != NSFS_MAGIC ||
+	    ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET) {
+		return err_set(e, ERR_NOT_FOUND, 0, "%s is no network namespace", path);
+	}
+	return take_fd(&fd);
+}
+
+static int enter(const struct space *s, struct err *e)
+{
+	AUTO_CLOSE int fd = open_ns(s->k, s->ns, s->type, e);
+
+	if (fd < 0) {
+		return -1;
+	}
+	if (setns(fd, CLONE_NEWNET) < 0) {
+		return err_set(e, ERR_SYSTEM, errno, "enter namespace %u", s->ns);
+	}
+	return 0;
+}
+
+/* ---- events ---- */
+
+static void read_events(struct space *s, struct nl_sock *from, bool report)
+{
+	struct linux_kernel *k = s->k;
+	uint32_t ns = s->ns, last = UINT32_MAX;
+	char data[16384];
+
+	for (;;) {
+		ssize_t n = recv(from->fd, data, sizeof(data), MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n < 0 && errno == ENOBUFS && report) {
+			k->on_event(k->arg, ns, 0); /* messages were lost: compare everything */
+			continue;
+		}
+		if (n <= 0) {
+			return;
+		}
+		int left = (int)n;
+		for (const struct nlmsghdr *h = (void *)data; report && NLMSG_OK(h, (unsigned)left);
+		     h = NLMSG_NEXT(h, left)) {
+			uint32_t index = from == &s->rt_ev ? rtnl_event_index(h) : 0;
+
+			if (index != last) {
+				last = index;
+				k->on_event(k->arg, ns, index);
+				if (get(k, ns) != s || from->fd < 0) {
+					return; /* the answer was to remove it */
+				}
+			}
+		}
+	}
+}
+
+static void on_rt_event(void *arg)
+{
+	struct space *s = arg;
+
+	read_events(s, &s->rt_ev, true);
+}
+
+static void on_nft_event(void *arg)
+{
+	struct space *s = arg;
+
+	read_events(s, &s->nft_ev, true);
+}
+
+static int open_events_here(struct space *s, struct err *e)
+{
+	static const unsigned inner[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+					  RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE };
+	static const unsigned router[] = { RTNLGRP_NEIGH, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE };
+
+	if (nl_open(&s->rt_ev, NETLINK_ROUTE, e) < 0) {
+		return -1;
+	}
+	for (size_t i = 0; i < ARRAY_N(inner); i++) {
+		if (nl_subscribe(&s->rt_ev, inner[i], e) < 0) {
+			return -1;
+		}
+	}
+	if (s->type != KOBJ_NETNS_GROUP) {
+		for (size_t i = 0; s->type && i < ARRAY_N(router); i++) {
+			if (nl_subscribe(&s->rt_ev, router[i], e) < 0) {
+				return -1;
+			}
+		}
+		if (nl_open(&s->nft_ev, NETLINK_NETFILTER, e) < 0 ||
+		    nl_subscribe(&s->nft_ev, NFNLGRP_NFTABLES, e) < 0) {
+			return -1;
+		}
+		s->nft_watch = loop_watch_read(s->k->loop, s->nft_ev.fd, on_nft_event, s);
+	}
+	s->rt_watch = loop_watch_read(s->k->loop, s->rt_ev.fd, on_rt_event, s);
+	return 0;
+}
+
+static void close_events(struct space *s)
+{
+	loop_watch_free(s->rt_watch);
+	loop_watch_free(s->nft_watch);
+	s->rt_watch = s->nft_watch = NULL;
+	nl_close(&s->rt_ev);
+	nl_close(&s->nft_ev);
+}
+
+/* Sockets that are missing or broken are opened anew, with one visit to the namespace. */
+static int ready(struct space *s, bool events, struct err *e)
+{
+	bool want_rt = s->rt.fd < 0 || s->rt.broken, group = s->type == KOBJ_NETNS_GROUP;
+	bool want_nft = !group && (s->nft.fd < 0 || s->nft.broken);
+	bool want_events = events && s->k->loop && s->rt_ev.fd < 0;
+	int rc = 0;
+
+	if (!want_rt && !want_nft && !want_events) {
+		return 0;
+	}
+	if (enter(s, e) < 0) {
+		return -1;
+	}
+	if (want_rt) {
+		nl_close(&s->rt);
+		rc = nl_open(&s->rt, NETLINK_ROUTE, e);
+	}
+	if (rc == 0 && want_nft) {
+		nl_close(&s->nft);
+		rc = nl_open(&s->nft, NETLINK_NETFILTER, e);
+	}
+	if (rc == 0 && want_events) {
+		rc = open_events_here(s, e);
+	}
+	go_home(s->k);
+	return rc;
+}
+
+/* ---- namespaces ---- */
+
+static void write_sysctl(const char *path, const char *value)
+{
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	/* Absent ones (no IPv6, no br_netfilter) have nothing to switch off. */
+	if (fd >= 0 && write(fd, value, strlen(value)) < 0) {
+		return;
+	}
+}
+
+#define V4 "/proc/sys/net/ipv4/"
+#define V6 "/proc/sys/net/ipv6/"
+#define BR "/proc/sys/net/bridge/bridge-nf-call-"
+
+static void sysctls(uint8_t type)
+{
+	static const char *const every[][2] = {
+		{ V4 "conf/all/accept_redirects", "0" }, { V4 "conf/default/accept_redirects", "0" },
+		{ V6 "conf/all/accept_ra", "0" },	 { V6 "conf/default/accept_ra", "0" },
+		{ V6 "conf/default/accept_redirects", "0" }, { V6 "conf/default/accept_dad", "0" },
+	};
+	static const char *const router[][2] = {
+		{ V4 "ip_forward", "1" },
+		{ V6 "conf/all/forwarding", "1" },
+		{ V4 "conf/all/send_redirects", "0" },
+		{ V4 "conf/default/send_redirects", "0" },
+		{ V4 "conf/all/rp_filter", "0" },
+		{ V4 "conf/default/rp_filter", "0" },
+		{ V4 "neigh/default/proxy_delay", "0" },
+		{ V6 "neigh/default/proxy_delay", "0" },
+		{ V6 "conf/default/proxy_ndp", "1" },
+		{ BR "iptables", "0" },
+		{ BR "ip6tables", "0" },
+		{ BR "arptables", "0" },
+	};
+
+	for (size_t i = 0; i < ARRAY_N(every); i++) {
+		write_sysctl(every[i][0], every[i][1]);
+	}
+	for (size_t i = 0; type != KOBJ_NETNS_GROUP && i < ARRAY_N(router); i++) {
+		write_sysctl(router[i][0], router[i][1]);
+	}
+}
+
+static int make_here(const char *path, uint8_t type, struct err *e)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
+
+	if (fd < 0) {
+		return err_set(e, ERR_SYSTEM, errno, "make %s", path);
+	}
+	sysctls(type);
+	if (mount("/proc/thread-self/ns/net", path, "none", MS_BIND, NULL) < 0) {
+		err_set(e, ERR_SYSTEM, errno, "bind namespace to %s", path);
+		unlink(path);
+		return -1;
+	}
+	return 0;
+}
+
+static int linux_ns_adopt(struct kernel *ops, uint32_t ns, uint8_t type, struct err *e)
+{
+	struct linux_kernel *k = self(ops);
+	AUTO_CLOSE int fd = open_ns(k, ns, type, e);
+
+	if (fd < 0) {
+		return -1;
+	}
+	if (!get(k, ns) && !insert(k, ns, type)) {
+		return err_set(e, ERR_NO_MEMORY, 0, "namespace %u: out of memory", ns);
+	}
+	if (setns(fd, CLONE_NEWNET) == 0) {
+		sysctls(type);
+		go_home(k);
+	}
+	return 0;
+}
+
+static int linux_ns_add(struct kernel *ops, uint32_t ns, uint8_t type, struct err *e)
+{
+	struct linux_kernel *k = self(ops);
+	char path[160];
+
+	if (get(k, ns)) {
+		return 0;
+	}
+	path_of(k, ns, type, path, sizeof(path));
+	struct space *s = insert(k, ns, type);
+	if (!s) {
+		return err_set(e, ERR_NO_MEMORY, 0, "namespace %u: out of memory", ns);
+	}
+	if (unshare(CLONE_NEWNET) < 0) {
+		err_set(e, ERR_SYSTEM, errno, "make namespace %u", ns);
+		forget(k, ns);
+		return -1;
+	}
+	int rc = make_here(path, type, e);
+	if (rc == 0) {
+		rc = nl_open(&s->rt, NETLINK_ROUTE, e);
+	}
+	if (rc == 0 && type != KOBJ_NETNS_GROUP) {
+		rc = nl_open(&s->nft, NETLINK_NETFILTER, e);
+	}
+	go_home(k);
+	if (rc < 0) {
+		forget(k, ns);
+	}
+	return rc;
+}
+
+static int linux_ns_del(struct kernel *ops, uint32_t ns, uint8_t type, struct err *e)
+{
+	struct linux_kernel *k = self(ops);
+	char path[160];
+
+	path_of(k, ns, type, path, sizeof(path));
+	forget(k, ns);
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT) {
+		return err_set(e, ERR_SYSTEM, errno, "unmount %s", path);
+	}
+	if (unlink(path) < 0 && errno != ENOENT) {
+		return err_set(e, ERR_SYSTEM, errno, "remove %s", path);
+	}
+	return 0;
+}
+
+static bool parse_name(const char *name, struct kernel_ns *to)
+{
+	char *end;
+
+	if (strcmp(name, "gw") == 0) {
+		*to = (struct kernel_ns){ KOBJ_NS_GATEWAY, KOBJ_NETNS_GATEWAY };
+		return true;
+	}
+	if ((name[0] != 'v' && name[0] != 'g') || name[1] < '1' || name[1] > '9') {
+		return false;
+	}
+	unsigned long n = strtoul(name + 1, &end, 10);
+	*to = (struct kernel_ns){ (uint32_t)n, name[0] == 'v' ? KOBJ_NETNS_VNET : KOBJ_NETNS_GROUP };
+	return *end == '\0' && n >= KOBJ_NS_FIRST && n <= INT32_MAX;
+}
+
+static int linux_ns_list(struct kernel *ops, struct kernel_ns **ret, struct err *e)
+{
+	struct linux_kernel *k = self(ops);
+	struct kernel_ns *v = NULL, one;
+	size_t n = 0, cap = 0;
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/ns", k->dir);
+	DIR *d = opendir(path);
+	if (!d) {
+		return err_set(e, ERR_SYSTEM, errno, "read %s", path);
+	}
+	for (const struct dirent *entry; (entry = readdir(d));) {
+		if (!parse_name(entry->d_name, &one)) {
+			continue;
+		}
+		if (n == cap) {
+			cap = cap ? cap * 2 : 64;
+			struct kernel_ns *grown = realloc(v, cap * sizeof(*v));
+			if (!grown) {
+				free(v);
+				closedir(d);
+				return err_set(e, ERR_NO_MEMORY, 0, "namespaces: out of memory");
+			}
+			v = grown;
+		}
+		v[n++] = one;
+	}
+	closedir(d);
+	*ret = v;
+	return (int)n;
+}
+
+static struct space *need(struct linux_kernel *k, uint32_t ns, struct err *e)
+{
+	struct space *s = get(k, ns);
+
+	if (!s) {
+		err_set(e, ERR_NOT_FOUND, 0, "namespace %u is not there", ns);
+	}
+	return s;
+}
+
+static int linux_ns_fd(struct kernel *ops, uint32_t ns, struct err *e)
+{
+	const struct space *s = need(self(ops), ns, e);
+
+	return s ? open_ns(s->k, ns, s->type, e) : -1;
+}
+
+/* ---- objects ---- */
+
+static uint8_t ruleset_of(const struct space *s)
+{
+	static const uint8_t by_type[] = { KOBJ_RULESET_UPLINK, KOBJ_RULESET_GATEWAY,
+					   KOBJ_RULESET_VNET, 0 };
+
+	return by_type[s->type];
+}
+
+static int linux_dump(struct kernel *ops, uint32_t ns, struct kset *to, struct err *e)
+{
+	struct space *s = need(self(ops), ns, e);
+
+	if (!s || ready(s, true, e) < 0 || rtnl_dump(&s->rt, ns, to, e) < 0) {
+		return -1;
+	}
+	if (ruleset_of(s) && nft_dump(&s->nft, ns, ruleset_of(s), to, e) < 0) {
+		return -1;
+	}
+	if (s->type == KOBJ_NETNS_GROUP) {
+		nl_close(&s->rt); /* a descriptor less for each group at rest */
+	}
+	kset_sort(to);
+	return 0;
+}
+
+struct words {
+	const struct kop *ops;
+	size_t *step; /* message number → step */
+};
+
+static void describe(void *arg, size_t i, struct buf *to)
+{
+	static const char *const verbs[] = { "remove", "add", "set" };
+	const struct words *w = arg;
+
+	buf_addf(to, "%s ", verbs[w->ops[w->step[i]].verb]);
+	kobj_format(w->ops[w->step[i]].o, to);
+}
+
+static int apply_rt(struct linux_kernel *k, struct space *s, const struct kop *ops, size_t n,
+		    struct err *e)
+{
+	struct nl_batch b = { 0 };
+	AUTO_FREE size_t *step = calloc(n * 2 + 1, sizeof(*step));
+	struct words w = { ops, step };
+	AUTO_FREE int *fds = calloc(n + 1, sizeof(*fds));
+	size_t n_fds = 0, messages = 0;
+	int rc = step && fds ? 0 : err_set(e, ERR_NO_MEMORY, 0, "apply: out of memory");
+
+	for (size_t i = 0; rc == 0 && i < n && ops[i].o->kind < KOBJ_RULESET; i++) {
+		const struct kobj *o = ops[i].o;
+		int peer = -1;
+
+		if (o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_VETH && ops[i].verb == KOP_ADD) {
+			peer = linux_ns_fd(&k->ops, o->peer_ns, e);
+			if (peer < 0) {
+				rc = -1;
+				break;
+			}
+			fds[n_fds++] = peer;
+		}
+		for (int m = rtnl_encode(&b, &ops[i], peer); m > 0; m--) {
+			step[messages++] = i;
+		}
+	}
+	if (rc == 0) {
+		rc = nl_batch_send(&s->rt, &b, describe, &w, e);
+	}
+	while (n_fds > 0) {
+		close(fds[--n_fds]);
+	}
+	nl_batch_fini(&b);
+	return rc;
+}
+
+/* Runs of element steps of one set and verb become one message each. */
+static void encode_elems(struct nl_batch *b, const struct kop *ops, size_t n, bool removals,
+			 const struct kobj **run)
+{
+	for (size_t i = 0; i < n;) {
+		const struct kobj *o = ops[i].o;
+		size_t m = 0;
+		bool takes = removals ? ops[i].verb != KOP_ADD : ops[i].verb != KOP_DEL;
+
+		if (o->kind != KOBJ_ELEM || !takes) {
+			i++;
+			continue;
+		}
+		while (i < n && ops[i].o->kind == KOBJ_ELEM && ops[i].o->sub == o->sub &&
+		       (removals ? ops[i].verb != KOP_ADD : ops[i].verb != KOP_DEL)) {
+			run[m++] = ops[i++].o;
+		}
+		nft_elems_encode(b, removals ? KOP_DEL : KOP_ADD, run, m);
+	}
+}
+
+static int apply_nft(struct space *s, const struct kop *ops, size_t n, struct err *e)
+{
+	struct nl_batch b = { 0 };
+	AUTO_FREE const struct kobj **run = calloc(n + 1, sizeof(struct kobj *));
+	int rc = run ? 0 : err_set(e, ERR_NO_MEMORY, 0, "apply: out of memory");
+
+	nft_batch_begin(&b);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		if (ops[i].o->kind == KOBJ_RULESET && ops[i].verb != KOP_DEL) {
+			rc = nft_ruleset_encode(&b, ops[i].o, e);
+		}
+	}
+	if (rc == 0) {
+		encode_elems(&b, ops, n, true, run);
+		encode_elems(&b, ops, n, false, run);
+	}
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		if (ops[i].o->kind == KOBJ_RULESET && ops[i].verb == KOP_DEL) {
+			nft_ruleset_remove(&b, ops[i].o);
+		}
+	}
+	nft_batch_end(&b);
+	if (rc == 0) {
+		rc = nl_batch_send(&s->nft, &b, NULL, NULL, e);
+		if (rc < 0) {
+			err_wrap(e, "nftables of namespace %u", s->ns);
+		}
+	}
+	nl_batch_fini(&b);
+	return rc;
+}
+
+static int linux_apply(struct kernel *ops, uint32_t ns, const struct kop *v, size_t n,
+		       struct err *e)
+{
+	struct linux_kernel *k = self(ops);
+	struct space *s = need(k, ns, e);
+	bool has_rt = false, has_nft = false;
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bool nft = v[i].o->kind >= KOBJ_RULESET;
+
+		has_nft = has_nft || nft;
+		has_rt = has_rt || !nft;
+	}
+	if (!s || ready(s, s->type != KOBJ_NETNS_GROUP, e) < 0) {
+		return -1;
+	}
+	if (has_rt) {
+		/* Steps are sorted: removals of nftables objects lie between; pass them over. */
+		AUTO_FREE struct kop *rt = calloc(n, sizeof(*rt));
+		size_t m = 0;
+
+		if (!rt) {
+			return err_set(e, ERR_NO_MEMORY, 0, "apply: out of memory");
+		}
+		for (size_t i = 0; i < n; i++) {
+			if (v[i].o->kind < KOBJ_RULESET) {
+				rt[m++] = v[i];
+			}
+		}
+		rc = apply_rt(k, s, rt, m, e);
+	}
+	if (rc == 0 && has_nft) {
+		rc = apply_nft(s, v, n, e);
+	}
+	if (s->type == KOBJ_NETNS_GROUP) {
+		struct err later = ERR_INIT;
+
+		if (rc == 0 && ready(s, true, &later) < 0) {
+			close_events(s);
+		}
+		nl_close(&s->rt);
+	} else if (s->rt_ev.fd >= 0) {
+		read_events(s, &s->rt_ev, false); /* the echo of our own work */
+		read_events(s, &s->nft_ev, false);
+	}
+	return rc;
+}
+
+static void linux_watch(struct kernel *ops, struct loop *l,
+			void (*fn)(void *arg, uint32_t ns, uint32_t index), void *arg)
+{
+	struct linux_kernel *k = self(ops);
+	struct err e = ERR_INIT;
+
+	k->loop = l;
+	k->on_event = fn;
+	k->arg = arg;
+	for (size_t i = 0; i < k->n; i++) {
+		if (ready(k->spaces[i], true, &e) < 0) {
+			fn(arg, k->spaces[i]->ns, 0);
+		}
+	}
+}
+
+static void linux_mute(struct kernel *ops, uint32_t ns, bool muted)
+{
+	struct space *s = get(self(ops), ns);
+	struct err e = ERR_INIT;
+
+	if (s && muted) {
+		close_events(s); /* what piled up goes with the socket */
+	} else if (s && ready(s, true, &e) < 0) {
+		close_events(s);
+	}
+}
+
+static void linux_free(struct kernel *ops)
+{
+	struct linux_kernel *k = self(ops);
+
+	while (k->n > 0) {
+		space_free(k->spaces[--k->n]);
+	}
+	free(k->spaces);
+	close(k->home);
+	free(k);
+}
+
+struct kernel *kernel_linux_new(const char *dir, struct err *e)
+{
+	struct linux_kernel *k = calloc(1, sizeof(*k));
+	char path[128];
+
+	if (!k) {
+		err_set(e, ERR_NO_MEMORY, 0, "kernel: out of memory");
+		return NULL;
+	}
+	k->ops = (struct kernel){ linux_ns_add, linux_ns_adopt, linux_ns_del, linux_ns_list,
+				  linux_ns_fd,	linux_dump,	linux_apply,  linux_watch,
+				  linux_mute,	linux_free };
+	snprintf(k->dir, sizeof(k->dir), "%s", dir);
+	snprintf(path, sizeof(path), "%s/ns", dir);
+	k->home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (k->home < 0 || (mkdir(path, 0755) < 0 && errno != EEXIST) ||
+	    !insert(k, KOBJ_NS_HOST, 0)) {
+		err_set(e, ERR_SYSTEM, errno, "namespaces folder %s", path);
+		linux_free(&k->ops);
+		return NULL;
+	}
+	return &k->ops;
+}
