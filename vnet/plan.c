@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See plan.h and docs/architecture.md for the picture. Pure: no I/O.
+ */
+#include "vnet/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const uint8_t router_mac[6] = { 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc };
+static const uint8_t gateway_mac[6] = { 0x02, 0xfe, 0, 0, 0, 1 };
+static const uint8_t vnet_mac[6] = { 0x02, 0xfe, 0, 0, 0, 2 };
+static const uint8_t host_mac[6] = { 0x02, 0xfe, 0, 0, 0, 3 };
+static const uint8_t up_mac[6] = { 0x02, 0xfe, 0, 0, 0, 4 };
+
+/* Ends of the unnumbered links; every pair uses the same, each in namespaces of its own. */
+static const struct ip gw4 = { 4, { 169, 254, 0, 1 } }, vnet4 = { 4, { 169, 254, 0, 2 } },
+		       host4 = { 4, { 169, 254, 0, 3 } };
+static const struct ip gw6 = { 6, { 0xfe, 0x80, [15] = 1 } }, vnet6 = { 6, { 0xfe, 0x80, [15] = 2 } },
+		       host6 = { 6, { 0xfe, 0x80, [15] = 3 } };
+static const struct ip_prefix linklocal4 = { { 4, { 169, 254 } }, 16 };
+
+static struct kobj base(uint32_t ns, enum kobj_kind kind, uint8_t sub, const char *dev)
+{
+	struct kobj o = { .ns = ns, .kind = (uint8_t)kind, .sub = sub };
+
+	snprintf(o.dev, sizeof(o.dev), "%s", dev);
+	return o;
+}
+
+static void add_netns(struct kset *to, uint32_t ns, enum kobj_netns type)
+{
+	struct kobj o = base(ns, KOBJ_NETNS, (uint8_t)type, "");
+
+	kset_add(to, &o);
+	o = base(ns, KOBJ_LINK, KOBJ_LINK_LO, "lo");
+	kset_add(to, &o);
+}
+
+struct pair {
+	uint32_t ns, peer_ns, index, mtu;
+	const char *dev, *peer;
+	const uint8_t *mac, *peer_mac;
+	char master[KOBJ_NAME]; /* "" none; else the outer end is an isolated port of it */
+};
+
+static void add_pair(struct kset *to, const struct pair *p)
+{
+	struct kobj o = base(p->ns, KOBJ_LINK, KOBJ_LINK_VETH, p->dev);
+
+	memcpy(o.mac, p->mac, 6);
+	memcpy(o.via, p->peer_mac, 6);
+	memcpy(o.master, p->master, KOBJ_NAME);
+	o.flags = p->master[0] ? KOBJ_ISOLATED : 0;
+	o.index = p->index;
+	o.mtu = p->mtu;
+	o.peer_ns = p->peer_ns;
+	snprintf(o.peer, sizeof(o.peer), "%s", p->peer);
+	kset_add(to, &o);
+	o = base(p->peer_ns, KOBJ_LINK, KOBJ_LINK_PEER, p->peer);
+	memcpy(o.mac, p->peer_mac, 6);
+	o.index = KOBJ_PEER_INDEX;
+	o.mtu = p->mtu;
+	kset_add(to, &o);
+}
+
+static void set_addr(struct kobj *o, const struct ip *ip)
+{
+	o->family = ip->family;
+	memcpy(o->addr, ip->b, 16);
+}
+
+static void add_addr(struct kset *to, uint32_t ns, const char *dev, const struct ip *ip, uint8_t plen)
+{
+	struct kobj o = base(ns, KOBJ_ADDR, 0, dev);
+
+	set_addr(&o, ip);
+	o.plen = plen;
+	kset_add(to, &o);
+}
+
+static void add_neigh(struct kset *to, uint32_t ns, const char *dev, const struct ip *ip,
+		      const uint8_t mac[6])
+{
+	struct kobj o = base(ns, KOBJ_NEIGH, mac ? 0 : KOBJ_NEIGH_PROXY, dev);
+
+	set_addr(&o, ip);
+	if (mac) {
+		memcpy(o.mac, mac, 6);
+	}
+	kset_add(to, &o);
+}
+
+/* `via` NULL: on the link itself; `dev` "": unreachable */
+static void add_route(struct kset *to, uint32_t ns, const struct ip_prefix *dst, const struct ip *via,
+		      const char *dev)
+{
+	enum kobj_route type = !dev[0] ? KOBJ_ROUTE_UNREACHABLE :
+			       via     ? KOBJ_ROUTE_UNICAST :
+					 KOBJ_ROUTE_LINK;
+	struct kobj o = base(ns, KOBJ_ROUTE, (uint8_t)type, dev);
+
+	set_addr(&o, &dst->ip);
+	o.plen = dst->len;
+	if (via) {
+		memcpy(o.via, via->b, 16);
+	}
+	kset_add(to, &o);
+}
+
+static void add_default(struct kset *to, uint32_t ns, const struct ip *via, const char *dev)
+{
+	struct ip_prefix all = { .ip = { .family = via->family } };
+
+	add_route(to, ns, &all, via, dev);
+}
+
+static void add_rules(struct kset *to, uint32_t ns)
+{
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		for (uint8_t r = KOBJ_RULE_LOCAL; r <= KOBJ_RULE_MAIN; r++) {
+			struct kobj o = base(ns, KOBJ_RULE, r, "");
+
+			o.family = family;
+			kset_add(to, &o);
+		}
+	}
+}
+
+/* The set for IPv4 is followed by its twin for IPv6. */
+static struct kobj elem(uint32_t ns, enum kobj_set set4, const struct ip *ip)
+{
+	struct kobj o = base(ns, KOBJ_ELEM, (uint8_t)(set4 + (ip->family == 6)), "");
+
+	set_addr(&o, ip);
+	return o;
+}
+
+static void add_prefix_elem(struct kset *to, uint32_t ns, enum kobj_set set4,
+			    const struct ip_prefix *p)
+{
+	struct kobj o = elem(ns, set4, &p->ip);
+
+	o.plen = p->len;
+	kset_add(to, &o);
+}
+
+static struct ip_prefix host_prefix(const struct ip *ip)
+{
+	return (struct ip_prefix){ *ip, (uint8_t)ip_bits(ip->family) };
+}
+
+static void plan_uplink(const struct plan_gateway *p, struct kset *to)
+{
+	struct kobj o = base(KOBJ_NS_HOST, KOBJ_RULESET, KOBJ_RULESET_UPLINK, p->uplink);
+
+	memcpy(o.via, p->hop4.b, 16);
+	memcpy(o.addr, p->hop6.b, 16);
+	kset_add(to, &o);
+	for (size_t i = 0; i < p->n_pools; i++) {
+		add_prefix_elem(to, KOBJ_NS_HOST, KOBJ_SET_POOL4, &p->pools[i]);
+	}
+}
+
+void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
+{
+	const uint8_t *mac = p->uplink[0] ? p->uplink_mac : up_mac;
+	struct kobj o = base(KOBJ_NS_GATEWAY, KOBJ_RULESET, KOBJ_RULESET_GATEWAY, "");
+
+	add_netns(to, KOBJ_NS_GATEWAY, KOBJ_NETNS_GATEWAY);
+	/* up0 has the uplink's own MAC, so that a frame for it is for the gateway, unchanged. */
+	add_pair(to, &(struct pair){ .ns = KOBJ_NS_HOST, .peer_ns = KOBJ_NS_GATEWAY, .dev = "netd0",
+				     .index = 7234932, .peer = "up0", .mac = host_mac,
+				     .peer_mac = mac, .mtu = p->mtu });
+	kset_add(to, &o);
+	add_rules(to, KOBJ_NS_GATEWAY);
+	add_addr(to, KOBJ_NS_GATEWAY, "lo", &gw4, 32);
+	add_neigh(to, KOBJ_NS_GATEWAY, "up0", &host4, host_mac);
+	add_neigh(to, KOBJ_NS_GATEWAY, "up0", &host6, host_mac);
+	add_default(to, KOBJ_NS_GATEWAY, &host4, "up0");
+	add_default(to, KOBJ_NS_GATEWAY, &host6, "up0");
+	add_neigh(to, KOBJ_NS_HOST, "netd0", &gw4, mac);
+	add_neigh(to, KOBJ_NS_HOST, "netd0", &gw6, mac);
+	if (p->host4.family) {
+		add_addr(to, KOBJ_NS_HOST, "netd0", &p->host4, 32);
+	}
+	if (p->host6.family) {
+		add_addr(to, KOBJ_NS_HOST, "netd0", &p->host6, 128);
+	}
+	for (size_t i = 0; i < p->n_pools; i++) {
+		const struct ip_prefix *pool = &p->pools[i];
+
+		add_route(to, KOBJ_NS_HOST, pool, pool->ip.family == 4 ? &gw4 : &gw6, "netd0");
+		add_route(to, KOBJ_NS_GATEWAY, pool, NULL, "");
+	}
+	if (p->uplink[0]) {
+		plan_uplink(p, to);
+	}
+}
+
+void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
+{
+	struct kobj o = base(p->ns, KOBJ_RULESET, KOBJ_RULESET_VNET, "");
+	char link[KOBJ_NAME];
+
+	snprintf(link, sizeof(link), "v%u", p->ns);
+	add_netns(to, p->ns, KOBJ_NETNS_VNET);
+	add_pair(to, &(struct pair){ .ns = KOBJ_NS_GATEWAY, .peer_ns = p->ns, .dev = link,
+				     .index = p->ns, .peer = "gw0", .mac = gateway_mac,
+				     .peer_mac = vnet_mac, .mtu = p->mtu });
+	kset_add(to, &o);
+	add_rules(to, p->ns);
+	add_addr(to, p->ns, "gw0", &vnet4, 32);
+	add_neigh(to, p->ns, "gw0", &gw4, gateway_mac);
+	add_neigh(to, p->ns, "gw0", &gw6, gateway_mac);
+	add_default(to, p->ns, &gw4, "gw0");
+	add_default(to, p->ns, &gw6, "gw0");
+	add_neigh(to, KOBJ_NS_GATEWAY, link, &vnet4, vnet_mac);
+	add_neigh(to, KOBJ_NS_GATEWAY, link, &vnet6, vnet_mac);
+	add_prefix_elem(to, p->ns, KOBJ_SET_CLOSED4, &linklocal4);
+	for (size_t i = 0; i < p->n_closed; i++) {
+		add_prefix_elem(to, p->ns, KOBJ_SET_CLOSED4, &p->closed[i]);
+	}
+	for (size_t i = 0; i < p->n_shared; i++) {
+		const struct ip *ip = &p->shared[i];
+		struct ip_prefix one = host_prefix(ip);
+		struct kobj source = elem(KOBJ_NS_GATEWAY, KOBJ_SET_SOURCE4, ip);
+
+		memcpy(source.dev, link, KOBJ_NAME);
+		kset_add(to, &source);
+		add_route(to, KOBJ_NS_GATEWAY, &one, ip->family == 4 ? &vnet4 : &vnet6, link);
+		add_neigh(to, KOBJ_NS_GATEWAY, "up0", ip, NULL);
+		source = elem(p->ns, KOBJ_SET_OWN4, ip);
+		kset_add(to, &source);
+	}
+}
+
+void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to)
+{
+	char bridge[KOBJ_NAME];
+
+	snprintf(bridge, sizeof(bridge), "br%u", p->id);
+	struct kobj o = base(p->vnet_ns, KOBJ_LINK, KOBJ_LINK_BRIDGE, bridge);
+	memcpy(o.mac, router_mac, 6);
+	o.index = p->id;
+	o.mtu = p->mtu;
+	kset_add(to, &o);
+	for (size_t i = 0; i < p->n_prefixes; i++) {
+		struct ip gw = p->prefixes[i].ip;
+
+		if (ip_add(&gw, 1)) {
+			add_addr(to, p->vnet_ns, bridge, &gw, (uint8_t)ip_bits(gw.family));
+		}
+		/* Addresses without a group are unreachable rather than asked for: a scan fills no
+		 * neighbour table. */
+		add_route(to, p->vnet_ns, &p->prefixes[i], NULL, "");
+	}
+}
+
+static void group_public(const struct plan_group *p, const struct plan_addr *a, struct kset *to)
+{
+	struct ip_prefix one = host_prefix(&a->pub);
+	char link[KOBJ_NAME];
+
+	snprintf(link, sizeof(link), "v%u", p->vnet_ns);
+	struct kobj o = elem(KOBJ_NS_GATEWAY, KOBJ_SET_SOURCE4, &a->pub);
+	memcpy(o.dev, link, KOBJ_NAME);
+	kset_add(to, &o);
+	add_route(to, KOBJ_NS_GATEWAY, &one, a->pub.family == 4 ? &vnet4 : &vnet6, link);
+	add_neigh(to, KOBJ_NS_GATEWAY, "up0", &a->pub, NULL);
+	o = elem(p->vnet_ns, KOBJ_SET_OWN4, &a->pub);
+	kset_add(to, &o);
+	for (size_t i = 0; i < p->n_ports; i++) {
+		o = elem(p->vnet_ns, KOBJ_SET_PUB4, &a->pub);
+		o.proto = p->ports[i].proto;
+		o.port = o.via_port = p->ports[i].port;
+		memcpy(o.via, a->ip.b, 16);
+		kset_add(to, &o);
+	}
+}
+
+static void group_address(const struct plan_group *p, const struct plan_addr *a,
+			  const uint8_t mac[6], const char *port, struct kset *to)
+{
+	struct ip_prefix one = host_prefix(&a->ip), gw_one;
+	const struct ip *leave = a->pub.family ? &a->pub : &a->egress;
+	struct ip gw = a->prefix.ip;
+	char bridge[KOBJ_NAME];
+
+	if (!ip_add(&gw, 1)) {
+		return;
+	}
+	gw_one = host_prefix(&gw);
+	snprintf(bridge, sizeof(bridge), "br%u", p->subnet_id);
+	add_addr(to, p->ns, "eth0", &a->ip, a->prefix.len);
+	add_route(to, p->ns, &gw_one, NULL, "eth0");
+	add_default(to, p->ns, &gw, "eth0");
+	add_neigh(to, p->ns, "eth0", &gw, router_mac);
+	add_neigh(to, p->vnet_ns, bridge, &a->ip, mac);
+	add_route(to, p->vnet_ns, &one, NULL, bridge);
+	struct kobj o = elem(p->vnet_ns, KOBJ_SET_PORT4, &a->ip);
+	memcpy(o.kmac, mac, 6);
+	memcpy(o.dev, port, KOBJ_NAME);
+	kset_add(to, &o);
+	if (leave->family) {
+		o = elem(p->vnet_ns, KOBJ_SET_EGRESS4, &a->ip);
+		memcpy(o.via, leave->b, 16);
+		kset_add(to, &o);
+	}
+	if (a->pub.family) {
+		group_public(p, a, to);
+	}
+}
+
+void vnet_plan_group(const struct plan_group *p, struct kset *to)
+{
+	uint8_t mac[6] = { 0x02, 0, (uint8_t)(p->ns >> 24), (uint8_t)(p->ns >> 16),
+			   (uint8_t)(p->ns >> 8), (uint8_t)p->ns };
+	struct pair pair = { .ns = p->vnet_ns, .peer_ns = p->ns, .index = p->ns, .peer = "eth0",
+			     .mac = gateway_mac, .peer_mac = mac, .mtu = p->mtu };
+	char port[KOBJ_NAME] = "";
+
+	snprintf(port, sizeof(port), "p%u", p->ns);
+	snprintf(pair.master, sizeof(pair.master), "br%u", p->subnet_id);
+	pair.dev = port;
+	add_netns(to, p->ns, KOBJ_NETNS_GROUP);
+	add_pair(to, &pair);
+	struct kobj o = base(p->vnet_ns, KOBJ_FDB, 0, port);
+	memcpy(o.kmac, mac, 6);
+	kset_add(to, &o);
+	for (size_t i = 0; i < p->n_addrs; i++) {
+		group_address(p, &p->addrs[i], mac, port, to);
+	}
+}

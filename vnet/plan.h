@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Plans: what a resource wants of the kernel, as objects. Pure: no I/O, no clock, no store. Each
+ * function appends to a list that then belongs to one owner; the same input gives the same list.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/ip.h"
+#include "lib/kernel/kobj.h"
+
+/* The node's own part: gateway namespace, link to the host, pools. */
+struct plan_gateway {
+	const struct ip_prefix *pools; /* public prefixes that lead into the gateway */
+	size_t n_pools;
+	struct ip host4, host6; /* the host's address on netd0, family 0 when none (own pool only) */
+	char uplink[KOBJ_NAME]; /* the host's device that is shared; "" none */
+	uint8_t uplink_mac[6];
+	struct ip hop4, hop6; /* next hops behind it, family 0 none */
+	uint32_t mtu;	      /* bytes */
+};
+void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to);
+
+/* A VNet's router on this node. */
+struct plan_vnet {
+	uint32_t ns; /* its number; also the index of its link in the gateway */
+	uint32_t mtu;
+	const struct ip_prefix *closed; /* prefixes its groups may not reach, beside 169.254/16 */
+	size_t n_closed;
+	const struct ip *shared; /* shared egress addresses, one a family at most */
+	size_t n_shared;
+};
+void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to);
+
+/* A subnet: its bridge. */
+struct plan_subnet {
+	uint32_t vnet_ns;
+	uint32_t id; /* number of the bridge */
+	uint32_t mtu;
+	const struct ip_prefix *prefixes;
+	size_t n_prefixes;
+};
+void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to);
+
+struct plan_port {
+	uint8_t proto; /* 6 or 17 */
+	uint16_t port;
+};
+
+struct plan_addr {
+	struct ip_prefix prefix; /* of the subnet */
+	struct ip ip;		 /* private address in it */
+	struct ip pub;		 /* own public address, family 0 none */
+	struct ip egress;	 /* address that it leaves by when `pub` is none; family 0 none */
+};
+
+/* One group: namespace, port, addresses, public ports. */
+struct plan_group {
+	uint32_t ns; /* its number; also of its port */
+	uint32_t vnet_ns;
+	uint32_t subnet_id;
+	uint32_t mtu;
+	const struct plan_addr *addrs;
+	size_t n_addrs;
+	const struct plan_port *ports; /* open on the public addresses */
+	size_t n_ports;
+};
+void vnet_plan_group(const struct plan_group *p, struct kset *to);
