@@ -79,7 +79,7 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(filter-out $(BUILD)/obj/netd/main
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS) -lcmocka
-$(BUILD)/lab/%: $(BUILD)/obj/tests/lab/%.o $(LIB)
+$(BUILD)/lab/%: $(BUILD)/obj/tests/lab/%.o $(filter-out $(BUILD)/obj/netd/main.o,$(call obj,$(NETD_SRC))) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS) -lcmocka

@@ -40,6 +40,7 @@ struct space {
 	struct linux_kernel *k;
 	uint32_t ns;
 	uint8_t type; /* 0: the host's */
+	struct kobj ruleset;	      /* the one last applied, kind 0: none yet */
 	struct nl_sock rt, nft;       /* requests */
 	struct nl_sock rt_ev, nft_ev; /* events */
 	struct loop_watch *rt_watch, *nft_watch;
@@ -505,6 +506,33 @@ static uint8_t ruleset_of(const struct space *s)
 	return by_type[s->type];
 }
 
+/* A dump gives a ruleset's sum. When it is the sum of what this kind of ruleset is made of, the
+ * dump tells the object itself, else something that no plan wants. */
+static void judge_rulesets(const struct space *s, struct kset *to)
+{
+	for (size_t i = 0; i < to->n; i++) {
+		struct kobj *o = &to->v[i];
+		struct kobj want = { .ns = s->ns, .kind = KOBJ_RULESET, .sub = ruleset_of(s) };
+
+		if (o->kind != KOBJ_RULESET) {
+			continue;
+		}
+		if (s->ruleset.kind == KOBJ_RULESET) {
+			want = s->ruleset;
+		} else if (s->type == 0) {
+			/* The uplink's ruleset depends on devices and next hops: after a restart it
+			 * is made anew, in one transaction. */
+			want.dev[0] = '\0';
+			o->mtu = 1;
+			continue;
+		}
+		uint64_t sum = (uint64_t)o->index << 32 | o->flags;
+		uint64_t right = nft_ruleset_sum(&want);
+		*o = want;
+		o->mtu = sum == right ? 0 : 1;
+	}
+}
+
 static int linux_dump(struct kernel *ops, uint32_t ns, struct kset *to, struct err *e)
 {
 	struct space *s = need(self(ops), ns, e);
@@ -515,6 +543,7 @@ static int linux_dump(struct kernel *ops, uint32_t ns, struct kset *to, struct e
 	if (ruleset_of(s) && nft_dump(&s->nft, ns, ruleset_of(s), to, e) < 0) {
 		return -1;
 	}
+	judge_rulesets(s, to);
 	if (s->type == KOBJ_NETNS_GROUP) {
 		nl_close(&s->rt); /* a descriptor less for each group at rest */
 	}
@@ -603,6 +632,7 @@ static int apply_nft(struct space *s, const struct kop *ops, size_t n, struct er
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		if (ops[i].o->kind == KOBJ_RULESET && ops[i].verb != KOP_DEL) {
 			rc = nft_ruleset_encode(&b, ops[i].o, e);
+			s->ruleset = *ops[i].o;
 		}
 	}
 	if (rc == 0) {

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The engine's heart: which owner wants which kernel objects, and the one path by which the
+ * kernel is made equal to it. Create, update, delete, restart and repair all come through here.
+ * Runs over any `struct kernel`; knows no messages. One thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/kernel/kernel.h"
+
+struct reconcile;
+
+struct reconcile *reconcile_new(struct kernel *k, const struct clock *clock);
+void reconcile_free(struct reconcile *r);
+
+/* Makes `objects` (any order, copied, checked) what the owner wants. Steps: namespaces, removals,
+ * links, the rest. On an error the namespaces concerned are marked for repair, and what the owner
+ * wants is kept: repair goes on trying. `owner` is any number but 0. */
+int reconcile_set(struct reconcile *r, uint64_t owner, const struct kobj *objects, size_t n,
+		  struct err *e) __attribute__((warn_unused_result));
+/* The owner wants nothing any more; absent is success. */
+int reconcile_del(struct reconcile *r, uint64_t owner, struct err *e)
+	__attribute__((warn_unused_result));
+
+/* A full list comes: between begin and end reconcile_set() only takes notes of new owners; end
+ * forgets owners that were not named, then compares every namespace with the kernel, removes what
+ * nobody wants and makes the rest. Returns 0, or -1 when something remains for repair. */
+void reconcile_begin(struct reconcile *r);
+int reconcile_end(struct reconcile *r, struct err *e);
+/* Has a full list been seen? Before that nothing is removed. */
+bool reconcile_synced(const struct reconcile *r);
+
+/* Somebody changed the kernel (kernel.h: watch): marks the namespace when it concerns us. */
+void reconcile_event(struct reconcile *r, uint32_t ns, uint32_t index);
+/* Repairs what is due. Returns the delay in ms until it wants to be called again, -1 for never. */
+int64_t reconcile_repair(struct reconcile *r);
+/* Marks every namespace, for the periodic audit. */
+void reconcile_audit(struct reconcile *r);
+
+struct reconcile_stats {
+	uint64_t owners, objects, namespaces;
+	uint64_t applied;  /* steps executed */
+	uint64_t repairs;  /* namespaces found different and repaired */
+	uint64_t failures; /* repairs and changes that failed */
+	uint64_t pending;  /* namespaces marked */
+};
+void reconcile_stats(const struct reconcile *r, struct reconcile_stats *to);

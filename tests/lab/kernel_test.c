@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The real kernel and the fake one, held against each other: the same owners through the same
+ * reconcile, the same dumps afterwards; then strangers' hands. Runs in network and mount
+ * namespaces of its own (tests/run unshares them).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "lib/base/own.h"
+#include "netd/reconcile.h"
+#include "vnet/plan.h"
+
+static char dir[] = "/tmp/netd-kernel-test.XXXXXX";
+static const struct ip_prefix pools[] = { { { 4, { 198, 18 } }, 24 },
+					  { { 6, { 0x20, 0x01, 0x0d, 0xb8, 0, 0x12 } }, 64 } };
+static const struct ip_prefix subnet[] = { { { 4, { 10, 1 } }, 24 },
+					   { { 6, { 0xfd, 0, 0, 1 } }, 64 } };
+
+static void plan_all(int groups, struct kset sets[], size_t n)
+{
+	struct ip shared[] = { { 4, { 198, 18, 0, 200 } } };
+	struct ip_prefix closed[] = { subnet[0], subnet[1] };
+
+	assert_true(n >= (size_t)groups + 3);
+	vnet_plan_gateway(&(struct plan_gateway){ .pools = pools, .n_pools = 2, .mtu = 1500,
+						  .host4 = { 4, { 198, 18, 0, 1 } } },
+			  &sets[0]);
+	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16, .mtu = 1450, .closed = closed, .n_closed = 2,
+					    .shared = shared, .n_shared = 1 },
+		       &sets[1]);
+	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = 16, .id = 17, .mtu = 1450,
+						.prefixes = subnet, .n_prefixes = 2 },
+			 &sets[2]);
+	for (int i = 0; i < groups; i++) {
+		struct plan_addr a[2] = { { .prefix = subnet[0], .ip = subnet[0].ip, .pub = pools[0].ip },
+					  { .prefix = subnet[1], .ip = subnet[1].ip, .pub = pools[1].ip } };
+		struct plan_port ports[] = { { 6, 80 }, { 17, 53 } };
+
+		for (int k = 0; k < 2; k++) {
+			assert_true(ip_add(&a[k].ip, 4 + (uint64_t)i));
+			assert_true(ip_add(&a[k].pub, 4 + (uint64_t)i));
+		}
+		vnet_plan_group(&(struct plan_group){ .ns = 32 + (uint32_t)i, .vnet_ns = 16,
+						      .subnet_id = 17, .mtu = 1450, .addrs = a,
+						      .n_addrs = 2, .ports = ports, .n_ports = 2 },
+				&sets[3 + i]);
+	}
+}
+
+static void dump_text(struct kernel *k, struct buf *to)
+{
+	struct kernel_ns *found = NULL;
+	struct err e = ERR_INIT;
+	int n = k->ns_list(k, &found, &e);
+
+	for (uint32_t ns = 0; ns < 64; ns++) {
+		struct kset have = { 0 };
+		bool there = ns == 0;
+
+		for (int i = 0; i < n; i++) {
+			there = there || found[i].ns == ns;
+		}
+		if (!there) {
+			continue;
+		}
+		if (k->dump(k, ns, &have, &e) < 0) {
+			fail_msg("dump %u: %s", ns, e.msg);
+		}
+		for (size_t i = 0; i < have.n; i++) {
+			struct kobj o = have.v[i];
+
+			o.peer[0] = '\0'; /* the real dump cannot tell */
+			if (o.kind == KOBJ_LINK && o.sub == KOBJ_LINK_BRIDGE) {
+				o.mtu = 0; /* a bridge takes its smallest port's */
+			}
+			kobj_format(&o, to);
+			buf_addf(to, "\n");
+		}
+		kset_fini(&have);
+	}
+	free(found);
+}
+
+static void apply_all(struct kernel *k, struct reconcile *r, struct kset *sets, size_t n)
+{
+	struct err e = ERR_INIT;
+
+	(void)k;
+	for (size_t i = 0; i < n; i++) {
+		if (reconcile_set(r, i + 1, sets[i].v, sets[i].n, &e) < 0) {
+			fail_msg("owner %zu: %s", i + 1, e.msg);
+		}
+	}
+}
+
+static void assert_settled(struct reconcile *r, const char *what)
+{
+	struct reconcile_stats a, b;
+
+	reconcile_stats(r, &a);
+	reconcile_audit(r);
+	reconcile_repair(r);
+	reconcile_stats(r, &b);
+	if (a.repairs != b.repairs || a.failures != b.failures) {
+		fail_msg("%s: a second comparison found differences", what);
+	}
+}
+
+static struct kernel *real_kernel(void)
+{
+	struct err e = ERR_INIT;
+	struct kernel *k = kernel_linux_new(dir, &e);
+
+	if (!k) {
+		fail_msg("%s", e.msg);
+	}
+	return k;
+}
+
+static void same_as_fake(void **state)
+{
+	struct kset sets[8] = { 0 };
+	struct kernel *ks[2] = { real_kernel(), kernel_fake_new() };
+	struct buf text[2] = { 0 };
+	struct err e = ERR_INIT;
+
+	(void)state;
+	plan_all(3, sets, 8);
+	for (int i = 0; i < 2; i++) {
+		struct reconcile *r = reconcile_new(ks[i], &clock_system);
+
+		reconcile_begin(r);
+		assert_int_equal(reconcile_end(r, &e), 0);
+		apply_all(ks[i], r, sets, 6);
+		dump_text(ks[i], &text[i]);
+		assert_settled(r, i ? "fake" : "real");
+		for (uint64_t o = 6; o > 0; o--) {
+			if (reconcile_del(r, o, &e) < 0) {
+				fail_msg("remove owner %d: %s", (int)o, e.msg);
+			}
+		}
+		struct buf left = { 0 };
+		usleep(i ? 0 : 300000);
+		dump_text(ks[i], &left);
+		assert_string_equal(buf_str(&left), "");
+		buf_fini(&left);
+		reconcile_free(r);
+		ks[i]->free(ks[i]);
+	}
+	assert_string_equal(buf_str(&text[0]), buf_str(&text[1]));
+	assert_true(text[0].len > 2000);
+	buf_fini(&text[0]);
+	buf_fini(&text[1]);
+	for (int i = 0; i < 8; i++) {
+		kset_fini(&sets[i]);
+	}
+}
+
+static struct reconcile *event_target;
+static void on_event(void *arg, uint32_t ns, uint32_t index)
+{
+	(void)arg;
+	reconcile_event(event_target, ns, index);
+}
+
+static void run(const char *fmt, const char *ns)
+{
+	char command[512], full[600];
+
+	snprintf(command, sizeof(command), "%s", fmt);
+	snprintf(full, sizeof(full), "nsenter --net=%s/ns/%s sh -c '%s'", dir, ns, command);
+	assert_int_equal(system(full), 0);
+}
+
+/* A stranger's command in one namespace; afterwards one repair must bring everything back. */
+static void repaired_after(struct kernel *k, struct reconcile *r, const char *ns, const char *cmd)
+{
+	struct buf before = { 0 }, after = { 0 };
+
+	dump_text(k, &before);
+	run(cmd, ns);
+	for (int i = 0; i < 6; i++) {
+		reconcile_audit(r);
+		int64_t wait = reconcile_repair(r);
+		usleep(wait > 0 ? (useconds_t)wait * 1000 + 1000 : 20000);
+	}
+	dump_text(k, &after);
+	if (!before.len || strcmp(buf_str(&before), buf_str(&after)) != 0) {
+		fail_msg("after '%s' in %s:\n%s\ninstead of:\n%s", cmd, ns, buf_str(&after),
+			 buf_str(&before));
+	}
+	buf_fini(&before);
+	buf_fini(&after);
+}
+
+static void strangers(void **state)
+{
+	static const struct {
+		const char *ns, *cmd;
+	} hands[] = {
+		{ "v16", "nft flush ruleset" },
+		{ "v16", "nft delete table bridge netd" },
+		{ "v16", "nft flush chain inet netd nsg" },
+		{ "v16", "nft insert rule inet netd nsg accept" },
+		{ "v16", "nft flush set bridge netd port4" },
+		{ "v16", "ip link del p32" },
+		{ "v16", "ip link set br17 down" },
+		{ "v16", "ip link del br17" },
+		{ "v16", "ip route flush table main" },
+		{ "v16", "ip addr flush dev gw0" },
+		{ "v16", "ip rule del pref 30" },
+		{ "v16", "ip neigh flush all nud permanent" },
+		{ "v16", "bridge link set dev p33 isolated off" },
+		{ "gw", "nft flush ruleset" },
+		{ "gw", "ip link del v16" },
+		{ "gw", "ip -6 route flush table main" },
+		{ "g32", "ip addr flush dev eth0" },
+		{ "g32", "ip link set eth0 down" },
+		{ "g32", "ip link del eth0" },
+		{ "g32", "ip link set lo down" },
+		{ "g33", "ip route flush table main" },
+	};
+	struct kset sets[8] = { 0 };
+	struct kernel *k = real_kernel();
+	struct reconcile *r = reconcile_new(k, &clock_system);
+	struct err e = ERR_INIT;
+
+	(void)state;
+	plan_all(3, sets, 8);
+	event_target = r;
+	(void)on_event;
+	reconcile_begin(r);
+	assert_int_equal(reconcile_end(r, &e), 0);
+	apply_all(k, r, sets, 6);
+	for (size_t i = 0; i < ARRAY_N(hands); i++) {
+		repaired_after(k, r, hands[i].ns, hands[i].cmd);
+	}
+	/* A new engine takes over what stands, and changes nothing. */
+	reconcile_free(r);
+	k->free(k);
+	k = real_kernel();
+	r = reconcile_new(k, &clock_system);
+	reconcile_begin(r);
+	apply_all(k, r, sets, 6);
+	if (reconcile_end(r, &e) < 0) {
+		fail_msg("take over: %s", e.msg);
+	}
+	struct reconcile_stats stats;
+	reconcile_stats(r, &stats);
+	assert_int_equal(stats.applied, 0);
+	/* And one that is told of nothing removes all. */
+	reconcile_begin(r);
+	assert_int_equal(reconcile_end(r, &e), 0);
+	struct kernel_ns *found = NULL;
+	assert_int_equal(k->ns_list(k, &found, &e), 0);
+	free(found);
+	reconcile_free(r);
+	k->free(k);
+	for (int i = 0; i < 8; i++) {
+		kset_fini(&sets[i]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(same_as_fake),
+					    cmocka_unit_test(strangers) };
+
+	if (!mkdtemp(dir) || mount("tmpfs", dir, "tmpfs", 0, NULL) < 0) {
+		return 1;
+	}
+	int rc = cmocka_run_group_tests(tests, NULL, NULL);
+	umount2(dir, MNT_DETACH);
+	rmdir(dir);
+	return rc;
+}
