@@ -324,6 +324,9 @@ static void sysctls(uint8_t type)
 		{ V4 "conf/all/accept_redirects", "0" }, { V4 "conf/default/accept_redirects", "0" },
 		{ V6 "conf/all/accept_ra", "0" },	 { V6 "conf/default/accept_ra", "0" },
 		{ V6 "conf/default/accept_redirects", "0" }, { V6 "conf/default/accept_dad", "0" },
+		/* No link-local addresses, the plane's neighbours are permanent; by default of the
+		 * namespace, since kernel 6.18 refuses IFLA_AF_SPEC while a link is made. */
+		{ V6 "conf/default/addr_gen_mode", "1" },
 	};
 	static const char *const router[][2] = {
 		{ V4 "ip_forward", "1" },

@@ -229,7 +229,7 @@ int nl_batch_send(struct nl_sock *s, struct nl_batch *b,
 	return receive_answers(&r);
 }
 
-/* 1 done, 0 go on, -1 failed, -2 interrupted */
+/* 1 done, 0 go on, -1 failed, -2 interrupted, -3 refused by the kernel: nothing more comes */
 static int dump_part(struct nl_sock *s, char *data, size_t len,
 		     int (*fn)(const struct nlmsghdr *h, void *arg), void *arg, bool *interrupted,
 		     struct err *e)
@@ -250,7 +250,8 @@ static int dump_part(struct nl_sock *s, char *data, size_t len,
 		if (h->nlmsg_type == NLMSG_ERROR) {
 			const struct nlmsgerr *err = mnl_nlmsg_get_payload(h);
 
-			return err_set(e, ERR_SYSTEM, -err->error, "kernel dump");
+			err_set(e, ERR_SYSTEM, -err->error, "kernel dump");
+			return -3;
 		}
 		if (fn(h, arg) < 0) {
 			return err_set(e, ERR_NO_MEMORY, 0, "kernel dump: out of memory");
@@ -305,7 +306,7 @@ int nl_dump(struct nl_sock *s, uint16_t type, const void *extra, size_t extra_le
 		int rc = dump_once(s, type, extra, extra_len, fn, arg, e);
 
 		if (rc != -2) {
-			return rc == 1 ? 0 : -1;
+			return rc == 1 ? 0 : -1; /* -3 left the socket usable */
 		}
 		reset(arg);
 		usleep(1000u << (i < 6 ? i : 6));

@@ -196,7 +196,7 @@ static struct nftnl_rule *rule(struct build *w)
 /* Hash of the rule's expressions as the kernel gets them. */
 static uint32_t content_hash(const struct nftnl_rule *r)
 {
-	char room[4096];
+	char room[4096] = { 0 }; /* padding between attributes counts too */
 	struct nlmsghdr *h = mnl_nlmsg_put_header(room);
 	uint64_t sum = UINT64_C(0xcbf29ce484222325);
 

@@ -54,17 +54,6 @@ static bool is_zero(const uint8_t b[16])
 	return memcmp(b, zero, 16) == 0;
 }
 
-/* No link-local addresses: the plane's neighbours are permanent. */
-static void put_no_linklocal(struct nlmsghdr *h)
-{
-	struct nlattr *spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
-	struct nlattr *v6 = mnl_attr_nest_start(h, AF_INET6);
-
-	mnl_attr_put_u8(h, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-	mnl_attr_nest_end(h, v6);
-	mnl_attr_nest_end(h, spec);
-}
-
 static struct nlmsghdr *link_begin(struct nl_batch *b, uint16_t flags, uint32_t index, bool up)
 {
 	struct ifinfomsg *ifi;
@@ -94,7 +83,6 @@ static void put_peer(struct nlmsghdr *h, const struct kobj *o, int peer_fd)
 	mnl_attr_put(h, IFLA_ADDRESS, 6, o->via);
 	mnl_attr_put_u32(h, IFLA_MTU, o->mtu);
 	mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)peer_fd);
-	put_no_linklocal(h);
 	mnl_attr_nest_end(h, peer);
 	mnl_attr_nest_end(h, data);
 }
@@ -113,7 +101,6 @@ static void encode_link_add(struct nl_batch *b, const struct kobj *o, int peer_f
 	if (o->master[0]) {
 		mnl_attr_put_u32(h, IFLA_MASTER, rtnl_device_index(o->master));
 	}
-	put_no_linklocal(h);
 	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
 	if (o->sub == KOBJ_LINK_BRIDGE) {
 		mnl_attr_put_strz(h, IFLA_INFO_KIND, "bridge");
