@@ -148,6 +148,15 @@ struct reply {
 	bool done;
 };
 
+static bool forgiven(int forgive, int error)
+{
+	if (forgive == NL_FORGIVE_ABSENT) {
+		return error == ENODEV || error == ENOENT || error == ESRCH ||
+		       error == EADDRNOTAVAIL || error == ENXIO;
+	}
+	return error == forgive;
+}
+
 static void take_answer(struct reply *r, const struct nlmsghdr *h)
 {
 	const struct nlmsgerr *err = mnl_nlmsg_get_payload(h);
@@ -160,7 +169,7 @@ static void take_answer(struct reply *r, const struct nlmsghdr *h)
 	if (h->nlmsg_seq == r->last) {
 		r->done = true;
 	}
-	if (err->error == 0 || -err->error == r->forgive[i] || r->failed) {
+	if (err->error == 0 || forgiven(r->forgive[i], -err->error) || r->failed) {
 		return;
 	}
 	if (r->describe) {

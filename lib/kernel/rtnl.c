@@ -165,7 +165,7 @@ static void encode_link_del(struct nl_batch *b, const struct kobj *o)
 
 	if (nl_batch_begin(b, RTM_DELLINK, 0, sizeof(*ifi), (void **)&ifi)) {
 		ifi->ifi_index = (int)o->index;
-		nl_batch_end(b, ENODEV);
+		nl_batch_end(b, NL_FORGIVE_ABSENT);
 	}
 }
 
@@ -210,7 +210,7 @@ static void encode_addr(struct nl_batch *b, const struct kop *op)
 	if (!del) {
 		mnl_attr_put_u32(h, IFA_FLAGS, IFA_F_NOPREFIXROUTE | IFA_F_NODAD);
 	}
-	nl_batch_end(b, del ? EADDRNOTAVAIL : 0);
+	nl_batch_end(b, del ? NL_FORGIVE_ABSENT : 0);
 }
 
 static void encode_neigh(struct nl_batch *b, const struct kop *op)
@@ -240,7 +240,7 @@ static void encode_neigh(struct nl_batch *b, const struct kop *op)
 			mnl_attr_put(h, NDA_LLADDR, 6, o->mac);
 		}
 	}
-	nl_batch_end(b, del ? ENOENT : 0);
+	nl_batch_end(b, del ? NL_FORGIVE_ABSENT : 0);
 }
 
 static void encode_route(struct nl_batch *b, const struct kop *op)
@@ -271,7 +271,7 @@ static void encode_route(struct nl_batch *b, const struct kop *op)
 		rt->rtm_flags = RTNH_F_ONLINK;
 		mnl_attr_put(h, RTA_GATEWAY, addr_len(o->family), o->via);
 	}
-	nl_batch_end(b, del ? ESRCH : 0);
+	nl_batch_end(b, del ? NL_FORGIVE_ABSENT : 0);
 }
 
 static void encode_rule(struct nl_batch *b, const struct kop *op)
@@ -302,7 +302,7 @@ static void encode_rule(struct nl_batch *b, const struct kop *op)
 	if (r->action == FR_ACT_GOTO) {
 		mnl_attr_put_u32(h, FRA_GOTO, KOBJ_PREF_MAIN);
 	}
-	nl_batch_end(b, del ? ENOENT : EEXIST);
+	nl_batch_end(b, del ? NL_FORGIVE_ABSENT : EEXIST);
 }
 
 int rtnl_encode(struct nl_batch *b, const struct kop *op, int peer_fd)
