@@ -126,7 +126,7 @@ static void edns_and_bad(void **state)
 	(void)state;
 	size_t n = dns_answer(z, q, len, false, a, sizeof(a));
 	assert_int_equal(a[11], 1);
-	assert_int_equal(a[n - 9] << 8 | a[n - 8], 1232);
+	assert_int_equal(a[n - 8] << 8 | a[n - 7], 1232);
 	q[len - 5] = 1; /* EDNS version 1 */
 	n = dns_answer(z, q, len, false, a, sizeof(a));
 	assert_int_equal(a[n - 6], 1); /* BADVERS */

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See config.h. Reads one file and the user database; no state.
+ */
+#include "netd/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <pwd.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/own.h"
+
+enum kind { KIND_TEXT, KIND_NUMBER, KIND_USER, KIND_IP, KIND_POOL, KIND_ENDPOINT };
+
+static const struct key {
+	const char *name;
+	enum kind kind;
+	size_t offset, size;
+	int64_t min, max;
+	const char *preset, *help;
+} keys[] = {
+#define T(n, k, f, p, h) { n, k, offsetof(struct config, f), sizeof(((struct config *)0)->f), 0, 0, p, h }
+#define N(n, f, lo, hi, p, h) { n, KIND_NUMBER, offsetof(struct config, f), 8, lo, hi, p, h }
+#define U(n, f, p, h) { n, KIND_USER, offsetof(struct config, f), 8, 1, INT32_MAX, p, h }
+	T("state-dir", KIND_TEXT, state_dir, "/var/lib/netd", "folder of the store"),
+	T("run-dir", KIND_TEXT, run_dir, "/run/netd", "folder of sockets and namespaces"),
+	T("region", KIND_TEXT, region, "westeurope", "the region's name, part of every public name"),
+	T("dns-suffix", KIND_TEXT, dns_suffix, "azurecontainer.io", "behind LABEL.REGION of groups"),
+	T("ip-suffix", KIND_TEXT, ip_suffix, "cloudapp.azure.com", "behind LABEL.REGION of addresses"),
+	T("listen-dns", KIND_ENDPOINT, listen_dns, "127.0.0.1:53530", "address:port of the name server"),
+	T("listen-api", KIND_ENDPOINT, listen_api, "", "address:port of the HTTPS API; empty: Unix socket only"),
+	T("tls-cert", KIND_TEXT, tls_cert, "", "PEM file with the API's certificate chain"),
+	T("tls-key", KIND_TEXT, tls_key, "", "PEM file with its key"),
+	T("uplink", KIND_TEXT, uplink, "", "the host's device that public traffic comes by; empty: the host alone"),
+	T("next-hop4", KIND_IP, hop4, "", "IPv4 router behind the uplink"),
+	T("next-hop6", KIND_IP, hop6, "", "IPv6 router behind the uplink"),
+	T("host-address4", KIND_IP, host4, "", "the host's own address on netd0"),
+	T("host-address6", KIND_IP, host6, "", "the host's own address on netd0"),
+	T("tenant-id", KIND_TEXT, tenant_id, "00000000-0000-0000-0000-000000000000", "tenant of all subscriptions"),
+	{ "pool", KIND_POOL, 0, 0, 0, 0, "", "onlink PREFIX or routed PREFIX; may be repeated" },
+	N("mtu", mtu, 1280, 9000, "1500", "bytes, of the uplink; groups get 50 less"),
+	N("ttl", ttl_s, 0, 86400, "10", "seconds, of public names"),
+	N("rest", rest_s, 0, 604800, "300", "seconds before another tenant gets a released address or label"),
+	N("max-groups", max_groups, 0, 10000000, "0", "groups on this node; 0: no limit"),
+	N("log-level", log_level, 0, 3, "2", "0 errors, 1 warnings, 2 information, 3 all"),
+	U("user-control", user_control, "64100", "unprivileged user of the API role, a name or number"),
+	U("user-dns", user_dns, "64101", "unprivileged user of the name server, a name or number"),
+};
+
+static const char *accepted(const struct key *k, char *to, size_t size)
+{
+	static const char *const words[] = {
+		[KIND_TEXT] = "text without spaces",
+		[KIND_USER] = "a user's name or a number from 1 (not root)",
+		[KIND_IP] = "an IP address, like 192.0.2.1",
+		[KIND_POOL] = "'onlink PREFIX' or 'routed PREFIX', like 'routed 203.0.113.0/24'",
+		[KIND_ENDPOINT] = "ADDRESS:PORT, like 127.0.0.1:53 or [::1]:53",
+	};
+
+	if (k->kind == KIND_NUMBER) {
+		snprintf(to, size, "a number from %lld to %lld", (long long)k->min, (long long)k->max);
+		return to;
+	}
+	return words[k->kind];
+}
+
+static bool set_number(const struct key *k, const char *v, int64_t *to)
+{
+	char *end;
+
+	errno = 0;
+	long long n = strtoll(v, &end, 10);
+	if (errno || end == v || *end || n < k->min || n > k->max) {
+		return false;
+	}
+	*to = n;
+	return true;
+}
+
+static bool set_pool(struct config *c, const char *v)
+{
+	struct err e = ERR_INIT;
+	bool onlink = strncmp(v, "onlink ", 7) == 0;
+
+	if (c->n_pools == CONFIG_POOLS_MAX || (!onlink && strncmp(v, "routed ", 7) != 0) ||
+	    ip_prefix_parse(v + 7, &c->pools[c->n_pools], &e) < 0) {
+		return false;
+	}
+	c->pool_onlink[c->n_pools++] = onlink;
+	return true;
+}
+
+static bool set_value(struct config *c, const struct key *k, const char *v)
+{
+	char *to = (char *)c + k->offset;
+	struct err e = ERR_INIT;
+	struct ip ip;
+
+	switch (k->kind) {
+	case KIND_NUMBER:
+		return set_number(k, v, (int64_t *)(void *)to);
+	case KIND_USER: {
+		const struct passwd *pw = isdigit((unsigned char)*v) ? NULL : getpwnam(v);
+
+		if (pw && pw->pw_uid > 0) {
+			*(int64_t *)(void *)to = pw->pw_uid;
+			return true;
+		}
+		return set_number(k, v, (int64_t *)(void *)to);
+	}
+	case KIND_POOL:
+		return !*v || set_pool(c, v);
+	case KIND_IP:
+		if (*v && ip_parse(v, &ip, &e) < 0) {
+			return false;
+		}
+		break;
+	case KIND_ENDPOINT:
+		if (*v && !strrchr(v, ':')) {
+			return false;
+		}
+		break;
+	case KIND_TEXT:
+		break;
+	}
+	return (size_t)snprintf(to, k->size, "%s", v) < k->size && !strchr(v, ' ');
+}
+
+static char *trim(char *s)
+{
+	while (isspace((unsigned char)*s)) {
+		s++;
+	}
+	for (size_t n = strlen(s); n > 0 && isspace((unsigned char)s[n - 1]); n--) {
+		s[n - 1] = '\0';
+	}
+	return s;
+}
+
+static int set_line(struct config *c, char *line, const char *path, int number, struct err *e)
+{
+	char *eq = strchr(line, '='), words[100];
+
+	if (!eq) {
+		return err_set(e, ERR_INVALID, 0, "%s:%d: '%.60s' is not 'key = value'", path, number, line);
+	}
+	*eq = '\0';
+	const char *name = trim(line), *value = trim(eq + 1);
+	for (size_t i = 0; i < ARRAY_N(keys); i++) {
+		if (strcmp(keys[i].name, name) != 0) {
+			continue;
+		}
+		if (!set_value(c, &keys[i], value)) {
+			return err_set(e, ERR_INVALID, 0, "%s:%d: %s = '%.60s': accepted is %s", path,
+				       number, name, value,
+				       accepted(&keys[i], words, sizeof(words)));
+		}
+		return 0;
+	}
+	return err_set(e, ERR_INVALID, 0, "%s:%d: unknown key '%.60s'; netd --help-config lists them",
+		       path, number, name);
+}
+
+static int check(struct config *c, const char *path, struct err *e)
+{
+	if (c->n_pools == 0) { /* the host alone reaches it */
+		(void)set_pool(c, "onlink 198.18.0.0/24");
+		snprintf(c->host4, sizeof(c->host4), "198.18.0.1");
+	}
+	for (int64_t i = 0; i < c->n_pools; i++) {
+		for (int64_t j = 0; j < i; j++) {
+			if (ip_prefix_overlaps(&c->pools[i], &c->pools[j])) {
+				return err_set(e, ERR_INVALID, 0, "%s: pools %d and %d overlap", path,
+					       (int)j + 1, (int)i + 1);
+			}
+		}
+	}
+	if (c->listen_api[0] && (!c->tls_cert[0] || !c->tls_key[0])) {
+		return err_set(e, ERR_INVALID, 0, "%s: listen-api needs tls-cert and tls-key", path);
+	}
+	return 0;
+}
+
+int config_read(const char *path, struct config *to, struct err *e)
+{
+	char line[512];
+	int number = 0, rc = 0;
+
+	memset(to, 0, sizeof(*to));
+	for (size_t i = 0; i < ARRAY_N(keys); i++) {
+		(void)set_value(to, &keys[i], keys[i].preset);
+	}
+	FILE *f = path ? fopen(path, "re") : NULL;
+	if (path && !f) {
+		return err_set(e, ERR_INVALID, errno, "open %s", path);
+	}
+	while (rc == 0 && f && fgets(line, sizeof(line), f)) {
+		char *text = trim(line);
+
+		number++;
+		if (*text && *text != '#') {
+			rc = set_line(to, text, path, number, e);
+		}
+	}
+	if (f) {
+		fclose(f);
+	}
+	return rc < 0 ? -1 : check(to, path ? path : "defaults", e);
+}
+
+void config_help(void)
+{
+	char words[100];
+
+	for (size_t i = 0; i < ARRAY_N(keys); i++) {
+		printf("# %s; %s\n%s = %s\n", keys[i].help, accepted(&keys[i], words, sizeof(words)),
+		       keys[i].name, keys[i].preset);
+	}
+}

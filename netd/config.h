@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The configuration file: "key = value" lines, # comments. One table (config.c) gives every
+ * key's kind, range, default and help; parser, error texts and `netd --help-config` read it.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/ip.h"
+
+#define CONFIG_POOLS_MAX 16
+
+struct config {
+	char state_dir[96], run_dir[80], region[64], dns_suffix[128], ip_suffix[128];
+	char listen_dns[64], listen_api[64], tls_cert[160], tls_key[160];
+	char uplink[16], hop4[IP_TEXT], hop6[IP_TEXT], host4[IP_TEXT], host6[IP_TEXT];
+	char tenant_id[64];
+	struct ip_prefix pools[CONFIG_POOLS_MAX];
+	bool pool_onlink[CONFIG_POOLS_MAX];
+	int64_t n_pools, mtu, ttl_s, rest_s, user_control, user_dns, max_groups, log_level;
+};
+
+/* Reads the file (NULL: defaults only). ERR_INVALID names file, line, key and what is accepted. */
+int config_read(const char *path, struct config *to, struct err *e)
+	__attribute__((warn_unused_result));
+/* Prints every key with default, range and help to standard output. */
+void config_help(void);

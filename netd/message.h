@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Messages between roles: one table of types, one channel over a SEQPACKET socket pair. A message
+ * of a wrong version, direction or length is refused and ends the channel: roles do not trust
+ * each other. Payloads are written and read by the same typed calls; a reader that leaves bytes
+ * over has failed.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/buf.h"
+#include "lib/kernel/kobj.h"
+
+struct loop;
+
+/* Roles, in the order of their start. MAIN supervises. */
+enum role { ROLE_MAIN, ROLE_ENGINE, ROLE_DNS, ROLE_CONTROL, ROLE_N };
+
+/* id, version, from, to, shortest and longest payload in bytes */
+#define MSG_BODY_MAX 180000u
+#define MSG_TABLE(X)                                                                               \
+	X(PEER, 1, ROLE_MAIN, ROLE_N, 4, 4)		    /* a new channel to a role, with fd */  \
+	X(READY, 1, ROLE_N, ROLE_MAIN, 0, 0)		    /* the role serves */                   \
+	X(OWNER_SET, 1, ROLE_CONTROL, ROLE_ENGINE, 21, MSG_BODY_MAX)                                \
+	X(OWNER_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 16, 16)                                          \
+	X(SYNC_BEGIN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0)                                           \
+	X(SYNC_END, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)                                             \
+	X(ENGINE_DONE, 1, ROLE_ENGINE, ROLE_CONTROL, 10, 1024) /* request, ok, text; maybe fd */   \
+	X(NAMES_BEGIN, 1, ROLE_CONTROL, ROLE_DNS, 0, 0)                                             \
+	X(NAME_SET, 1, ROLE_CONTROL, ROLE_DNS, 11, 1024)                                            \
+	X(NAMES_END, 1, ROLE_CONTROL, ROLE_DNS, 8, 8)                                               \
+	X(DNS_DONE, 1, ROLE_DNS, ROLE_CONTROL, 10, 1024)                                            \
+	X(PING, 1, ROLE_CONTROL, ROLE_N, 8, 8)                                                      \
+	X(PONG, 1, ROLE_N, ROLE_CONTROL, 8, 1024) /* request, text of counters */
+
+enum msg_type {
+#define X(id, v, from, to, min, max) MSG_##id,
+	MSG_TABLE(X)
+#undef X
+	MSG_N,
+};
+
+struct channel;
+struct reader {
+	const uint8_t *p;
+	size_t left;
+	bool failed;
+};
+
+/* `fd` is -1, or a descriptor that the handler takes. */
+typedef void (*channel_fn)(void *arg, enum role from, enum msg_type type, struct reader *r, int fd);
+typedef void (*channel_closed_fn)(void *arg, enum role peer);
+
+/* Takes `fd`. `self` and `peer` say which rows are allowed. Freed by the caller, also from inside
+ * `closed`, which is called once when the other end is gone or broke the rules. */
+struct channel *channel_new(struct loop *l, int fd, enum role self, enum role peer, channel_fn fn,
+			    channel_closed_fn closed, void *arg);
+void channel_free(struct channel *c); /* accepts NULL */
+/* Queues a message when the socket is full; never blocks. `fd` (or -1) is duplicated. A channel
+ * that is NULL or closed swallows the message: its peer gets a full list when it comes back. */
+void channel_send(struct channel *c, enum msg_type type, const struct buf *body, int fd);
+
+void put_u8(struct buf *b, uint8_t v);
+void put_u16(struct buf *b, uint16_t v);
+void put_u32(struct buf *b, uint32_t v);
+void put_u64(struct buf *b, uint64_t v);
+void put_str(struct buf *b, const char *s); /* at most 65,535 bytes */
+void put_kobj(struct buf *b, const struct kobj *o);
+uint8_t get_u8(struct reader *r);
+uint16_t get_u16(struct reader *r);
+uint32_t get_u32(struct reader *r);
+uint64_t get_u64(struct reader *r);
+/* Into `to`; fails when it does not fit. */
+void get_str(struct reader *r, char *to, size_t size);
+void get_kobj(struct reader *r, struct kobj *o);
+/* Everything read, nothing left, no failure? */
+bool reader_done(const struct reader *r);

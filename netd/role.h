@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Roles: one row each says user, capabilities, descriptors, channels. The supervisor (main.c)
+ * starts a row by fork and exec of itself; role_enter() is the first thing the new process does.
+ */
+#pragma once
+
+#include "netd/config.h"
+#include "netd/message.h"
+
+/* Descriptors that the supervisor opens once and hands to a role at each start. */
+enum role_fd { FD_API_UNIX, FD_API_TLS, FD_RUNTIME, FD_DNS_UDP, FD_DNS_TCP, FD_N };
+
+struct role_row {
+	const char *name;
+	int64_t (*user)(const struct config *c); /* 0: root */
+	const unsigned *caps;			 /* kept; ends with ~0u */
+	unsigned fds;				 /* bits of enum role_fd */
+	unsigned peers;				 /* bits of enum role */
+	void (*run)(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
+};
+extern const struct role_row roles[ROLE_N];
+
+/* Number of the descriptor of the channel to the supervisor; those of the row follow. */
+#define ROLE_FD_MAIN 3
+
+/* Drops to the row's user and capabilities, sets no_new_privs. Ends the process on failure. */
+void role_enter(enum role role, const struct config *c);
+/* Tells the supervisor that the role serves. */
+void role_ready(struct channel *to_main);
+
+void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
+void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
+void control_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
