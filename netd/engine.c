@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The engine role: root with two capabilities. Reads the kernel and control's messages, nothing
+ * else. What control wants goes through reconcile; drift is repaired from here.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/base/log.h"
+#include "lib/base/loop.h"
+#include "netd/reconcile.h"
+#include "netd/role.h"
+
+#define AUDIT_MS    30000
+#define OBJECTS_MAX 1100
+
+static struct {
+	struct loop *loop;
+	struct kernel *kernel;
+	struct reconcile *state;
+	struct channel *to_main, *control;
+	struct loop_timer *repair, *audit;
+	bool watching;
+} self;
+
+static void done(uint64_t request, int rc, const struct err *e, int fd)
+{
+	struct buf b = { 0 };
+
+	put_u64(&b, request);
+	put_u8(&b, rc == 0);
+	put_str(&b, rc == 0 ? "" : e->msg);
+	channel_send(self.control, MSG_ENGINE_DONE, &b, fd);
+	buf_fini(&b);
+	if (rc < 0) {
+		log_error("engine.failed", LOG_STR("error", e->msg));
+	}
+}
+
+static void schedule(void)
+{
+	int64_t wait = reconcile_repair(self.state);
+
+	if (wait >= 0) {
+		loop_timer_start(self.repair, wait);
+	}
+}
+
+static void on_repair(void *arg)
+{
+	(void)arg;
+	schedule();
+}
+
+static void on_event(void *arg, uint32_t ns, uint32_t index)
+{
+	(void)arg;
+	reconcile_event(self.state, ns, index);
+	loop_timer_start(self.repair, 0);
+}
+
+static void on_audit(void *arg)
+{
+	(void)arg;
+	reconcile_audit(self.state);
+	schedule();
+	loop_timer_start(self.audit, AUDIT_MS);
+}
+
+static void owner_set(struct reader *r)
+{
+	static struct kobj objects[OBJECTS_MAX];
+	uint64_t request = get_u64(r), owner = get_u64(r);
+	bool want_fd = get_u8(r);
+	uint32_t n = get_u32(r), group = 0;
+	struct err e = ERR_INIT;
+	int rc, fd = -1;
+
+	if (n > OBJECTS_MAX) {
+		r->failed = true;
+		return;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		get_kobj(r, &objects[i]);
+		if (objects[i].kind == KOBJ_NETNS && objects[i].sub == KOBJ_NETNS_GROUP) {
+			group = objects[i].ns;
+		}
+	}
+	if (!reader_done(r)) {
+		return;
+	}
+	rc = reconcile_set(self.state, owner, objects, n, &e);
+	if (rc == 0 && want_fd && group && reconcile_synced(self.state)) {
+		fd = self.kernel->ns_fd(self.kernel, group, &e);
+	}
+	done(request, rc, &e, fd);
+	if (fd >= 0) {
+		close(fd);
+	}
+	if (rc < 0) {
+		loop_timer_start(self.repair, 0);
+	}
+}
+
+static void sync_end(uint64_t request)
+{
+	struct err e = ERR_INIT;
+	int rc = reconcile_end(self.state, &e);
+
+	if (!self.watching) {
+		self.kernel->watch(self.kernel, self.loop, on_event, NULL);
+		self.watching = true;
+	}
+	loop_timer_start(self.repair, 1);
+	done(request, rc, &e, -1);
+}
+
+static void pong(uint64_t request)
+{
+	struct reconcile_stats s;
+	struct buf b = { 0 };
+	char text[512];
+
+	reconcile_stats(self.state, &s);
+	snprintf(text, sizeof(text),
+		 "netd_engine_owners %llu\nnetd_engine_objects %llu\nnetd_engine_namespaces %llu\n"
+		 "netd_engine_steps_total %llu\nnetd_engine_repairs_total %llu\n"
+		 "netd_engine_failures_total %llu\nnetd_engine_pending %llu\n",
+		 (unsigned long long)s.owners, (unsigned long long)s.objects,
+		 (unsigned long long)s.namespaces, (unsigned long long)s.applied,
+		 (unsigned long long)s.repairs, (unsigned long long)s.failures,
+		 (unsigned long long)s.pending);
+	put_u64(&b, request);
+	put_str(&b, text);
+	channel_send(self.control, MSG_PONG, &b, -1);
+	buf_fini(&b);
+}
+
+static void on_control(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
+{
+	struct err e = ERR_INIT;
+	uint64_t request;
+	int rc;
+
+	(void)arg;
+	(void)from;
+	if (fd >= 0) {
+		close(fd);
+	}
+	switch ((int)type) {
+	case MSG_OWNER_SET:
+		owner_set(r);
+		break;
+	case MSG_OWNER_DEL:
+		request = get_u64(r);
+		rc = reconcile_del(self.state, get_u64(r), &e);
+		done(request, rc, &e, -1);
+		break;
+	case MSG_SYNC_BEGIN:
+		reconcile_begin(self.state);
+		break;
+	case MSG_SYNC_END:
+		sync_end(get_u64(r));
+		break;
+	case MSG_PING:
+		pong(get_u64(r));
+		break;
+	default:
+		r->failed = true;
+		break;
+	}
+}
+
+static void on_control_closed(void *arg, enum role peer)
+{
+	(void)arg;
+	(void)peer;
+	channel_free(self.control);
+	self.control = NULL;
+}
+
+static void on_main(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
+{
+	(void)arg;
+	(void)from;
+	if (type == MSG_PEER && get_u32(r) == ROLE_CONTROL && fd >= 0) {
+		channel_free(self.control);
+		self.control = channel_new(self.loop, fd, ROLE_ENGINE, ROLE_CONTROL, on_control,
+					   on_control_closed, NULL);
+	}
+}
+
+static void on_main_closed(void *arg, enum role peer)
+{
+	(void)arg;
+	(void)peer;
+	loop_stop(self.loop);
+}
+
+static void on_stop(void *arg)
+{
+	(void)arg;
+	loop_stop(self.loop);
+}
+
+void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
+{
+	struct err e = ERR_INIT;
+
+	(void)fds;
+	self.loop = l;
+	self.kernel = kernel_linux_new(c->run_dir, &e);
+	if (!self.kernel || !(self.state = reconcile_new(self.kernel, &clock_system))) {
+		log_error("engine.start", LOG_STR("error", e.msg));
+		exit(71);
+	}
+	loop_signal(l, SIGTERM, on_stop, NULL);
+	self.repair = loop_timer_new(l, on_repair, NULL);
+	self.audit = loop_timer_new(l, on_audit, NULL);
+	loop_timer_start(self.audit, AUDIT_MS);
+	self.to_main = channel_new(l, main_fd, ROLE_ENGINE, ROLE_MAIN, on_main, on_main_closed, NULL);
+	role_ready(self.to_main);
+	loop_run(l);
+}

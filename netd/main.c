@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The supervisor: reads the configuration, opens what needs privilege (listeners, folders),
+ * starts the roles by re-executing itself, wires them pairwise, restarts what dies with a growing
+ * delay, and tells systemd. It handles no tenant's bytes.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/crash.h"
+#include "lib/base/log.h"
+#include "lib/base/loop.h"
+#include "lib/base/own.h"
+#include "netd/role.h"
+
+#define EX_CONFIG       78
+#define BACKOFF_MIN_MS  50
+#define BACKOFF_MAX_MS  5000
+#define CALM_MS         30000
+#define STOP_MS         3000
+
+struct child {
+	enum role role;
+	pid_t pid; /* 0: not running */
+	struct channel *chan;
+	struct loop_timer *restart;
+	int64_t started_ms, backoff_ms;
+	bool ready;
+	unsigned starts;
+};
+
+static struct {
+	struct config config;
+	const char *config_path;
+	struct loop *loop;
+	int fds[FD_N];
+	struct child children[ROLE_N];
+	bool announced, stopping;
+} self;
+
+static void notify(const char *text)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	AUTO_CLOSE int fd = path ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+
+	if (fd < 0 || strlen(path) >= sizeof(sa.sun_path)) {
+		return;
+	}
+	memcpy(sa.sun_path, path, strlen(path));
+	if (sa.sun_path[0] == '@') {
+		sa.sun_path[0] = '\0';
+	}
+	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+	if (sendto(fd, text, strlen(text), 0, (struct sockaddr *)&sa, len) < 0) {
+		log_warn("notify.failed", LOG_STR("error", strerror(errno)));
+	}
+}
+
+/* ---- listeners ---- */
+
+static int listen_unix(const char *name, int type, mode_t mode, struct err *e)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	AUTO_CLOSE int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/%s", self.config.run_dir, name);
+	unlink(sa.sun_path);
+	mode_t was = umask((mode_t)~mode & 0777);
+	int rc = fd < 0 ? -1 : bind(fd, (struct sockaddr *)&sa, sizeof(sa));
+	umask(was);
+	if (rc < 0 || listen(fd, 512) < 0) {
+		return err_set(e, ERR_INVALID, errno, "socket %s", sa.sun_path);
+	}
+	return take_fd(&fd);
+}
+
+static int listen_ip(const char *key, const char *at, int type, struct err *e)
+{
+	char host[64];
+	const char *colon = strrchr(at, ':');
+	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = type };
+	struct addrinfo *ai = NULL;
+	int one = 1;
+
+	snprintf(host, sizeof(host), "%.*s", (int)(colon - at), at);
+	if (host[0] == '[') {
+		memmove(host, host + 1, strlen(host));
+		host[strcspn(host, "]")] = '\0';
+	}
+	if (getaddrinfo(host, colon + 1, &hints, &ai) != 0) {
+		return err_set(e, ERR_INVALID, 0, "%s = %s: accepted is ADDRESS:PORT", key, at);
+	}
+	AUTO_CLOSE int fd = socket(ai->ai_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0) {
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	}
+	int rc = fd < 0 ? -1 : bind(fd, ai->ai_addr, ai->ai_addrlen);
+	freeaddrinfo(ai);
+	if (rc < 0 || (type == SOCK_STREAM && listen(fd, 512) < 0)) {
+		return err_set(e, ERR_INVALID, errno,
+			       "%s = %s: the address cannot be used (`ss -lntup` names its owner)", key, at);
+	}
+	return take_fd(&fd);
+}
+
+static int open_listeners(struct err *e)
+{
+	const struct config *c = &self.config;
+
+	for (int i = 0; i < FD_N; i++) {
+		self.fds[i] = -1;
+	}
+	self.fds[FD_API_UNIX] = listen_unix("api.sock", SOCK_STREAM, 0666, e);
+	self.fds[FD_RUNTIME] = listen_unix("runtime.sock", SOCK_STREAM, 0600, e);
+	if (self.fds[FD_API_UNIX] < 0 || self.fds[FD_RUNTIME] < 0) {
+		return -1;
+	}
+	if (c->listen_api[0]) {
+		self.fds[FD_API_TLS] = listen_ip("listen-api", c->listen_api, SOCK_STREAM, e);
+		if (self.fds[FD_API_TLS] < 0) {
+			return -1;
+		}
+	}
+	if (c->listen_dns[0]) {
+		self.fds[FD_DNS_UDP] = listen_ip("listen-dns", c->listen_dns, SOCK_DGRAM, e);
+		self.fds[FD_DNS_TCP] = listen_ip("listen-dns", c->listen_dns, SOCK_STREAM, e);
+		if (self.fds[FD_DNS_UDP] < 0 || self.fds[FD_DNS_TCP] < 0) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int make_folders(struct err *e)
+{
+	const struct config *c = &self.config;
+	uid_t user = (uid_t)c->user_control;
+
+	if ((mkdir(c->run_dir, 0755) < 0 && errno != EEXIST) ||
+	    (mkdir(c->state_dir, 0700) < 0 && errno != EEXIST) ||
+	    chown(c->state_dir, user, user) < 0) {
+		return err_set(e, ERR_INVALID, errno, "folders %s, %s", c->run_dir, c->state_dir);
+	}
+	return 0;
+}
+
+/* ---- roles ---- */
+
+static void start(struct child *c);
+
+static void on_restart(void *arg)
+{
+	start(arg);
+}
+
+static void link_peers(struct child *a, struct child *b)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
+		return;
+	}
+	for (int i = 0; i < 2; i++) {
+		struct buf body = { 0 };
+
+		put_u32(&body, i == 0 ? b->role : a->role);
+		channel_send(i == 0 ? a->chan : b->chan, MSG_PEER, &body, pair[i]);
+		buf_fini(&body);
+		close(pair[i]);
+	}
+}
+
+static void on_message(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
+{
+	bool all = true;
+
+	(void)arg;
+	(void)r;
+	if (fd >= 0) {
+		close(fd);
+	}
+	if (type != MSG_READY) {
+		return;
+	}
+	self.children[from].ready = true;
+	for (int i = ROLE_ENGINE; i < ROLE_N; i++) {
+		all = all && self.children[i].ready;
+	}
+	if (all && !self.announced) {
+		self.announced = true;
+		notify("READY=1");
+		log_info("netd.ready");
+	}
+}
+
+static void on_closed(void *arg, enum role peer)
+{
+	(void)arg;
+	channel_free(self.children[peer].chan);
+	self.children[peer].chan = NULL;
+}
+
+static void exec_role(enum role role, int main_fd)
+{
+	const char *name = roles[role].name;
+	int next = ROLE_FD_MAIN + 1;
+	int high[FD_N + 1];
+
+	/* Out of the way first, so that no target number is still in use. */
+	high[FD_N] = fcntl(main_fd, F_DUPFD_CLOEXEC, 64);
+	for (int i = 0; i < FD_N; i++) {
+		high[i] = roles[role].fds & 1u << i && self.fds[i] >= 0 ?
+				  fcntl(self.fds[i], F_DUPFD_CLOEXEC, 64) :
+				  -1;
+	}
+	dup2(high[FD_N], ROLE_FD_MAIN);
+	for (int i = 0; i < FD_N; i++, next++) {
+		close(next);
+		if (high[i] >= 0) {
+			dup2(high[i], next);
+		}
+	}
+	if (self.children[role].starts > 1) {
+		unsetenv("NETD_CRASH_AT"); /* a test kills a role once */
+	}
+	execl("/proc/self/exe", "netd", "--role", name, self.config_path ? "--config" : NULL,
+	      self.config_path, NULL);
+	_exit(71);
+}
+
+static void start(struct child *c)
+{
+	int pair[2];
+
+	if (self.stopping ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
+		return;
+	}
+	c->starts++;
+	c->started_ms = clock_system.now_ms(&clock_system);
+	c->pid = fork();
+	if (c->pid == 0) {
+		exec_role(c->role, pair[1]);
+	}
+	close(pair[1]);
+	c->chan = channel_new(self.loop, pair[0], ROLE_MAIN, c->role, on_message, on_closed, NULL);
+	log_info("role.start", LOG_STR("name", roles[c->role].name), LOG_NUM("pid", c->pid));
+	for (int i = ROLE_ENGINE; i < ROLE_N; i++) {
+		struct child *other = &self.children[i];
+
+		if (other != c && other->pid > 0 && roles[c->role].peers & 1u << i) {
+			link_peers(c, other);
+		}
+	}
+}
+
+static void ended(struct child *c, int status)
+{
+	int64_t now = clock_system.now_ms(&clock_system);
+
+	c->pid = 0;
+	c->ready = false;
+	channel_free(c->chan);
+	c->chan = NULL;
+	log_warn("role.ended", LOG_STR("name", roles[c->role].name), LOG_NUM("status", status));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG) {
+		loop_stop(self.loop);
+		return;
+	}
+	c->backoff_ms = now - c->started_ms > CALM_MS || !c->backoff_ms ? BACKOFF_MIN_MS :
+									    c->backoff_ms * 2;
+	if (c->backoff_ms > BACKOFF_MAX_MS) {
+		c->backoff_ms = BACKOFF_MAX_MS;
+	}
+	if (!self.stopping) {
+		loop_timer_start(c->restart, c->backoff_ms);
+	}
+}
+
+static void on_child(void *arg)
+{
+	int status;
+	pid_t pid;
+
+	(void)arg;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (int i = ROLE_ENGINE; i < ROLE_N; i++) {
+			if (self.children[i].pid == pid) {
+				ended(&self.children[i], status);
+			}
+		}
+	}
+}
+
+static void on_stop(void *arg)
+{
+	(void)arg;
+	loop_stop(self.loop);
+}
+
+static struct loop_timer *watchdog;
+static void on_watchdog(void *arg)
+{
+	(void)arg;
+	notify("WATCHDOG=1");
+	loop_timer_start(watchdog, 2000);
+}
+
+static void stop_roles(void)
+{
+	self.stopping = true;
+	notify("STOPPING=1");
+	for (int i = ROLE_N - 1; i >= ROLE_ENGINE; i--) {
+		if (self.children[i].pid > 0) {
+			kill(self.children[i].pid, SIGTERM);
+		}
+	}
+	for (int waited = 0; waited < STOP_MS; waited += 10) {
+		bool any = false;
+
+		for (int i = ROLE_ENGINE; i < ROLE_N; i++) {
+			if (self.children[i].pid > 0 && waitpid(self.children[i].pid, NULL, WNOHANG) != 0) {
+				self.children[i].pid = 0;
+			}
+			any = any || self.children[i].pid > 0;
+		}
+		if (!any) {
+			return;
+		}
+		usleep(10000);
+	}
+}
+
+static int supervise(void)
+{
+	struct err e = ERR_INIT;
+
+	if (geteuid() != 0) {
+		fprintf(stderr, "netd: must be started as root\n");
+		return EX_CONFIG;
+	}
+	if (make_folders(&e) < 0 || open_listeners(&e) < 0) {
+		fprintf(stderr, "netd: %s\n", e.msg);
+		return EX_CONFIG;
+	}
+	self.loop = loop_new();
+	loop_signal(self.loop, SIGCHLD, on_child, NULL);
+	loop_signal(self.loop, SIGTERM, on_stop, NULL);
+	loop_signal(self.loop, SIGINT, on_stop, NULL);
+	for (int i = ROLE_ENGINE; i < ROLE_N; i++) {
+		struct child *c = &self.children[i];
+
+		c->role = (enum role)i;
+		c->restart = loop_timer_new(self.loop, on_restart, c);
+		start(c);
+	}
+	watchdog = loop_timer_new(self.loop, on_watchdog, NULL);
+	loop_timer_start(watchdog, 2000);
+	loop_run(self.loop);
+	stop_roles();
+	return 0;
+}
+
+static int run_role(const char *name)
+{
+	int fds[FD_N];
+
+	for (int i = ROLE_ENGINE; i < ROLE_N; i++) {
+		if (strcmp(roles[i].name, name) != 0) {
+			continue;
+		}
+		log_setup(roles[i].name, (enum log_level)self.config.log_level);
+		for (int k = 0; k < FD_N; k++) {
+			fds[k] = fcntl(ROLE_FD_MAIN + 1 + k, F_GETFD) >= 0 ? ROLE_FD_MAIN + 1 + k : -1;
+			if (fds[k] >= 0) {
+				fcntl(fds[k], F_SETFD, FD_CLOEXEC);
+			}
+		}
+		fcntl(ROLE_FD_MAIN, F_SETFD, FD_CLOEXEC);
+		role_enter((enum role)i, &self.config);
+		crash_setup();
+		roles[i].run(&self.config, loop_new(), fds, ROLE_FD_MAIN);
+		return 0;
+	}
+	return 64;
+}
+
+int main(int argc, char **argv)
+{
+	const char *role = NULL;
+	struct err e = ERR_INIT;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
+			self.config_path = argv[++i];
+		} else if (strcmp(argv[i], "--role") == 0 && i + 1 < argc) {
+			role = argv[++i];
+		} else if (strcmp(argv[i], "--crash-points") == 0) {
+			crash_print();
+			return 0;
+		} else if (strcmp(argv[i], "--help-config") == 0) {
+			config_help();
+			return 0;
+		} else if (strcmp(argv[i], "--version") == 0) {
+			puts("netd " NETD_VERSION);
+			return 0;
+		} else {
+			fprintf(stderr, "usage: netd [--config FILE] | --help-config | --crash-points | "
+					"--version\n");
+			return 64;
+		}
+	}
+	signal(SIGPIPE, SIG_IGN);
+	if (config_read(self.config_path, &self.config, &e) < 0) {
+		fprintf(stderr, "netd: %s\n", e.msg);
+		return EX_CONFIG;
+	}
+	log_setup("main", (enum log_level)self.config.log_level);
+	return role ? run_role(role) : supervise();
+}
