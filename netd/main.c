@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/crash.h"
 #include "lib/base/log.h"
 #include "lib/base/loop.h"
