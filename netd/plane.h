@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the control role knows: resources (a sorted table, mirrored in the store), VNets and
+ * subnets in use, groups on their way through life, operations. Shared by the files of control:
+ * table.c (resources), network.c (addresses, plans), group.c (life of a group), change.c (PUT and
+ * DELETE), control.c (wiring). One thread.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/clock.h"
+#include "lib/kernel/kobj.h"
+#include "lib/model/model.h"
+#include "lib/store/store.h"
+#include "netd/role.h"
+#include "vnet/ipam.h"
+
+struct group;
+
+struct resource {
+	char *key, *id, *name; /* key: the id in lower case */
+	const struct model_type *type;
+	json_t *doc;	/* the user's document, without secrets */
+	json_t *status; /* what the service adds; numbers and addresses it was given */
+	uint64_t etag;	/* counts changes of the document */
+	bool deleting;
+	struct group *group; /* container groups only */
+};
+
+struct plane {
+	const struct config *config;
+	struct loop *loop;
+	struct store *store;
+	struct channel *to_main, *engine, *dns;
+	bool engine_synced;
+	struct resource **v; /* sorted by key */
+	size_t n, cap;
+	uint32_t next_serial, serial_ceiling;
+	struct ipam pools[CONFIG_POOLS_MAX];
+	char *stopped; /* why changes are refused, NULL when they are not */
+	uint64_t requests, writes;
+};
+extern struct plane plane;
+
+/* ---- table.c ---- */
+struct resource *table_get(const char *key);
+/* First resource at or after a key; walk with table_at(i). */
+size_t table_from(const char *key);
+struct resource *table_at(size_t i); /* NULL at the end */
+/* Makes a resource with an empty status; takes doc. */
+struct resource *table_add(const char *id, const struct model_type *type, json_t *doc);
+void table_remove(struct resource *r);
+/* Row for the store, malloc'ed; and back (store_load's callback). */
+char *table_row(const struct resource *r);
+int table_load(void *arg, const char *key, uint64_t rev, const char *value);
+/* Next number, never given before; *ops gets the row that reserves it when one is needed. */
+uint32_t table_serial(void);
+/* Stores the resources' rows (status and document) as one transaction. */
+void table_save(struct resource *const *rs, size_t n,
+		void (*done)(void *arg, const struct err *e, uint64_t rev), void *arg);
+char *table_key(const char *id); /* lower case copy */
+/* "/subscriptions/S/resourceGroups/G" of any id below it; "" when it has none. */
+void table_group_key(const char *id, char *to, size_t size);
+
+/* ---- network.c ---- */
+void network_start(void);
+/* Gives the group its numbers and addresses and writes them into its status; `vnet` gets the VNet's
+ * resource when that has to be stored too. */
+int network_attach(struct resource *group, struct resource **vnet, struct err *e);
+/* Marks what a loaded group has as taken. */
+void network_restore(struct resource *group);
+void network_release(struct resource *group);
+/* Checks a VNet's document, numbers its subnets. */
+int network_vnet_check(struct resource *r, json_t *doc, struct err *e);
+bool network_subnet_used(const struct resource *vnet, const char *subnet);
+/* Sends what a group's network needs to the engine: gateway, VNet, subnet (when they are not
+ * there yet), then the group itself. `request` comes back with the group's answer. */
+void network_send_group(const struct resource *group, uint64_t request);
+void network_send_base(void);	 /* the gateway, and VNets and subnets in use */
+void network_drop_group(const struct resource *group, uint64_t request);
+/* Public address for a publicIPAddresses resource. */
+int network_public(uint8_t family, uint32_t tenant, struct ip *ret, struct err *e);
+void network_public_free(const struct ip *ip, uint32_t tenant);
+/* The label's full name by its scope, into status.fqdn; ERR_INVALID DnsNameLabelUnavailable. */
+int network_name(struct resource *r, const char *label, const char *scope, const char *suffix,
+		 struct err *e);
+uint32_t network_tenant(const char *id); /* hash of the subscription */
+
+/* ---- group.c ---- */
+/* A group's document was accepted (already in the table): store it, attach it, hand it over.
+ * `full` is the document with its secrets (taken). reply is called once it is durable. */
+void group_apply(struct resource *r, json_t *full, struct resource *vnet,
+		 void (*reply)(void *arg, const struct err *e), void *arg);
+void group_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg);
+void group_load(struct resource *r);
+void group_action(struct resource *r, const char *action);
+void group_engine_done(uint64_t request, bool ok, const char *text, int fd);
+void group_engine_up(void);
+void group_dns_done(uint64_t request);
+void group_dns_up(void);
+void group_runtime_up(void);
+void group_runtime_message(const json_t *m);
+void group_runtime_gone(void);
+const char *group_state(const struct resource *r); /* provisioningState */
+void group_event(struct resource *r, const char *name, const char *message);
+
+/* ---- operations (group.c) ---- */
+/* Begins one on the resource, its id into `to`. */
+void operation_begin(const char *key, char to[static 37]);
+void operation_end(const char *key, const struct err *e); /* e NULL: succeeded */
+/* Its state as JSON, or NULL when unknown. New reference. */
+json_t *operation_get(const char *id);
+
+/* ---- change.c ---- */
+struct change {
+	struct resource *r; /* made or changed */
+	bool created, pending; /* pending: the reply comes later */
+};
+/* PUT of a document (taken). */
+int change_put(const struct model_id *id, const char *full_id, json_t *doc,
+	       void (*reply)(void *arg, const struct err *e), void *arg, struct change *ret,
+	       struct err *e);
+int change_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg,
+		  struct err *e);
+/* What GET returns; new reference. */
+json_t *change_view(const struct resource *r);
+
+void api_start(const int fds[FD_N]);

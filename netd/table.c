@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Resources by key, and their rows in the store. See plane.h.
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/log.h"
+#include "netd/plane.h"
+
+#define SERIAL_BLOCK 1000
+
+struct plane plane;
+
+char *table_key(const char *id)
+{
+	char *key = strdup(id);
+
+	for (char *p = key; p && *p; p++) {
+		*p = (char)tolower((unsigned char)*p);
+	}
+	return key;
+}
+
+void table_group_key(const char *id, char *to, size_t size)
+{
+	struct model_id parts;
+
+	to[0] = '\0';
+	if (model_id_parse(id, &parts) == 0 && parts.group) {
+		int n = snprintf(to, size, "/subscriptions/%s/resourcegroups/%s", parts.subscription,
+				 parts.group);
+
+		for (int i = 0; i < n && (size_t)i < size; i++) {
+			to[i] = (char)tolower((unsigned char)to[i]);
+		}
+	}
+}
+
+size_t table_from(const char *key)
+{
+	size_t lo = 0, hi = plane.n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (strcmp(plane.v[mid]->key, key) < 0) {
+			lo = mid + 1;
+		} else {
+			hi = mid;
+		}
+	}
+	return lo;
+}
+
+struct resource *table_at(size_t i)
+{
+	return i < plane.n ? plane.v[i] : NULL;
+}
+
+struct resource *table_get(const char *key)
+{
+	struct resource *r = table_at(table_from(key));
+
+	return r && strcmp(r->key, key) == 0 ? r : NULL;
+}
+
+struct resource *table_add(const char *id, const struct model_type *type, json_t *doc)
+{
+	struct resource *r = calloc(1, sizeof(*r));
+
+	if (plane.n == plane.cap) {
+		plane.cap = plane.cap ? plane.cap * 2 : 256;
+		plane.v = realloc(plane.v, plane.cap * sizeof(struct resource *));
+	}
+	if (!r || !plane.v) {
+		abort();
+	}
+	r->id = strdup(id);
+	r->key = table_key(id);
+	r->name = strrchr(r->id, '/') + 1;
+	r->type = type;
+	r->doc = doc;
+	r->status = json_object();
+	size_t i = table_from(r->key);
+	memmove(&plane.v[i + 1], &plane.v[i], (plane.n - i) * sizeof(struct resource *));
+	plane.v[i] = r;
+	plane.n++;
+	return r;
+}
+
+void table_remove(struct resource *r)
+{
+	size_t i = table_from(r->key);
+
+	memmove(&plane.v[i], &plane.v[i + 1], (plane.n - i - 1) * sizeof(struct resource *));
+	plane.n--;
+	json_decref(r->doc);
+	json_decref(r->status);
+	free(r->key);
+	free(r->id);
+	free(r);
+}
+
+char *table_row(const struct resource *r)
+{
+	json_t *row = json_pack("{s:s, s:s, s:O, s:O, s:I, s:b}", "id", r->id, "type", r->type->name,
+				"doc", r->doc, "status", r->status, "etag", (json_int_t)r->etag,
+				"deleting", r->deleting);
+	char *text = json_dumps(row, JSON_COMPACT);
+
+	json_decref(row);
+	return text;
+}
+
+int table_load(void *arg, const char *key, uint64_t rev, const char *value)
+{
+	json_t *row = json_loads(value, 0, NULL);
+	const struct model_type *type = model_type_find(model_str(row, "type"));
+
+	(void)arg;
+	(void)rev;
+	if (strcmp(key, "meta/serial") == 0) {
+		plane.next_serial = plane.serial_ceiling =
+			(uint32_t)json_integer_value(json_object_get(row, "next"));
+	} else if (key[0] == '/' && type) {
+		struct resource *r =
+			table_add(model_str(row, "id"), type, json_incref(json_object_get(row, "doc")));
+
+		json_decref(r->status);
+		r->status = json_incref(json_object_get(row, "status"));
+		r->etag = (uint64_t)json_integer_value(json_object_get(row, "etag"));
+		r->deleting = json_is_true(json_object_get(row, "deleting"));
+	}
+	json_decref(row);
+	return 0;
+}
+
+uint32_t table_serial(void)
+{
+	char value[64];
+
+	if (plane.next_serial < KOBJ_NS_FIRST) {
+		plane.next_serial = KOBJ_NS_FIRST;
+	}
+	if (plane.next_serial >= plane.serial_ceiling) {
+		/* Commits happen in the order of submission: the block is reserved before its first
+		 * number is used in a row. */
+		plane.serial_ceiling = plane.next_serial + SERIAL_BLOCK;
+		snprintf(value, sizeof(value), "{\"next\":%u}", plane.serial_ceiling);
+		store_submit(plane.store, &(struct store_op){ .key = "meta/serial", .value = value }, 1,
+			     NULL, NULL);
+	}
+	return plane.next_serial++;
+}
+
+void table_save(struct resource *const *rs, size_t n,
+		void (*done)(void *arg, const struct err *e, uint64_t rev), void *arg)
+{
+	struct store_op ops[4] = { 0 };
+	size_t m = 0;
+
+	for (size_t i = 0; i < n && i < 4; i++) {
+		if (rs[i]) {
+			ops[m].key = rs[i]->key;
+			ops[m++].value = table_row(rs[i]);
+		}
+	}
+	store_submit(plane.store, ops, m, done, arg);
+	for (size_t i = 0; i < m; i++) {
+		free((char *)(uintptr_t)ops[i].value);
+	}
+}
