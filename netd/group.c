@@ -1,0 +1,644 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The life of a container group: stored beside attached, handed to the runtime, named when it is
+ * ready; and back in the opposite order. advance() looks at what is true and does what is next;
+ * every arrow is a crash point. Also operations, as clients poll them. See plane.h.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/base/crash.h"
+#include "lib/base/log.h"
+#include "lib/base/own.h"
+#include "netd/plane.h"
+#include "netd/runtime.h"
+
+#define EVENTS_MAX     20
+#define OPERATIONS_MAX 4096
+
+enum ask { ASK_NONE, ASK_ATTACH, ASK_DETACH, ASK_NAME, ASK_UNNAME, ASK_SYNC };
+
+struct waiter {
+	void (*reply)(void *arg, const struct err *e);
+	void *arg;
+};
+
+struct group {
+	struct resource *r;
+	json_t *full; /* document with secrets, until the runtime has it */
+	int ns_fd;
+	bool committed, attached, handed, started, ready, named, naming;
+	bool deleting, unnamed, stopped, detached, removing, failed, down;
+	bool stop_sent;
+	struct waiter waiter;
+};
+
+static void advance(struct group *g);
+
+/* ---- operations ---- */
+
+static struct operation {
+	char id[37];
+	char *key;
+	int state; /* 0 running, 1 succeeded, 2 failed */
+	char code[64], message[400];
+} operations[OPERATIONS_MAX];
+static size_t next_operation;
+
+void operation_begin(const char *key, char to[static 37])
+{
+	struct operation *o = &operations[next_operation++ % OPERATIONS_MAX];
+
+	free(o->key);
+	memset(o, 0, sizeof(*o));
+	random_uuid(&random_system, o->id);
+	o->key = strdup(key);
+	memcpy(to, o->id, 37);
+}
+
+void operation_end(const char *key, const struct err *e)
+{
+	for (size_t i = 0; i < OPERATIONS_MAX; i++) {
+		struct operation *o = &operations[i];
+
+		if (o->key && o->state == 0 && strcmp(o->key, key) == 0) {
+			o->state = e ? 2 : 1;
+			if (e) {
+				snprintf(o->code, sizeof(o->code), "%s",
+					 e->code ? e->code : err_kind_code(e->kind));
+				snprintf(o->message, sizeof(o->message), "%s", e->msg);
+			}
+		}
+	}
+}
+
+json_t *operation_get(const char *id)
+{
+	static const char *const states[] = { "InProgress", "Succeeded", "Failed" };
+
+	for (size_t i = 0; i < OPERATIONS_MAX; i++) {
+		const struct operation *o = &operations[i];
+
+		if (o->key && strcasecmp(o->id, id) == 0) {
+			json_t *j = json_pack("{s:s, s:s, s:s}", "id", o->key, "name", o->id, "status",
+					      states[o->state]);
+
+			if (o->state == 2) {
+				json_object_set_new(j, "error",
+						    json_pack("{s:s, s:s}", "code", o->code, "message",
+							      o->message));
+			}
+			return j;
+		}
+	}
+	return NULL;
+}
+
+/* ---- helpers ---- */
+
+static uint32_t serial(const struct group *g)
+{
+	return (uint32_t)json_integer_value(json_object_get(g->r->status, "serial"));
+}
+
+static uint64_t ask_id(const struct group *g, enum ask ask)
+{
+	return (uint64_t)ask << 56 | serial(g);
+}
+
+static struct group *by_serial(uint32_t n)
+{
+	for (size_t i = 0; i < plane.n; i++) {
+		struct group *g = plane.v[i]->group;
+
+		if (g && serial(g) == n) {
+			return g;
+		}
+	}
+	return NULL;
+}
+
+void group_event(struct resource *r, const char *name, const char *message)
+{
+	json_t *list = json_object_get(r->status, "events");
+	char now[40];
+
+	if (!list) {
+		list = json_array();
+		json_object_set_new(r->status, "events", list);
+	}
+	clock_format(clock_system.wall_ms(&clock_system), now, sizeof(now));
+	json_array_append_new(list, json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "count", 1,
+					      "firstTimestamp", now, "lastTimestamp", now, "name", name,
+					      "message", message, "type", "Normal"));
+	while (json_array_size(list) > EVENTS_MAX) {
+		json_array_remove(list, 0);
+	}
+}
+
+const char *group_state(const struct resource *r)
+{
+	const struct group *g = r->group;
+
+	if (!g) {
+		return "Succeeded";
+	}
+	return g->deleting ? "Deleting" : g->failed ? "Failed" : g->started ? "Succeeded" : "Creating";
+}
+
+static void saved(void *arg, const struct err *e, uint64_t rev)
+{
+	(void)arg;
+	(void)rev;
+	if (e) {
+		log_error("store.failed", LOG_STR("error", e->msg));
+	}
+}
+
+static void save_status(struct group *g)
+{
+	table_save(&g->r, 1, saved, NULL);
+}
+
+static void answer(struct group *g, const struct err *e)
+{
+	struct waiter w = g->waiter;
+
+	g->waiter = (struct waiter){ NULL, NULL };
+	if (w.reply) {
+		w.reply(w.arg, e);
+	}
+}
+
+/* ---- names ---- */
+
+static void send_name(struct group *g, bool add)
+{
+	struct buf b = { 0 };
+	struct err e = ERR_INIT;
+	struct ip ip[2] = { 0 };
+	int n = 0;
+
+	for (int f = 0; add && f < 2; f++) {
+		const char *text = model_str(g->r->status, f ? "pub6" : "pub4");
+
+		if (*text && ip_parse(text, &ip[n], &e) == 0) {
+			n++;
+		}
+	}
+	put_u64(&b, ask_id(g, add ? ASK_NAME : ASK_UNNAME));
+	put_str(&b, model_str(g->r->status, "fqdn"));
+	put_u8(&b, (uint8_t)n);
+	for (int i = 0; i < n; i++) {
+		put_u8(&b, ip[i].family);
+		buf_add(&b, ip[i].b, 16);
+	}
+	channel_send(plane.dns, MSG_NAME_SET, &b, -1);
+	buf_fini(&b);
+}
+
+static bool has_name(const struct group *g)
+{
+	return *model_str(g->r->status, "fqdn") != '\0';
+}
+
+/* ---- runtime ---- */
+
+static json_t *resolv_conf(const struct group *g)
+{
+	const json_t *dns = model_at(g->r->doc, "properties.dnsConfig"), *list, *x;
+	struct buf b = { 0 };
+	size_t i;
+
+	list = json_object_get(dns, "nameServers");
+	json_array_foreach((json_t *)(uintptr_t)list, i, x) {
+		buf_addf(&b, "nameserver %s\n", json_string_value(x));
+	}
+	if (!dns) {
+		buf_addf(&b, "nameserver 168.63.129.16\n");
+	}
+	if (*model_str(dns, "searchDomains")) {
+		buf_addf(&b, "search %s\n", model_str(dns, "searchDomains"));
+	}
+	if (*model_str(dns, "options")) {
+		buf_addf(&b, "options %s\n", model_str(dns, "options"));
+	}
+	json_t *s = json_string(buf_str(&b));
+	buf_fini(&b);
+	return s;
+}
+
+static void hand_over(struct group *g)
+{
+	char path[200];
+	json_t *m, *addresses = json_array();
+	static const char *const keys[] = { "ip4", "ip6" };
+
+	snprintf(path, sizeof(path), "%s/ns/g%u", plane.config->run_dir, serial(g));
+	for (int f = 0; f < 2; f++) {
+		if (*model_str(g->r->status, keys[f])) {
+			json_array_append(addresses, json_object_get(g->r->status, keys[f]));
+		}
+	}
+	m = json_pack("{s:s, s:s, s:s, s:I, s:s, s:o, s:o, s:O, s:b, s:b}", "type", "group", "id",
+		      g->r->key, "name", g->r->name, "generation", (json_int_t)g->r->etag, "namespace",
+		      path, "addresses", addresses, "resolvConf", resolv_conf(g), "group",
+		      g->full ? g->full : g->r->doc, "secrets", g->full != NULL, "stopped", g->down);
+	runtime_send(m, g->ns_fd);
+	json_decref(g->full);
+	g->full = NULL;
+	g->handed = true;
+	if (g->ns_fd >= 0) {
+		close(g->ns_fd);
+		g->ns_fd = -1;
+	}
+	crash_point(CRASH_CONTROL_HANDED);
+}
+
+static void send_stop(struct group *g, bool remove)
+{
+	runtime_send(json_pack("{s:s, s:s, s:i, s:b}", "type", "stop", "id", g->r->key, "graceSeconds",
+			       30, "remove", remove),
+		     -1);
+}
+
+/* ---- what is next ---- */
+
+static void removed(void *arg, const struct err *e, uint64_t rev)
+{
+	struct group *g = arg;
+
+	(void)rev;
+	crash_point(CRASH_CONTROL_REMOVED);
+	if (e) {
+		log_error("store.failed", LOG_STR("error", e->msg));
+	}
+	AUTO_FREE char *key = strdup(g->r->key);
+	network_release(g->r);
+	if (g->ns_fd >= 0) {
+		close(g->ns_fd);
+	}
+	json_decref(g->full);
+	table_remove(g->r);
+	free(g);
+	operation_end(key, NULL);
+}
+
+static void take_down(struct group *g)
+{
+	if (has_name(g) && !g->unnamed) {
+		send_name(g, false);
+		if (plane.dns) {
+			return; /* group_dns_done() goes on */
+		}
+		g->unnamed = true; /* a dns role that comes up gets a list without it */
+	}
+	crash_point(CRASH_CONTROL_UNNAMED);
+	if (g->handed && !g->stopped && runtime_connected()) {
+		if (!g->stop_sent) {
+			send_stop(g, true);
+			g->stop_sent = true;
+		}
+		return; /* the runtime's "stopped" goes on */
+	}
+	if (!g->detached) {
+		crash_point(CRASH_CONTROL_STOPPED);
+		if (plane.engine_synced) {
+			network_drop_group(g->r, ask_id(g, ASK_DETACH));
+		}
+		return;
+	}
+	if (!g->removing) {
+		g->removing = true;
+		crash_point(CRASH_CONTROL_DETACHED);
+		store_submit(plane.store, &(struct store_op){ .key = g->r->key }, 1, removed, g);
+	}
+}
+
+static void advance(struct group *g)
+{
+	if (g->deleting) {
+		if (g->committed) {
+			take_down(g);
+		}
+		return;
+	}
+	if (!g->committed || !g->attached) {
+		return;
+	}
+	if (!g->handed) {
+		crash_point(CRASH_CONTROL_ATTACHED);
+		if (runtime_connected()) {
+			hand_over(g);
+		}
+		return;
+	}
+	if (g->ready && has_name(g) && !g->named && !g->naming) {
+		g->naming = true;
+		send_name(g, true);
+	}
+	if (g->named && (!g->ready || g->down)) {
+		g->named = false;
+		send_name(g, false);
+	}
+	if (g->started && (g->named || !has_name(g) || !g->ready)) {
+		crash_point(CRASH_CONTROL_NAMED);
+		operation_end(g->r->key, NULL);
+	}
+}
+
+/* ---- from outside ---- */
+
+static struct group *make(struct resource *r)
+{
+	if (!r->group) {
+		r->group = calloc(1, sizeof(*r->group));
+		if (!r->group) {
+			abort();
+		}
+		r->group->r = r;
+		r->group->ns_fd = -1;
+	}
+	return r->group;
+}
+
+static void applied(void *arg, const struct err *e, uint64_t rev)
+{
+	struct group *g = arg;
+
+	(void)rev;
+	crash_point(CRASH_CONTROL_COMMITTED);
+	g->committed = e == NULL;
+	answer(g, e);
+	if (e) { /* not stored: it never was */
+		plane.stopped = strdup(e->msg);
+		g->deleting = true;
+		g->committed = true;
+		g->unnamed = !g->named;
+		operation_end(g->r->key, e);
+	}
+	advance(g);
+}
+
+void group_apply(struct resource *r, json_t *full, struct resource *vnet,
+		 void (*reply)(void *arg, const struct err *e), void *arg)
+{
+	bool update = r->group != NULL;
+	struct group *g = make(r);
+	struct resource *rows[2] = { r, vnet };
+
+	json_decref(g->full);
+	g->full = full;
+	g->committed = false;
+	g->handed = g->started = g->failed = g->down = false;
+	g->waiter = (struct waiter){ reply, arg };
+	crash_point(CRASH_CONTROL_ACCEPTED);
+	table_save(rows, 2, applied, g);
+	if (!update) {
+		g->attached = false;
+	}
+	/* The kernel's work runs beside the commit. */
+	if (plane.engine_synced) {
+		network_send_group(r, ask_id(g, ASK_ATTACH));
+	}
+}
+
+static void intended(void *arg, const struct err *e, uint64_t rev)
+{
+	struct group *g = arg;
+
+	(void)rev;
+	crash_point(CRASH_CONTROL_INTENT);
+	if (e) {
+		g->r->deleting = g->deleting = false;
+		operation_end(g->r->key, e);
+	}
+	g->committed = true;
+	answer(g, e);
+	advance(g);
+}
+
+void group_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg)
+{
+	struct group *g = make(r);
+
+	g->waiter = (struct waiter){ reply, arg };
+	r->deleting = g->deleting = true;
+	g->committed = false;
+	table_save(&r, 1, intended, g);
+}
+
+void group_load(struct resource *r)
+{
+	struct group *g = make(r);
+
+	network_restore(r);
+	g->committed = true;
+	g->deleting = r->deleting;
+	g->down = json_is_true(json_object_get(r->status, "stopped"));
+	/* A deletion that was under way asks the runtime again. */
+	g->handed = g->deleting;
+	if (!has_name(g)) {
+		g->unnamed = true;
+	}
+}
+
+void group_action(struct resource *r, const char *action)
+{
+	struct group *g = make(r);
+	bool stop = strcmp(action, "stop") == 0;
+
+	g->down = stop;
+	json_object_set_new(r->status, "stopped", json_boolean(stop));
+	save_status(g);
+	if (!stop) {
+		g->started = g->ready = false;
+	}
+	group_event(r, stop ? "Stopping" : "Starting", action);
+	runtime_send(json_pack("{s:s, s:s}", "type", action, "id", r->key), -1);
+	advance(g);
+	if (stop) {
+		operation_end(r->key, NULL);
+	}
+}
+
+void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
+{
+	enum ask ask = (enum ask)(request >> 56);
+	struct group *g = ask == ASK_SYNC ? NULL : by_serial((uint32_t)request);
+
+	if (ask == ASK_SYNC) {
+		plane.engine_synced = true;
+		for (size_t i = 0; i < plane.n; i++) {
+			struct group *x = plane.v[i]->group;
+
+			if (x && x->deleting) {
+				x->detached = true; /* it was not in the list */
+				advance(x);
+			} else if (x) {
+				network_send_group(x->r, ask_id(x, ASK_ATTACH)); /* for the descriptor */
+			}
+		}
+	}
+	if (!g) {
+		if (fd >= 0) {
+			close(fd);
+		}
+		return;
+	}
+	if (ask == ASK_DETACH) {
+		g->detached = true;
+	} else if (ask == ASK_ATTACH && ok) {
+		if (g->ns_fd >= 0) {
+			close(g->ns_fd);
+		}
+		g->ns_fd = fd;
+		fd = -1;
+		g->attached = true;
+	} else if (ask == ASK_ATTACH) {
+		log_error("group.attach", LOG_STR("id", g->r->id), LOG_STR("error", text));
+		group_event(g->r, "AttachFailed", "the network is being repaired");
+		g->attached = true; /* repair goes on; the namespace is there or will be */
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	advance(g);
+}
+
+void group_engine_up(void)
+{
+	struct buf b = { 0 };
+
+	plane.engine_synced = false;
+	channel_send(plane.engine, MSG_SYNC_BEGIN, NULL, -1);
+	network_send_base();
+	for (size_t i = 0; i < plane.n; i++) {
+		const struct group *g = plane.v[i]->group;
+
+		if (g && !g->deleting) {
+			network_send_group(g->r, 0);
+		}
+	}
+	put_u64(&b, (uint64_t)ASK_SYNC << 56);
+	channel_send(plane.engine, MSG_SYNC_END, &b, -1);
+	buf_fini(&b);
+}
+
+void group_dns_done(uint64_t request)
+{
+	enum ask ask = (enum ask)(request >> 56);
+	struct group *g = by_serial((uint32_t)request);
+
+	if (!g) {
+		return;
+	}
+	if (ask == ASK_NAME) {
+		g->naming = false;
+		g->named = true;
+	} else if (ask == ASK_UNNAME) {
+		g->unnamed = true;
+	}
+	advance(g);
+}
+
+void group_dns_up(void)
+{
+	struct buf b = { 0 };
+
+	channel_send(plane.dns, MSG_NAMES_BEGIN, NULL, -1);
+	for (size_t i = 0; i < plane.n; i++) {
+		struct group *g = plane.v[i]->group;
+
+		if (!g) {
+			continue;
+		}
+		g->naming = false;
+		/* Before a runtime reports, what was named stays so: a restart takes no name away. */
+		bool was = json_is_true(json_object_get(g->r->status, "ready"));
+		if (has_name(g) && !g->deleting && !g->down && (g->ready || (was && !g->started))) {
+			send_name(g, true);
+		} else if (g->deleting && !g->unnamed) {
+			g->unnamed = true;
+			advance(g);
+			i = (size_t)-1; /* the table may have changed */
+			if (plane.n == 0) {
+				break;
+			}
+		}
+	}
+	put_u64(&b, 0);
+	channel_send(plane.dns, MSG_NAMES_END, &b, -1);
+	buf_fini(&b);
+}
+
+void group_runtime_up(void)
+{
+	for (size_t i = 0; i < plane.n; i++) {
+		struct group *g = plane.v[i]->group;
+
+		if (g && g->deleting) {
+			g->handed = true;
+			g->stopped = g->stop_sent = false;
+			advance(g);
+		} else if (g && g->attached && g->committed) {
+			hand_over(g);
+		}
+	}
+	runtime_send(json_pack("{s:s}", "type", "listEnd"), -1);
+}
+
+void group_runtime_message(const json_t *m)
+{
+	struct resource *r = table_get(model_str(m, "id"));
+	struct group *g = r ? r->group : NULL;
+	const char *state = model_str(m, "state");
+
+	if (!g) {
+		return;
+	}
+	if (json_object_get(m, "containers")) {
+		json_object_set(r->status, "containers", json_object_get(m, "containers"));
+	}
+	if (*model_str(m, "message")) {
+		group_event(r, model_str(m, "event"), model_str(m, "message"));
+	}
+	if (strcmp(state, "started") == 0) {
+		g->started = true;
+	} else if (strcmp(state, "ready") == 0 || strcmp(state, "notReady") == 0) {
+		bool now = state[0] == 'r';
+
+		g->started = g->started || now;
+		if (g->ready != now || !json_object_get(r->status, "ready")) {
+			g->ready = now;
+			json_object_set_new(r->status, "ready", json_boolean(now));
+			save_status(g);
+		}
+	} else if (strcmp(state, "failed") == 0) {
+		struct err e = ERR_INIT;
+
+		err_set_at(&e, ERR_SYSTEM, "ContainerGroupStartFailed", "", "%s", model_str(m, "message"));
+		g->failed = true;
+		operation_end(r->key, &e);
+	} else if (strcmp(state, "stopped") == 0) {
+		g->stopped = true;
+		g->ready = false;
+	}
+	advance(g);
+}
+
+void group_runtime_gone(void)
+{
+	for (size_t i = 0; i < plane.n; i++) {
+		struct group *g = plane.v[i]->group;
+
+		if (g && !g->deleting) {
+			g->handed = false; /* its containers run on; it is told again when it is back */
+			if (plane.engine_synced && g->attached) {
+				network_send_group(g->r, ask_id(g, ASK_ATTACH));
+			}
+		}
+	}
+}
