@@ -381,7 +381,7 @@ int change_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 		AUTO_FREE char *prefix = malloc(strlen(r->key) + 2);
 		bool left = false;
 
-		sprintf(prefix, "%s/", r->key);
+		snprintf(prefix, strlen(r->key) + 2, "%s/", r->key);
 		for (i = table_from(prefix); table_at(i) && strncmp(table_at(i)->key, prefix, strlen(prefix)) == 0;
 		     i++) {
 			struct resource *m = table_at(i);

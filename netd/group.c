@@ -43,7 +43,7 @@ static struct operation {
 	char id[37];
 	char *key;
 	int state; /* 0 running, 1 succeeded, 2 failed */
-	char code[64], message[400];
+	char code[64], message[512];
 } operations[OPERATIONS_MAX];
 static size_t next_operation;
 
