@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "lib/base/own.h"
 #include "netd/plane.h"
@@ -46,7 +49,8 @@ void network_start(void)
 	for (int64_t i = 0; i < c->n_pools; i++) {
 		bool onlink = c->pool_onlink[i];
 
-		ipam_init(&plane.pools[i], &c->pools[i], onlink ? 2 : 0,
+		ipam_init(&plane.pools[i], &c->pools[i],
+			  onlink ? 2 : c->pools[i].ip.family == 6, /* a subnet-router anycast address */
 			  onlink && c->pools[i].ip.family == 4 ? 1 : 0);
 	}
 }
@@ -600,18 +604,12 @@ static void send_gateway(void)
 
 	snprintf(p.uplink, sizeof(p.uplink), "%s", c->uplink);
 	if (c->uplink[0]) {
-		char path[64];
-		unsigned m[6] = { 0 };
+		struct ifreq ifr = { 0 };
+		AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-		snprintf(path, sizeof(path), "/sys/class/net/%s/address", c->uplink);
-		FILE *f = fopen(path, "re");
-		if (f && fscanf(f, "%x:%x:%x:%x:%x:%x", &m[0], &m[1], &m[2], &m[3], &m[4], &m[5]) == 6) {
-			for (int i = 0; i < 6; i++) {
-				p.uplink_mac[i] = (uint8_t)m[i];
-			}
-		}
-		if (f) {
-			fclose(f);
+		memcpy(ifr.ifr_name, c->uplink, strnlen(c->uplink, IFNAMSIZ - 1));
+		if (fd >= 0 && ioctl(fd, SIOCGIFHWADDR, &ifr) == 0) {
+			memcpy(p.uplink_mac, ifr.ifr_hwaddr.sa_data, 6);
 		}
 	}
 	(void)!(c->hop4[0] && ip_parse(c->hop4, &p.hop4, &e));
