@@ -202,7 +202,7 @@ static bool of_ruleset(const struct walk *w, uint8_t family, const char *table)
 {
 	static const bool has[][NFPROTO_NUMPROTO] = {
 		[KOBJ_RULESET_VNET] = { [NFPROTO_BRIDGE] = true, [NFPROTO_INET] = true },
-		[KOBJ_RULESET_GATEWAY] = { [NFPROTO_INET] = true },
+		[KOBJ_RULESET_GATEWAY] = { [NFPROTO_INET] = true, [NFPROTO_ARP] = true },
 		[KOBJ_RULESET_UPLINK] = { [NFPROTO_NETDEV] = true },
 	};
 

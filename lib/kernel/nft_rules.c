@@ -453,6 +453,11 @@ static void gateway(struct build *w)
 	source_rule(w, 4);
 	source_rule(w, 6);
 	iif_rule(w, "up0", BIT_GUARD | BIT_NSG, NF_ACCEPT, "from the uplink");
+
+	/* ARP asks the routing rules whether an address is to be answered for: it needs the mark too. */
+	table(w, NFPROTO_ARP);
+	chain(w, &(struct hook){ "ask", "filter", 0 /* NF_ARP_IN */, 0, NF_ACCEPT, NULL });
+	iif_rule(w, "up0", BIT_GUARD | BIT_NSG, NF_ACCEPT, "who has a public address");
 }
 
 /* ---- uplink: below the host's own forward hook ---- */
@@ -547,7 +552,7 @@ void nft_ruleset_remove(struct nl_batch *b, const struct kobj *ruleset)
 {
 	static const uint8_t families[][2] = {
 		[KOBJ_RULESET_VNET] = { NFPROTO_BRIDGE, NFPROTO_INET },
-		[KOBJ_RULESET_GATEWAY] = { NFPROTO_INET, 0 },
+		[KOBJ_RULESET_GATEWAY] = { NFPROTO_INET, NFPROTO_ARP },
 		[KOBJ_RULESET_UPLINK] = { NFPROTO_NETDEV, 0 },
 	};
 
