@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * netctl: the command line. Speaks ARM REST over the Unix socket or HTTPS by libcurl; decides
+ * nothing that the API does not. Exit status: 0 done, 1 refused or failed, 64 wrong use.
+ */
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "clients/netctl/yaml.h"
+#include "lib/base/buf.h"
+#include "lib/base/clock.h"
+#include "lib/base/own.h"
+#include "lib/model/model.h"
+
+#define API_VERSION "2023-05-01"
+
+static struct {
+	const char *api, *ca, *token, *subscription, *socket, *group, *output, *file;
+	bool no_wait;
+	CURL *curl;
+} self;
+
+static const struct type {
+	const char *name, *plural, *type;
+} types[] = {
+	{ "cg", "containergroups", "Microsoft.ContainerInstance/containerGroups" },
+	{ "vnet", "virtualnetworks", "Microsoft.Network/virtualNetworks" },
+	{ "pip", "publicipaddresses", "Microsoft.Network/publicIPAddresses" },
+	{ "rg", "resourcegroups", NULL },
+};
+
+static const char usage_text[] =
+	"netctl: container groups and their networks\n"
+	"  netctl apply -f FILE [-g GROUP] [--no-wait]   ACI YAML, an ARM resource, or {\"resources\": [...]}\n"
+	"  netctl get TYPE [NAME] [-g GROUP]             cg, vnet, pip, rg; -o table|json|yaml\n"
+	"  netctl describe TYPE NAME [-g GROUP]          all of it, events too\n"
+	"  netctl events NAME [-g GROUP]                 what happened to a container group\n"
+	"  netctl delete TYPE NAME [-g GROUP] [--no-wait]\n"
+	"  netctl token create --subscription ID         prints a new token (root on the host)\n"
+	"  netctl completion                             bash completion\n"
+	"Environment: NETD_API, NETD_CA, NETD_TOKEN (HTTPS), else NETD_SOCKET; NETD_SUBSCRIPTION.\n";
+
+static size_t on_body(char *data, size_t size, size_t n, void *arg)
+{
+	buf_add(arg, data, size * n);
+	return size * n;
+}
+
+static size_t on_header(char *data, size_t size, size_t n, void *arg)
+{
+	static const char name[] = "azure-asyncoperation:";
+	char *to = arg;
+
+	if (size * n > sizeof(name) && strncasecmp(data, name, sizeof(name) - 1) == 0) {
+		snprintf(to, 1200, "%.*s", (int)(size * n - sizeof(name)), data + sizeof(name));
+		to[strcspn(to, "\r\n")] = '\0';
+	}
+	return size * n;
+}
+
+/* One request. Returns the status, -1 when nobody answered (said on standard error). *ret gets
+ * the answer (new reference or NULL), `operation` (1200 bytes, may be NULL) the URL to poll. */
+static long request(const char *method, const char *path, const json_t *body, json_t **ret,
+		    char *operation)
+{
+	struct curl_slist *headers = NULL;
+	AUTO_BUF struct buf got = { 0 };
+	char url[2000], auth[600], ignored[1200] = "", error[CURL_ERROR_SIZE] = "";
+	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	long status = -1;
+	bool https = self.api && self.api[0];
+
+	snprintf(url, sizeof(url), "%s%s", https ? self.api : "http://netd", path);
+	curl_easy_reset(self.curl);
+	if (https) {
+		curl_easy_setopt(self.curl, CURLOPT_CAINFO, self.ca);
+	} else {
+		curl_easy_setopt(self.curl, CURLOPT_UNIX_SOCKET_PATH, self.socket);
+	}
+	headers = curl_slist_append(headers, "Content-Type: application/json");
+	headers = curl_slist_append(headers, "Expect:");
+	if (self.token && https) {
+		snprintf(auth, sizeof(auth), "Authorization: Bearer %s", self.token);
+		headers = curl_slist_append(headers, auth);
+	}
+	curl_easy_setopt(self.curl, CURLOPT_URL, url);
+	curl_easy_setopt(self.curl, CURLOPT_CUSTOMREQUEST, method);
+	curl_easy_setopt(self.curl, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(self.curl, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(self.curl, CURLOPT_WRITEDATA, &got);
+	curl_easy_setopt(self.curl, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(self.curl, CURLOPT_HEADERDATA, operation ? operation : ignored);
+	curl_easy_setopt(self.curl, CURLOPT_ERRORBUFFER, error);
+	curl_easy_setopt(self.curl, CURLOPT_TIMEOUT, 60L);
+	if (text) {
+		curl_easy_setopt(self.curl, CURLOPT_POSTFIELDS, text);
+	}
+	if (curl_easy_perform(self.curl) == CURLE_OK) {
+		curl_easy_getinfo(self.curl, CURLINFO_RESPONSE_CODE, &status);
+	} else {
+		fprintf(stderr, "netctl: %s: %s\n", https ? self.api : self.socket, error);
+	}
+	curl_slist_free_all(headers);
+	free(text);
+	*ret = got.len ? json_loadb((const char *)got.data, got.len, 0, NULL) : NULL;
+	return status;
+}
+
+static int failed(long status, const json_t *answer)
+{
+	const json_t *x = json_object_get(answer, "error");
+
+	if (status > 0) {
+		fprintf(stderr, "netctl: %s: %s%s%s%s\n", x ? model_str(x, "code") : "HTTP error",
+			x ? model_str(x, "message") : "", *model_str(x, "target") ? " (" : "",
+			model_str(x, "target"), *model_str(x, "target") ? ")" : "");
+	}
+	return 1;
+}
+
+/* ---- paths ---- */
+
+static const struct type *type_of(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_N(types); i++) {
+		if (strcasecmp(word, types[i].name) == 0 || strcasecmp(word, types[i].plural) == 0) {
+			return &types[i];
+		}
+	}
+	fprintf(stderr, "netctl: type '%s' is not one of cg, vnet, pip, rg\n", word);
+	return NULL;
+}
+
+static void path_of(const struct type *t, const char *name, char *to, size_t size)
+{
+	const char *group = self.group ? self.group : "default";
+
+	if (!t->type) {
+		snprintf(to, size, "/subscriptions/%s/resourceGroups%s%s?api-version=" API_VERSION,
+			 self.subscription, name ? "/" : "", name ? name : "");
+	} else if (!name && !self.group) {
+		snprintf(to, size, "/subscriptions/%s/providers/%s?api-version=" API_VERSION,
+			 self.subscription, t->type);
+	} else {
+		snprintf(to, size,
+			 "/subscriptions/%s/resourceGroups/%s/providers/%s%s%s?api-version=" API_VERSION,
+			 self.subscription, group, t->type, name ? "/" : "", name ? name : "");
+	}
+}
+
+/* Polls until the operation ended; 0 when it succeeded. */
+static int wait_for(const char *url)
+{
+	const char *path = strstr(url, "/subscriptions/");
+	json_t *answer = NULL;
+
+	for (int i = 0; path && *path && i < 3000; i++) {
+		long status = request("GET", path, NULL, &answer, NULL);
+		const char *state = model_str(answer, "status");
+
+		if (status == 404) { /* the plane was restarted meanwhile: the resource itself tells */
+			json_decref(answer);
+			return 0;
+		}
+		if (status != 200 || strcasecmp(state, "Failed") == 0) {
+			int rc = failed(status, answer);
+
+			json_decref(answer);
+			return rc;
+		}
+		bool done = strcasecmp(state, "Succeeded") == 0;
+		json_decref(answer);
+		if (done) {
+			return 0;
+		}
+		usleep(i < 50 ? 10000 : 100000);
+	}
+	return path && *path ? 1 : 0;
+}
+
+/* ---- output ---- */
+
+static void table_row(const json_t *r)
+{
+	const json_t *p = json_object_get(r, "properties");
+	const char *ip = model_str(p, "ipAddress.ip");
+
+	if (!*ip) {
+		ip = json_is_string(json_object_get(p, "ipAddress")) ? model_str(p, "ipAddress") : "-";
+	}
+	struct model_id id;
+	const char *group = model_id_parse(model_str(r, "id"), &id) == 0 && id.group ? id.group : "-";
+	const char *fqdn = model_str(p, "ipAddress.fqdn");
+	printf("%-24s %-16s %-12s %-18s %s\n", model_str(r, "name"), group,
+	       model_str(p, "provisioningState"), ip, *fqdn ? fqdn : "-");
+}
+
+static void print(const json_t *answer)
+{
+	const json_t *list = json_object_get(answer, "value");
+
+	if (strcmp(self.output, "json") == 0) {
+		json_dumpf(answer, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else if (strcmp(self.output, "yaml") == 0) {
+		yaml_print(answer, 0);
+	} else {
+		printf("%-24s %-16s %-12s %-18s %s\n", "NAME", "GROUP", "STATE", "ADDRESS", "FQDN");
+		for (size_t i = 0; i < json_array_size(list); i++) {
+			table_row(json_array_get(list, i));
+		}
+		if (!list) {
+			table_row(answer);
+		}
+	}
+}
+
+/* ---- commands ---- */
+
+static int get(const char *word, const char *name)
+{
+	const struct type *t = type_of(word);
+	json_t *answer = NULL;
+	char path[1500];
+
+	if (!t) {
+		return 64;
+	}
+	path_of(t, name, path, sizeof(path));
+	long status = request("GET", path, NULL, &answer, NULL);
+	int rc = status == 200 ? 0 : failed(status, answer);
+	if (rc == 0) {
+		print(answer);
+	}
+	json_decref(answer);
+	return rc;
+}
+
+static int events(const char *name)
+{
+	json_t *answer = NULL, *x;
+	char path[1500];
+	size_t i;
+
+	path_of(&types[0], name, path, sizeof(path));
+	long status = request("GET", path, NULL, &answer, NULL);
+	int rc = status == 200 ? 0 : failed(status, answer);
+	json_array_foreach(model_at(answer, "properties.instanceView.events"), i, x) {
+		printf("%s  %-12s %s\n", model_str(x, "lastTimestamp"), model_str(x, "name"),
+		       model_str(x, "message"));
+	}
+	json_decref(answer);
+	return rc;
+}
+
+static int delete_one(const char *word, const char *name)
+{
+	const struct type *t = type_of(word);
+	json_t *answer = NULL;
+	char path[1500], operation[1200] = "";
+
+	if (!t) {
+		return 64;
+	}
+	path_of(t, name, path, sizeof(path));
+	long status = request("DELETE", path, NULL, &answer, operation);
+	int rc = status == 200 || status == 202 || status == 204 ? 0 : failed(status, answer);
+	json_decref(answer);
+	return rc == 0 && !self.no_wait ? wait_for(operation) : rc;
+}
+
+/* "[resourceId(...)]" anywhere: its path, or NULL */
+static bool expression(const json_t *v, char *path, size_t size, size_t at)
+{
+	const char *key, *s = json_string_value(v);
+	json_t *x;
+	size_t i;
+
+	if (s && s[0] == '[' && s[strlen(s) - 1] == ']') {
+		path[at] = '\0';
+		return true;
+	}
+	json_object_foreach((json_t *)(uintptr_t)v, key, x) {
+		int n = snprintf(path + at, size - at, "%s%s", at ? "." : "", key);
+		if (n > 0 && at + (size_t)n < size && expression(x, path, size, at + (size_t)n)) {
+			return true;
+		}
+	}
+	json_array_foreach(v, i, x) {
+		int n = snprintf(path + at, size - at, "[%zu]", i);
+		if (n > 0 && at + (size_t)n < size && expression(x, path, size, at + (size_t)n)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static int put_one(json_t *doc)
+{
+	const char *name = model_str(doc, "name"), *type = model_str(doc, "type");
+	char path[1500], operation[1200] = "", where[300];
+	json_t *answer = NULL;
+
+	if (expression(doc, where, sizeof(where), 0)) {
+		fprintf(stderr, "netctl: InvalidTemplate: expressions are not evaluated yet (%s)\n", where);
+		return 1;
+	}
+	if (!*name) {
+		fprintf(stderr, "netctl: the document has no name\n");
+		return 1;
+	}
+	/* "vnet/subnet" of type ".../virtualNetworks/subnets" */
+	const char *slash = strchr(name, '/'), *sub = slash ? strrchr(type, '/') : NULL;
+	snprintf(path, sizeof(path),
+		 "/subscriptions/%s/resourceGroups/%s/providers/%.*s/%.*s%s%s?api-version=" API_VERSION,
+		 self.subscription, self.group ? self.group : "default",
+		 sub ? (int)(sub - type) : 200, *type ? type : types[0].type,
+		 slash ? (int)(slash - name) : 200, name, sub ? sub : "", slash ? slash : "");
+	json_object_del(doc, "name");
+	json_object_del(doc, "type");
+	json_object_del(doc, "apiVersion");
+	json_object_del(doc, "dependsOn");
+	long status = request("PUT", path, doc, &answer, operation);
+	int rc = status == 200 || status == 201 ? 0 : failed(status, answer);
+	if (rc == 0) {
+		fprintf(stderr, "%s %s\n", model_str(answer, "id"), status == 201 ? "created" : "updated");
+	}
+	json_decref(answer);
+	return rc == 0 && !self.no_wait ? wait_for(operation) : rc;
+}
+
+static int ensure_group(void)
+{
+	json_t *answer = NULL, *body = json_pack("{s:s}", "location", "westeurope");
+	char path[1500];
+	long status;
+
+	path_of(&types[3], self.group ? self.group : "default", path, sizeof(path));
+	status = request("GET", path, NULL, &answer, NULL);
+	json_decref(answer);
+	answer = NULL;
+	if (status == 404) {
+		status = request("PUT", path, body, &answer, NULL);
+	}
+	int rc = status == 200 || status == 201 ? 0 : failed(status, answer);
+	json_decref(answer);
+	json_decref(body);
+	return rc;
+}
+
+/* Networks before what stands in them; else the order of the document. */
+static int rank(const json_t *r)
+{
+	const char *type = model_str(r, "type");
+
+	return strcasestr(type, "Microsoft.Network/") ? (strchr(strchr(type, '/') + 1, '/') ? 1 : 0) : 2;
+}
+
+static int apply(void)
+{
+	AUTO_BUF struct buf text = { 0 };
+	struct err e = ERR_INIT;
+	FILE *f = !self.file ? NULL : strcmp(self.file, "-") == 0 ? stdin : fopen(self.file, "re");
+	size_t n;
+
+	if (!f) {
+		fprintf(stderr, "netctl: apply needs -f FILE that can be read\n");
+		return 64;
+	}
+	do {
+		void *room = buf_room(&text, 65536);
+		n = room ? fread(room, 1, 65536, f) : 0;
+		text.len += n;
+	} while (n > 0 && text.len < (8u << 20));
+	if (f != stdin) {
+		fclose(f);
+	}
+	json_t *doc = yaml_to_json((const char *)text.data, text.len, &e);
+	if (!doc || !json_is_object(doc)) {
+		fprintf(stderr, "netctl: %s: %s\n", self.file, doc ? "not an object" : e.msg);
+		json_decref(doc);
+		return 1;
+	}
+	int rc = ensure_group();
+	json_t *list = json_object_get(doc, "resources"), *x;
+	size_t i;
+	if (rc == 0 && !list) {
+		rc = put_one(doc);
+	}
+	for (int step = 0; rc == 0 && list && step < 3; step++) {
+		json_array_foreach(list, i, x) {
+			if (rc == 0 && rank(x) == step) {
+				json_t *copy = json_deep_copy(x);
+				rc = put_one(copy);
+				json_decref(copy);
+			}
+		}
+	}
+	json_decref(doc);
+	return rc;
+}
+
+static int token_create(void)
+{
+	uint8_t b[24];
+	char token[64];
+	json_t *answer = NULL;
+
+	random_system.fill(&random_system, b, sizeof(b));
+	for (size_t i = 0; i < sizeof(b); i++) {
+		snprintf(token + 2 * i, 3, "%02x", b[i]);
+	}
+	json_t *body = json_pack("{s:s, s:s}", "token", token, "subscription", self.subscription);
+	long status = request("POST", "/netd/tokens", body, &answer, NULL);
+	json_decref(body);
+	int rc = status == 201 ? 0 : failed(status, answer);
+	if (rc == 0) {
+		puts(token);
+	}
+	json_decref(answer);
+	return rc;
+}
+
+static const char *env(const char *name, const char *otherwise)
+{
+	const char *v = getenv(name);
+
+	return v && *v ? v : otherwise;
+}
+
+static int run(int n, char **words)
+{
+	const char *verb = n > 0 ? words[0] : "help";
+
+	if (strcmp(verb, "apply") == 0 && n == 1) {
+		return apply();
+	}
+	if (strcmp(verb, "get") == 0 && (n == 2 || n == 3)) {
+		return get(words[1], n == 3 ? words[2] : NULL);
+	}
+	if (strcmp(verb, "describe") == 0 && n == 3) {
+		self.output = "yaml";
+		return get(words[1], words[2]);
+	}
+	if (strcmp(verb, "events") == 0 && n == 2) {
+		return events(words[1]);
+	}
+	if (strcmp(verb, "delete") == 0 && n == 3) {
+		return delete_one(words[1], words[2]);
+	}
+	if (strcmp(verb, "token") == 0 && n == 2 && strcmp(words[1], "create") == 0) {
+		return token_create();
+	}
+	if (strcmp(verb, "completion") == 0) {
+		puts("complete -W 'apply get describe events delete token cg vnet pip rg -f -g -o --no-wait' netctl");
+		return 0;
+	}
+	fputs(usage_text, strcmp(verb, "help") == 0 || strcmp(verb, "--help") == 0 ? stdout : stderr);
+	return strcmp(verb, "help") == 0 || strcmp(verb, "--help") == 0 ? 0 : 64;
+}
+
+int main(int argc, char **argv)
+{
+	char *words[8];
+	int n = 0;
+
+	self.api = getenv("NETD_API");
+	self.ca = env("NETD_CA", NULL);
+	self.token = env("NETD_TOKEN", NULL);
+	self.subscription = env("NETD_SUBSCRIPTION", "00000000-0000-0000-0000-000000000001");
+	self.socket = env("NETD_SOCKET", "/run/netd/api.sock");
+	self.output = "table";
+	for (int i = 1; i < argc; i++) {
+		const char **to = strcmp(argv[i], "-f") == 0		 ? &self.file :
+				  strcmp(argv[i], "-g") == 0		 ? &self.group :
+				  strcmp(argv[i], "-o") == 0		 ? &self.output :
+				  strcmp(argv[i], "--subscription") == 0 ? &self.subscription :
+									   NULL;
+		if (to && i + 1 < argc) {
+			*to = argv[++i];
+		} else if (strcmp(argv[i], "--no-wait") == 0) {
+			self.no_wait = true;
+		} else if (n < 8) {
+			words[n++] = argv[i];
+		}
+	}
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	self.curl = curl_easy_init();
+	int rc = self.curl ? run(n, words) : 1;
+	curl_easy_cleanup(self.curl);
+	return rc;
+}
