@@ -4,6 +4,7 @@
  * nothing that the API does not. Exit status: 0 done, 1 refused or failed, 64 wrong use.
  */
 #include <curl/curl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,6 +5,7 @@
 #include "clients/netctl/yaml.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

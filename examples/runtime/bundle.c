@@ -188,6 +188,15 @@ static json_t *mounts_of(const struct bundle *b)
 	snprintf(path, sizeof(path), "%s/resolv.conf", b->dir);
 	write_file(path, model_str(b->message, "resolvConf"), strlen(model_str(b->message, "resolvConf")), 0644);
 	add_mount(mounts, "/etc/resolv.conf", "bind", path, "bind,ro");
+	struct buf hosts = { 0 };
+	buf_addf(&hosts, "127.0.0.1 localhost\n::1 localhost\n");
+	json_array_foreach(model_at(b->message, "addresses"), i, x) {
+		buf_addf(&hosts, "%s %s\n", json_string_value(x), b->group);
+	}
+	snprintf(path, sizeof(path), "%s/hosts", b->dir);
+	write_file(path, hosts.data, hosts.len, 0644);
+	buf_fini(&hosts);
+	add_mount(mounts, "/etc/hosts", "bind", path, "bind,ro");
 	json_array_foreach(model_at(b->container, "properties.volumeMounts"), i, x) {
 		if (volume(b, model_str(x, "name"), path) < 0) {
 			json_decref(mounts);

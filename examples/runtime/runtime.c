@@ -356,8 +356,8 @@ static void on_group(json_t *m)
 	g->key = strdup(model_str(m, "id"));
 	g->listed = true;
 	snprintf(g->name, sizeof(g->name), "%s", model_str(m, "name"));
-	snprintf(g->dir, sizeof(g->dir), "%s/%s-%08x", self.dir, g->name,
-		 (unsigned)json_object_size(m) ^ (unsigned)(uintptr_t)g);
+	static unsigned counter;
+	snprintf(g->dir, sizeof(g->dir), "%.150s/%s-%u", self.dir, model_str(m, "name"), ++counter);
 	g->next = self.groups;
 	self.groups = g;
 	start_group(g, m);
