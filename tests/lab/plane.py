@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What lab tests share: the API over the Unix socket, a runtime in a few lines, TAP, waiting."""
+import array, http.client, json, os, socket, struct, subprocess, sys, threading, time
+
+SUB = os.environ.get("NETD_SUBSCRIPTION", "00000000-0000-0000-0000-000000000001")
+RG = f"/subscriptions/{SUB}/resourceGroups/demo"
+CG = RG + "/providers/Microsoft.ContainerInstance/containerGroups/"
+VNET = RG + "/providers/Microsoft.Network/virtualNetworks/"
+
+
+class Unix(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(10)
+        self.sock.connect(os.environ["NETD_SOCKET"])
+
+
+def call(method, path, body=None, headers={}):
+    """(status, JSON or None, headers); (0, None, {}) when nobody answered."""
+    try:
+        c = Unix("lab")
+        data = body if isinstance(body, (bytes, str, type(None))) else json.dumps(body)
+        c.request(method, path + ("&" if "?" in path else "?") + "api-version=2023-05-01", data, headers)
+        r = c.getresponse()
+        text = r.read()
+        return r.status, json.loads(text) if text else None, dict(r.getheaders())
+    except (OSError, http.client.HTTPException):
+        return 0, None, {}
+
+
+def retry(method, path, body=None, want=(200, 201, 202, 204), seconds=15):
+    end = time.time() + seconds
+    while True:
+        r = call(method, path, body)
+        if r[0] in want or time.time() > end:
+            return r
+        time.sleep(0.05)
+
+
+def wait(what, seconds=10):
+    end = time.time() + seconds
+    while True:
+        got = what()
+        if got or time.time() > end:
+            return got
+        time.sleep(0.02)
+
+
+def dig(name, kind="A"):
+    import dns.message, dns.query, dns.rcode
+    try:
+        a = dns.query.udp(dns.message.make_query(name, kind), os.environ["NETD_DNS"], timeout=1)
+    except Exception as e:
+        return type(e).__name__, []
+    return dns.rcode.to_text(a.rcode()), [str(i) for rr in a.answer for i in rr]
+
+
+def namespaces():
+    return sorted(n for n in os.listdir(os.environ["NETD_LAB"] + "/node1/run/ns") if n != "gw")
+
+
+def group(name="web", label=None, ports=(80,), **props):
+    ip = {"type": "Public", "ports": [{"port": p, "protocol": "TCP"} for p in ports]}
+    if label:
+        ip["dnsNameLabel"] = label
+    p = {"osType": "Linux", "ipAddress": ip, "containers": [{"name": name, "properties": {
+        "image": "x", "ports": [{"port": p} for p in ports],
+        "resources": {"requests": {"cpu": 1, "memoryInGB": 1}}}}]}
+    p.update(props)
+    return {"location": "westeurope", "properties": p}
+
+
+def state(path):
+    s, doc, _ = call("GET", path)
+    return doc["properties"]["provisioningState"] if s == 200 else s
+
+
+class Runtime(threading.Thread):
+    """Says started and ready to every group; serves HTTP in its namespace when asked to."""
+
+    def __init__(self, serve=False):
+        super().__init__(daemon=True)
+        self.serve, self.servers, self.groups, self.stops = serve, {}, {}, []
+        self.start()
+
+    def send(self, m):
+        data = json.dumps(m).encode()
+        self.sock.sendall(struct.pack(">I", len(data)) + data)
+
+    def run(self):
+        while True:
+            try:
+                self.sock = socket.socket(socket.AF_UNIX)
+                self.sock.connect(os.environ["NETD_LAB"] + "/node1/run/runtime.sock")
+                self.send({"type": "hello", "version": 1})
+                self.talk()
+            except OSError:
+                time.sleep(0.02)
+
+    def talk(self):
+        data = b""
+        while True:
+            got, anc, _, _ = self.sock.recvmsg(65536, socket.CMSG_SPACE(16))
+            for level, kind, fds in anc:
+                for fd in array.array("i", fds[:len(fds) - len(fds) % 4]):
+                    os.close(fd)
+            if not got:
+                raise OSError
+            data += got
+            while len(data) >= 4 and len(data) >= 4 + struct.unpack(">I", data[:4])[0]:
+                n = 4 + struct.unpack(">I", data[:4])[0]
+                self.frame(json.loads(data[4:n]))
+                data = data[n:]
+
+    def frame(self, m):
+        if m["type"] == "group":
+            self.groups[m["id"]] = m
+            if self.serve and m["id"] not in self.servers:
+                self.servers[m["id"]] = subprocess.Popen(
+                    ["nsenter", "--net=" + m["namespace"], sys.executable, "-c",
+                     "import http.server as h\nclass H(h.BaseHTTPRequestHandler):\n"
+                     " def do_GET(s):\n  b=s.client_address[0].encode(); s.send_response(200)\n"
+                     "  s.send_header('Content-Length',str(len(b))); s.end_headers(); s.wfile.write(b)\n"
+                     " def log_message(*a): pass\n"
+                     "h.ThreadingHTTPServer(('0.0.0.0',80),H).serve_forever()"])
+            self.send({"type": "state", "id": m["id"], "state": "started"})
+            self.send({"type": "state", "id": m["id"], "state": "ready"})
+        elif m["type"] == "stop":
+            self.stops.append(m["id"])
+            self.groups.pop(m["id"], None)
+            s = self.servers.pop(m["id"], None)
+            if s:
+                s.kill()
+                s.wait()
+            self.send({"type": "state", "id": m["id"], "state": "stopped"})
+
+
+class Tap:
+    n = failed = 0
+
+    def ok(self, good, what, detail=""):
+        self.n += 1
+        self.failed += not good
+        print(f"{'ok' if good else 'not ok'} {self.n} - {what}", flush=True)
+        if not good and detail != "":
+            print(f"# {detail}"[:1500], flush=True)
+        return good
+
+    def end(self):
+        print(f"1..{self.n}")
+        sys.exit(1 if self.failed or not self.n else 0)
+
+
+def inside(*config):
+    """Re-executes the test in a lab, unless it is in one."""
+    if "NETD_LAB" not in os.environ:
+        here = os.path.dirname(os.path.abspath(__file__))
+        args = [a for c in config for a in ("--config", c)]
+        os.execv(here + "/run", [here + "/run", "--no-runtime", *args, "--", sys.executable, *sys.argv])
