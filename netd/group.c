@@ -438,6 +438,8 @@ void group_load(struct resource *r)
 	g->committed = true;
 	g->deleting = r->deleting;
 	g->down = json_is_true(json_object_get(r->status, "stopped"));
+	/* Until a runtime says otherwise, what was ready is: a restart takes no name away. */
+	g->ready = json_is_true(json_object_get(r->status, "ready"));
 	/* A deletion that was under way asks the runtime again. */
 	g->handed = g->deleting;
 	if (!has_name(g)) {
@@ -539,7 +541,7 @@ void group_dns_done(uint64_t request)
 		g->naming = false;
 		g->named = true;
 	} else if (ask == ASK_UNNAME) {
-		g->unnamed = true;
+		g->unnamed = g->deleting;
 	}
 	advance(g);
 }
@@ -556,9 +558,7 @@ void group_dns_up(void)
 			continue;
 		}
 		g->naming = false;
-		/* Before a runtime reports, what was named stays so: a restart takes no name away. */
-		bool was = json_is_true(json_object_get(g->r->status, "ready"));
-		if (has_name(g) && !g->deleting && !g->down && (g->ready || (was && !g->started))) {
+		if (has_name(g) && !g->deleting && !g->down && g->ready) {
 			send_name(g, true);
 		} else if (g->deleting && !g->unnamed) {
 			g->unnamed = true;

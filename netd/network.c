@@ -555,6 +555,16 @@ void network_restore(struct resource *g)
 	}
 }
 
+static void send_del(uint64_t owner, uint64_t request)
+{
+	struct buf b = { 0 };
+
+	put_u64(&b, request);
+	put_u64(&b, owner);
+	channel_send(plane.engine, MSG_OWNER_DEL, &b, -1);
+	buf_fini(&b);
+}
+
 void network_release(struct resource *g)
 {
 	struct subnet *s = subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
@@ -572,9 +582,21 @@ void network_release(struct resource *g)
 			network_public_free(&pub, tenant);
 		}
 	}
-	if (s && s->groups > 0 && --s->groups == 0 && s->platform && s->shared.family) {
+	if (!s || s->groups == 0 || --s->groups > 0) {
+		return;
+	}
+	if (s->platform && s->shared.family) {
 		network_public_free(&s->shared, tenant);
 		s->shared.family = 0;
+	}
+	/* The last group takes subnet and router along. */
+	bool other = false;
+	for (size_t i = 0; i < n_subnets; i++) {
+		other = other || (subnets[i] != s && subnets[i]->vnet == s->vnet && subnets[i]->groups);
+	}
+	send_del(s->id, 0);
+	if (!other) {
+		send_del(s->vnet, 0);
 	}
 }
 
@@ -694,32 +716,9 @@ void network_send_group(const struct resource *g, uint64_t request)
 	kset_fini(&set);
 }
 
-static void send_del(uint64_t owner, uint64_t request)
-{
-	struct buf b = { 0 };
-
-	put_u64(&b, request);
-	put_u64(&b, owner);
-	channel_send(plane.engine, MSG_OWNER_DEL, &b, -1);
-	buf_fini(&b);
-}
-
 void network_drop_group(const struct resource *g, uint64_t request)
 {
-	const struct subnet *s = subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
-	bool other = false;
-
 	send_del(number(g->status, "serial"), request);
-	if (!s || s->groups > 1) {
-		return;
-	}
-	send_del(s->id, 0); /* the last group takes subnet and router along */
-	for (size_t i = 0; i < n_subnets; i++) {
-		other = other || (subnets[i] != s && subnets[i]->vnet == s->vnet && subnets[i]->groups);
-	}
-	if (!other) {
-		send_del(s->vnet, 0);
-	}
 }
 
 /* ---- names ---- */
