@@ -201,7 +201,7 @@ void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
 void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
 {
 	struct kobj o = base(p->ns, KOBJ_RULESET, KOBJ_RULESET_VNET, "");
-	char link[KOBJ_NAME];
+	char link[KOBJ_NAME] = ""; /* keys are compared with all their bytes */
 
 	snprintf(link, sizeof(link), "v%u", p->ns);
 	add_netns(to, p->ns, KOBJ_NETNS_VNET);
@@ -260,7 +260,7 @@ void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to)
 static void group_public(const struct plan_group *p, const struct plan_addr *a, struct kset *to)
 {
 	struct ip_prefix one = host_prefix(&a->pub);
-	char link[KOBJ_NAME];
+	char link[KOBJ_NAME] = ""; /* keys are compared with all their bytes */
 
 	snprintf(link, sizeof(link), "v%u", p->vnet_ns);
 	struct kobj o = elem(KOBJ_NS_GATEWAY, KOBJ_SET_SOURCE4, &a->pub);

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Plans against golden files that a person can read (make golden writes them), and the address
+ * pools. Pure: no root.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vnet/ipam.h"
+#include "vnet/plan.h"
+
+static struct ip ip(const char *text)
+{
+	struct ip a;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(ip_parse(text, &a, &e), 0);
+	return a;
+}
+
+static struct ip_prefix net(const char *text)
+{
+	struct ip_prefix p;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(ip_prefix_parse(text, &p, &e), 0);
+	return p;
+}
+
+static void golden(const char *name, struct kset *set)
+{
+	struct buf text = { 0 };
+	struct err e = ERR_INIT;
+	char path[200], have[16384] = "";
+
+	kset_sort(set);
+	for (size_t i = 0; i < set->n; i++) {
+		if (kobj_check(&set->v[i], &e) < 0) {
+			fail_msg("the engine would refuse: %s", e.msg);
+		}
+		kobj_format(&set->v[i], &text);
+		buf_addf(&text, "\n");
+	}
+	snprintf(path, sizeof(path), "tests/unit/vnet/golden/%s", name);
+	const char *mode = getenv("GOLDEN") ? "we" : "re";
+	FILE *f = fopen(path, mode);
+	assert_non_null(f);
+	if (mode[0] == 'w') {
+		fwrite(text.data, 1, text.len, f);
+	} else {
+		have[fread(have, 1, sizeof(have) - 1, f)] = '\0';
+		assert_string_equal(buf_str(&text), have);
+	}
+	fclose(f);
+	buf_fini(&text);
+	kset_fini(set);
+}
+
+static void gateway(void **state)
+{
+	struct ip_prefix pools[] = { net("192.0.2.64/26"), net("2001:db8:1::/64") };
+	struct kset set = { 0 };
+
+	(void)state;
+	vnet_plan_gateway(&(struct plan_gateway){ .pools = pools, .n_pools = 2, .mtu = 1500,
+						  .uplink = "eth7", .uplink_mac = { 2, 0, 0, 0, 0, 9 },
+						  .hop4 = ip("192.0.2.1") },
+			  &set);
+	golden("gateway.txt", &set);
+}
+
+static void group(void **state)
+{
+	struct ip shared = ip("198.18.0.9");
+	struct ip_prefix subnet[] = { net("10.1.0.0/24"), net("fd00:1::/64") };
+	struct plan_addr a[] = { { subnet[0], ip("10.1.0.4"), ip("198.18.0.4"), { 0 } },
+				 { subnet[1], ip("fd00:1::4"), { 0 }, { 0 } } };
+	struct plan_port ports[] = { { 6, 80 }, { 17, 53 } };
+	struct kset set = { 0 };
+
+	(void)state;
+	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16, .mtu = 1450, .closed = subnet, .n_closed = 1,
+					    .shared = &shared, .n_shared = 1 },
+		       &set);
+	vnet_plan_subnet(&(struct plan_subnet){ 16, 17, 1450, subnet, 2 }, &set);
+	vnet_plan_group(&(struct plan_group){ .ns = 18, .vnet_ns = 16, .subnet_id = 17, .mtu = 1450,
+					      .addrs = a, .n_addrs = 2, .ports = ports, .n_ports = 2 },
+			&set);
+	golden("group.txt", &set);
+}
+
+/* The same input gives the same bytes, whatever the stack held before. */
+static void pure(void **state)
+{
+	struct ip shared = ip("198.18.0.9");
+	struct kset a = { 0 }, b = { 0 };
+	volatile char dirt[8192];
+
+	(void)state;
+	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16, .mtu = 1450, .shared = &shared, .n_shared = 1 }, &a);
+	memset((void *)(uintptr_t)dirt, 0xaa, sizeof(dirt));
+	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16, .mtu = 1450, .shared = &shared, .n_shared = 1 }, &b);
+	assert_int_equal(a.n, b.n);
+	for (size_t i = 0; i < a.n; i++) {
+		size_t n = strnlen(a.v[i].dev, KOBJ_NAME);
+
+		assert_memory_equal(&a.v[i], &b.v[i], sizeof(a.v[i]));
+		while (n < KOBJ_NAME) {
+			assert_int_equal(a.v[i].dev[n++], 0);
+		}
+	}
+	kset_fini(&a);
+	kset_fini(&b);
+}
+
+static void refused(void **state)
+{
+	struct kobj bad[] = {
+		{ .ns = 0, .kind = KOBJ_LINK, .sub = KOBJ_LINK_VETH, .dev = "eth0", .peer = "up0" },
+		{ .ns = 0, .kind = KOBJ_ROUTE, .sub = KOBJ_ROUTE_LINK, .dev = "netd0", .family = 4 },
+		{ .ns = 0, .kind = KOBJ_RULE, .sub = 1, .family = 4 },
+		{ .ns = 0, .kind = KOBJ_RULESET, .sub = KOBJ_RULESET_GATEWAY },
+		{ .ns = 7, .kind = KOBJ_NETNS, .sub = KOBJ_NETNS_GROUP },
+		{ .ns = 16, .kind = KOBJ_ADDR, .dev = "wlan0", .family = 4 },
+		{ .ns = 16, .kind = KOBJ_ADDR, .dev = "eth0", .family = 4, .plen = 33 },
+		{ .ns = 16, .kind = 77 },
+		{ .ns = 16, .kind = KOBJ_ELEM, .sub = 99 },
+	};
+	struct err e = ERR_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (kobj_check(&bad[i], &e) == 0) {
+			fail_msg("object %zu was taken", i);
+		}
+	}
+}
+
+static void addresses(void **state)
+{
+	struct ip_prefix p = net("10.0.0.0/29");
+	struct ip a, want = ip("10.0.0.6");
+	struct err e = ERR_INIT;
+	struct ipam m;
+
+	(void)state;
+	ipam_init(&m, &p, 4, 1);
+	assert_int_equal(ipam_take(&m, NULL, 1, 0, &a, &e), 0);
+	assert_int_equal(a.b[3], 4);
+	assert_int_equal(ipam_take(&m, &want, 1, 0, &a, &e), 0);
+	assert_int_equal(ipam_take(&m, &want, 1, 0, &a, &e), -1);
+	assert_int_equal(e.kind, ERR_CONFLICT);
+	assert_int_equal(ipam_take(&m, NULL, 1, 0, &a, &e), 0);
+	assert_int_equal(a.b[3], 5);
+	assert_int_equal(ipam_take(&m, NULL, 1, 0, &a, &e), -1);
+	assert_int_equal(e.kind, ERR_LIMIT);
+	want = ip("10.0.0.3");
+	assert_int_equal(ipam_take(&m, &want, 1, 0, &a, &e), -1);
+	assert_int_equal(e.kind, ERR_INVALID);
+	a = ip("10.0.0.5");
+	ipam_give(&m, &a, 1, 1000); /* rests, and yields since nothing else is free */
+	assert_int_equal(ipam_take(&m, NULL, 2, 500, &a, &e), 0);
+	assert_int_equal(a.b[3], 5);
+	ipam_fini(&m);
+}
+
+static void rests(void **state)
+{
+	struct ip_prefix p = net("10.0.0.0/24");
+	struct ip a, b;
+	struct err e = ERR_INIT;
+	struct ipam m;
+
+	(void)state;
+	ipam_init(&m, &p, 4, 1);
+	assert_int_equal(ipam_take(&m, NULL, 1, 0, &a, &e), 0);
+	ipam_give(&m, &a, 1, 1000);
+	for (int i = 0; i < 250; i++) { /* everything else first */
+		assert_int_equal(ipam_take(&m, NULL, 2, 500, &b, &e), 0);
+		assert_int_not_equal(ip_compare(&a, &b), 0);
+	}
+	assert_int_equal(ipam_take(&m, NULL, 2, 500, &b, &e), 0);
+	assert_int_equal(ip_compare(&a, &b), 0);
+	assert_int_equal(ipam_take(&m, NULL, 2, 500, &b, &e), -1);
+	ipam_fini(&m);
+}
+
+static void prefixes(void **state)
+{
+	static const char *const bad[] = { "", "/", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/08",
+					   "10.0.0.1/24", "010.0.0.0/8", "1.2.3/8", "0177.0.0.1/32", "::1/127",
+					   "::/129", "::ffff:1.2.3.4/128", "fe80::%eth0/64", "10.0.0.0/+8",
+					   "10.0.0.0/8 ", "::/-1" };
+	struct ip_prefix p;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (ip_prefix_parse(bad[i], &p, &e) == 0) {
+			fail_msg("taken: %s", bad[i]);
+		}
+	}
+	p = net("0.0.0.0/0");
+	struct ip last = ip_prefix_last(&p), top = ip("255.255.255.255");
+	assert_int_equal(ip_compare(&last, &top), 0);
+	assert_false(ip_add(&top, 1));
+	top = ip("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
+	assert_false(ip_add(&top, 1));
+	top = ip("10.0.255.255");
+	assert_true(ip_add(&top, 1));
+	struct ip next = ip("10.1.0.0");
+	assert_int_equal(ip_compare(&top, &next), 0);
+	struct ip_prefix outer = net("10.0.0.0/8"), inner = net("10.255.255.255/32"), other = net("11.0.0.0/8");
+	assert_true(ip_prefix_covers(&outer, &inner));
+	assert_false(ip_prefix_overlaps(&outer, &other));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(gateway),	 cmocka_unit_test(group),
+					    cmocka_unit_test(pure),	 cmocka_unit_test(refused),
+					    cmocka_unit_test(addresses), cmocka_unit_test(rests),
+					    cmocka_unit_test(prefixes) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
