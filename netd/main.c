@@ -23,6 +23,7 @@
 #include "lib/base/log.h"
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
+#include "lib/model/model.h"
 #include "netd/role.h"
 
 #define EX_CONFIG       78
@@ -414,12 +415,15 @@ int main(int argc, char **argv)
 		} else if (strcmp(argv[i], "--help-config") == 0) {
 			config_help();
 			return 0;
+		} else if (strcmp(argv[i], "--compatibility") == 0) {
+			model_document();
+			return 0;
 		} else if (strcmp(argv[i], "--version") == 0) {
 			puts("netd " NETD_VERSION);
 			return 0;
 		} else {
 			fprintf(stderr, "usage: netd [--config FILE] | --help-config | --crash-points | "
-					"--version\n");
+					"--compatibility | --version\n");
 			return 64;
 		}
 	}
