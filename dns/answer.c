@@ -7,10 +7,25 @@
 
 #include "dns/zone_own.h"
 
-enum { TYPE_A = 1, TYPE_NS = 2, TYPE_SOA = 6, TYPE_HINFO = 13, TYPE_AAAA = 28, TYPE_OPT = 41,
-       TYPE_IXFR = 251, TYPE_AXFR = 252, TYPE_ANY = 255 };
-enum { RCODE_OK = 0, RCODE_FORMERR = 1, RCODE_NXDOMAIN = 3, RCODE_NOTIMP = 4, RCODE_REFUSED = 5,
-       RCODE_BADVERS = 16 };
+enum {
+	TYPE_A = 1,
+	TYPE_NS = 2,
+	TYPE_SOA = 6,
+	TYPE_HINFO = 13,
+	TYPE_AAAA = 28,
+	TYPE_OPT = 41,
+	TYPE_IXFR = 251,
+	TYPE_AXFR = 252,
+	TYPE_ANY = 255
+};
+enum {
+	RCODE_OK = 0,
+	RCODE_FORMERR = 1,
+	RCODE_NXDOMAIN = 3,
+	RCODE_NOTIMP = 4,
+	RCODE_REFUSED = 5,
+	RCODE_BADVERS = 16
+};
 #define HEADER      12
 #define UDP_DEFAULT 512
 #define UDP_MAX     1232 /* DNS flag day 2020 */
@@ -157,7 +172,7 @@ static void put_ns(struct out *o, const struct dns_zone *z, uint16_t apex)
 }
 
 static void put_addrs(struct out *o, const struct dns_zone *z, const struct dns_name *x,
-		      uint16_t type)
+                      uint16_t type)
 {
 	unsigned n = type == TYPE_A ? x->n4 : x->n6;
 
@@ -208,7 +223,7 @@ static unsigned fill(const struct dns_zones *z, const struct query *q, struct ou
 }
 
 static size_t finish(struct out *o, const uint8_t *query, const struct query *q, unsigned rcode,
-		     bool aa, unsigned questions)
+                     bool aa, unsigned questions)
 {
 	if (o->full) { /* truncated: the question alone, TC set */
 		o->n = q->question_end;
@@ -234,7 +249,7 @@ static size_t finish(struct out *o, const uint8_t *query, const struct query *q,
 }
 
 size_t dns_answer(const struct dns_zones *z, const uint8_t *query, size_t len, bool tcp,
-		  uint8_t *out, size_t limit)
+                  uint8_t *out, size_t limit)
 {
 	struct query q = { .question_end = HEADER };
 	struct out o = { .p = out, .n = HEADER, .limit = limit };

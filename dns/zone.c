@@ -61,7 +61,7 @@ int dns_wire_name(const char *text, uint8_t to[DNS_NAME_MAX])
 		for (size_t i = 0; i < label; i++) {
 			char c = text[i];
 			bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-				  (c >= '0' && c <= '9') || c == '-' || c == '_';
+			          (c >= '0' && c <= '9') || c == '-' || c == '_';
 
 			if (!ok) {
 				return -1;
@@ -187,7 +187,7 @@ struct dns_zone *dns_zone_of(const struct dns_zones *z, const uint8_t *name, siz
 }
 
 int dns_zones_add(struct dns_zones *z, const char *domain, const struct ip *addrs, size_t n,
-		  uint32_t ttl_s, struct err *e)
+                  uint32_t ttl_s, struct err *e)
 {
 	struct dns_zone *c = &z->zones[z->n_zones];
 	char ns[300];
@@ -228,7 +228,7 @@ static bool exists(const struct dns_name *x)
 
 /* Ancestors up to the zone's apex count what is below them: they exist, without records. */
 static int count_ancestors(struct dns_zones *z, const struct dns_zone *c, const uint8_t *name,
-			   size_t len, int by)
+                           size_t len, int by)
 {
 	while (len > c->len) {
 		size_t label = (size_t)name[0] + 1;
@@ -248,7 +248,7 @@ static int count_ancestors(struct dns_zones *z, const struct dns_zone *c, const 
 }
 
 static int store(struct dns_zones *z, struct dns_zone *c, const uint8_t *wire, size_t len,
-		 const struct ip *addrs, size_t n)
+                 const struct ip *addrs, size_t n)
 {
 	struct dns_name *x = get(z, wire, len);
 	bool had = x && (x->n4 || x->n6);
@@ -281,7 +281,7 @@ static int store(struct dns_zones *z, struct dns_zone *c, const uint8_t *wire, s
 }
 
 int dns_name_set(struct dns_zones *z, const char *name, const struct ip *addrs, size_t n,
-		 struct err *e)
+                 struct err *e)
 {
 	uint8_t wire[DNS_NAME_MAX];
 	int len = dns_wire_name(name, wire);

@@ -21,12 +21,12 @@ void dns_zones_free(struct dns_zones *z);
 /* Makes this server authoritative for a domain ("westeurope.azurecontainer.io", without the last
  * dot). The name server is ns1.<domain> with `addrs`; ttl in seconds. */
 int dns_zones_add(struct dns_zones *z, const char *domain, const struct ip *addrs, size_t n,
-		  uint32_t ttl_s, struct err *e) __attribute__((warn_unused_result));
+                  uint32_t ttl_s, struct err *e) __attribute__((warn_unused_result));
 
 /* Sets the addresses of a name (inside one of the zones), or removes it with n = 0. At most 16.
  * The zone's serial goes up. ERR_INVALID for a name that is malformed or outside. */
 int dns_name_set(struct dns_zones *z, const char *name, const struct ip *addrs, size_t n,
-		 struct err *e) __attribute__((warn_unused_result));
+                 struct err *e) __attribute__((warn_unused_result));
 /* Generations, for a full list: begin, set what there is, and end removes the rest. */
 void dns_names_begin(struct dns_zones *z);
 void dns_names_end(struct dns_zones *z);
@@ -36,4 +36,4 @@ size_t dns_names_count(const struct dns_zones *z);
  * to what the client offers, 1232 at most). Returns the length written to `out` (room for `limit`
  * bytes at least), 0 when the packet deserves no answer (RFC 1035 4.1, RFC 6891, RFC 8482). */
 size_t dns_answer(const struct dns_zones *z, const uint8_t *query, size_t len, bool tcp,
-		  uint8_t *out, size_t limit);
+                  uint8_t *out, size_t limit);

@@ -13,7 +13,7 @@
 struct dns_name {
 	uint16_t len;
 	uint8_t n4, n6;
-	bool fixed;	/* apex and name server: never removed */
+	bool fixed;     /* apex and name server: never removed */
 	uint32_t below; /* names under it: it exists even without records (RFC 8020) */
 	uint32_t generation;
 	uint8_t a[DNS_ADDRS_MAX][4];

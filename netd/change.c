@@ -59,41 +59,54 @@ static int check_group(const char *name, json_t *doc, struct err *e)
 		ok = ok && ((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '-');
 	}
 	if (!ok || name[0] == '-' || name[strlen(name) - 1] == '-') {
-		return err_set_at(e, ERR_INVALID, "InvalidContainerGroupName", "name",
-				  "Container group name '%.80s' is invalid: 1 to 63 lower-case letters, "
-				  "digits and hyphens, no hyphen first or last.", name);
+		return err_set_at(
+			e, ERR_INVALID, "InvalidContainerGroupName", "name",
+			"Container group name '%.80s' is invalid: 1 to 63 lower-case letters, "
+			"digits and hyphens, no hyphen first or last.",
+			name);
 	}
-	json_array_foreach((json_t *)(uintptr_t)containers, i, x) {
-		json_array_foreach((json_t *)(uintptr_t)containers, k, p) {
+	json_array_foreach((json_t *)(uintptr_t)containers, i, x)
+	{
+		json_array_foreach((json_t *)(uintptr_t)containers, k, p)
+		{
 			if (k < i && strcasecmp(model_str(x, "name"), model_str(p, "name")) == 0) {
 				return err_set_at(e, ERR_INVALID, "DuplicateContainerName",
-						  "properties.containers", "Two containers are named '%.63s'.",
-						  model_str(x, "name"));
+				                  "properties.containers",
+				                  "Two containers are named '%.63s'.",
+				                  model_str(x, "name"));
 			}
 		}
 	}
 	const json_t *ports = model_at(doc, "properties.ipAddress.ports");
-	json_array_foreach((json_t *)(uintptr_t)ports, i, p) {
+	json_array_foreach((json_t *)(uintptr_t)ports, i, p)
+	{
 		bool found = false;
 		json_int_t port = json_integer_value(json_object_get(p, "port"));
 
-		json_array_foreach((json_t *)(uintptr_t)containers, k, x) {
-			json_array_foreach(model_at(x, "properties.ports"), l, q) {
-				found = found || json_integer_value(json_object_get(q, "port")) == port;
+		json_array_foreach((json_t *)(uintptr_t)containers, k, x)
+		{
+			json_array_foreach(model_at(x, "properties.ports"), l, q)
+			{
+				found = found ||
+				        json_integer_value(json_object_get(q, "port")) == port;
 			}
 		}
-		json_array_foreach((json_t *)(uintptr_t)ports, k, q) {
+		json_array_foreach((json_t *)(uintptr_t)ports, k, q)
+		{
 			if (k < i && json_integer_value(json_object_get(q, "port")) == port &&
 			    model_is(q, "protocol", "UDP") == model_is(p, "protocol", "UDP")) {
-				return err_set_at(e, ERR_INVALID, "DuplicatePort", "properties.ipAddress.ports",
-						  "Port %d is listed twice.", (int)port);
+				return err_set_at(e, ERR_INVALID, "DuplicatePort",
+				                  "properties.ipAddress.ports",
+				                  "Port %d is listed twice.", (int)port);
 			}
 		}
 		if (!found) {
-			return err_set_at(e, ERR_INVALID, "ContainerPortNotExposed",
-					  "properties.ipAddress.ports",
-					  "Port %d of the container group is exposed by none of its "
-					  "containers.", (int)port);
+			return err_set_at(
+				e, ERR_INVALID, "ContainerPortNotExposed",
+				"properties.ipAddress.ports",
+				"Port %d of the container group is exposed by none of its "
+				"containers.",
+				(int)port);
 		}
 	}
 	return 0;
@@ -103,19 +116,24 @@ static int check_group(const char *name, json_t *doc, struct err *e)
 static int check_update(const struct resource *r, const json_t *doc, struct err *e)
 {
 	static const char *const fixed[] = { "properties.osType", "properties.ipAddress.type",
-					     "properties.restartPolicy" };
-	json_t *was = model_at(r->doc, "properties.subnetIds"), *now = model_at(doc, "properties.subnetIds");
+		                             "properties.restartPolicy" };
+	json_t *was = model_at(r->doc, "properties.subnetIds"),
+	       *now = model_at(doc, "properties.subnetIds");
 
 	for (size_t i = 0; i < ARRAY_N(fixed); i++) {
 		if (strcasecmp(model_str(r->doc, fixed[i]), model_str(doc, fixed[i])) != 0) {
-			return err_set_at(e, ERR_INVALID, "InvalidContainerGroupUpdate", fixed[i],
-					  "'%s' of an existing container group cannot be changed; delete and "
-					  "create it again.", fixed[i]);
+			return err_set_at(
+				e, ERR_INVALID, "InvalidContainerGroupUpdate", fixed[i],
+				"'%s' of an existing container group cannot be changed; delete and "
+				"create it again.",
+				fixed[i]);
 		}
 	}
-	if (strcasecmp(model_str(json_array_get(was, 0), "id"), model_str(json_array_get(now, 0), "id"))) {
-		return err_set_at(e, ERR_INVALID, "InvalidContainerGroupUpdate", "properties.subnetIds",
-				  "The subnet of an existing container group cannot be changed.");
+	if (strcasecmp(model_str(json_array_get(was, 0), "id"),
+	               model_str(json_array_get(now, 0), "id"))) {
+		return err_set_at(e, ERR_INVALID, "InvalidContainerGroupUpdate",
+		                  "properties.subnetIds",
+		                  "The subnet of an existing container group cannot be changed.");
 	}
 	return 0;
 }
@@ -123,7 +141,8 @@ static int check_update(const struct resource *r, const json_t *doc, struct err 
 static int group_name(struct resource *r, struct err *e)
 {
 	const char *label = model_str(r->doc, "properties.ipAddress.dnsNameLabel");
-	const char *scope = model_str(r->doc, "properties.ipAddress.autoGeneratedDomainNameLabelScope");
+	const char *scope =
+		model_str(r->doc, "properties.ipAddress.autoGeneratedDomainNameLabelScope");
 
 	if (!*scope) {
 		scope = model_str(r->doc, "properties.ipAddress.dnsNameLabelReusePolicy");
@@ -134,15 +153,15 @@ static int group_name(struct resource *r, struct err *e)
 	}
 	if (!model_is(r->doc, "properties.ipAddress.type", "Public")) {
 		return err_set_at(e, ERR_INVALID, "DnsNameLabelRequiresPublicIP",
-				  "properties.ipAddress.dnsNameLabel",
-				  "A DNS name label needs a Public address.");
+		                  "properties.ipAddress.dnsNameLabel",
+		                  "A DNS name label needs a Public address.");
 	}
 	return network_name(r, label, *scope ? scope : "Unsecure", plane.config->dns_suffix, e);
 }
 
 static int put_group(struct resource *r, const char *id, const struct model_type *type, json_t *doc,
-		     void (*reply)(void *arg, const struct err *e), void *arg, struct change *ret,
-		     struct err *e)
+                     void (*reply)(void *arg, const struct err *e), void *arg, struct change *ret,
+                     struct err *e)
 {
 	struct resource *vnet = NULL;
 	bool made = r == NULL;
@@ -152,7 +171,8 @@ static int put_group(struct resource *r, const char *id, const struct model_type
 	}
 	if (r && r->deleting) {
 		return err_set_at(e, ERR_CONFLICT, "ContainerGroupTransitioning", "",
-				  "The container group '%s' is being deleted, please retry later.", r->name);
+		                  "The container group '%s' is being deleted, please retry later.",
+		                  r->name);
 	}
 	if (made) {
 		r = table_add(id, type, model_public(type, doc));
@@ -184,7 +204,7 @@ static int put_group(struct resource *r, const char *id, const struct model_type
 /* ---- virtual networks ---- */
 
 static int put_vnet(struct resource *r, const char *id, const struct model_type *type, json_t *doc,
-		    struct change *ret, struct err *e)
+                    struct change *ret, struct err *e)
 {
 	if (!json_is_array(model_at(doc, "properties.subnets"))) {
 		json_object_set_new(json_object_get(doc, "properties"), "subnets", json_array());
@@ -204,7 +224,7 @@ static int put_vnet(struct resource *r, const char *id, const struct model_type 
 
 /* A subnet is edited inside its VNet's document. */
 static int put_subnet(const struct model_id *id, const char *full, json_t *doc, struct change *ret,
-		      struct err *e)
+                      struct err *e)
 {
 	AUTO_FREE char *key = table_key(full);
 	size_t i;
@@ -214,12 +234,13 @@ static int put_subnet(const struct model_id *id, const char *full, json_t *doc, 
 	struct resource *v = table_get(key);
 	if (!v) {
 		return err_set_at(e, ERR_NOT_FOUND, "ParentResourceNotFound", "",
-				  "The virtual network '%.80s' was not found.", id->name);
+		                  "The virtual network '%.80s' was not found.", id->name);
 	}
 	json_t *next = json_deep_copy(v->doc), *list = model_at(next, "properties.subnets");
 	json_object_set_new(doc, "name", json_string(id->child));
 	bool found = false;
-	json_array_foreach(list, i, x) {
+	json_array_foreach(list, i, x)
+	{
 		if (strcasecmp(model_str(x, "name"), id->child) == 0) {
 			json_array_set(list, i, doc);
 			found = true;
@@ -240,8 +261,8 @@ static int put_subnet(const struct model_id *id, const char *full, json_t *doc, 
 
 /* ---- public addresses ---- */
 
-static int put_public(struct resource *r, const char *id, const struct model_type *type, json_t *doc,
-		      struct change *ret, struct err *e)
+static int put_public(struct resource *r, const char *id, const struct model_type *type,
+                      json_t *doc, struct change *ret, struct err *e)
 {
 	bool made = r == NULL, v6 = model_is(doc, "properties.publicIPAddressVersion", "IPv6");
 	const char *label = model_str(doc, "properties.dnsSettings.domainNameLabel");
@@ -277,8 +298,8 @@ static int put_public(struct resource *r, const char *id, const struct model_typ
 }
 
 int change_put(const struct model_id *id, const char *full_id, json_t *doc,
-	       void (*reply)(void *arg, const struct err *e), void *arg, struct change *ret,
-	       struct err *e)
+               void (*reply)(void *arg, const struct err *e), void *arg, struct change *ret,
+               struct err *e)
 {
 	char type_name[200];
 	AUTO_FREE char *key = table_key(full_id);
@@ -287,17 +308,18 @@ int change_put(const struct model_id *id, const char *full_id, json_t *doc,
 	if (plane.stopped) {
 		return err_set(e, ERR_UNAVAILABLE, 0, "Changes are refused: %s", plane.stopped);
 	}
-	snprintf(type_name, sizeof(type_name), "%s%s%s", id->type ? id->type : "Microsoft.Resources/resourceGroups",
-		 id->child ? "/" : "", id->child ? id->child_type : "");
+	snprintf(type_name, sizeof(type_name), "%s%s%s",
+	         id->type ? id->type : "Microsoft.Resources/resourceGroups", id->child ? "/" : "",
+	         id->child ? id->child_type : "");
 	const struct model_type *type = model_type_find(type_name);
 	const char *name = id->child ? id->child : id->type ? id->name : id->group;
 	if (!type) {
 		return err_set_at(e, ERR_INVALID, "InvalidResourceType", "type",
-				  "The resource type '%.150s' could not be found.", type_name);
+		                  "The resource type '%.150s' could not be found.", type_name);
 	}
 	if (!model_name_ok(name)) {
 		return err_set_at(e, ERR_INVALID, "InvalidResourceName", "name",
-				  "Resource name '%.90s' is invalid: %s.", name, type->name_rule);
+		                  "Resource name '%.90s' is invalid: %s.", name, type->name_rule);
 	}
 	if (model_check(type, doc, e) < 0) {
 		return -1;
@@ -345,7 +367,8 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 		abort();
 	}
 	*p = (struct pending){ reply, arg };
-	if (*model_str(r->status, "address") && ip_parse(model_str(r->status, "address"), &ip, &e) == 0) {
+	if (*model_str(r->status, "address") &&
+	    ip_parse(model_str(r->status, "address"), &ip, &e) == 0) {
 		network_public_free(&ip, network_tenant(r->id));
 	}
 	store_submit(plane.store, &(struct store_op){ .key = r->key }, 1, gone, p);
@@ -359,7 +382,7 @@ static void nobody(void *arg, const struct err *e)
 }
 
 int change_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg,
-		  struct err *e)
+                  struct err *e)
 {
 	if (plane.stopped) {
 		return err_set(e, ERR_UNAVAILABLE, 0, "Changes are refused: %s", plane.stopped);
@@ -370,10 +393,12 @@ int change_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 	}
 	json_t *x;
 	size_t i;
-	json_array_foreach(model_at(r->doc, "properties.subnets"), i, x) {
+	json_array_foreach(model_at(r->doc, "properties.subnets"), i, x)
+	{
 		if (network_subnet_used(r, model_str(x, "name"))) {
 			return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeDeleted", "",
-					  "Subnet %s is in use and cannot be deleted.", model_str(x, "name"));
+			                  "Subnet %s is in use and cannot be deleted.",
+			                  model_str(x, "name"));
 		}
 	}
 	if (strstr(r->type->name, "resourceGroups")) {
@@ -382,8 +407,8 @@ int change_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 		bool left = false;
 
 		snprintf(prefix, strlen(r->key) + 2, "%s/", r->key);
-		for (i = table_from(prefix); table_at(i) && strncmp(table_at(i)->key, prefix, strlen(prefix)) == 0;
-		     i++) {
+		for (i = table_from(prefix);
+		     table_at(i) && strncmp(table_at(i)->key, prefix, strlen(prefix)) == 0; i++) {
 			struct resource *m = table_at(i);
 
 			if (m->group && !m->deleting) {
@@ -414,8 +439,11 @@ static void view_group(const struct resource *r, json_t *props)
 	const char *state = group_state(r);
 	size_t i;
 
-	json_object_set_new(view, "state", json_string(json_is_true(json_object_get(r->status, "stopped")) ? "Stopped" :
-						       strcmp(state, "Succeeded") == 0 ? "Running" : "Pending"));
+	json_object_set_new(view, "state",
+	                    json_string(json_is_true(json_object_get(r->status, "stopped"))
+	                                        ? "Stopped"
+	                                : strcmp(state, "Succeeded") == 0 ? "Running"
+	                                                                  : "Pending"));
 	json_t *events = json_object_get(r->status, "events");
 	json_object_set_new(view, "events", events ? json_deep_copy(events) : json_array());
 	json_object_set_new(props, "instanceView", view);
@@ -429,7 +457,8 @@ static void view_group(const struct resource *r, json_t *props)
 			json_object_set(ip, "fqdn", json_object_get(r->status, "fqdn"));
 		}
 	}
-	json_array_foreach(json_object_get(props, "containers"), i, x) {
+	json_array_foreach(json_object_get(props, "containers"), i, x)
+	{
 		json_t *c = json_object_get(states, model_str(x, "name"));
 
 		if (c) {
@@ -461,21 +490,23 @@ json_t *change_view(const struct resource *r)
 		snprintf(etag, sizeof(etag), "W/\"%llu\"", (unsigned long long)r->etag);
 		json_object_set_new(doc, "etag", json_string(etag));
 	}
-	json_array_foreach(json_object_get(props, "subnets"), i, x) {
+	json_array_foreach(json_object_get(props, "subnets"), i, x)
+	{
 		char id[1400];
 
 		snprintf(id, sizeof(id), "%s/subnets/%s", r->id, model_str(x, "name"));
 		json_object_set_new(x, "id", json_string(id));
-		json_object_set_new(x, "type", json_string("Microsoft.Network/virtualNetworks/subnets"));
+		json_object_set_new(x, "type",
+		                    json_string("Microsoft.Network/virtualNetworks/subnets"));
 		json_object_set_new(json_object_get(x, "properties"), "provisioningState",
-				    json_string("Succeeded"));
+		                    json_string("Succeeded"));
 	}
 	if (*model_str(r->status, "address")) {
 		json_object_set(props, "ipAddress", json_object_get(r->status, "address"));
 	}
 	if (*model_str(r->status, "fqdn")) {
 		json_object_set(json_object_get(props, "dnsSettings"), "fqdn",
-				json_object_get(r->status, "fqdn"));
+		                json_object_get(r->status, "fqdn"));
 	}
 	return doc;
 }

@@ -14,7 +14,14 @@
 
 #include "lib/base/own.h"
 
-enum kind { KIND_TEXT, KIND_NUMBER, KIND_USER, KIND_IP, KIND_POOL, KIND_ENDPOINT };
+enum kind {
+	KIND_TEXT,
+	KIND_NUMBER,
+	KIND_USER,
+	KIND_IP,
+	KIND_POOL,
+	KIND_ENDPOINT
+};
 
 static const struct key {
 	const char *name;
@@ -23,31 +30,49 @@ static const struct key {
 	int64_t min, max;
 	const char *preset, *help;
 } keys[] = {
-#define T(n, k, f, p, h) { n, k, offsetof(struct config, f), sizeof(((struct config *)0)->f), 0, 0, p, h }
-#define N(n, f, lo, hi, p, h) { n, KIND_NUMBER, offsetof(struct config, f), 8, lo, hi, p, h }
-#define U(n, f, p, h) { n, KIND_USER, offsetof(struct config, f), 8, 1, INT32_MAX, p, h }
+#define T(n, k, f, p, h)                                                                      \
+	{                                                                                     \
+		n, k, offsetof(struct config, f), sizeof(((struct config *)0)->f), 0, 0, p, h \
+	}
+#define N(n, f, lo, hi, p, h)                                               \
+	{                                                                   \
+		n, KIND_NUMBER, offsetof(struct config, f), 8, lo, hi, p, h \
+	}
+#define U(n, f, p, h)                                                           \
+	{                                                                       \
+		n, KIND_USER, offsetof(struct config, f), 8, 1, INT32_MAX, p, h \
+	}
 	T("state-dir", KIND_TEXT, state_dir, "/var/lib/netd", "folder of the store"),
 	T("run-dir", KIND_TEXT, run_dir, "/run/netd", "folder of sockets and namespaces"),
-	T("region", KIND_TEXT, region, "westeurope", "the region's name, part of every public name"),
-	T("dns-suffix", KIND_TEXT, dns_suffix, "azurecontainer.io", "behind LABEL.REGION of groups"),
-	T("ip-suffix", KIND_TEXT, ip_suffix, "cloudapp.azure.com", "behind LABEL.REGION of addresses"),
-	T("listen-dns", KIND_ENDPOINT, listen_dns, "127.0.0.1:53530", "address:port of the name server"),
-	T("listen-api", KIND_ENDPOINT, listen_api, "", "address:port of the HTTPS API; empty: Unix socket only"),
+	T("region", KIND_TEXT, region, "westeurope",
+	  "the region's name, part of every public name"),
+	T("dns-suffix", KIND_TEXT, dns_suffix, "azurecontainer.io",
+	  "behind LABEL.REGION of groups"),
+	T("ip-suffix", KIND_TEXT, ip_suffix, "cloudapp.azure.com",
+	  "behind LABEL.REGION of addresses"),
+	T("listen-dns", KIND_ENDPOINT, listen_dns, "127.0.0.1:53530",
+	  "address:port of the name server"),
+	T("listen-api", KIND_ENDPOINT, listen_api, "",
+	  "address:port of the HTTPS API; empty: Unix socket only"),
 	T("tls-cert", KIND_TEXT, tls_cert, "", "PEM file with the API's certificate chain"),
 	T("tls-key", KIND_TEXT, tls_key, "", "PEM file with its key"),
-	T("uplink", KIND_TEXT, uplink, "", "the host's device that public traffic comes by; empty: the host alone"),
+	T("uplink", KIND_TEXT, uplink, "",
+	  "the host's device that public traffic comes by; empty: the host alone"),
 	T("next-hop4", KIND_IP, hop4, "", "IPv4 router behind the uplink"),
 	T("next-hop6", KIND_IP, hop6, "", "IPv6 router behind the uplink"),
 	T("host-address4", KIND_IP, host4, "", "the host's own address on netd0"),
 	T("host-address6", KIND_IP, host6, "", "the host's own address on netd0"),
-	T("tenant-id", KIND_TEXT, tenant_id, "00000000-0000-0000-0000-000000000000", "tenant of all subscriptions"),
+	T("tenant-id", KIND_TEXT, tenant_id, "00000000-0000-0000-0000-000000000000",
+	  "tenant of all subscriptions"),
 	{ "pool", KIND_POOL, 0, 0, 0, 0, "", "onlink PREFIX or routed PREFIX; may be repeated" },
 	N("mtu", mtu, 1280, 9000, "1500", "bytes, of the uplink; groups get 50 less"),
 	N("ttl", ttl_s, 0, 86400, "10", "seconds, of public names"),
-	N("rest", rest_s, 0, 604800, "300", "seconds before another tenant gets a released address or label"),
+	N("rest", rest_s, 0, 604800, "300",
+	  "seconds before another tenant gets a released address or label"),
 	N("max-groups", max_groups, 0, 10000000, "0", "groups on this node; 0: no limit"),
 	N("log-level", log_level, 0, 3, "2", "0 errors, 1 warnings, 2 information, 3 all"),
-	U("user-control", user_control, "64100", "unprivileged user of the API role, a name or number"),
+	U("user-control", user_control, "64100",
+	  "unprivileged user of the API role, a name or number"),
 	U("user-dns", user_dns, "64101", "unprivileged user of the name server, a name or number"),
 };
 
@@ -62,7 +87,8 @@ static const char *accepted(const struct key *k, char *to, size_t size)
 	};
 
 	if (k->kind == KIND_NUMBER) {
-		snprintf(to, size, "a number from %lld to %lld", (long long)k->min, (long long)k->max);
+		snprintf(to, size, "a number from %lld to %lld", (long long)k->min,
+		         (long long)k->max);
 		return to;
 	}
 	return words[k->kind];
@@ -146,7 +172,8 @@ static int set_line(struct config *c, char *line, const char *path, int number, 
 	char *eq = strchr(line, '='), words[100];
 
 	if (!eq) {
-		return err_set(e, ERR_INVALID, 0, "%s:%d: '%.60s' is not 'key = value'", path, number, line);
+		return err_set(e, ERR_INVALID, 0, "%s:%d: '%.60s' is not 'key = value'", path,
+		               number, line);
 	}
 	*eq = '\0';
 	const char *name = trim(line), *value = trim(eq + 1);
@@ -155,14 +182,15 @@ static int set_line(struct config *c, char *line, const char *path, int number, 
 			continue;
 		}
 		if (!set_value(c, &keys[i], value)) {
-			return err_set(e, ERR_INVALID, 0, "%s:%d: %s = '%.60s': accepted is %s", path,
-				       number, name, value,
-				       accepted(&keys[i], words, sizeof(words)));
+			return err_set(e, ERR_INVALID, 0, "%s:%d: %s = '%.60s': accepted is %s",
+			               path, number, name, value,
+			               accepted(&keys[i], words, sizeof(words)));
 		}
 		return 0;
 	}
-	return err_set(e, ERR_INVALID, 0, "%s:%d: unknown key '%.60s'; netd --help-config lists them",
-		       path, number, name);
+	return err_set(e, ERR_INVALID, 0,
+	               "%s:%d: unknown key '%.60s'; netd --help-config lists them", path, number,
+	               name);
 }
 
 static int check(struct config *c, const char *path, struct err *e)
@@ -174,13 +202,14 @@ static int check(struct config *c, const char *path, struct err *e)
 	for (int64_t i = 0; i < c->n_pools; i++) {
 		for (int64_t j = 0; j < i; j++) {
 			if (ip_prefix_overlaps(&c->pools[i], &c->pools[j])) {
-				return err_set(e, ERR_INVALID, 0, "%s: pools %d and %d overlap", path,
-					       (int)j + 1, (int)i + 1);
+				return err_set(e, ERR_INVALID, 0, "%s: pools %d and %d overlap",
+				               path, (int)j + 1, (int)i + 1);
 			}
 		}
 	}
 	if (c->listen_api[0] && (!c->tls_cert[0] || !c->tls_key[0])) {
-		return err_set(e, ERR_INVALID, 0, "%s: listen-api needs tls-cert and tls-key", path);
+		return err_set(e, ERR_INVALID, 0, "%s: listen-api needs tls-cert and tls-key",
+		               path);
 	}
 	return 0;
 }
@@ -217,7 +246,7 @@ void config_help(void)
 	char words[100];
 
 	for (size_t i = 0; i < ARRAY_N(keys); i++) {
-		printf("# %s; %s\n%s = %s\n", keys[i].help, accepted(&keys[i], words, sizeof(words)),
-		       keys[i].name, keys[i].preset);
+		printf("# %s; %s\n%s = %s\n", keys[i].help,
+		       accepted(&keys[i], words, sizeof(words)), keys[i].name, keys[i].preset);
 	}
 }

@@ -94,7 +94,8 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 	}
 	struct channel **c = peer == ROLE_ENGINE ? &plane.engine : &plane.dns;
 	channel_free(*c);
-	*c = channel_new(plane.loop, fd, ROLE_CONTROL, (enum role)peer, on_peer, on_peer_closed, NULL);
+	*c = channel_new(plane.loop, fd, ROLE_CONTROL, (enum role)peer, on_peer, on_peer_closed,
+	                 NULL);
 	if (peer == ROLE_ENGINE) {
 		group_engine_up();
 	} else {
@@ -168,10 +169,12 @@ void control_run(const struct config *c, struct loop *l, const int fds[FD_N], in
 	}
 	log_info("control.loaded", LOG_NUM("resources", plane.n));
 	loop_signal(l, SIGTERM, on_stop, NULL);
-	runtime_serve(l, fds[FD_RUNTIME], group_runtime_up, group_runtime_message, group_runtime_gone);
+	runtime_serve(l, fds[FD_RUNTIME], group_runtime_up, group_runtime_message,
+	              group_runtime_gone);
 	sweep = loop_timer_new(l, on_sweep, NULL);
 	loop_timer_start(sweep, 50);
-	plane.to_main = channel_new(l, main_fd, ROLE_CONTROL, ROLE_MAIN, on_main, on_main_closed, NULL);
+	plane.to_main =
+		channel_new(l, main_fd, ROLE_CONTROL, ROLE_MAIN, on_main, on_main_closed, NULL);
 	api_start(fds);
 	role_ready(plane.to_main);
 	loop_run(l);

@@ -17,9 +17,9 @@
 #include "lib/base/loop.h"
 #include "netd/role.h"
 
-#define BATCH      32
-#define PACKET_MAX 1232
-#define TCP_MAX    100
+#define BATCH       32
+#define PACKET_MAX  1232
+#define TCP_MAX     100
 #define TCP_IDLE_MS 5000
 
 static struct {
@@ -43,19 +43,23 @@ static void on_udp(void *arg)
 	memset(rx, 0, sizeof(rx));
 	for (int i = 0; i < BATCH; i++) {
 		iov[i] = (struct iovec){ in[i], PACKET_MAX };
-		rx[i].msg_hdr = (struct msghdr){ .msg_name = &from[i], .msg_namelen = sizeof(from[i]),
-						 .msg_iov = &iov[i], .msg_iovlen = 1 };
+		rx[i].msg_hdr = (struct msghdr){ .msg_name = &from[i],
+			                         .msg_namelen = sizeof(from[i]),
+			                         .msg_iov = &iov[i],
+			                         .msg_iovlen = 1 };
 	}
 	int n = recvmmsg(self.udp, rx, BATCH, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < n; i++) {
-		size_t len = dns_answer(self.zones, in[i], rx[i].msg_len, false, out[m], PACKET_MAX);
+		size_t len =
+			dns_answer(self.zones, in[i], rx[i].msg_len, false, out[m], PACKET_MAX);
 
 		self.queries++;
 		if (len) {
 			oiov[m] = (struct iovec){ out[m], len };
 			tx[m].msg_hdr = (struct msghdr){ .msg_name = &from[i],
-							 .msg_namelen = rx[i].msg_hdr.msg_namelen,
-							 .msg_iov = &oiov[m], .msg_iovlen = 1 };
+				                         .msg_namelen = rx[i].msg_hdr.msg_namelen,
+				                         .msg_iov = &oiov[m],
+				                         .msg_iovlen = 1 };
 			m++;
 		}
 	}
@@ -216,10 +220,10 @@ static void on_control(void *arg, enum role from, enum msg_type type, struct rea
 		break;
 	case MSG_PING:
 		snprintf(text, sizeof(text),
-			 "netd_dns_queries_total %llu\nnetd_dns_answers_total %llu\n"
-			 "netd_dns_tcp_queries_total %llu\nnetd_dns_names %zu\n",
-			 (unsigned long long)self.queries, (unsigned long long)self.answers,
-			 (unsigned long long)self.tcp_queries, dns_names_count(self.zones));
+		         "netd_dns_queries_total %llu\nnetd_dns_answers_total %llu\n"
+		         "netd_dns_tcp_queries_total %llu\nnetd_dns_names %zu\n",
+		         (unsigned long long)self.queries, (unsigned long long)self.answers,
+		         (unsigned long long)self.tcp_queries, dns_names_count(self.zones));
 		reply(MSG_PONG, get_u64(r), 1, text);
 		break;
 	default:
@@ -243,7 +247,7 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 	if (type == MSG_PEER && get_u32(r) == ROLE_CONTROL && fd >= 0) {
 		channel_free(self.control);
 		self.control = channel_new(self.loop, fd, ROLE_DNS, ROLE_CONTROL, on_control,
-					   on_control_closed, NULL);
+		                           on_control_closed, NULL);
 	}
 }
 
@@ -273,7 +277,7 @@ void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int ma
 	for (int i = 0; i < 2; i++) {
 		snprintf(domain, sizeof(domain), "%.60s.%.120s", c->region, suffixes[i]);
 		if (!self.zones || dns_zones_add(self.zones, domain, &addr, addr.family != 0,
-						 (uint32_t)c->ttl_s, &e) < 0) {
+		                                 (uint32_t)c->ttl_s, &e) < 0) {
 			log_error("dns.zone", LOG_STR("error", e.msg));
 			exit(78);
 		}

@@ -125,13 +125,13 @@ static void pong(uint64_t request)
 
 	reconcile_stats(self.state, &s);
 	snprintf(text, sizeof(text),
-		 "netd_engine_owners %llu\nnetd_engine_objects %llu\nnetd_engine_namespaces %llu\n"
-		 "netd_engine_steps_total %llu\nnetd_engine_repairs_total %llu\n"
-		 "netd_engine_failures_total %llu\nnetd_engine_pending %llu\n",
-		 (unsigned long long)s.owners, (unsigned long long)s.objects,
-		 (unsigned long long)s.namespaces, (unsigned long long)s.applied,
-		 (unsigned long long)s.repairs, (unsigned long long)s.failures,
-		 (unsigned long long)s.pending);
+	         "netd_engine_owners %llu\nnetd_engine_objects %llu\nnetd_engine_namespaces %llu\n"
+	         "netd_engine_steps_total %llu\nnetd_engine_repairs_total %llu\n"
+	         "netd_engine_failures_total %llu\nnetd_engine_pending %llu\n",
+	         (unsigned long long)s.owners, (unsigned long long)s.objects,
+	         (unsigned long long)s.namespaces, (unsigned long long)s.applied,
+	         (unsigned long long)s.repairs, (unsigned long long)s.failures,
+	         (unsigned long long)s.pending);
 	put_u64(&b, request);
 	put_str(&b, text);
 	channel_send(self.control, MSG_PONG, &b, -1);
@@ -188,7 +188,7 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 	if (type == MSG_PEER && get_u32(r) == ROLE_CONTROL && fd >= 0) {
 		channel_free(self.control);
 		self.control = channel_new(self.loop, fd, ROLE_ENGINE, ROLE_CONTROL, on_control,
-					   on_control_closed, NULL);
+		                           on_control_closed, NULL);
 	}
 }
 
@@ -220,7 +220,8 @@ void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int
 	self.repair = loop_timer_new(l, on_repair, NULL);
 	self.audit = loop_timer_new(l, on_audit, NULL);
 	loop_timer_start(self.audit, AUDIT_MS);
-	self.to_main = channel_new(l, main_fd, ROLE_ENGINE, ROLE_MAIN, on_main, on_main_closed, NULL);
+	self.to_main =
+		channel_new(l, main_fd, ROLE_ENGINE, ROLE_MAIN, on_main, on_main_closed, NULL);
 	role_ready(self.to_main);
 	loop_run(l);
 }

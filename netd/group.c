@@ -18,7 +18,14 @@
 #define EVENTS_MAX     20
 #define OPERATIONS_MAX 4096
 
-enum ask { ASK_NONE, ASK_ATTACH, ASK_DETACH, ASK_NAME, ASK_UNNAME, ASK_SYNC };
+enum ask {
+	ASK_NONE,
+	ASK_ATTACH,
+	ASK_DETACH,
+	ASK_NAME,
+	ASK_UNNAME,
+	ASK_SYNC
+};
 
 struct waiter {
 	void (*reply)(void *arg, const struct err *e);
@@ -67,7 +74,7 @@ void operation_end(const char *key, const struct err *e)
 			o->state = e ? 2 : 1;
 			if (e) {
 				snprintf(o->code, sizeof(o->code), "%s",
-					 e->code ? e->code : err_kind_code(e->kind));
+				         e->code ? e->code : err_kind_code(e->kind));
 				snprintf(o->message, sizeof(o->message), "%s", e->msg);
 			}
 		}
@@ -82,13 +89,13 @@ json_t *operation_get(const char *id)
 		const struct operation *o = &operations[i];
 
 		if (o->key && strcasecmp(o->id, id) == 0) {
-			json_t *j = json_pack("{s:s, s:s, s:s}", "id", o->key, "name", o->id, "status",
-					      states[o->state]);
+			json_t *j = json_pack("{s:s, s:s, s:s}", "id", o->key, "name", o->id,
+			                      "status", states[o->state]);
 
 			if (o->state == 2) {
 				json_object_set_new(j, "error",
-						    json_pack("{s:s, s:s}", "code", o->code, "message",
-							      o->message));
+				                    json_pack("{s:s, s:s}", "code", o->code,
+				                              "message", o->message));
 			}
 			return j;
 		}
@@ -131,8 +138,8 @@ void group_event(struct resource *r, const char *name, const char *message)
 	}
 	clock_format(clock_system.wall_ms(&clock_system), now, sizeof(now));
 	json_array_append_new(list, json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "count", 1,
-					      "firstTimestamp", now, "lastTimestamp", now, "name", name,
-					      "message", message, "type", "Normal"));
+	                                      "firstTimestamp", now, "lastTimestamp", now, "name",
+	                                      name, "message", message, "type", "Normal"));
 	while (json_array_size(list) > EVENTS_MAX) {
 		json_array_remove(list, 0);
 	}
@@ -145,7 +152,10 @@ const char *group_state(const struct resource *r)
 	if (!g) {
 		return "Succeeded";
 	}
-	return g->deleting ? "Deleting" : g->failed ? "Failed" : g->started ? "Succeeded" : "Creating";
+	return g->deleting  ? "Deleting"
+	       : g->failed  ? "Failed"
+	       : g->started ? "Succeeded"
+	                    : "Creating";
 }
 
 static void saved(void *arg, const struct err *e, uint64_t rev)
@@ -213,7 +223,8 @@ static json_t *resolv_conf(const struct group *g)
 	size_t i;
 
 	list = json_object_get(dns, "nameServers");
-	json_array_foreach((json_t *)(uintptr_t)list, i, x) {
+	json_array_foreach((json_t *)(uintptr_t)list, i, x)
+	{
 		buf_addf(&b, "nameserver %s\n", json_string_value(x));
 	}
 	if (!dns) {
@@ -243,9 +254,10 @@ static void hand_over(struct group *g)
 		}
 	}
 	m = json_pack("{s:s, s:s, s:s, s:I, s:s, s:o, s:o, s:O, s:b, s:b}", "type", "group", "id",
-		      g->r->key, "name", g->r->name, "generation", (json_int_t)g->r->etag, "namespace",
-		      path, "addresses", addresses, "resolvConf", resolv_conf(g), "group",
-		      g->full ? g->full : g->r->doc, "secrets", g->full != NULL, "stopped", g->down);
+	              g->r->key, "name", g->r->name, "generation", (json_int_t)g->r->etag,
+	              "namespace", path, "addresses", addresses, "resolvConf", resolv_conf(g),
+	              "group", g->full ? g->full : g->r->doc, "secrets", g->full != NULL, "stopped",
+	              g->down);
 	runtime_send(m, g->ns_fd);
 	json_decref(g->full);
 	g->full = NULL;
@@ -259,9 +271,9 @@ static void hand_over(struct group *g)
 
 static void send_stop(struct group *g, bool remove)
 {
-	runtime_send(json_pack("{s:s, s:s, s:i, s:b}", "type", "stop", "id", g->r->key, "graceSeconds",
-			       30, "remove", remove),
-		     -1);
+	runtime_send(json_pack("{s:s, s:s, s:i, s:b}", "type", "stop", "id", g->r->key,
+	                       "graceSeconds", 30, "remove", remove),
+	             -1);
 }
 
 /* ---- what is next ---- */
@@ -383,7 +395,7 @@ static void applied(void *arg, const struct err *e, uint64_t rev)
 }
 
 void group_apply(struct resource *r, json_t *full, struct resource *vnet,
-		 void (*reply)(void *arg, const struct err *e), void *arg)
+                 void (*reply)(void *arg, const struct err *e), void *arg)
 {
 	bool update = r->group != NULL;
 	struct group *g = make(r);
@@ -480,7 +492,8 @@ void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
 				x->detached = true; /* it was not in the list */
 				advance(x);
 			} else if (x) {
-				network_send_group(x->r, ask_id(x, ASK_ATTACH)); /* for the descriptor */
+				network_send_group(x->r,
+				                   ask_id(x, ASK_ATTACH)); /* for the descriptor */
 			}
 		}
 	}
@@ -619,7 +632,8 @@ void group_runtime_message(const json_t *m)
 	} else if (strcmp(state, "failed") == 0) {
 		struct err e = ERR_INIT;
 
-		err_set_at(&e, ERR_SYSTEM, "ContainerGroupStartFailed", "", "%s", model_str(m, "message"));
+		err_set_at(&e, ERR_SYSTEM, "ContainerGroupStartFailed", "", "%s",
+		           model_str(m, "message"));
 		g->failed = true;
 		operation_end(r->key, &e);
 	} else if (strcmp(state, "stopped") == 0) {
@@ -635,7 +649,8 @@ void group_runtime_gone(void)
 		struct group *g = plane.v[i]->group;
 
 		if (g && !g->deleting) {
-			g->handed = false; /* its containers run on; it is told again when it is back */
+			g->handed =
+				false; /* its containers run on; it is told again when it is back */
 			if (plane.engine_synced && g->attached) {
 				network_send_group(g->r, ask_id(g, ASK_ATTACH));
 			}

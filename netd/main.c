@@ -26,11 +26,11 @@
 #include "lib/model/model.h"
 #include "netd/role.h"
 
-#define EX_CONFIG       78
-#define BACKOFF_MIN_MS  50
-#define BACKOFF_MAX_MS  5000
-#define CALM_MS         30000
-#define STOP_MS         3000
+#define EX_CONFIG      78
+#define BACKOFF_MIN_MS 50
+#define BACKOFF_MAX_MS 5000
+#define CALM_MS        30000
+#define STOP_MS        3000
 
 struct child {
 	enum role role;
@@ -92,7 +92,8 @@ static int listen_ip(const char *key, const char *at, int type, struct err *e)
 {
 	char host[64];
 	const char *colon = strrchr(at, ':');
-	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = type };
+	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+		                  .ai_socktype = type };
 	struct addrinfo *ai = NULL;
 	int one = 1;
 
@@ -112,7 +113,8 @@ static int listen_ip(const char *key, const char *at, int type, struct err *e)
 	freeaddrinfo(ai);
 	if (rc < 0 || (type == SOCK_STREAM && listen(fd, 512) < 0)) {
 		return err_set(e, ERR_INVALID, errno,
-			       "%s = %s: the address cannot be used (`ss -lntup` names its owner)", key, at);
+		               "%s = %s: the address cannot be used (`ss -lntup` names its owner)",
+		               key, at);
 	}
 	return take_fd(&fd);
 }
@@ -223,9 +225,9 @@ static void exec_role(enum role role, int main_fd)
 	/* Out of the way first, so that no target number is still in use. */
 	high[FD_N] = fcntl(main_fd, F_DUPFD_CLOEXEC, 64);
 	for (int i = 0; i < FD_N; i++) {
-		high[i] = roles[role].fds & 1u << i && self.fds[i] >= 0 ?
-				  fcntl(self.fds[i], F_DUPFD_CLOEXEC, 64) :
-				  -1;
+		high[i] = roles[role].fds & 1u << i && self.fds[i] >= 0
+		                  ? fcntl(self.fds[i], F_DUPFD_CLOEXEC, 64)
+		                  : -1;
 	}
 	dup2(high[FD_N], ROLE_FD_MAIN);
 	for (int i = 0; i < FD_N; i++, next++) {
@@ -281,8 +283,8 @@ static void ended(struct child *c, int status)
 		loop_stop(self.loop);
 		return;
 	}
-	c->backoff_ms = now - c->started_ms > CALM_MS || !c->backoff_ms ? BACKOFF_MIN_MS :
-									    c->backoff_ms * 2;
+	c->backoff_ms = now - c->started_ms > CALM_MS || !c->backoff_ms ? BACKOFF_MIN_MS
+	                                                                : c->backoff_ms * 2;
 	if (c->backoff_ms > BACKOFF_MAX_MS) {
 		c->backoff_ms = BACKOFF_MAX_MS;
 	}
@@ -333,7 +335,8 @@ static void stop_roles(void)
 		bool any = false;
 
 		for (int i = ROLE_ENGINE; i < ROLE_N; i++) {
-			if (self.children[i].pid > 0 && waitpid(self.children[i].pid, NULL, WNOHANG) != 0) {
+			if (self.children[i].pid > 0 &&
+			    waitpid(self.children[i].pid, NULL, WNOHANG) != 0) {
 				self.children[i].pid = 0;
 			}
 			any = any || self.children[i].pid > 0;
@@ -385,7 +388,8 @@ static int run_role(const char *name)
 		}
 		log_setup(roles[i].name, (enum log_level)self.config.log_level);
 		for (int k = 0; k < FD_N; k++) {
-			fds[k] = fcntl(ROLE_FD_MAIN + 1 + k, F_GETFD) >= 0 ? ROLE_FD_MAIN + 1 + k : -1;
+			fds[k] = fcntl(ROLE_FD_MAIN + 1 + k, F_GETFD) >= 0 ? ROLE_FD_MAIN + 1 + k
+			                                                   : -1;
 			if (fds[k] >= 0) {
 				fcntl(fds[k], F_SETFD, FD_CLOEXEC);
 			}
@@ -422,8 +426,9 @@ int main(int argc, char **argv)
 			puts("netd " NETD_VERSION);
 			return 0;
 		} else {
-			fprintf(stderr, "usage: netd [--config FILE] | --help-config | --crash-points | "
-					"--compatibility | --version\n");
+			fprintf(stderr,
+			        "usage: netd [--config FILE] | --help-config | --crash-points | "
+			        "--compatibility | --version\n");
 			return 64;
 		}
 	}

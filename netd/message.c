@@ -53,7 +53,7 @@ static void on_readable(void *arg);
 static void on_writable(void *arg);
 
 struct channel *channel_new(struct loop *l, int fd, enum role self, enum role peer, channel_fn fn,
-			    channel_closed_fn closed, void *arg)
+                            channel_closed_fn closed, void *arg)
 {
 	struct channel *c = calloc(1, sizeof(*c));
 	int big = 4 << 20;
@@ -62,8 +62,9 @@ struct channel *channel_new(struct loop *l, int fd, enum role self, enum role pe
 		abort();
 	}
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &big, sizeof(big));
-	*c = (struct channel){ .fd = fd, .self = self, .peer = peer, .fn = fn, .closed = closed,
-			       .arg = arg };
+	*c = (struct channel){
+		.fd = fd, .self = self, .peer = peer, .fn = fn, .closed = closed, .arg = arg
+	};
 	STAILQ_INIT(&c->queue);
 	c->in = loop_watch_read(l, fd, on_readable, c);
 	c->out = loop_watch_write(l, fd, on_writable, c);
@@ -193,8 +194,10 @@ static int receive(struct channel *c)
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int))];
 	} u;
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = u.room,
-			    .msg_controllen = sizeof(u.room) };
+	struct msghdr m = { .msg_iov = &iov,
+		            .msg_iovlen = 1,
+		            .msg_control = u.room,
+		            .msg_controllen = sizeof(u.room) };
 	AUTO_CLOSE int fd = -1;
 	struct head h;
 
@@ -328,9 +331,10 @@ void get_str(struct reader *r, char *to, size_t size)
 }
 
 /* Fields of an object in the order of the wire; one list for both directions. */
-#define KOBJ_FIELDS(F)                                                                             \
-	F(ns) F(kind) F(family) F(plen) F(sub) F(dev) F(addr) F(kmac) F(port) F(proto) F(via) F(mac) \
-	F(via_port) F(flags) F(index) F(mtu) F(peer_ns) F(master) F(peer)
+#define KOBJ_FIELDS(F)                                                                         \
+	F(ns)                                                                                  \
+	F(kind) F(family) F(plen) F(sub) F(dev) F(addr) F(kmac) F(port) F(proto) F(via) F(mac) \
+		F(via_port) F(flags) F(index) F(mtu) F(peer_ns) F(master) F(peer)
 
 void put_kobj(struct buf *b, const struct kobj *o)
 {

@@ -17,23 +17,29 @@
 struct loop;
 
 /* Roles, in the order of their start. MAIN supervises. */
-enum role { ROLE_MAIN, ROLE_ENGINE, ROLE_DNS, ROLE_CONTROL, ROLE_N };
+enum role {
+	ROLE_MAIN,
+	ROLE_ENGINE,
+	ROLE_DNS,
+	ROLE_CONTROL,
+	ROLE_N
+};
 
 /* id, version, from, to, shortest and longest payload in bytes */
 #define MSG_BODY_MAX 180000u
-#define MSG_TABLE(X)                                                                               \
-	X(PEER, 1, ROLE_MAIN, ROLE_N, 4, 4)		    /* a new channel to a role, with fd */  \
-	X(READY, 1, ROLE_N, ROLE_MAIN, 0, 0)		    /* the role serves */                   \
-	X(OWNER_SET, 1, ROLE_CONTROL, ROLE_ENGINE, 21, MSG_BODY_MAX)                                \
-	X(OWNER_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 16, 16)                                          \
-	X(SYNC_BEGIN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0)                                           \
-	X(SYNC_END, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)                                             \
-	X(ENGINE_DONE, 1, ROLE_ENGINE, ROLE_CONTROL, 10, 1024) /* request, ok, text; maybe fd */   \
-	X(NAMES_BEGIN, 1, ROLE_CONTROL, ROLE_DNS, 0, 0)                                             \
-	X(NAME_SET, 1, ROLE_CONTROL, ROLE_DNS, 11, 1024)                                            \
-	X(NAMES_END, 1, ROLE_CONTROL, ROLE_DNS, 8, 8)                                               \
-	X(DNS_DONE, 1, ROLE_DNS, ROLE_CONTROL, 10, 1024)                                            \
-	X(PING, 1, ROLE_CONTROL, ROLE_N, 8, 8)                                                      \
+#define MSG_TABLE(X)                                                                             \
+	X(PEER, 1, ROLE_MAIN, ROLE_N, 4, 4)  /* a new channel to a role, with fd */              \
+	X(READY, 1, ROLE_N, ROLE_MAIN, 0, 0) /* the role serves */                               \
+	X(OWNER_SET, 1, ROLE_CONTROL, ROLE_ENGINE, 21, MSG_BODY_MAX)                             \
+	X(OWNER_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 16, 16)                                       \
+	X(SYNC_BEGIN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0)                                        \
+	X(SYNC_END, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)                                          \
+	X(ENGINE_DONE, 1, ROLE_ENGINE, ROLE_CONTROL, 10, 1024) /* request, ok, text; maybe fd */ \
+	X(NAMES_BEGIN, 1, ROLE_CONTROL, ROLE_DNS, 0, 0)                                          \
+	X(NAME_SET, 1, ROLE_CONTROL, ROLE_DNS, 11, 1024)                                         \
+	X(NAMES_END, 1, ROLE_CONTROL, ROLE_DNS, 8, 8)                                            \
+	X(DNS_DONE, 1, ROLE_DNS, ROLE_CONTROL, 10, 1024)                                         \
+	X(PING, 1, ROLE_CONTROL, ROLE_N, 8, 8)                                                   \
 	X(PONG, 1, ROLE_N, ROLE_CONTROL, 8, 1024) /* request, text of counters */
 
 enum msg_type {
@@ -57,7 +63,7 @@ typedef void (*channel_closed_fn)(void *arg, enum role peer);
 /* Takes `fd`. `self` and `peer` say which rows are allowed. Freed by the caller, also from inside
  * `closed`, which is called once when the other end is gone or broke the rules. */
 struct channel *channel_new(struct loop *l, int fd, enum role self, enum role peer, channel_fn fn,
-			    channel_closed_fn closed, void *arg);
+                            channel_closed_fn closed, void *arg);
 void channel_free(struct channel *c); /* accepts NULL */
 /* Queues a message when the socket is full; never blocks. `fd` (or -1) is duplicated. A channel
  * that is NULL or closed swallows the message: its peer gets a full list when it comes back. */

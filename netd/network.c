@@ -3,12 +3,12 @@
  * Addresses, names and plans of groups: from documents to what the engine is sent. VNets and
  * subnets live in the kernel from their first group to their last. See plane.h.
  */
+#include <net/if.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -50,8 +50,9 @@ void network_start(void)
 		bool onlink = c->pool_onlink[i];
 
 		ipam_init(&plane.pools[i], &c->pools[i],
-			  onlink ? 2 : c->pools[i].ip.family == 6, /* a subnet-router anycast address */
-			  onlink && c->pools[i].ip.family == 4 ? 1 : 0);
+		          onlink ? 2
+		                 : c->pools[i].ip.family == 6, /* a subnet-router anycast address */
+		          onlink && c->pools[i].ip.family == 4 ? 1 : 0);
 	}
 }
 
@@ -104,10 +105,12 @@ int network_public(uint8_t family, uint32_t tenant, struct ip *ret, struct err *
 			return 0;
 		}
 	}
-	return err_set_at(e, ERR_CONFLICT, any ? "PublicIPCountLimitReached" : "PublicIPPoolNotConfigured",
-			  "properties.ipAddress", any ? "All public IPv%u addresses are in use." :
-							"No pool of public IPv%u addresses is configured.",
-			  family);
+	return err_set_at(e, ERR_CONFLICT,
+	                  any ? "PublicIPCountLimitReached" : "PublicIPPoolNotConfigured",
+	                  "properties.ipAddress",
+	                  any ? "All public IPv%u addresses are in use."
+	                      : "No pool of public IPv%u addresses is configured.",
+	                  family);
 }
 
 void network_public_free(const struct ip *ip, uint32_t tenant)
@@ -184,10 +187,14 @@ static void subnet_prefixes(const json_t *subnet, struct ip_prefix to[2])
 static bool reserved(const struct ip_prefix *p)
 {
 	static const struct ip_prefix never[] = {
-		{ { 4, { 224 } }, 4 },	     { { 4, { 127 } }, 8 },
-		{ { 4, { 169, 254 } }, 16 }, { { 4, { 168, 63, 129, 16 } }, 32 },
-		{ { 4, { 255, 255, 255, 255 } }, 32 }, { { 4, { 0 } }, 8 },
-		{ { 6, { 0xfe, 0x80 } }, 10 }, { { 6, { 0xff } }, 8 },
+		{ { 4, { 224 } }, 4 },
+		{ { 4, { 127 } }, 8 },
+		{ { 4, { 169, 254 } }, 16 },
+		{ { 4, { 168, 63, 129, 16 } }, 32 },
+		{ { 4, { 255, 255, 255, 255 } }, 32 },
+		{ { 4, { 0 } }, 8 },
+		{ { 6, { 0xfe, 0x80 } }, 10 },
+		{ { 6, { 0xff } }, 8 },
 	};
 
 	for (size_t i = 0; i < ARRAY_N(never); i++) {
@@ -209,15 +216,18 @@ static int check_space(const json_t *list, struct err *e)
 			return -1;
 		}
 		if (reserved(&a) || a.len < (a.ip.family == 4 ? 2 : 16)) {
-			return err_set_at(e, ERR_INVALID, "AddressPrefixNotAllowed", at,
-					  "Address prefix %s is too large or contains reserved addresses.",
-					  json_string_value(json_array_get(list, i)));
+			return err_set_at(
+				e, ERR_INVALID, "AddressPrefixNotAllowed", at,
+				"Address prefix %s is too large or contains reserved addresses.",
+				json_string_value(json_array_get(list, i)));
 		}
 		for (size_t k = 0; k < i; k++) {
-			if (ip_prefix_parse(json_string_value(json_array_get(list, k)), &b, e) == 0 &&
+			if (ip_prefix_parse(json_string_value(json_array_get(list, k)), &b, e) ==
+			            0 &&
 			    ip_prefix_overlaps(&a, &b)) {
-				return err_set_at(e, ERR_INVALID, "AddressSpacePrefixesOverlap", at,
-						  "Address prefixes of the virtual network overlap.");
+				return err_set_at(
+					e, ERR_INVALID, "AddressSpacePrefixesOverlap", at,
+					"Address prefixes of the virtual network overlap.");
 			}
 		}
 	}
@@ -236,21 +246,23 @@ static int check_subnet(const json_t *doc, size_t i, struct err *e)
 	if (!model_name_ok(model_str(subnet, "name")) ||
 	    (!mine[0].ip.family && !mine[1].ip.family)) {
 		return err_set_at(e, ERR_INVALID, "InvalidRequestFormat", at,
-				  "A subnet needs a name and an address prefix.");
+		                  "A subnet needs a name and an address prefix.");
 	}
 	for (int f = 0; f < 2; f++) {
 		bool inside = !mine[f].ip.family;
 
 		for (size_t k = 0; k < json_array_size(space) && !inside; k++) {
-			inside = ip_prefix_parse(json_string_value(json_array_get(space, k)), &whole,
-						 e) == 0 &&
-				 ip_prefix_covers(&whole, &mine[f]);
+			inside = ip_prefix_parse(json_string_value(json_array_get(space, k)),
+			                         &whole, e) == 0 &&
+			         ip_prefix_covers(&whole, &mine[f]);
 		}
 		if (!inside || mine[f].len > (f ? 64 : 29)) {
-			return err_set_at(e, ERR_INVALID, inside ? "InvalidSubnetPrefixLength" : "NetcfgInvalidSubnet",
-					  at, "Subnet '%s' is not valid in the virtual network: its prefix must "
-					      "lie inside the address space, /29 or larger (IPv6: /64).",
-					  model_str(subnet, "name"));
+			return err_set_at(
+				e, ERR_INVALID,
+				inside ? "InvalidSubnetPrefixLength" : "NetcfgInvalidSubnet", at,
+				"Subnet '%s' is not valid in the virtual network: its prefix must "
+				"lie inside the address space, /29 or larger (IPv6: /64).",
+				model_str(subnet, "name"));
 		}
 	}
 	for (size_t k = 0; k < i; k++) {
@@ -259,14 +271,14 @@ static int check_subnet(const json_t *doc, size_t i, struct err *e)
 		subnet_prefixes(o, other);
 		if (strcasecmp(model_str(o, "name"), model_str(subnet, "name")) == 0) {
 			return err_set_at(e, ERR_INVALID, "InvalidRequestFormat", at,
-					  "Two subnets are named '%s'.", model_str(o, "name"));
+			                  "Two subnets are named '%s'.", model_str(o, "name"));
 		}
 		for (int f = 0; f < 2; f++) {
 			if (mine[f].ip.family && other[f].ip.family &&
 			    ip_prefix_overlaps(&mine[f], &other[f])) {
 				return err_set_at(e, ERR_INVALID, "NetcfgSubnetRangesOverlap", at,
-						  "Subnet '%s' overlaps with subnet '%s'.",
-						  model_str(subnet, "name"), model_str(o, "name"));
+				                  "Subnet '%s' overlaps with subnet '%s'.",
+				                  model_str(subnet, "name"), model_str(o, "name"));
 			}
 		}
 	}
@@ -283,10 +295,9 @@ bool network_subnet_used(const struct resource *vnet, const char *subnet)
 	}
 	low[i] = '\0';
 	(void)path;
-	const struct subnet *s =
-		subnet_find(number(vnet->status, "serial"),
-			    (uint32_t)json_integer_value(
-				    json_object_get(model_at(vnet->status, "subnets"), low)));
+	const struct subnet *s = subnet_find(number(vnet->status, "serial"),
+	                                     (uint32_t)json_integer_value(json_object_get(
+						     model_at(vnet->status, "subnets"), low)));
 	return s && s->groups > 0;
 }
 
@@ -301,7 +312,8 @@ int network_vnet_check(struct resource *r, json_t *doc, struct err *e)
 		json_decref(numbers);
 		return -1;
 	}
-	json_array_foreach(list, i, x) {
+	json_array_foreach(list, i, x)
+	{
 		AUTO_FREE char *low = table_key(model_str(x, "name"));
 
 		if (check_subnet(doc, i, e) < 0) {
@@ -310,11 +322,13 @@ int network_vnet_check(struct resource *r, json_t *doc, struct err *e)
 		}
 		json_object_set(numbers, low, json_object_get(had, low));
 	}
-	json_object_foreach((json_t *)(uintptr_t)had, name, x) {
+	json_object_foreach((json_t *)(uintptr_t)had, name, x)
+	{
 		if (!json_object_get(numbers, name) && network_subnet_used(r, name)) {
 			json_decref(numbers);
-			return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeDeleted", "properties.subnets",
-					  "Subnet %s is in use and cannot be deleted.", name);
+			return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeDeleted",
+			                  "properties.subnets",
+			                  "Subnet %s is in use and cannot be deleted.", name);
 		}
 	}
 	json_decref(numbers);
@@ -330,7 +344,8 @@ static void number_vnet(struct resource *r)
 	if (!number(r->status, "serial")) {
 		json_object_set_new(r->status, "serial", json_integer(table_serial()));
 	}
-	json_array_foreach(model_at(r->doc, "properties.subnets"), i, x) {
+	json_array_foreach(model_at(r->doc, "properties.subnets"), i, x)
+	{
 		AUTO_FREE char *low = table_key(model_str(x, "name"));
 		json_t *n = json_object_get(had, low);
 
@@ -342,7 +357,7 @@ static void number_vnet(struct resource *r)
 /* ---- groups ---- */
 
 static int vnet_of(const struct resource *g, const char *id, struct resource **vnet,
-		   struct subnet **ret, struct err *e)
+                   struct subnet **ret, struct err *e)
 {
 	static const char at[] = "properties.subnetIds[0].id";
 	AUTO_FREE char *key = table_key(id);
@@ -355,36 +370,41 @@ static int vnet_of(const struct resource *g, const char *id, struct resource **v
 
 	if (model_id_parse(id, &parts) < 0 || !parts.child || !cut) {
 		return err_set_at(e, ERR_INVALID, "LinkedInvalidPropertyId", at,
-				  "Property id '%.200s' is not a subnet's id.", id);
+		                  "Property id '%.200s' is not a subnet's id.", id);
 	}
 	*cut = '\0';
 	struct resource *v = table_get(key);
 	if (v && network_tenant(v->id) == network_tenant(g->id)) {
-		json_array_foreach(model_at(v->doc, "properties.subnets"), i, x) {
+		json_array_foreach(model_at(v->doc, "properties.subnets"), i, x)
+		{
 			found = strcasecmp(model_str(x, "name"), parts.child) == 0 ? x : found;
 		}
 	}
 	if (!found) { /* a foreign one is answered like one that is not there */
-		return err_set_at(e, ERR_INVALID, "InvalidResourceReference", at,
-				  "Resource %.300s referenced by the container group was not found.", id);
+		return err_set_at(
+			e, ERR_INVALID, "InvalidResourceReference", at,
+			"Resource %.300s referenced by the container group was not found.", id);
 	}
 	const json_t *delegations = model_at(found, "properties.delegations");
-	json_array_foreach(delegations, k, x) {
+	json_array_foreach(delegations, k, x)
+	{
 		delegated = delegated || model_is(x, "properties.serviceName",
-						  "Microsoft.ContainerInstance/containerGroups");
+		                                  "Microsoft.ContainerInstance/containerGroups");
 	}
 	if (!delegated) {
-		return err_set_at(e, ERR_INVALID, "SubnetMissingRequiredDelegation", at,
-				  "Subnet missing required delegation "
-				  "'Microsoft.ContainerInstance/containerGroups' for container group '%s'.",
-				  g->name);
+		return err_set_at(
+			e, ERR_INVALID, "SubnetMissingRequiredDelegation", at,
+			"Subnet missing required delegation "
+			"'Microsoft.ContainerInstance/containerGroups' for container group '%s'.",
+			g->name);
 	}
 	number_vnet(v);
 	AUTO_FREE char *low = table_key(parts.child);
 	subnet_prefixes(found, prefix);
-	*ret = subnet_make(number(v->status, "serial"),
-			   (uint32_t)json_integer_value(json_object_get(model_at(v->status, "subnets"), low)),
-			   prefix);
+	*ret = subnet_make(
+		number(v->status, "serial"),
+		(uint32_t)json_integer_value(json_object_get(model_at(v->status, "subnets"), low)),
+		prefix);
 	(*ret)->shared = status_ip(v->status, "shared");
 	*vnet = v;
 	return 0;
@@ -393,8 +413,9 @@ static int vnet_of(const struct resource *g, const char *id, struct resource **v
 /* The subscription's own VNet for groups without one: a subnet of the plane's. */
 static struct subnet *platform_of(struct resource *g)
 {
-	static const struct ip_prefix prefix[2] = { { { 4, { 100, 64 } }, 16 },
-						    { { 6, { 0xfd, 0x6e, 0x65, 0x74, 0x64 } }, 64 } };
+	static const struct ip_prefix prefix[2] = {
+		{ { 4, { 100, 64 } }, 16 }, { { 6, { 0xfd, 0x6e, 0x65, 0x74, 0x64 } }, 64 }
+	};
 	uint32_t tenant = network_tenant(g->id);
 
 	for (size_t i = 0; i < plane.n; i++) {
@@ -426,7 +447,8 @@ static int take_addresses(struct resource *g, struct subnet *s, struct err *e)
 		}
 		const struct ip *w = want.family == (f ? 6 : 4) ? &want : NULL;
 		if (ipam_take(&s->ipam[f], w, tenant, now, &got, e) < 0) {
-			e->code = e->kind == ERR_LIMIT ? "SubnetIsFull" : "PrivateIPAddressNotAvailable";
+			e->code = e->kind == ERR_LIMIT ? "SubnetIsFull"
+			                               : "PrivateIPAddressNotAvailable";
 			e->kind = ERR_INVALID;
 			snprintf(e->target, sizeof(e->target), "properties.ipAddress.ip");
 			return -1;
@@ -465,16 +487,17 @@ static int take_public(struct resource *g, struct subnet *s, struct resource *vn
 
 int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 {
-	const char *subnet_id = json_string_value(json_object_get(
-		json_array_get(model_at(g->doc, "properties.subnetIds"), 0), "id"));
+	const char *subnet_id = json_string_value(
+		json_object_get(json_array_get(model_at(g->doc, "properties.subnetIds"), 0), "id"));
 	struct subnet *s = NULL;
 
 	*vnet = NULL;
 	if (subnet_id) {
 		if (model_is(g->doc, "properties.ipAddress.type", "Public")) {
-			return err_set_at(e, ERR_INVALID, "PublicIPNotSupportedInVirtualNetwork",
-					  "properties.ipAddress.type",
-					  "A container group in a virtual network has a Private address.");
+			return err_set_at(
+				e, ERR_INVALID, "PublicIPNotSupportedInVirtualNetwork",
+				"properties.ipAddress.type",
+				"A container group in a virtual network has a Private address.");
 		}
 		if (vnet_of(g, subnet_id, vnet, &s, e) < 0) {
 			return -1;
@@ -482,8 +505,8 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 	} else {
 		if (model_is(g->doc, "properties.ipAddress.type", "Private")) {
 			return err_set_at(e, ERR_INVALID, "PrivateIPRequiresSubnet",
-					  "properties.ipAddress.type",
-					  "A Private address needs subnetIds.");
+			                  "properties.ipAddress.type",
+			                  "A Private address needs subnetIds.");
 		}
 		s = platform_of(g);
 		json_object_set_new(g->status, "platform", json_true());
@@ -500,7 +523,7 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 
 		if (s->prefix[f].ip.family) {
 			json_object_set_new(g->status, f ? "prefix6" : "prefix4",
-					    json_string(ip_prefix_format(&s->prefix[f], text)));
+			                    json_string(ip_prefix_format(&s->prefix[f], text)));
 		}
 	}
 	if (take_public(g, s, *vnet, e) < 0) {
@@ -520,7 +543,8 @@ static struct subnet *subnet_of_status(const struct resource *g)
 	    (*p6 && ip_prefix_parse(p6, &prefix[1], &e) < 0)) {
 		return NULL;
 	}
-	struct subnet *s = subnet_make(number(g->status, "vnet"), number(g->status, "subnet"), prefix);
+	struct subnet *s =
+		subnet_make(number(g->status, "vnet"), number(g->status, "subnet"), prefix);
 	if (json_is_true(json_object_get(g->status, "platform"))) {
 		s->platform = true;
 	}
@@ -592,7 +616,8 @@ void network_release(struct resource *g)
 	/* The last group takes subnet and router along. */
 	bool other = false;
 	for (size_t i = 0; i < n_subnets; i++) {
-		other = other || (subnets[i] != s && subnets[i]->vnet == s->vnet && subnets[i]->groups);
+		other = other ||
+		        (subnets[i] != s && subnets[i]->vnet == s->vnet && subnets[i]->groups);
 	}
 	send_del(s->id, 0);
 	if (!other) {
@@ -621,7 +646,9 @@ static void send_gateway(void)
 {
 	const struct config *c = plane.config;
 	struct kset set = { 0 };
-	struct plan_gateway p = { .pools = c->pools, .n_pools = (size_t)c->n_pools, .mtu = (uint32_t)c->mtu };
+	struct plan_gateway p = { .pools = c->pools,
+		                  .n_pools = (size_t)c->n_pools,
+		                  .mtu = (uint32_t)c->mtu };
 	struct err e = ERR_INIT;
 
 	snprintf(p.uplink, sizeof(p.uplink), "%s", c->uplink);
@@ -655,15 +682,21 @@ static void send_subnet(const struct subnet *s)
 			some[n++] = s->prefix[f];
 		}
 	}
-	vnet_plan_vnet(&(struct plan_vnet){ .ns = s->vnet, .mtu = mtu, .closed = some,
-					    .n_closed = s->platform ? n : 0, .shared = &s->shared,
-					    .n_shared = s->shared.family ? 1 : 0 },
-		       &set);
+	vnet_plan_vnet(&(struct plan_vnet){ .ns = s->vnet,
+	                                    .mtu = mtu,
+	                                    .closed = some,
+	                                    .n_closed = s->platform ? n : 0,
+	                                    .shared = &s->shared,
+	                                    .n_shared = s->shared.family ? 1 : 0 },
+	               &set);
 	send_owner(s->vnet, &set, 0, false);
 	set.n = 0;
-	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = s->vnet, .id = s->id, .mtu = mtu,
-						.prefixes = some, .n_prefixes = n },
-			 &set);
+	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = s->vnet,
+	                                        .id = s->id,
+	                                        .mtu = mtu,
+	                                        .prefixes = some,
+	                                        .n_prefixes = n },
+	                 &set);
 	send_owner(s->id, &set, 0, false);
 	kset_fini(&set);
 }
@@ -680,11 +713,14 @@ void network_send_base(void)
 
 void network_send_group(const struct resource *g, uint64_t request)
 {
-	const struct subnet *s = subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
+	const struct subnet *s =
+		subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
 	struct plan_port ports[100];
 	struct plan_addr addrs[2] = { 0 };
-	struct plan_group p = { .ns = number(g->status, "serial"), .addrs = addrs, .ports = ports,
-				.mtu = (uint32_t)plane.config->mtu - 50 };
+	struct plan_group p = { .ns = number(g->status, "serial"),
+		                .addrs = addrs,
+		                .ports = ports,
+		                .mtu = (uint32_t)plane.config->mtu - 50 };
 	struct kset set = { 0 };
 	json_t *x;
 	size_t i;
@@ -700,14 +736,17 @@ void network_send_group(const struct resource *g, uint64_t request)
 				.prefix = s->prefix[f],
 				.ip = status_ip(g->status, f ? "ip6" : "ip4"),
 				.pub = status_ip(g->status, f ? "pub6" : "pub4"),
-				.egress = f ? (struct ip){ 0 } : status_ip(g->status, "egress4") };
+				.egress = f ? (struct ip){ 0 } : status_ip(g->status, "egress4")
+			};
 		}
 	}
-	json_array_foreach(model_at(g->doc, "properties.ipAddress.ports"), i, x) {
+	json_array_foreach(model_at(g->doc, "properties.ipAddress.ports"), i, x)
+	{
 		if (p.n_ports < ARRAY_N(ports)) {
 			ports[p.n_ports++] = (struct plan_port){
 				model_is(x, "protocol", "UDP") ? 17 : 6,
-				(uint16_t)json_integer_value(json_object_get(x, "port")) };
+				(uint16_t)json_integer_value(json_object_get(x, "port"))
+			};
 		}
 	}
 	send_subnet(s); /* equal to what is there: costs a comparison of some twenty objects */
@@ -748,14 +787,14 @@ static void scope_hash(const char *const *parts, size_t n, char to[13])
 }
 
 int network_name(struct resource *r, const char *label, const char *scope, const char *suffix,
-		 struct err *e)
+                 struct err *e)
 {
 	struct model_id id;
 	char hash[13] = "", fqdn[400], uuid[37];
-	size_t n = strcasecmp(scope, "TenantReuse") == 0 || strcasecmp(scope, "Noreuse") == 0 ? 2 :
-		   strcasecmp(scope, "SubscriptionReuse") == 0				       ? 3 :
-		   strcasecmp(scope, "ResourceGroupReuse") == 0				       ? 4 :
-											 0;
+	size_t n = strcasecmp(scope, "TenantReuse") == 0 || strcasecmp(scope, "Noreuse") == 0 ? 2
+	           : strcasecmp(scope, "SubscriptionReuse") == 0                              ? 3
+	           : strcasecmp(scope, "ResourceGroupReuse") == 0                             ? 4
+	                                                                                      : 0;
 
 	if (model_id_parse(r->id, &id) < 0) {
 		return err_set(e, ERR_SYSTEM, 0, "id of a resource");
@@ -772,12 +811,14 @@ int network_name(struct resource *r, const char *label, const char *scope, const
 		scope_hash(parts, n, hash);
 	}
 	snprintf(fqdn, sizeof(fqdn), "%s%s%s.%s.%s", label, *hash ? "." : "", hash,
-		 plane.config->region, suffix);
+	         plane.config->region, suffix);
 	for (size_t i = 0; i < plane.n; i++) {
-		if (plane.v[i] != r && strcasecmp(model_str(plane.v[i]->status, "fqdn"), fqdn) == 0) {
+		if (plane.v[i] != r &&
+		    strcasecmp(model_str(plane.v[i]->status, "fqdn"), fqdn) == 0) {
 			return err_set_at(e, ERR_INVALID, "DnsNameLabelUnavailable",
-					  "properties.ipAddress.dnsNameLabel",
-					  "The DNS name label '%s' is not available in the region.", label);
+			                  "properties.ipAddress.dnsNameLabel",
+			                  "The DNS name label '%s' is not available in the region.",
+			                  label);
 		}
 	}
 	AUTO_FREE char *low = table_key(fqdn);

@@ -23,9 +23,9 @@ struct group;
 struct resource {
 	char *key, *id, *name; /* key: the id in lower case */
 	const struct model_type *type;
-	json_t *doc;	/* the user's document, without secrets */
+	json_t *doc;    /* the user's document, without secrets */
 	json_t *status; /* what the service adds; numbers and addresses it was given */
-	uint64_t etag;	/* counts changes of the document */
+	uint64_t etag;  /* counts changes of the document */
 	bool deleting;
 	struct group *group; /* container groups only */
 };
@@ -60,7 +60,7 @@ int table_load(void *arg, const char *key, uint64_t rev, const char *value);
 uint32_t table_serial(void);
 /* Stores the resources' rows (status and document) as one transaction. */
 void table_save(struct resource *const *rs, size_t n,
-		void (*done)(void *arg, const struct err *e, uint64_t rev), void *arg);
+                void (*done)(void *arg, const struct err *e, uint64_t rev), void *arg);
 char *table_key(const char *id); /* lower case copy */
 /* "/subscriptions/S/resourceGroups/G" of any id below it; "" when it has none. */
 void table_group_key(const char *id, char *to, size_t size);
@@ -79,21 +79,21 @@ bool network_subnet_used(const struct resource *vnet, const char *subnet);
 /* Sends what a group's network needs to the engine: gateway, VNet, subnet (when they are not
  * there yet), then the group itself. `request` comes back with the group's answer. */
 void network_send_group(const struct resource *group, uint64_t request);
-void network_send_base(void);	 /* the gateway, and VNets and subnets in use */
+void network_send_base(void); /* the gateway, and VNets and subnets in use */
 void network_drop_group(const struct resource *group, uint64_t request);
 /* Public address for a publicIPAddresses resource. */
 int network_public(uint8_t family, uint32_t tenant, struct ip *ret, struct err *e);
 void network_public_free(const struct ip *ip, uint32_t tenant);
 /* The label's full name by its scope, into status.fqdn; ERR_INVALID DnsNameLabelUnavailable. */
 int network_name(struct resource *r, const char *label, const char *scope, const char *suffix,
-		 struct err *e);
+                 struct err *e);
 uint32_t network_tenant(const char *id); /* hash of the subscription */
 
 /* ---- group.c ---- */
 /* A group's document was accepted (already in the table): store it, attach it, hand it over.
  * `full` is the document with its secrets (taken). reply is called once it is durable. */
 void group_apply(struct resource *r, json_t *full, struct resource *vnet,
-		 void (*reply)(void *arg, const struct err *e), void *arg);
+                 void (*reply)(void *arg, const struct err *e), void *arg);
 void group_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg);
 void group_load(struct resource *r);
 void group_action(struct resource *r, const char *action);
@@ -116,15 +116,15 @@ json_t *operation_get(const char *id);
 
 /* ---- change.c ---- */
 struct change {
-	struct resource *r; /* made or changed */
+	struct resource *r;    /* made or changed */
 	bool created, pending; /* pending: the reply comes later */
 };
 /* PUT of a document (taken). */
 int change_put(const struct model_id *id, const char *full_id, json_t *doc,
-	       void (*reply)(void *arg, const struct err *e), void *arg, struct change *ret,
-	       struct err *e);
+               void (*reply)(void *arg, const struct err *e), void *arg, struct change *ret,
+               struct err *e);
 int change_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg,
-		  struct err *e);
+                  struct err *e);
 /* What GET returns; new reference. */
 json_t *change_view(const struct resource *r);
 

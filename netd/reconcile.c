@@ -27,8 +27,8 @@ struct space {
 	uint8_t type; /* enum kobj_netns; 0 host, or not told yet */
 	bool made;
 	bool dirty;
-	int64_t due_ms;	   /* when repair may run */
-	int64_t last_ms;   /* last repair */
+	int64_t due_ms;  /* when repair may run */
+	int64_t last_ms; /* last repair */
 	int64_t backoff_ms;
 	struct kobj **want; /* sorted by key */
 	size_t n, cap;
@@ -212,7 +212,8 @@ static void want_remove(struct reconcile *r, const struct kobj *o)
 
 	for (size_t i = s ? want_at(s, o) : 0; s && i < s->n; i++) {
 		if (s->want[i] == o) {
-			memmove(&s->want[i], &s->want[i + 1], (s->n - i - 1) * sizeof(struct kobj *));
+			memmove(&s->want[i], &s->want[i + 1],
+			        (s->n - i - 1) * sizeof(struct kobj *));
 			s->n--;
 			return;
 		}
@@ -261,14 +262,19 @@ static const struct kobj *netns_step(const struct kops *ops, uint32_t ns, enum k
 	return NULL;
 }
 
-enum phase { PHASE_REMOVE, PHASE_LINKS, PHASE_REST, PHASE_LAST };
+enum phase {
+	PHASE_REMOVE,
+	PHASE_LINKS,
+	PHASE_REST,
+	PHASE_LAST
+};
 
 /* Does the step belong to the phase? Links whose other end's namespace goes are left to it: the
  * kernel tears those down in batches, one by one costs 17 ms each. */
 static bool in_phase(const struct kops *all, const struct kop *op, enum phase phase)
 {
 	bool outer = op->o->kind == KOBJ_LINK && op->o->sub != KOBJ_LINK_PEER &&
-		     op->o->sub != KOBJ_LINK_LO;
+	             op->o->sub != KOBJ_LINK_LO;
 
 	if (op->o->kind == KOBJ_NETNS || netns_step(all, op->o->ns, KOP_DEL)) {
 		return false;
@@ -382,7 +388,7 @@ static int execute(struct reconcile *r, const struct kops *ops, struct err *e)
 /* ---- owners ---- */
 
 static void diff_owner(const struct kobj *was, size_t n_was, const struct kobj *now, size_t n_now,
-		       struct kops *ops)
+                       struct kops *ops)
 {
 	size_t i = 0, j = 0;
 
@@ -444,7 +450,7 @@ static int replace(struct reconcile *r, struct owner *o, struct kset *now, struc
 }
 
 int reconcile_set(struct reconcile *r, uint64_t owner, const struct kobj *objects, size_t n,
-		  struct err *e)
+                  struct err *e)
 {
 	struct kset now = { 0 };
 	struct owner *o;
@@ -493,7 +499,7 @@ int reconcile_del(struct reconcile *r, uint64_t owner, struct err *e)
 
 /* Steps that make one namespace right; objects that steps point at live in *have. */
 static int compare(struct reconcile *r, struct space *s, struct kset *have, struct kops *ops,
-		   struct err *e)
+                   struct err *e)
 {
 	if (r->k->dump(r->k, s->ns, have, e) < 0) {
 		return -1;
@@ -533,7 +539,7 @@ static void trace(const struct kops *ops)
 
 		kobj_format(ops->v[i].o, &text);
 		log_info("repair.step", LOG_STR("do", verbs[ops->v[i].verb]),
-			 LOG_STR("object", buf_str(&text)));
+		         LOG_STR("object", buf_str(&text)));
 	}
 }
 
@@ -588,7 +594,8 @@ static int adopt(struct reconcile *r, struct err *e)
 		if (wanted && !s->made) {
 			s->made = r->k->ns_adopt(r->k, s->ns, s->type, &ignored) == 0;
 		}
-		if ((!wanted || !s->made) && r->k->ns_del(r->k, found[i].ns, found[i].type, e) < 0) {
+		if ((!wanted || !s->made) &&
+		    r->k->ns_del(r->k, found[i].ns, found[i].type, e) < 0) {
 			rc = -1;
 		}
 	}

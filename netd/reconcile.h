@@ -22,7 +22,7 @@ void reconcile_free(struct reconcile *r);
  * links, the rest. On an error the namespaces concerned are marked for repair, and what the owner
  * wants is kept: repair goes on trying. `owner` is any number but 0. */
 int reconcile_set(struct reconcile *r, uint64_t owner, const struct kobj *objects, size_t n,
-		  struct err *e) __attribute__((warn_unused_result));
+                  struct err *e) __attribute__((warn_unused_result));
 /* The owner wants nothing any more; absent is success. */
 int reconcile_del(struct reconcile *r, uint64_t owner, struct err *e)
 	__attribute__((warn_unused_result));

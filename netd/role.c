@@ -30,18 +30,22 @@ static int64_t dns_user(const struct config *c)
 }
 
 #define BIT(n) (1u << (n))
-#define CAPS(...) (const unsigned[]){ __VA_ARGS__ __VA_OPT__(,) ~0u }
+#define CAPS(...)                              \
+	(const unsigned[])                     \
+	{                                      \
+		__VA_ARGS__ __VA_OPT__(, ) ~0u \
+	}
 
 const struct role_row roles[ROLE_N] = {
 	[ROLE_MAIN] = { .name = "main", .user = root },
 	/* NET_ADMIN: netlink; SYS_ADMIN: setns, unshare, mount. */
 	[ROLE_ENGINE] = { "engine", root, CAPS(CAP_NET_ADMIN, CAP_SYS_ADMIN), 0, BIT(ROLE_CONTROL),
-			  engine_run },
+	                  engine_run },
 	[ROLE_DNS] = { "dns", dns_user, CAPS(), BIT(FD_DNS_UDP) | BIT(FD_DNS_TCP),
-		       BIT(ROLE_CONTROL), dns_run },
+	               BIT(ROLE_CONTROL), dns_run },
 	[ROLE_CONTROL] = { "control", control_user, CAPS(),
-			   BIT(FD_API_UNIX) | BIT(FD_API_TLS) | BIT(FD_RUNTIME),
-			   BIT(ROLE_ENGINE) | BIT(ROLE_DNS), control_run },
+	                   BIT(FD_API_UNIX) | BIT(FD_API_TLS) | BIT(FD_RUNTIME),
+	                   BIT(ROLE_ENGINE) | BIT(ROLE_DNS), control_run },
 };
 
 static void must(int rc, const char *what)
@@ -63,7 +67,8 @@ void role_enter(enum role role, const struct config *c)
 	setrlimit(RLIMIT_CORE, &none);
 	capng_clear(CAPNG_SELECT_BOTH);
 	for (const unsigned *cap = row->caps; *cap != ~0u; cap++) {
-		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, *cap);
+		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+		             *cap);
 	}
 	if (id != 0) {
 		must(capng_change_id((int)id, (int)id, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING),

@@ -9,14 +9,21 @@
 #include "netd/message.h"
 
 /* Descriptors that the supervisor opens once and hands to a role at each start. */
-enum role_fd { FD_API_UNIX, FD_API_TLS, FD_RUNTIME, FD_DNS_UDP, FD_DNS_TCP, FD_N };
+enum role_fd {
+	FD_API_UNIX,
+	FD_API_TLS,
+	FD_RUNTIME,
+	FD_DNS_UDP,
+	FD_DNS_TCP,
+	FD_N
+};
 
 struct role_row {
 	const char *name;
 	int64_t (*user)(const struct config *c); /* 0: root */
-	const unsigned *caps;			 /* kept; ends with ~0u */
-	unsigned fds;				 /* bits of enum role_fd */
-	unsigned peers;				 /* bits of enum role */
+	const unsigned *caps;                    /* kept; ends with ~0u */
+	unsigned fds;                            /* bits of enum role_fd */
+	unsigned peers;                          /* bits of enum role */
 	void (*run)(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
 };
 extern const struct role_row roles[ROLE_N];

@@ -198,8 +198,8 @@ static void on_accept(void *arg)
 	self.out = loop_watch_write(self.loop, fd, on_out, NULL);
 }
 
-void runtime_serve(struct loop *l, int fd, void (*on_hello)(void), void (*on_message)(const json_t *m),
-		   void (*on_gone)(void))
+void runtime_serve(struct loop *l, int fd, void (*on_hello)(void),
+                   void (*on_message)(const json_t *m), void (*on_gone)(void))
 {
 	self.loop = l;
 	self.listener = fd;

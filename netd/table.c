@@ -30,8 +30,8 @@ void table_group_key(const char *id, char *to, size_t size)
 
 	to[0] = '\0';
 	if (model_id_parse(id, &parts) == 0 && parts.group) {
-		int n = snprintf(to, size, "/subscriptions/%s/resourcegroups/%s", parts.subscription,
-				 parts.group);
+		int n = snprintf(to, size, "/subscriptions/%s/resourcegroups/%s",
+		                 parts.subscription, parts.group);
 
 		for (int i = 0; i < n && (size_t)i < size; i++) {
 			to[i] = (char)tolower((unsigned char)to[i]);
@@ -106,9 +106,9 @@ void table_remove(struct resource *r)
 
 char *table_row(const struct resource *r)
 {
-	json_t *row = json_pack("{s:s, s:s, s:O, s:O, s:I, s:b}", "id", r->id, "type", r->type->name,
-				"doc", r->doc, "status", r->status, "etag", (json_int_t)r->etag,
-				"deleting", r->deleting);
+	json_t *row = json_pack("{s:s, s:s, s:O, s:O, s:I, s:b}", "id", r->id, "type",
+	                        r->type->name, "doc", r->doc, "status", r->status, "etag",
+	                        (json_int_t)r->etag, "deleting", r->deleting);
 	char *text = json_dumps(row, JSON_COMPACT);
 
 	json_decref(row);
@@ -126,8 +126,8 @@ int table_load(void *arg, const char *key, uint64_t rev, const char *value)
 		plane.next_serial = plane.serial_ceiling =
 			(uint32_t)json_integer_value(json_object_get(row, "next"));
 	} else if (key[0] == '/' && type) {
-		struct resource *r =
-			table_add(model_str(row, "id"), type, json_incref(json_object_get(row, "doc")));
+		struct resource *r = table_add(model_str(row, "id"), type,
+		                               json_incref(json_object_get(row, "doc")));
 
 		json_decref(r->status);
 		r->status = json_incref(json_object_get(row, "status"));
@@ -150,14 +150,15 @@ uint32_t table_serial(void)
 		 * number is used in a row. */
 		plane.serial_ceiling = plane.next_serial + SERIAL_BLOCK;
 		snprintf(value, sizeof(value), "{\"next\":%u}", plane.serial_ceiling);
-		store_submit(plane.store, &(struct store_op){ .key = "meta/serial", .value = value }, 1,
-			     NULL, NULL);
+		store_submit(plane.store,
+		             &(struct store_op){ .key = "meta/serial", .value = value }, 1, NULL,
+		             NULL);
 	}
 	return plane.next_serial++;
 }
 
 void table_save(struct resource *const *rs, size_t n,
-		void (*done)(void *arg, const struct err *e, uint64_t rev), void *arg)
+                void (*done)(void *arg, const struct err *e, uint64_t rev), void *arg)
 {
 	struct store_op ops[4] = { 0 };
 	size_t m = 0;

@@ -73,7 +73,8 @@ static bool usable(const struct ipam *m, const struct ip *ip)
 	       ip_distance(&end, ip) >= m->last;
 }
 
-static int claim(struct ipam *m, const struct ip *ip, uint32_t tenant, struct ip *ret, struct err *e)
+static int claim(struct ipam *m, const struct ip *ip, uint32_t tenant, struct ip *ret,
+                 struct err *e)
 {
 	struct ipam_entry *x = make(m, ip);
 
@@ -86,8 +87,8 @@ static int claim(struct ipam *m, const struct ip *ip, uint32_t tenant, struct ip
 	return 0;
 }
 
-int ipam_take(struct ipam *m, const struct ip *want, uint32_t tenant, int64_t now_ms, struct ip *ret,
-	      struct err *e)
+int ipam_take(struct ipam *m, const struct ip *want, uint32_t tenant, int64_t now_ms,
+              struct ip *ret, struct err *e)
 {
 	char text[IP_TEXT], net[IP_TEXT];
 	struct ip first = m->prefix.ip, resting = { 0 };
@@ -98,7 +99,7 @@ int ipam_take(struct ipam *m, const struct ip *want, uint32_t tenant, int64_t no
 
 		if (!usable(m, want)) {
 			return err_set(e, ERR_INVALID, 0, "%s is outside %s or reserved there",
-				       ip_format(want, text), ip_prefix_format(&m->prefix, net));
+			               ip_format(want, text), ip_prefix_format(&m->prefix, net));
 		}
 		if (x && x->taken) {
 			return err_set(e, ERR_CONFLICT, 0, "%s is taken", ip_format(want, text));
@@ -134,7 +135,8 @@ int ipam_take(struct ipam *m, const struct ip *want, uint32_t tenant, int64_t no
 	if (resting.family) {
 		return claim(m, &resting, tenant, ret, e);
 	}
-	return err_set(e, ERR_LIMIT, 0, "%s has no free address", ip_prefix_format(&m->prefix, net));
+	return err_set(e, ERR_LIMIT, 0, "%s has no free address",
+	               ip_prefix_format(&m->prefix, net));
 }
 
 void ipam_give(struct ipam *m, const struct ip *ip, uint32_t tenant, int64_t rest_until_ms)

@@ -20,8 +20,8 @@ struct ipam_entry {
 
 struct ipam {
 	struct ip_prefix prefix;
-	unsigned first;	 /* addresses kept back at the beginning: 4 in subnets (Azure) */
-	unsigned last;	 /* and at the end: 1 for the broadcast address */
+	unsigned first; /* addresses kept back at the beginning: 4 in subnets (Azure) */
+	unsigned last;  /* and at the end: 1 for the broadcast address */
 	struct ip cursor;
 	struct ipam_entry *v; /* sorted by address */
 	size_t n, cap;
@@ -31,6 +31,6 @@ void ipam_init(struct ipam *m, const struct ip_prefix *prefix, unsigned first, u
 void ipam_fini(struct ipam *m);
 /* Takes `want` (family 0: any free one). ERR_LIMIT when none is left, ERR_CONFLICT when taken,
  * ERR_INVALID when outside or reserved. Addresses at rest yield when nothing else is free. */
-int ipam_take(struct ipam *m, const struct ip *want, uint32_t tenant, int64_t now_ms, struct ip *ret,
-	      struct err *e) __attribute__((warn_unused_result));
+int ipam_take(struct ipam *m, const struct ip *want, uint32_t tenant, int64_t now_ms,
+              struct ip *ret, struct err *e) __attribute__((warn_unused_result));
 void ipam_give(struct ipam *m, const struct ip *ip, uint32_t tenant, int64_t rest_until_ms);

@@ -16,7 +16,8 @@ static const uint8_t up_mac[6] = { 0x02, 0xfe, 0, 0, 0, 4 };
 /* Ends of the unnumbered links; every pair uses the same, each in namespaces of its own. */
 static const struct ip gw4 = { 4, { 169, 254, 0, 1 } }, vnet4 = { 4, { 169, 254, 0, 2 } },
 		       host4 = { 4, { 169, 254, 0, 3 } };
-static const struct ip gw6 = { 6, { 0xfe, 0x80, [15] = 1 } }, vnet6 = { 6, { 0xfe, 0x80, [15] = 2 } },
+static const struct ip gw6 = { 6, { 0xfe, 0x80, [15] = 1 } },
+		       vnet6 = { 6, { 0xfe, 0x80, [15] = 2 } },
 		       host6 = { 6, { 0xfe, 0x80, [15] = 3 } };
 static const struct ip_prefix linklocal4 = { { 4, { 169, 254 } }, 16 };
 
@@ -70,7 +71,8 @@ static void set_addr(struct kobj *o, const struct ip *ip)
 	memcpy(o->addr, ip->b, 16);
 }
 
-static void add_addr(struct kset *to, uint32_t ns, const char *dev, const struct ip *ip, uint8_t plen)
+static void add_addr(struct kset *to, uint32_t ns, const char *dev, const struct ip *ip,
+                     uint8_t plen)
 {
 	struct kobj o = base(ns, KOBJ_ADDR, 0, dev);
 
@@ -80,7 +82,7 @@ static void add_addr(struct kset *to, uint32_t ns, const char *dev, const struct
 }
 
 static void add_neigh(struct kset *to, uint32_t ns, const char *dev, const struct ip *ip,
-		      const uint8_t mac[6])
+                      const uint8_t mac[6])
 {
 	struct kobj o = base(ns, KOBJ_NEIGH, mac ? 0 : KOBJ_NEIGH_PROXY, dev);
 
@@ -92,12 +94,12 @@ static void add_neigh(struct kset *to, uint32_t ns, const char *dev, const struc
 }
 
 /* `via` NULL: on the link itself; `dev` "": unreachable */
-static void add_route(struct kset *to, uint32_t ns, const struct ip_prefix *dst, const struct ip *via,
-		      const char *dev)
+static void add_route(struct kset *to, uint32_t ns, const struct ip_prefix *dst,
+                      const struct ip *via, const char *dev)
 {
-	enum kobj_route type = !dev[0] ? KOBJ_ROUTE_UNREACHABLE :
-			       via     ? KOBJ_ROUTE_UNICAST :
-					 KOBJ_ROUTE_LINK;
+	enum kobj_route type = !dev[0] ? KOBJ_ROUTE_UNREACHABLE
+	                       : via   ? KOBJ_ROUTE_UNICAST
+	                               : KOBJ_ROUTE_LINK;
 	struct kobj o = base(ns, KOBJ_ROUTE, (uint8_t)type, dev);
 
 	set_addr(&o, &dst->ip);
@@ -137,7 +139,7 @@ static struct kobj elem(uint32_t ns, enum kobj_set set4, const struct ip *ip)
 }
 
 static void add_prefix_elem(struct kset *to, uint32_t ns, enum kobj_set set4,
-			    const struct ip_prefix *p)
+                            const struct ip_prefix *p)
 {
 	struct kobj o = elem(ns, set4, &p->ip);
 
@@ -169,9 +171,14 @@ void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
 
 	add_netns(to, KOBJ_NS_GATEWAY, KOBJ_NETNS_GATEWAY);
 	/* up0 has the uplink's own MAC, so that a frame for it is for the gateway, unchanged. */
-	add_pair(to, &(struct pair){ .ns = KOBJ_NS_HOST, .peer_ns = KOBJ_NS_GATEWAY, .dev = "netd0",
-				     .index = 7234932, .peer = "up0", .mac = host_mac,
-				     .peer_mac = mac, .mtu = p->mtu });
+	add_pair(to, &(struct pair){ .ns = KOBJ_NS_HOST,
+	                             .peer_ns = KOBJ_NS_GATEWAY,
+	                             .dev = "netd0",
+	                             .index = 7234932,
+	                             .peer = "up0",
+	                             .mac = host_mac,
+	                             .peer_mac = mac,
+	                             .mtu = p->mtu });
 	kset_add(to, &o);
 	add_rules(to, KOBJ_NS_GATEWAY);
 	add_addr(to, KOBJ_NS_GATEWAY, "lo", &gw4, 32);
@@ -205,9 +212,14 @@ void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
 
 	snprintf(link, sizeof(link), "v%u", p->ns);
 	add_netns(to, p->ns, KOBJ_NETNS_VNET);
-	add_pair(to, &(struct pair){ .ns = KOBJ_NS_GATEWAY, .peer_ns = p->ns, .dev = link,
-				     .index = p->ns, .peer = "gw0", .mac = gateway_mac,
-				     .peer_mac = vnet_mac, .mtu = p->mtu });
+	add_pair(to, &(struct pair){ .ns = KOBJ_NS_GATEWAY,
+	                             .peer_ns = p->ns,
+	                             .dev = link,
+	                             .index = p->ns,
+	                             .peer = "gw0",
+	                             .mac = gateway_mac,
+	                             .peer_mac = vnet_mac,
+	                             .mtu = p->mtu });
 	kset_add(to, &o);
 	add_rules(to, p->ns);
 	add_addr(to, p->ns, "gw0", &vnet4, 32);
@@ -280,7 +292,7 @@ static void group_public(const struct plan_group *p, const struct plan_addr *a, 
 }
 
 static void group_address(const struct plan_group *p, const struct plan_addr *a,
-			  const uint8_t mac[6], const char *port, struct kset *to)
+                          const uint8_t mac[6], const char *port, struct kset *to)
 {
 	struct ip_prefix one = host_prefix(&a->ip), gw_one;
 	const struct ip *leave = a->pub.family ? &a->pub : &a->egress;
@@ -314,10 +326,19 @@ static void group_address(const struct plan_group *p, const struct plan_addr *a,
 
 void vnet_plan_group(const struct plan_group *p, struct kset *to)
 {
-	uint8_t mac[6] = { 0x02, 0, (uint8_t)(p->ns >> 24), (uint8_t)(p->ns >> 16),
-			   (uint8_t)(p->ns >> 8), (uint8_t)p->ns };
-	struct pair pair = { .ns = p->vnet_ns, .peer_ns = p->ns, .index = p->ns, .peer = "eth0",
-			     .mac = gateway_mac, .peer_mac = mac, .mtu = p->mtu };
+	uint8_t mac[6] = { 0x02,
+		           0,
+		           (uint8_t)(p->ns >> 24),
+		           (uint8_t)(p->ns >> 16),
+		           (uint8_t)(p->ns >> 8),
+		           (uint8_t)p->ns };
+	struct pair pair = { .ns = p->vnet_ns,
+		             .peer_ns = p->ns,
+		             .index = p->ns,
+		             .peer = "eth0",
+		             .mac = gateway_mac,
+		             .peer_mac = mac,
+		             .mtu = p->mtu };
 	char port[KOBJ_NAME] = "";
 
 	snprintf(port, sizeof(port), "p%u", p->ns);

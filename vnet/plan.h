@@ -15,11 +15,12 @@
 struct plan_gateway {
 	const struct ip_prefix *pools; /* public prefixes that lead into the gateway */
 	size_t n_pools;
-	struct ip host4, host6; /* the host's address on netd0, family 0 when none (own pool only) */
+	struct ip host4,
+		host6; /* the host's address on netd0, family 0 when none (own pool only) */
 	char uplink[KOBJ_NAME]; /* the host's device that is shared; "" none */
 	uint8_t uplink_mac[6];
 	struct ip hop4, hop6; /* next hops behind it, family 0 none */
-	uint32_t mtu;	      /* bytes */
+	uint32_t mtu;         /* bytes */
 };
 void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to);
 
@@ -51,9 +52,9 @@ struct plan_port {
 
 struct plan_addr {
 	struct ip_prefix prefix; /* of the subnet */
-	struct ip ip;		 /* private address in it */
-	struct ip pub;		 /* own public address, family 0 none */
-	struct ip egress;	 /* address that it leaves by when `pub` is none; family 0 none */
+	struct ip ip;            /* private address in it */
+	struct ip pub;           /* own public address, family 0 none */
+	struct ip egress;        /* address that it leaves by when `pub` is none; family 0 none */
 };
 
 /* One group: namespace, port, addresses, public ports. */

@@ -66,7 +66,7 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 /* One request. Returns the status, -1 when nobody answered (said on standard error). *ret gets
  * the answer (new reference or NULL), `operation` (1200 bytes, may be NULL) the URL to poll. */
 static long request(const char *method, const char *path, const json_t *body, json_t **ret,
-		    char *operation)
+                    char *operation)
 {
 	struct curl_slist *headers = NULL;
 	AUTO_BUF struct buf got = { 0 };
@@ -117,8 +117,8 @@ static int failed(long status, const json_t *answer)
 
 	if (status > 0) {
 		fprintf(stderr, "netctl: %s: %s%s%s%s\n", x ? model_str(x, "code") : "HTTP error",
-			x ? model_str(x, "message") : "", *model_str(x, "target") ? " (" : "",
-			model_str(x, "target"), *model_str(x, "target") ? ")" : "");
+		        x ? model_str(x, "message") : "", *model_str(x, "target") ? " (" : "",
+		        model_str(x, "target"), *model_str(x, "target") ? ")" : "");
 	}
 	return 1;
 }
@@ -128,7 +128,8 @@ static int failed(long status, const json_t *answer)
 static const struct type *type_of(const char *word)
 {
 	for (size_t i = 0; i < ARRAY_N(types); i++) {
-		if (strcasecmp(word, types[i].name) == 0 || strcasecmp(word, types[i].plural) == 0) {
+		if (strcasecmp(word, types[i].name) == 0 ||
+		    strcasecmp(word, types[i].plural) == 0) {
 			return &types[i];
 		}
 	}
@@ -142,14 +143,15 @@ static void path_of(const struct type *t, const char *name, char *to, size_t siz
 
 	if (!t->type) {
 		snprintf(to, size, "/subscriptions/%s/resourceGroups%s%s?api-version=" API_VERSION,
-			 self.subscription, name ? "/" : "", name ? name : "");
+		         self.subscription, name ? "/" : "", name ? name : "");
 	} else if (!name && !self.group) {
 		snprintf(to, size, "/subscriptions/%s/providers/%s?api-version=" API_VERSION,
-			 self.subscription, t->type);
+		         self.subscription, t->type);
 	} else {
-		snprintf(to, size,
-			 "/subscriptions/%s/resourceGroups/%s/providers/%s%s%s?api-version=" API_VERSION,
-			 self.subscription, group, t->type, name ? "/" : "", name ? name : "");
+		snprintf(
+			to, size,
+			"/subscriptions/%s/resourceGroups/%s/providers/%s%s%s?api-version=" API_VERSION,
+			self.subscription, group, t->type, name ? "/" : "", name ? name : "");
 	}
 }
 
@@ -163,7 +165,8 @@ static int wait_for(const char *url)
 		long status = request("GET", path, NULL, &answer, NULL);
 		const char *state = model_str(answer, "status");
 
-		if (status == 404) { /* the plane was restarted meanwhile: the resource itself tells */
+		if (status ==
+		    404) { /* the plane was restarted meanwhile: the resource itself tells */
 			json_decref(answer);
 			return 0;
 		}
@@ -191,10 +194,12 @@ static void table_row(const json_t *r)
 	const char *ip = model_str(p, "ipAddress.ip");
 
 	if (!*ip) {
-		ip = json_is_string(json_object_get(p, "ipAddress")) ? model_str(p, "ipAddress") : "-";
+		ip = json_is_string(json_object_get(p, "ipAddress")) ? model_str(p, "ipAddress")
+		                                                     : "-";
 	}
 	struct model_id id;
-	const char *group = model_id_parse(model_str(r, "id"), &id) == 0 && id.group ? id.group : "-";
+	const char *group =
+		model_id_parse(model_str(r, "id"), &id) == 0 && id.group ? id.group : "-";
 	const char *fqdn = model_str(p, "ipAddress.fqdn");
 	printf("%-24s %-16s %-12s %-18s %s\n", model_str(r, "name"), group,
 	       model_str(p, "provisioningState"), ip, *fqdn ? fqdn : "-");
@@ -250,7 +255,8 @@ static int events(const char *name)
 	path_of(&types[0], name, path, sizeof(path));
 	long status = request("GET", path, NULL, &answer, NULL);
 	int rc = status == 200 ? 0 : failed(status, answer);
-	json_array_foreach(model_at(answer, "properties.instanceView.events"), i, x) {
+	json_array_foreach(model_at(answer, "properties.instanceView.events"), i, x)
+	{
 		printf("%s  %-12s %s\n", model_str(x, "lastTimestamp"), model_str(x, "name"),
 		       model_str(x, "message"));
 	}
@@ -285,13 +291,15 @@ static bool expression(const json_t *v, char *path, size_t size, size_t at)
 		path[at] = '\0';
 		return true;
 	}
-	json_object_foreach((json_t *)(uintptr_t)v, key, x) {
+	json_object_foreach((json_t *)(uintptr_t)v, key, x)
+	{
 		int n = snprintf(path + at, size - at, "%s%s", at ? "." : "", key);
 		if (n > 0 && at + (size_t)n < size && expression(x, path, size, at + (size_t)n)) {
 			return true;
 		}
 	}
-	json_array_foreach(v, i, x) {
+	json_array_foreach(v, i, x)
+	{
 		int n = snprintf(path + at, size - at, "[%zu]", i);
 		if (n > 0 && at + (size_t)n < size && expression(x, path, size, at + (size_t)n)) {
 			return true;
@@ -307,7 +315,8 @@ static int put_one(json_t *doc)
 	json_t *answer = NULL;
 
 	if (expression(doc, where, sizeof(where), 0)) {
-		fprintf(stderr, "netctl: InvalidTemplate: expressions are not evaluated yet (%s)\n", where);
+		fprintf(stderr, "netctl: InvalidTemplate: expressions are not evaluated yet (%s)\n",
+		        where);
 		return 1;
 	}
 	if (!*name) {
@@ -316,11 +325,12 @@ static int put_one(json_t *doc)
 	}
 	/* "vnet/subnet" of type ".../virtualNetworks/subnets" */
 	const char *slash = strchr(name, '/'), *sub = slash ? strrchr(type, '/') : NULL;
-	snprintf(path, sizeof(path),
-		 "/subscriptions/%s/resourceGroups/%s/providers/%.*s/%.*s%s%s?api-version=" API_VERSION,
-		 self.subscription, self.group ? self.group : "default",
-		 sub ? (int)(sub - type) : 200, *type ? type : types[0].type,
-		 slash ? (int)(slash - name) : 200, name, sub ? sub : "", slash ? slash : "");
+	snprintf(
+		path, sizeof(path),
+		"/subscriptions/%s/resourceGroups/%s/providers/%.*s/%.*s%s%s?api-version=" API_VERSION,
+		self.subscription, self.group ? self.group : "default",
+		sub ? (int)(sub - type) : 200, *type ? type : types[0].type,
+		slash ? (int)(slash - name) : 200, name, sub ? sub : "", slash ? slash : "");
 	json_object_del(doc, "name");
 	json_object_del(doc, "type");
 	json_object_del(doc, "apiVersion");
@@ -328,7 +338,8 @@ static int put_one(json_t *doc)
 	long status = request("PUT", path, doc, &answer, operation);
 	int rc = status == 200 || status == 201 ? 0 : failed(status, answer);
 	if (rc == 0) {
-		fprintf(stderr, "%s %s\n", model_str(answer, "id"), status == 201 ? "created" : "updated");
+		fprintf(stderr, "%s %s\n", model_str(answer, "id"),
+		        status == 201 ? "created" : "updated");
 	}
 	json_decref(answer);
 	return rc == 0 && !self.no_wait ? wait_for(operation) : rc;
@@ -358,7 +369,8 @@ static int rank(const json_t *r)
 {
 	const char *type = model_str(r, "type");
 
-	return strcasestr(type, "Microsoft.Network/") ? (strchr(strchr(type, '/') + 1, '/') ? 1 : 0) : 2;
+	return strcasestr(type, "Microsoft.Network/") ? (strchr(strchr(type, '/') + 1, '/') ? 1 : 0)
+	                                              : 2;
 }
 
 static int apply(void)
@@ -393,7 +405,8 @@ static int apply(void)
 		rc = put_one(doc);
 	}
 	for (int step = 0; rc == 0 && list && step < 3; step++) {
-		json_array_foreach(list, i, x) {
+		json_array_foreach(list, i, x)
+		{
 			if (rc == 0 && rank(x) == step) {
 				json_t *copy = json_deep_copy(x);
 				rc = put_one(copy);
@@ -460,7 +473,8 @@ static int run(int n, char **words)
 		puts("complete -W 'apply get describe events delete token cg vnet pip rg -f -g -o --no-wait' netctl");
 		return 0;
 	}
-	fputs(usage_text, strcmp(verb, "help") == 0 || strcmp(verb, "--help") == 0 ? stdout : stderr);
+	fputs(usage_text,
+	      strcmp(verb, "help") == 0 || strcmp(verb, "--help") == 0 ? stdout : stderr);
 	return strcmp(verb, "help") == 0 || strcmp(verb, "--help") == 0 ? 0 : 64;
 }
 
@@ -476,11 +490,11 @@ int main(int argc, char **argv)
 	self.socket = env("NETD_SOCKET", "/run/netd/api.sock");
 	self.output = "table";
 	for (int i = 1; i < argc; i++) {
-		const char **to = strcmp(argv[i], "-f") == 0		 ? &self.file :
-				  strcmp(argv[i], "-g") == 0		 ? &self.group :
-				  strcmp(argv[i], "-o") == 0		 ? &self.output :
-				  strcmp(argv[i], "--subscription") == 0 ? &self.subscription :
-									   NULL;
+		const char **to = strcmp(argv[i], "-f") == 0               ? &self.file
+		                  : strcmp(argv[i], "-g") == 0             ? &self.group
+		                  : strcmp(argv[i], "-o") == 0             ? &self.output
+		                  : strcmp(argv[i], "--subscription") == 0 ? &self.subscription
+		                                                           : NULL;
 		if (to && i + 1 < argc) {
 			*to = argv[++i];
 		} else if (strcmp(argv[i], "--no-wait") == 0) {

@@ -16,7 +16,7 @@
 static json_t *bad(struct err *e, const yaml_event_t *ev, const char *what)
 {
 	err_set(e, ERR_INVALID, 0, "line %zu, column %zu: %s", ev->start_mark.line + 1,
-		ev->start_mark.column + 1, what);
+	        ev->start_mark.column + 1, what);
 	return NULL;
 }
 
@@ -57,7 +57,7 @@ static bool next(yaml_parser_t *p, yaml_event_t *ev, struct err *e)
 		return true;
 	}
 	err_set(e, ERR_INVALID, 0, "line %zu, column %zu: %s", p->problem_mark.line + 1,
-		p->problem_mark.column + 1, p->problem ? p->problem : "not YAML");
+	        p->problem_mark.column + 1, p->problem ? p->problem : "not YAML");
 	return false;
 }
 
@@ -74,9 +74,11 @@ static json_t *mapping(yaml_parser_t *p, int depth, struct err *e)
 			yaml_event_delete(&ev);
 			return o;
 		}
-		const char *name = ev.type == YAML_SCALAR_EVENT ? (char *)ev.data.scalar.value : NULL;
+		const char *name =
+			ev.type == YAML_SCALAR_EVENT ? (char *)ev.data.scalar.value : NULL;
 		if (!name || json_object_get(o, name)) {
-			bad(e, &ev, name ? "this key is there twice" : "a key must be a plain text");
+			bad(e, &ev,
+			    name ? "this key is there twice" : "a key must be a plain text");
 			yaml_event_delete(&ev);
 			break;
 		}
@@ -166,14 +168,16 @@ void yaml_print(const json_t *v, int indent)
 	size_t i;
 
 	if (json_is_object(v)) {
-		json_object_foreach((json_t *)(uintptr_t)v, key, x) {
+		json_object_foreach((json_t *)(uintptr_t)v, key, x)
+		{
 			bool nested = json_object_size(x) || json_array_size(x);
 
 			printf("%*s%s:%s", indent, "", key, nested ? "\n" : " ");
 			yaml_print(x, indent + 2);
 		}
 	} else if (json_is_array(v) && json_array_size(v)) {
-		json_array_foreach(v, i, x) {
+		json_array_foreach(v, i, x)
+		{
 			bool nested = json_object_size(x) || json_array_size(x);
 
 			printf("%*s-%s", indent, "", nested ? "\n" : " ");

@@ -18,7 +18,8 @@
 
 static int listen_on(int port)
 {
-	struct sockaddr_in6 sa = { .sin6_family = AF_INET6, .sin6_port = htons((unsigned short)port) };
+	struct sockaddr_in6 sa = { .sin6_family = AF_INET6,
+		                   .sin6_port = htons((unsigned short)port) };
 	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
@@ -50,12 +51,13 @@ static void serve(int listener)
 	in[strcspn(in, "\r\n")] = '\0';
 	char host[65] = "?";
 	gethostname(host, sizeof(host) - 1);
-	int m = snprintf(body, sizeof(body), "Hello from group %s, container %s, host %s; you are %s\n",
-			 group ? group : "?", container ? container : "?", host, shown);
+	int m = snprintf(body, sizeof(body),
+	                 "Hello from group %s, container %s, host %s; you are %s\n",
+	                 group ? group : "?", container ? container : "?", host, shown);
 	int k = snprintf(out, sizeof(out),
-			 "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n"
-			 "Connection: close\r\n\r\n%s",
-			 m, body);
+	                 "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n"
+	                 "Connection: close\r\n\r\n%s",
+	                 m, body);
 	if (send(fd, out, (size_t)k, MSG_NOSIGNAL) < 0) {
 		perror("send");
 	}

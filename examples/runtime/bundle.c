@@ -69,7 +69,8 @@ static int root_folder(struct bundle *b, char root[512])
 	const char *image = model_str(b->container, "properties.image");
 
 	image_name(image, name, sizeof(name));
-	snprintf(root, 512, "%s/%s", image[0] == '/' ? "" : b->images, image[0] == '/' ? image : name);
+	snprintf(root, 512, "%s/%s", image[0] == '/' ? "" : b->images,
+	         image[0] == '/' ? image : name);
 	if (name[0] && name[0] != '.' && access(root, X_OK) == 0) {
 		return 0;
 	}
@@ -86,16 +87,21 @@ static json_t *environment(const struct bundle *b)
 	char line[4096];
 	size_t i;
 
-	json_array_append_new(env, json_string("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
-	json_array_foreach(model_at(b->container, "properties.environmentVariables"), i, x) {
+	json_array_append_new(
+		env,
+		json_string("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
+	json_array_foreach(model_at(b->container, "properties.environmentVariables"), i, x)
+	{
 		const char *secure = model_str(x, "secureValue");
 
 		snprintf(line, sizeof(line), "%s=%s", model_str(x, "name"),
-			 *secure ? secure : model_str(x, "value"));
+		         *secure ? secure : model_str(x, "value"));
 		json_array_append_new(env, json_string(line));
 	}
-	json_array_foreach(model_at(b->container, "properties.ports"), i, x) {
-		buf_addf(&ports, "%s%lld", i ? " " : "", (long long)json_integer_value(json_object_get(x, "port")));
+	json_array_foreach(model_at(b->container, "properties.ports"), i, x)
+	{
+		buf_addf(&ports, "%s%lld", i ? " " : "",
+		         (long long)json_integer_value(json_object_get(x, "port")));
 	}
 	snprintf(line, sizeof(line), "PORTS=%s", buf_str(&ports));
 	buf_fini(&ports);
@@ -108,7 +114,7 @@ static json_t *environment(const struct bundle *b)
 }
 
 static void add_mount(json_t *mounts, const char *to, const char *type, const char *from,
-		      const char *options)
+                      const char *options)
 {
 	json_t *list = json_array();
 	AUTO_FREE char *copy = strdup(options);
@@ -117,8 +123,8 @@ static void add_mount(json_t *mounts, const char *to, const char *type, const ch
 	for (const char *o = strtok_r(copy, ",", &save); o; o = strtok_r(NULL, ",", &save)) {
 		json_array_append_new(list, json_string(o));
 	}
-	json_array_append_new(mounts, json_pack("{s:s, s:s, s:s, s:o}", "destination", to, "type", type,
-						"source", from, "options", list));
+	json_array_append_new(mounts, json_pack("{s:s, s:s, s:s, s:o}", "destination", to, "type",
+	                                        type, "source", from, "options", list));
 }
 
 static int base64(const char *s, uint8_t *to, size_t size)
@@ -157,18 +163,21 @@ static int volume(const struct bundle *b, const char *name, char path[600])
 	if (mkdir(path, 0777) < 0) {
 		return 0; /* there already */
 	}
-	json_array_foreach(model_at(b->message, "group.properties.volumes"), i, x) {
+	json_array_foreach(model_at(b->message, "group.properties.volumes"), i, x)
+	{
 		if (strcmp(model_str(x, "name"), name) != 0) {
 			continue;
 		}
-		json_object_foreach(json_object_get(x, "secret"), key, v) {
+		json_object_foreach(json_object_get(x, "secret"), key, v)
+		{
 			const char *text = json_string_value(v);
 			AUTO_FREE uint8_t *data = malloc(text ? strlen(text) + 1 : 1);
 			int n = text && data ? base64(text, data, strlen(text)) : -1;
 			char file[800];
 
 			snprintf(file, sizeof(file), "%s/%.150s", path, key);
-			if (n < 0 || strchr(key, '/') || write_file(file, data, (size_t)n, 0400) < 0) {
+			if (n < 0 || strchr(key, '/') ||
+			    write_file(file, data, (size_t)n, 0400) < 0) {
 				return -1;
 			}
 		}
@@ -186,24 +195,27 @@ static json_t *mounts_of(const struct bundle *b)
 	add_mount(mounts, "/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k");
 	add_mount(mounts, "/tmp", "tmpfs", "tmpfs", "nosuid,nodev,mode=1777");
 	snprintf(path, sizeof(path), "%s/resolv.conf", b->dir);
-	write_file(path, model_str(b->message, "resolvConf"), strlen(model_str(b->message, "resolvConf")), 0644);
+	write_file(path, model_str(b->message, "resolvConf"),
+	           strlen(model_str(b->message, "resolvConf")), 0644);
 	add_mount(mounts, "/etc/resolv.conf", "bind", path, "bind,ro");
 	struct buf hosts = { 0 };
 	buf_addf(&hosts, "127.0.0.1 localhost\n::1 localhost\n");
-	json_array_foreach(model_at(b->message, "addresses"), i, x) {
+	json_array_foreach(model_at(b->message, "addresses"), i, x)
+	{
 		buf_addf(&hosts, "%s %s\n", json_string_value(x), b->group);
 	}
 	snprintf(path, sizeof(path), "%s/hosts", b->dir);
 	write_file(path, hosts.data, hosts.len, 0644);
 	buf_fini(&hosts);
 	add_mount(mounts, "/etc/hosts", "bind", path, "bind,ro");
-	json_array_foreach(model_at(b->container, "properties.volumeMounts"), i, x) {
+	json_array_foreach(model_at(b->container, "properties.volumeMounts"), i, x)
+	{
 		if (volume(b, model_str(x, "name"), path) < 0) {
 			json_decref(mounts);
 			return NULL;
 		}
 		add_mount(mounts, model_str(x, "mountPath"), "bind", path,
-			  json_is_true(json_object_get(x, "readOnly")) ? "bind,ro" : "bind,rw");
+		          json_is_true(json_object_get(x, "readOnly")) ? "bind,ro" : "bind,rw");
 	}
 	return mounts;
 }
@@ -211,22 +223,24 @@ static json_t *mounts_of(const struct bundle *b)
 static json_t *linux_part(const struct bundle *b)
 {
 	double cpu = json_number_value(model_at(b->container, "properties.resources.requests.cpu"));
-	double gb = json_number_value(model_at(b->container, "properties.resources.requests.memoryInGB"));
+	double gb = json_number_value(
+		model_at(b->container, "properties.resources.requests.memoryInGB"));
 	char cgroup[200];
 	json_t *l;
 
 	snprintf(cgroup, sizeof(cgroup), "/%s", b->id);
-	l = json_pack("{s:s, s:[{s:s},{s:s},{s:s},{s:s},{s:s,s:s}]}", "cgroupsPath", cgroup, "namespaces",
-		      "type", "pid", "type", "ipc", "type", "uts", "type", "mount", "type", "network",
-		      "path", model_str(b->message, "namespace"));
+	l = json_pack("{s:s, s:[{s:s},{s:s},{s:s},{s:s},{s:s,s:s}]}", "cgroupsPath", cgroup,
+	              "namespaces", "type", "pid", "type", "ipc", "type", "uts", "type", "mount",
+	              "type", "network", "path", model_str(b->message, "namespace"));
 	json_t *resources = json_object();
 	if (gb > 0) {
 		json_object_set_new(resources, "memory",
-				    json_pack("{s:I}", "limit", (json_int_t)(gb * 1073741824.0)));
+		                    json_pack("{s:I}", "limit", (json_int_t)(gb * 1073741824.0)));
 	}
 	if (cpu > 0) {
-		json_object_set_new(resources, "cpu", json_pack("{s:i, s:I}", "period", 100000, "quota",
-								(json_int_t)(cpu * 100000)));
+		json_object_set_new(resources, "cpu",
+		                    json_pack("{s:i, s:I}", "period", 100000, "quota",
+		                              (json_int_t)(cpu * 100000)));
 	}
 	json_object_set_new(l, "resources", resources);
 	return l;
@@ -236,8 +250,9 @@ int bundle_make(struct bundle *b)
 {
 	char path[600], root[512];
 	json_t *args, *mounts, *caps = json_array();
-	static const char *const kept[] = { "CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_SETGID",
-					    "CAP_SETUID", "CAP_DAC_OVERRIDE", "CAP_FOWNER" };
+	static const char *const kept[] = { "CAP_CHOWN",  "CAP_KILL",   "CAP_NET_BIND_SERVICE",
+		                            "CAP_SETGID", "CAP_SETUID", "CAP_DAC_OVERRIDE",
+		                            "CAP_FOWNER" };
 
 	mkdir(b->dir, 0755);
 	snprintf(path, sizeof(path), "%s/%s", b->dir, b->name);
@@ -249,15 +264,15 @@ int bundle_make(struct bundle *b)
 		json_array_append_new(caps, json_string(kept[i]));
 	}
 	args = model_at(b->container, "properties.command");
-	args = !b->substituted && json_array_size(args) ? json_incref(args) :
-	       b->substituted ? json_pack("[s]", "/helloworld") :
-				json_pack("[s]", "/bin/sh");
+	args = !b->substituted && json_array_size(args) ? json_incref(args)
+	       : b->substituted                         ? json_pack("[s]", "/helloworld")
+	                                                : json_pack("[s]", "/bin/sh");
 	json_t *config = json_pack(
 		"{s:s, s:{s:b, s:{s:i, s:i}, s:o, s:o, s:s, s:b, s:{s:O, s:O, s:O}}, s:{s:s, s:b}, s:s, s:o, s:o}",
-		"ociVersion", "1.0.2", "process", "terminal", 0, "user", "uid", 0, "gid", 0, "args", args,
-		"env", environment(b), "cwd", "/", "noNewPrivileges", 1, "capabilities", "bounding", caps,
-		"effective", caps, "permitted", caps, "root", "path", root, "readonly", 0, "hostname",
-		b->group, "mounts", mounts, "linux", linux_part(b));
+		"ociVersion", "1.0.2", "process", "terminal", 0, "user", "uid", 0, "gid", 0, "args",
+		args, "env", environment(b), "cwd", "/", "noNewPrivileges", 1, "capabilities",
+		"bounding", caps, "effective", caps, "permitted", caps, "root", "path", root,
+		"readonly", 0, "hostname", b->group, "mounts", mounts, "linux", linux_part(b));
 	json_decref(caps);
 	snprintf(path, sizeof(path), "%s/%s/config.json", b->dir, b->name);
 	int rc = config ? json_dump_file(config, path, JSON_INDENT(1)) : -1;

@@ -9,9 +9,9 @@
 
 struct bundle {
 	const char *dir, *images, *helloworld, *group, *name, *id;
-	json_t *message;     /* netd's "group" frame */
-	json_t *container;   /* one of its containers */
-	bool substituted;    /* out: no such image, helloworld instead */
+	json_t *message;   /* netd's "group" frame */
+	json_t *container; /* one of its containers */
+	bool substituted;  /* out: no such image, helloworld instead */
 };
 
 void bundle_setup(const char *dir);

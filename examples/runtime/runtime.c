@@ -24,9 +24,13 @@
 #include "lib/model/model.h"
 
 #define CONTAINERS_MAX 60
-#define TICK_MS	       20
+#define TICK_MS        20
 
-enum phase { PHASE_START, PHASE_RUN, PHASE_EXITED };
+enum phase {
+	PHASE_START,
+	PHASE_RUN,
+	PHASE_EXITED
+};
 
 struct container {
 	char name[64], id[160];
@@ -91,12 +95,13 @@ static void report(const struct group *g, const char *state, const char *event, 
 		static const char *const names[] = { "Waiting", "Running", "Terminated" };
 
 		json_object_set_new(containers, c->name,
-				    json_pack("{s:i, s:{s:s, s:i}}", "restartCount", c->restarts,
-					      "currentState", "state", names[c->phase], "exitCode",
-					      c->exit_code));
+		                    json_pack("{s:i, s:{s:s, s:i}}", "restartCount", c->restarts,
+		                              "currentState", "state", names[c->phase], "exitCode",
+		                              c->exit_code));
 	}
-	send_json(json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "type", "state", "id", g->key, "state", state,
-			    "event", event, "message", message, "containers", containers));
+	send_json(json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "type", "state", "id", g->key,
+	                    "state", state, "event", event, "message", message, "containers",
+	                    containers));
 }
 
 /* ---- containers ---- */
@@ -113,7 +118,8 @@ static void spawn(struct group *g, struct container *c)
 		FILE *out = freopen(log, "a", stdout);
 
 		snprintf(root, sizeof(root), "%s/runc", self.dir);
-		if (!out || dup2(fileno(stdout), STDERR_FILENO) < 0 || !freopen("/dev/null", "r", stdin)) {
+		if (!out || dup2(fileno(stdout), STDERR_FILENO) < 0 ||
+		    !freopen("/dev/null", "r", stdin)) {
 			_exit(126);
 		}
 		setsid();
@@ -248,9 +254,10 @@ static void on_exit_of(struct group *g, struct container *c, int status)
 	c->pid = 0;
 	c->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	runc("delete", "--force", c->id);
-	bool again = !g->stopping && (c->init ? c->exit_code != 0 :
-						strcasecmp(policy, "Never") != 0 &&
-							(strcasecmp(policy, "OnFailure") != 0 || c->exit_code));
+	bool again = !g->stopping &&
+	             (c->init ? c->exit_code != 0
+	                      : strcasecmp(policy, "Never") != 0 &&
+	                                (strcasecmp(policy, "OnFailure") != 0 || c->exit_code));
 	c->phase = again ? PHASE_START : PHASE_EXITED;
 	if (again) {
 		c->restarts++;
@@ -292,24 +299,32 @@ static void add_containers(struct group *g, const char *list, bool init)
 	json_t *x;
 	size_t i;
 
-	json_array_foreach(model_at(g->spec, list), i, x) {
+	json_array_foreach(model_at(g->spec, list), i, x)
+	{
 		if (g->n == CONTAINERS_MAX) {
 			return;
 		}
 		struct container *c = &g->c[g->n++];
-		struct bundle b = { .dir = g->dir, .images = self.images, .helloworld = self.helloworld,
-				    .group = g->name, .name = c->name, .message = g->message,
-				    .container = x, .id = c->id };
+		struct bundle b = { .dir = g->dir,
+			            .images = self.images,
+			            .helloworld = self.helloworld,
+			            .group = g->name,
+			            .name = c->name,
+			            .message = g->message,
+			            .container = x,
+			            .id = c->id };
 
 		*c = (struct container){ .init = init };
 		snprintf(c->name, sizeof(c->name), "%s", model_str(x, "name"));
-		snprintf(c->id, sizeof(c->id), "netd%d-%.60s-%.60s", (int)getpid(), g->name, c->name);
+		snprintf(c->id, sizeof(c->id), "netd%d-%.60s-%.60s", (int)getpid(), g->name,
+		         c->name);
 		if (bundle_make(&b) < 0) {
 			report(g, "failed", "Failed", "the container's bundle could not be made");
 			g->held = true;
 		}
 		if (b.substituted) {
-			report(g, "starting", "Pulled", "no such image here; helloworld runs instead");
+			report(g, "starting", "Pulled",
+			       "no such image here; helloworld runs instead");
 		}
 	}
 }
@@ -369,8 +384,8 @@ static void on_stop(const json_t *m)
 	bool remove = json_is_true(json_object_get(m, "remove"));
 
 	if (!g) { /* nothing of it here: it is stopped */
-		send_json(json_pack("{s:s, s:s, s:s}", "type", "state", "id", model_str(m, "id"), "state",
-				    "stopped"));
+		send_json(json_pack("{s:s, s:s, s:s}", "type", "state", "id", model_str(m, "id"),
+		                    "state", "stopped"));
 		return;
 	}
 	begin_stop(g, remove, json_integer_value(json_object_get(m, "graceSeconds")) * 100);
@@ -416,8 +431,10 @@ static void receive(void)
 		char room[CMSG_SPACE(sizeof(int) * 4)];
 	} u;
 	struct iovec iov = { buf_room(&self.in, 65536), 65536 };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = u.room,
-			     .msg_controllen = sizeof(u.room) };
+	struct msghdr mh = { .msg_iov = &iov,
+		             .msg_iovlen = 1,
+		             .msg_control = u.room,
+		             .msg_controllen = sizeof(u.room) };
 	ssize_t n = recvmsg(self.fd, &mh, MSG_CMSG_CLOEXEC);
 
 	if (n <= 0) {
@@ -477,17 +494,18 @@ static void on_signal(int signo)
 int main(int argc, char **argv)
 {
 	for (int i = 1; i + 1 < argc; i += 2) {
-		const char **to = strcmp(argv[i], "--socket") == 0	 ? &self.socket :
-				  strcmp(argv[i], "--dir") == 0	 ? &self.dir :
-				  strcmp(argv[i], "--images") == 0	 ? &self.images :
-				  strcmp(argv[i], "--helloworld") == 0 ? &self.helloworld :
-									 NULL;
+		const char **to = strcmp(argv[i], "--socket") == 0       ? &self.socket
+		                  : strcmp(argv[i], "--dir") == 0        ? &self.dir
+		                  : strcmp(argv[i], "--images") == 0     ? &self.images
+		                  : strcmp(argv[i], "--helloworld") == 0 ? &self.helloworld
+		                                                         : NULL;
 		if (to) {
 			*to = argv[i + 1];
 		}
 	}
 	if (!self.socket || !self.dir || !self.images || !self.helloworld) {
-		fprintf(stderr, "usage: netd-runtime --socket PATH --dir DIR --images DIR --helloworld PROGRAM\n");
+		fprintf(stderr,
+		        "usage: netd-runtime --socket PATH --dir DIR --images DIR --helloworld PROGRAM\n");
 		return 64;
 	}
 	signal(SIGTERM, on_signal);

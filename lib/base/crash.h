@@ -5,23 +5,23 @@
  */
 #pragma once
 
-#define CRASH_TABLE(X)                                                                             \
-	X(CONTROL_ACCEPTED, "control.accepted", "the document is valid, nothing is stored")         \
-	X(CONTROL_COMMITTED, "control.committed", "the store has the change, nobody was told")      \
-	X(CONTROL_ATTACHED, "control.attached", "the kernel is done, the runtime does not know")     \
-	X(CONTROL_HANDED, "control.handed-over", "the runtime has the group, no name yet")           \
-	X(CONTROL_NAMED, "control.named", "the name is visible, the answer is not Succeeded")        \
-	X(CONTROL_INTENT, "control.intent", "the deletion is stored, nothing is taken away")         \
-	X(CONTROL_UNNAMED, "control.unnamed", "the name is gone, the containers run")                \
-	X(CONTROL_STOPPED, "control.stopped", "the containers ended, the kernel objects stand")      \
-	X(CONTROL_DETACHED, "control.detached", "the kernel objects are gone, the record stands")    \
-	X(CONTROL_REMOVED, "control.removed", "the record is gone, nobody was told")                 \
-	X(ENGINE_RECEIVED, "engine.received", "the objects arrived, the kernel is as before")        \
-	X(ENGINE_NAMESPACE, "engine.namespace", "the namespace is made, its links are not")          \
-	X(ENGINE_LINKS, "engine.links", "links, addresses and routes are there, no rules")           \
-	X(ENGINE_APPLIED, "engine.applied", "the kernel is done, control was not told")              \
-	X(ENGINE_REMOVING, "engine.removing", "rules are gone, namespace and links stand")           \
-	X(ENGINE_REMOVED, "engine.removed", "all objects are gone, control was not told")            \
+#define CRASH_TABLE(X)                                                                            \
+	X(CONTROL_ACCEPTED, "control.accepted", "the document is valid, nothing is stored")       \
+	X(CONTROL_COMMITTED, "control.committed", "the store has the change, nobody was told")    \
+	X(CONTROL_ATTACHED, "control.attached", "the kernel is done, the runtime does not know")  \
+	X(CONTROL_HANDED, "control.handed-over", "the runtime has the group, no name yet")        \
+	X(CONTROL_NAMED, "control.named", "the name is visible, the answer is not Succeeded")     \
+	X(CONTROL_INTENT, "control.intent", "the deletion is stored, nothing is taken away")      \
+	X(CONTROL_UNNAMED, "control.unnamed", "the name is gone, the containers run")             \
+	X(CONTROL_STOPPED, "control.stopped", "the containers ended, the kernel objects stand")   \
+	X(CONTROL_DETACHED, "control.detached", "the kernel objects are gone, the record stands") \
+	X(CONTROL_REMOVED, "control.removed", "the record is gone, nobody was told")              \
+	X(ENGINE_RECEIVED, "engine.received", "the objects arrived, the kernel is as before")     \
+	X(ENGINE_NAMESPACE, "engine.namespace", "the namespace is made, its links are not")       \
+	X(ENGINE_LINKS, "engine.links", "links, addresses and routes are there, no rules")        \
+	X(ENGINE_APPLIED, "engine.applied", "the kernel is done, control was not told")           \
+	X(ENGINE_REMOVING, "engine.removing", "rules are gone, namespace and links stand")        \
+	X(ENGINE_REMOVED, "engine.removed", "all objects are gone, control was not told")         \
 	X(DNS_UPDATED, "dns.updated", "the record is changed, control was not told")
 
 enum crash_point {

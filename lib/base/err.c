@@ -71,7 +71,7 @@ int err_set(struct err *e, enum err_kind kind, int sys, const char *fmt, ...)
 }
 
 int err_set_at(struct err *e, enum err_kind kind, const char *code, const char *target,
-	       const char *fmt, ...)
+               const char *fmt, ...)
 {
 	va_list ap;
 

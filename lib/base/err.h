@@ -36,7 +36,10 @@ struct err {
 	char msg[512];
 };
 
-#define ERR_INIT { .kind = ERR_SYSTEM }
+#define ERR_INIT                   \
+	{                          \
+		.kind = ERR_SYSTEM \
+	}
 
 /* Sets *e and returns -1. `sys` is an errno whose text is appended, or 0. */
 int err_set(struct err *e, enum err_kind kind, int sys, const char *fmt, ...)
@@ -44,7 +47,7 @@ int err_set(struct err *e, enum err_kind kind, int sys, const char *fmt, ...)
 
 /* The same with an ARM code (static string) and the field at fault (copied; may be NULL). */
 int err_set_at(struct err *e, enum err_kind kind, const char *code, const char *target,
-	       const char *fmt, ...) __attribute__((format(printf, 5, 6), cold));
+               const char *fmt, ...) __attribute__((format(printf, 5, 6), cold));
 
 /* Puts "context: " before the message of *e; returns -1. */
 int err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));

@@ -92,7 +92,8 @@ int ip_prefix_parse(const char *text, struct ip_prefix *ret, struct err *e)
 
 const char *ip_format(const struct ip *ip, char to[static IP_TEXT])
 {
-	if (ip->family == 0 || !inet_ntop(ip->family == 4 ? AF_INET : AF_INET6, ip->b, to, IP_TEXT)) {
+	if (ip->family == 0 ||
+	    !inet_ntop(ip->family == 4 ? AF_INET : AF_INET6, ip->b, to, IP_TEXT)) {
 		to[0] = '\0';
 	}
 	return to;

@@ -67,8 +67,8 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 	}
 	clock_format(clock_system.wall_ms(&clock_system), time, sizeof(time));
 	n = (size_t)snprintf(line, sizeof(line),
-			     "{\"time\":\"%s\",\"level\":\"%s\",\"role\":\"%s\",\"event\":\"%s\"",
-			     time, level_names[level], role_name, event);
+	                     "{\"time\":\"%s\",\"level\":\"%s\",\"role\":\"%s\",\"event\":\"%s\"",
+	                     time, level_names[level], role_name, event);
 	for (; fields->name; fields++) {
 		n = add_field(line, sizeof(line), n, fields);
 	}

@@ -29,9 +29,19 @@ void log_write(enum log_level level, const char *event, const struct log_field *
  * printable ASCII become \u00XX, so a line is ASCII whatever came in. */
 void log_escape(char *to, size_t size, const char *from);
 
-#define LOG_STR(n, v) { .name = (n), .str = (v) ? (v) : "" }
-#define LOG_NUM(n, v) { .name = (n), .num = (int64_t)(v) }
-#define log_error(ev, ...) log_write(LOG_ERROR, ev, (struct log_field[]){ __VA_ARGS__ __VA_OPT__(,) { 0 } })
-#define log_warn(ev, ...)  log_write(LOG_WARN, ev, (struct log_field[]){ __VA_ARGS__ __VA_OPT__(,) { 0 } })
-#define log_info(ev, ...)  log_write(LOG_INFO, ev, (struct log_field[]){ __VA_ARGS__ __VA_OPT__(,) { 0 } })
-#define log_debug(ev, ...) log_write(LOG_DEBUG, ev, (struct log_field[]){ __VA_ARGS__ __VA_OPT__(,) { 0 } })
+#define LOG_STR(n, v)                              \
+	{                                          \
+		.name = (n), .str = (v) ? (v) : "" \
+	}
+#define LOG_NUM(n, v)                            \
+	{                                        \
+		.name = (n), .num = (int64_t)(v) \
+	}
+#define log_error(ev, ...) \
+	log_write(LOG_ERROR, ev, (struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } })
+#define log_warn(ev, ...) \
+	log_write(LOG_WARN, ev, (struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } })
+#define log_info(ev, ...) \
+	log_write(LOG_INFO, ev, (struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } })
+#define log_debug(ev, ...) \
+	log_write(LOG_DEBUG, ev, (struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } })

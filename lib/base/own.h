@@ -30,10 +30,10 @@ static inline int take_fd(int *fd)
 
 #define AUTO_FREE  __attribute__((cleanup(own_free)))
 #define AUTO_CLOSE __attribute__((cleanup(own_close)))
-#define TAKE_PTR(p)                                                                                \
-	__extension__({                                                                            \
-		__typeof__(p) taken_ = (p);                                                        \
-		(p) = NULL;                                                                        \
-		taken_;                                                                            \
+#define TAKE_PTR(p)                         \
+	__extension__({                     \
+		__typeof__(p) taken_ = (p); \
+		(p) = NULL;                 \
+		taken_;                     \
 	})
 #define ARRAY_N(a) (sizeof(a) / sizeof((a)[0]))

@@ -40,7 +40,7 @@ struct kernel {
 	/* Reports what others changed: fn(arg, ns, index) with the interface index concerned, 0 for
 	 * nftables and whatever cannot be told. Events of the engine's own calls are not reported. */
 	void (*watch)(struct kernel *k, struct loop *l,
-		      void (*fn)(void *arg, uint32_t ns, uint32_t index), void *arg);
+	              void (*fn)(void *arg, uint32_t ns, uint32_t index), void *arg);
 	/* Stops reading a namespace's events (a noisy tenant) or starts afresh. */
 	void (*mute)(struct kernel *k, uint32_t ns, bool muted);
 	void (*free)(struct kernel *k);

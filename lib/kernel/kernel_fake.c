@@ -58,12 +58,12 @@ static void lose_link(struct fake *f, struct kobj link)
 	for (size_t i = 0; i < f->objects.n;) {
 		const struct kobj *o = &f->objects.v[i];
 		bool on = o->ns == link.ns && o->kind != KOBJ_ELEM && o->kind != KOBJ_RULESET &&
-			  o->dev[0] && strcmp(o->dev, link.dev) == 0;
+		          o->dev[0] && strcmp(o->dev, link.dev) == 0;
 		bool other = link.sub == KOBJ_LINK_VETH && o->ns == link.peer_ns &&
-			     o->kind == KOBJ_LINK && strcmp(o->dev, link.peer) == 0;
+		             o->kind == KOBJ_LINK && strcmp(o->dev, link.peer) == 0;
 		bool outer = link.sub == KOBJ_LINK_PEER && o->kind == KOBJ_LINK &&
-			     o->sub == KOBJ_LINK_VETH && o->peer_ns == link.ns &&
-			     strcmp(o->peer, link.dev) == 0;
+		             o->sub == KOBJ_LINK_VETH && o->peer_ns == link.ns &&
+		             strcmp(o->peer, link.dev) == 0;
 
 		if (on) {
 			drop(f, o);
@@ -218,8 +218,11 @@ static int add(struct fake *f, const struct kobj *o, struct err *e)
 	struct kobj *have = find(f, o);
 
 	if (o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_VETH && !have) {
-		struct kobj peer = { .ns = o->peer_ns, .kind = KOBJ_LINK, .sub = KOBJ_LINK_PEER,
-				     .index = KOBJ_PEER_INDEX, .mtu = o->mtu };
+		struct kobj peer = { .ns = o->peer_ns,
+			             .kind = KOBJ_LINK,
+			             .sub = KOBJ_LINK_PEER,
+			             .index = KOBJ_PEER_INDEX,
+			             .mtu = o->mtu };
 
 		if (!ns_there(f, o->peer_ns)) {
 			return err_set(e, ERR_NOT_FOUND, 0, "namespace %u", o->peer_ns);
@@ -246,8 +249,7 @@ static int add(struct fake *f, const struct kobj *o, struct err *e)
 	return 0;
 }
 
-static int fake_apply(struct kernel *k, uint32_t ns, const struct kop *ops, size_t n,
-		      struct err *e)
+static int fake_apply(struct kernel *k, uint32_t ns, const struct kop *ops, size_t n, struct err *e)
 {
 	struct fake *f = self(k);
 
@@ -274,7 +276,7 @@ static int fake_apply(struct kernel *k, uint32_t ns, const struct kop *ops, size
 }
 
 static void fake_watch(struct kernel *k, struct loop *l,
-		       void (*fn)(void *arg, uint32_t ns, uint32_t index), void *arg)
+                       void (*fn)(void *arg, uint32_t ns, uint32_t index), void *arg)
 {
 	(void)l;
 	self(k)->on_event = fn;
@@ -301,8 +303,9 @@ struct kernel *kernel_fake_new(void)
 	if (!f) {
 		return NULL;
 	}
-	f->ops = (struct kernel){ fake_ns_add, fake_ns_adopt, fake_ns_del, fake_ns_list, fake_ns_fd,
-				  fake_dump,   fake_apply,    fake_watch,  fake_mute,	 fake_free };
+	f->ops =
+		(struct kernel){ fake_ns_add, fake_ns_adopt, fake_ns_del, fake_ns_list, fake_ns_fd,
+		                 fake_dump,   fake_apply,    fake_watch,  fake_mute,    fake_free };
 	return &f->ops;
 }
 

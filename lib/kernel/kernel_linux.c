@@ -39,8 +39,8 @@ struct linux_kernel;
 struct space {
 	struct linux_kernel *k;
 	uint32_t ns;
-	uint8_t type; /* 0: the host's */
-	struct kobj ruleset;	      /* the one last applied, kind 0: none yet */
+	uint8_t type;                 /* 0: the host's */
+	struct kobj ruleset;          /* the one last applied, kind 0: none yet */
 	struct nl_sock rt, nft;       /* requests */
 	struct nl_sock rt_ev, nft_ev; /* events */
 	struct loop_watch *rt_watch, *nft_watch;
@@ -162,7 +162,7 @@ static int open_ns(const struct linux_kernel *k, uint32_t ns, uint8_t type, stru
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
 	if (fd < 0) {
 		return err_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM, errno, "open %s",
-			       path);
+		               path);
 	}
 	if (fstatfs(fd, &fs) < 0 || fs.f_type != NSFS_MAGIC ||
 	    ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET) {
@@ -237,7 +237,7 @@ static void on_nft_event(void *arg)
 static int open_events_here(struct space *s, struct err *e)
 {
 	static const unsigned inner[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
-					  RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE };
+		                          RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE };
 	static const unsigned router[] = { RTNLGRP_NEIGH, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE };
 
 	if (nl_open(&s->rt_ev, NETLINK_ROUTE, e) < 0) {
@@ -321,9 +321,12 @@ static void write_sysctl(const char *path, const char *value)
 static void sysctls(uint8_t type)
 {
 	static const char *const every[][2] = {
-		{ V4 "conf/all/accept_redirects", "0" }, { V4 "conf/default/accept_redirects", "0" },
-		{ V6 "conf/all/accept_ra", "0" },	 { V6 "conf/default/accept_ra", "0" },
-		{ V6 "conf/default/accept_redirects", "0" }, { V6 "conf/default/accept_dad", "0" },
+		{ V4 "conf/all/accept_redirects", "0" },
+		{ V4 "conf/default/accept_redirects", "0" },
+		{ V6 "conf/all/accept_ra", "0" },
+		{ V6 "conf/default/accept_ra", "0" },
+		{ V6 "conf/default/accept_redirects", "0" },
+		{ V6 "conf/default/accept_dad", "0" },
 		/* No link-local addresses, the plane's neighbours are permanent; by default of the
 		 * namespace, since kernel 6.18 refuses IFLA_AF_SPEC while a link is made. */
 		{ V6 "conf/default/addr_gen_mode", "1" },
@@ -445,7 +448,8 @@ static bool parse_name(const char *name, struct kernel_ns *to)
 		return false;
 	}
 	unsigned long n = strtoul(name + 1, &end, 10);
-	*to = (struct kernel_ns){ (uint32_t)n, name[0] == 'v' ? KOBJ_NETNS_VNET : KOBJ_NETNS_GROUP };
+	*to = (struct kernel_ns){ (uint32_t)n,
+		                  name[0] == 'v' ? KOBJ_NETNS_VNET : KOBJ_NETNS_GROUP };
 	return *end == '\0' && n >= KOBJ_NS_FIRST && n <= INT32_MAX;
 }
 
@@ -504,7 +508,7 @@ static int linux_ns_fd(struct kernel *ops, uint32_t ns, struct err *e)
 static uint8_t ruleset_of(const struct space *s)
 {
 	static const uint8_t by_type[] = { KOBJ_RULESET_UPLINK, KOBJ_RULESET_GATEWAY,
-					   KOBJ_RULESET_VNET, 0 };
+		                           KOBJ_RULESET_VNET, 0 };
 
 	return by_type[s->type];
 }
@@ -569,7 +573,7 @@ static void describe(void *arg, size_t i, struct buf *to)
 }
 
 static int apply_rt(struct linux_kernel *k, struct space *s, const struct kop *ops, size_t n,
-		    struct err *e)
+                    struct err *e)
 {
 	struct nl_batch b = { 0 };
 	AUTO_FREE size_t *step = calloc(n * 2 + 1, sizeof(*step));
@@ -606,7 +610,7 @@ static int apply_rt(struct linux_kernel *k, struct space *s, const struct kop *o
 
 /* Runs of element steps of one set and verb become one message each. */
 static void encode_elems(struct nl_batch *b, const struct kop *ops, size_t n, bool removals,
-			 const struct kobj **run)
+                         const struct kobj **run)
 {
 	for (size_t i = 0; i < n;) {
 		const struct kobj *o = ops[i].o;
@@ -659,7 +663,7 @@ static int apply_nft(struct space *s, const struct kop *ops, size_t n, struct er
 }
 
 static int linux_apply(struct kernel *ops, uint32_t ns, const struct kop *v, size_t n,
-		       struct err *e)
+                       struct err *e)
 {
 	struct linux_kernel *k = self(ops);
 	struct space *s = need(k, ns, e);
@@ -708,7 +712,7 @@ static int linux_apply(struct kernel *ops, uint32_t ns, const struct kop *v, siz
 }
 
 static void linux_watch(struct kernel *ops, struct loop *l,
-			void (*fn)(void *arg, uint32_t ns, uint32_t index), void *arg)
+                        void (*fn)(void *arg, uint32_t ns, uint32_t index), void *arg)
 {
 	struct linux_kernel *k = self(ops);
 	struct err e = ERR_INIT;
@@ -757,8 +761,8 @@ struct kernel *kernel_linux_new(const char *dir, struct err *e)
 		return NULL;
 	}
 	k->ops = (struct kernel){ linux_ns_add, linux_ns_adopt, linux_ns_del, linux_ns_list,
-				  linux_ns_fd,	linux_dump,	linux_apply,  linux_watch,
-				  linux_mute,	linux_free };
+		                  linux_ns_fd,  linux_dump,     linux_apply,  linux_watch,
+		                  linux_mute,   linux_free };
 	snprintf(k->dir, sizeof(k->dir), "%s", dir);
 	snprintf(path, sizeof(path), "%s/ns", dir);
 	k->home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);

@@ -15,7 +15,7 @@
 #define KEY_SIZE offsetof(struct kobj, via)
 
 static_assert(sizeof(struct kobj) == 4 + 4 + 16 + 16 + 8 + 4 + 16 + 8 + 16 + 16 + 16,
-	      "no padding: keys and values are compared as bytes");
+              "no padding: keys and values are compared as bytes");
 
 void kset_fini(struct kset *s)
 {
@@ -65,17 +65,17 @@ bool kobj_same(const struct kobj *want, const struct kobj *have)
 		       strncmp(want->master, have->master, KOBJ_NAME) == 0;
 	}
 	return memcmp((const char *)want + KEY_SIZE, (const char *)have + KEY_SIZE,
-		      sizeof(*want) - KEY_SIZE) == 0;
+	              sizeof(*want) - KEY_SIZE) == 0;
 }
 
 /* ---- text ---- */
 
-static const char *const kind_names[] = { "netns", "link",  "addr", "neigh",   "fdb",
-					  "route", "rule",  "ruleset", "elem" };
+static const char *const kind_names[] = { "netns", "link", "addr",    "neigh", "fdb",
+	                                  "route", "rule", "ruleset", "elem" };
 static_assert(ARRAY_N(kind_names) == KOBJ_KIND_N, "a name for every kind");
-static const char *const set_names[] = { "port4",   "port6",   "pub4",    "pub6",   "egress4",
-					 "egress6", "own4",    "own6",    "closed4", "closed6",
-					 "source4", "source6", "pool4",   "pool6" };
+static const char *const set_names[] = { "port4",   "port6",   "pub4",  "pub6",    "egress4",
+	                                 "egress6", "own4",    "own6",  "closed4", "closed6",
+	                                 "source4", "source6", "pool4", "pool6" };
 static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
 
 const char *kobj_set_name(uint8_t set)
@@ -269,9 +269,15 @@ static int refuse(const struct kobj *o, struct err *e, const char *what)
 
 static int check_shape(const struct kobj *o, struct err *e)
 {
-	static const uint8_t subs[] = { KOBJ_NETNS_GROUP, KOBJ_LINK_PEER, 0, KOBJ_NEIGH_PROXY, 0,
-					KOBJ_ROUTE_UNREACHABLE, KOBJ_RULE_MAIN,
-					KOBJ_RULESET_UPLINK, KOBJ_SET_N - 1 };
+	static const uint8_t subs[] = { KOBJ_NETNS_GROUP,
+		                        KOBJ_LINK_PEER,
+		                        0,
+		                        KOBJ_NEIGH_PROXY,
+		                        0,
+		                        KOBJ_ROUTE_UNREACHABLE,
+		                        KOBJ_RULE_MAIN,
+		                        KOBJ_RULESET_UPLINK,
+		                        KOBJ_SET_N - 1 };
 	static_assert(ARRAY_N(subs) == KOBJ_KIND_N, "a limit for every kind");
 
 	if (o->kind >= KOBJ_KIND_N || o->sub > subs[o->kind] ||
@@ -303,9 +309,9 @@ int kobj_check(const struct kobj *o, struct err *e)
 			return refuse(o, e, "not allowed in the host's namespace");
 		}
 		if (o->kind == KOBJ_RULESET) {
-			return o->sub == KOBJ_RULESET_UPLINK ?
-				       0 :
-				       refuse(o, e, "not allowed in the host's namespace");
+			return o->sub == KOBJ_RULESET_UPLINK
+			               ? 0
+			               : refuse(o, e, "not allowed in the host's namespace");
 		}
 	} else if (o->ns > KOBJ_NS_GATEWAY && o->ns < KOBJ_NS_FIRST) {
 		return refuse(o, e, "no such namespace");
@@ -385,7 +391,7 @@ void kops_sort(struct kops *s)
 }
 
 void kobj_diff(struct kobj *const *want, size_t n_want, const struct kobj *have, size_t n_have,
-	       bool remove_extra, struct kops *to)
+               bool remove_extra, struct kops *to)
 {
 	size_t i = 0, j = 0;
 

@@ -35,7 +35,11 @@ enum kobj_kind {
 	KOBJ_KIND_N,
 };
 
-enum kobj_netns { KOBJ_NETNS_GATEWAY = 1, KOBJ_NETNS_VNET, KOBJ_NETNS_GROUP };
+enum kobj_netns {
+	KOBJ_NETNS_GATEWAY = 1,
+	KOBJ_NETNS_VNET,
+	KOBJ_NETNS_GROUP
+};
 
 enum kobj_link {
 	KOBJ_LINK_LO = 1,
@@ -44,7 +48,11 @@ enum kobj_link {
 	KOBJ_LINK_PEER, /* the inner end: repaired, but made only with its outer end */
 };
 
-enum kobj_route { KOBJ_ROUTE_UNICAST = 1, KOBJ_ROUTE_LINK, KOBJ_ROUTE_UNREACHABLE };
+enum kobj_route {
+	KOBJ_ROUTE_UNICAST = 1,
+	KOBJ_ROUTE_LINK,
+	KOBJ_ROUTE_UNREACHABLE
+};
 
 /* Routing rules of the router and gateway namespaces: what no chain has marked is dropped. */
 enum kobj_rule {
@@ -55,22 +63,26 @@ enum kobj_rule {
 };
 #define KOBJ_PREF_MAIN 100u
 
-enum kobj_ruleset { KOBJ_RULESET_VNET = 1, KOBJ_RULESET_GATEWAY, KOBJ_RULESET_UPLINK };
+enum kobj_ruleset {
+	KOBJ_RULESET_VNET = 1,
+	KOBJ_RULESET_GATEWAY,
+	KOBJ_RULESET_UPLINK
+};
 
 enum kobj_set {
-	KOBJ_SET_PORT4,   /* bridge guard: port . MAC . source */
+	KOBJ_SET_PORT4, /* bridge guard: port . MAC . source */
 	KOBJ_SET_PORT6,
-	KOBJ_SET_PUB4,    /* public . protocol . port : private . port */
+	KOBJ_SET_PUB4, /* public . protocol . port : private . port */
 	KOBJ_SET_PUB6,
 	KOBJ_SET_EGRESS4, /* private : public */
 	KOBJ_SET_EGRESS6,
-	KOBJ_SET_OWN4,    /* public sources that may leave the VNet */
+	KOBJ_SET_OWN4, /* public sources that may leave the VNet */
 	KOBJ_SET_OWN6,
 	KOBJ_SET_CLOSED4, /* prefixes that groups may not reach */
 	KOBJ_SET_CLOSED6,
 	KOBJ_SET_SOURCE4, /* gateway guard: link . source */
 	KOBJ_SET_SOURCE6,
-	KOBJ_SET_POOL4,   /* uplink: prefixes that cross to the gateway */
+	KOBJ_SET_POOL4, /* uplink: prefixes that cross to the gateway */
 	KOBJ_SET_POOL6,
 	KOBJ_SET_N,
 };
@@ -94,13 +106,13 @@ struct kobj {
 	uint8_t proto;   /* ELEM: 6 or 17 */
 	uint8_t pad[3];
 	/* value */
-	uint8_t via[16];    /* ROUTE gateway; ELEM data; LINK peer MAC in the first six */
-	uint8_t mac[6];     /* LINK, NEIGH */
-	uint16_t via_port;  /* ELEM data, host order */
-	uint32_t flags;     /* LINK */
-	uint32_t index;     /* LINK: interface index in its namespace */
-	uint32_t mtu;       /* LINK, bytes */
-	uint32_t peer_ns;   /* LINK_VETH */
+	uint8_t via[16];        /* ROUTE gateway; ELEM data; LINK peer MAC in the first six */
+	uint8_t mac[6];         /* LINK, NEIGH */
+	uint16_t via_port;      /* ELEM data, host order */
+	uint32_t flags;         /* LINK */
+	uint32_t index;         /* LINK: interface index in its namespace */
+	uint32_t mtu;           /* LINK, bytes */
+	uint32_t peer_ns;       /* LINK_VETH */
 	char master[KOBJ_NAME]; /* LINK */
 	char peer[KOBJ_NAME];   /* LINK_VETH: name of the inner end, index 2 there */
 };
@@ -132,7 +144,11 @@ void kobj_ns_name(uint32_t ns, uint8_t type, char to[static 24]);
 const char *kobj_set_name(uint8_t set);
 
 /* One step of a change. */
-enum kop_verb { KOP_DEL, KOP_ADD, KOP_SET };
+enum kop_verb {
+	KOP_DEL,
+	KOP_ADD,
+	KOP_SET
+};
 struct kop {
 	enum kop_verb verb;
 	const struct kobj *o; /* borrowed */
@@ -151,4 +167,4 @@ void kops_sort(struct kops *s);
 /* Steps from `have` to `want`; both sorted by key. `want` is an array of pointers. With
  * `remove_extra` what is not wanted goes. NETNS objects are left out: the engine makes those. */
 void kobj_diff(struct kobj *const *want, size_t n_want, const struct kobj *have, size_t n_have,
-	       bool remove_extra, struct kops *to);
+               bool remove_extra, struct kops *to);

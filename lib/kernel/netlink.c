@@ -16,10 +16,10 @@
 
 #include "lib/base/own.h"
 
-#define MESSAGE_ROOM   65536
-#define RECEIVE_SIZE   (64 * 1024)
-#define DUMP_TRIES     10
-#define DEADLINE_S     5
+#define MESSAGE_ROOM 65536
+#define RECEIVE_SIZE (64 * 1024)
+#define DUMP_TRIES   10
+#define DEADLINE_S   5
 
 int nl_open(struct nl_sock *s, int protocol, struct err *e)
 {
@@ -70,7 +70,7 @@ void nl_batch_fini(struct nl_batch *b)
 
 /* The forgiven errno travels in nlmsg_pid, which the kernel ignores on input. */
 struct nlmsghdr *nl_batch_begin(struct nl_batch *b, uint16_t type, uint16_t flags, size_t extra,
-				void **ret_extra)
+                                void **ret_extra)
 {
 	void *room = buf_room(&b->buf, MESSAGE_ROOM);
 
@@ -177,7 +177,7 @@ static void take_answer(struct reply *r, const struct nlmsghdr *h)
 	}
 	const char *text = extack_text(h);
 	err_set(r->e, -err->error == ENOMEM ? ERR_NO_MEMORY : ERR_SYSTEM, -err->error, "%s%s%s",
-		buf_str(&words) ? buf_str(&words) : "netlink", text ? ": " : "", text ? text : "");
+	        buf_str(&words) ? buf_str(&words) : "netlink", text ? ": " : "", text ? text : "");
 	r->failed = true;
 	/* A batch that cannot even begin gets one answer, to its first message. */
 	if (i == 0 && r->n > 1 && h->nlmsg_seq != r->last &&
@@ -209,7 +209,7 @@ static int receive_answers(struct reply *r)
 }
 
 int nl_batch_send(struct nl_sock *s, struct nl_batch *b,
-		  void (*describe)(void *arg, size_t i, struct buf *to), void *arg, struct err *e)
+                  void (*describe)(void *arg, size_t i, struct buf *to), void *arg, struct err *e)
 {
 	if (b->failed || b->buf.failed) {
 		return err_set(e, ERR_NO_MEMORY, 0, "netlink batch: out of memory");
@@ -218,8 +218,13 @@ int nl_batch_send(struct nl_sock *s, struct nl_batch *b,
 		return 0;
 	}
 	AUTO_FREE int *forgive = calloc(b->n, sizeof(*forgive));
-	struct reply r = { .s = s, .first = s->seq, .n = b->n, .forgive = forgive,
-			   .describe = describe, .arg = arg, .e = e };
+	struct reply r = { .s = s,
+		           .first = s->seq,
+		           .n = b->n,
+		           .forgive = forgive,
+		           .describe = describe,
+		           .arg = arg,
+		           .e = e };
 	struct sockaddr_nl to = { .nl_family = AF_NETLINK };
 
 	if (!forgive) {
@@ -229,7 +234,8 @@ int nl_batch_send(struct nl_sock *s, struct nl_batch *b,
 	s->seq += (uint32_t)b->n;
 	ssize_t sent;
 	do {
-		sent = sendto(s->fd, b->buf.data, b->buf.len, 0, (struct sockaddr *)&to, sizeof(to));
+		sent = sendto(s->fd, b->buf.data, b->buf.len, 0, (struct sockaddr *)&to,
+		              sizeof(to));
 	} while (sent < 0 && errno == EINTR);
 	if (sent < 0) {
 		s->broken = true; /* nothing was executed, and nothing must be waited for */
@@ -240,8 +246,8 @@ int nl_batch_send(struct nl_sock *s, struct nl_batch *b,
 
 /* 1 done, 0 go on, -1 failed, -2 interrupted, -3 refused by the kernel: nothing more comes */
 static int dump_part(struct nl_sock *s, char *data, size_t len,
-		     int (*fn)(const struct nlmsghdr *h, void *arg), void *arg, bool *interrupted,
-		     struct err *e)
+                     int (*fn)(const struct nlmsghdr *h, void *arg), void *arg, bool *interrupted,
+                     struct err *e)
 {
 	int left = (int)len;
 
@@ -270,7 +276,7 @@ static int dump_part(struct nl_sock *s, char *data, size_t len,
 }
 
 static int dump_once(struct nl_sock *s, uint16_t type, const void *extra, size_t extra_len,
-		     int (*fn)(const struct nlmsghdr *h, void *arg), void *arg, struct err *e)
+                     int (*fn)(const struct nlmsghdr *h, void *arg), void *arg, struct err *e)
 {
 	char request[256] = { 0 };
 	AUTO_FREE char *data = malloc(RECEIVE_SIZE);
@@ -308,8 +314,8 @@ static int dump_once(struct nl_sock *s, uint16_t type, const void *extra, size_t
 }
 
 int nl_dump(struct nl_sock *s, uint16_t type, const void *extra, size_t extra_len,
-	    int (*fn)(const struct nlmsghdr *h, void *arg), void (*reset)(void *arg), void *arg,
-	    struct err *e)
+            int (*fn)(const struct nlmsghdr *h, void *arg), void (*reset)(void *arg), void *arg,
+            struct err *e)
 {
 	for (int i = 0; i < DUMP_TRIES; i++) {
 		int rc = dump_once(s, type, extra, extra_len, fn, arg, e);

@@ -21,7 +21,10 @@ struct nl_sock {
 	bool broken;
 };
 
-#define NL_SOCK_NONE { .fd = -1 }
+#define NL_SOCK_NONE     \
+	{                \
+		.fd = -1 \
+	}
 
 /* Opens a socket of `protocol` (NETLINK_ROUTE, NETLINK_NETFILTER) in the calling thread's
  * namespace. */
@@ -43,7 +46,7 @@ void nl_batch_fini(struct nl_batch *b);
  * Attributes follow by mnl_attr_put* on the result; a message takes at most 64 KiB. NULL when out
  * of memory. */
 struct nlmsghdr *nl_batch_begin(struct nl_batch *b, uint16_t type, uint16_t flags, size_t extra,
-				void **ret_extra);
+                                void **ret_extra);
 /* Ends it; `forgive` is an errno whose answer counts as success for this message (0: none), or
  * NL_FORGIVE_ABSENT for a removal: whatever says that the object or its device is gone. */
 #define NL_FORGIVE_ABSENT 0x10000
@@ -52,12 +55,12 @@ void nl_batch_end(struct nl_batch *b, int forgive);
 /* Sends all and waits until the kernel answered. The first error that was not forgiven is
  * returned; describe(arg, i, to) puts the i-th message into words for it (may be NULL). */
 int nl_batch_send(struct nl_sock *s, struct nl_batch *b,
-		  void (*describe)(void *arg, size_t i, struct buf *to), void *arg, struct err *e)
+                  void (*describe)(void *arg, size_t i, struct buf *to), void *arg, struct err *e)
 	__attribute__((warn_unused_result));
 
 /* Dumps: sends `type` with a family header and calls fn for each answer. A dump that the kernel
  * marks as interrupted (NLM_F_DUMP_INTR) is thrown away: `reset(arg)` is called and it is asked
  * again, ten times at most. fn returns 0, or -1 to give up (out of memory). */
 int nl_dump(struct nl_sock *s, uint16_t type, const void *extra, size_t extra_len,
-	    int (*fn)(const struct nlmsghdr *h, void *arg), void (*reset)(void *arg), void *arg,
-	    struct err *e) __attribute__((warn_unused_result));
+            int (*fn)(const struct nlmsghdr *h, void *arg), void (*reset)(void *arg), void *arg,
+            struct err *e) __attribute__((warn_unused_result));

@@ -4,12 +4,9 @@
  */
 #include "lib/kernel/nft.h"
 
-#include "lib/kernel/mnl.h"
-
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-
 #include <libnftnl/chain.h>
 #include <libnftnl/rule.h>
 #include <libnftnl/set.h>
@@ -22,6 +19,7 @@
 #include <string.h>
 
 #include "lib/base/own.h"
+#include "lib/kernel/mnl.h"
 
 #define PORT_KEY (NFT_K_DEV | NFT_K_MAC | NFT_K_ADDR)
 #define PUB_KEY  (NFT_K_ADDR | NFT_K_PORT | NFT_D_ADDR | NFT_D_PORT)
@@ -123,17 +121,16 @@ static void put_elem(struct nlmsghdr *h, const struct kobj *o, bool with_data)
 }
 
 void nft_elems_encode(struct nl_batch *b, enum kop_verb verb, const struct kobj *const *elems,
-		      size_t n)
+                      size_t n)
 {
 	/* An element takes at most some 200 bytes; a message and its nest at most 64 KiB. */
 	static const size_t at_once = 200;
 
 	for (size_t i = 0; i < n; i += at_once) {
 		const struct kobj *first = elems[i];
-		struct nlmsghdr *h =
-			nft_msg_begin(b, verb == KOP_DEL ? NFT_MSG_DELSETELEM : NFT_MSG_NEWSETELEM,
-				      verb == KOP_DEL ? 0 : NLM_F_CREATE,
-				      nft_sets[first->sub].family);
+		struct nlmsghdr *h = nft_msg_begin(
+			b, verb == KOP_DEL ? NFT_MSG_DELSETELEM : NFT_MSG_NEWSETELEM,
+			verb == KOP_DEL ? 0 : NLM_F_CREATE, nft_sets[first->sub].family);
 
 		if (!h) {
 			return;
@@ -229,10 +226,10 @@ static int on_chain(const struct nlmsghdr *h, void *arg)
 		const char *type = nftnl_chain_get_str(c, NFTNL_CHAIN_TYPE);
 
 		snprintf(text, sizeof(text), "chain %u %s %s %u %d %u", msg_family(h),
-			 nftnl_chain_get_str(c, NFTNL_CHAIN_NAME), type ? type : "-",
-			 nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM),
-			 nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO),
-			 nftnl_chain_get_u32(c, NFTNL_CHAIN_POLICY));
+		         nftnl_chain_get_str(c, NFTNL_CHAIN_NAME), type ? type : "-",
+		         nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM),
+		         nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO),
+		         nftnl_chain_get_u32(c, NFTNL_CHAIN_POLICY));
 		w->sum += nft_sum_text(text);
 		w->found = true;
 	}
@@ -252,9 +249,9 @@ static int on_set(const struct nlmsghdr *h, void *arg)
 	if (nftnl_set_nlmsg_parse(h, s) == 0 &&
 	    of_ruleset(w, msg_family(h), nftnl_set_get_str(s, NFTNL_SET_TABLE))) {
 		snprintf(text, sizeof(text), "set %u %s %u %u", msg_family(h),
-			 nftnl_set_get_str(s, NFTNL_SET_NAME),
-			 nftnl_set_get_u32(s, NFTNL_SET_KEY_LEN),
-			 nftnl_set_get_u32(s, NFTNL_SET_FLAGS));
+		         nftnl_set_get_str(s, NFTNL_SET_NAME),
+		         nftnl_set_get_u32(s, NFTNL_SET_KEY_LEN),
+		         nftnl_set_get_u32(s, NFTNL_SET_FLAGS));
 		w->sum += nft_sum_text(text);
 		w->found = true;
 	}
@@ -295,8 +292,8 @@ static int on_rule(const struct nlmsghdr *h, void *arg)
 	}
 	if (by[NFTA_RULE_USERDATA]) {
 		nftnl_udata_parse(mnl_attr_get_payload(by[NFTA_RULE_USERDATA]),
-				  mnl_attr_get_payload_len(by[NFTA_RULE_USERDATA]), comment_of,
-				  &comment);
+		                  mnl_attr_get_payload_len(by[NFTA_RULE_USERDATA]), comment_of,
+		                  &comment);
 	}
 	snprintf(text, sizeof(text), "rule %u %s %u %s", w->family, chain, w->position++, comment);
 	w->sum += nft_sum_text(text);
@@ -477,12 +474,13 @@ static int dump_set(struct nl_sock *s, struct walk *w, struct err *e)
 
 	snprintf(q.table_name, sizeof(q.table_name), "%s", NFT_TABLE);
 	snprintf(q.set_name, sizeof(q.set_name), "%s", kobj_set_name(w->set));
-	q.table = (struct nlattr){ sizeof(q.table) + sizeof(q.table_name), NFTA_SET_ELEM_LIST_TABLE };
+	q.table =
+		(struct nlattr){ sizeof(q.table) + sizeof(q.table_name), NFTA_SET_ELEM_LIST_TABLE };
 	q.set = (struct nlattr){ sizeof(q.set) + sizeof(q.set_name), NFTA_SET_ELEM_LIST_SET };
 	w->mark = w->to->n;
 	w->sum_mark = w->sum;
 	if (nl_dump(s, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM, &q, sizeof(q), on_elems,
-		    walk_reset, w, e) < 0) {
+	            walk_reset, w, e) < 0) {
 		return e->sys == ENOENT && !s->broken ? 0 : -1;
 	}
 	join_edges(w);
@@ -505,7 +503,7 @@ int nft_dump(struct nl_sock *s, uint32_t ns, uint8_t ruleset, struct kset *to, s
 		w.mark = to->n;
 		w.sum_mark = w.sum;
 		rc = nl_dump(s, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | asks[i].type), &nf,
-			     sizeof(nf), asks[i].fn, walk_reset, &w, e);
+		             sizeof(nf), asks[i].fn, walk_reset, &w, e);
 	}
 	if (rc == 0 && w.found) {
 		struct kobj o = { .ns = ns, .kind = KOBJ_RULESET, .sub = ruleset };

@@ -10,10 +10,10 @@
 
 /* Where a set lives and what its keys are made of; rows by enum kobj_set. */
 struct nft_set {
-	uint8_t family;   /* NFPROTO_INET, NFPROTO_BRIDGE, NFPROTO_NETDEV */
-	uint8_t ruleset;  /* enum kobj_ruleset */
-	uint8_t ip;       /* 4 or 6 */
-	unsigned parts;   /* NFT_K_*, NFT_D_* */
+	uint8_t family;  /* NFPROTO_INET, NFPROTO_BRIDGE, NFPROTO_NETDEV */
+	uint8_t ruleset; /* enum kobj_ruleset */
+	uint8_t ip;      /* 4 or 6 */
+	unsigned parts;  /* NFT_K_*, NFT_D_* */
 };
 #define NFT_K_DEV    0x01u
 #define NFT_K_MAC    0x02u
@@ -38,7 +38,7 @@ uint64_t nft_sum_text(const char *text);
 
 /* Appends element steps, all of one set and verb (ADD or DEL). */
 void nft_elems_encode(struct nl_batch *b, enum kop_verb verb, const struct kobj *const *elems,
-		      size_t n);
+                      size_t n);
 
 /* Begin and end of a transaction. */
 void nft_batch_begin(struct nl_batch *b);

@@ -6,13 +6,13 @@
 #include "lib/kernel/nft_expr.h"
 
 #include <arpa/inet.h>
-#include <stdio.h> /* libnftnl/expr.h needs FILE */
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <stdio.h> /* libnftnl/expr.h needs FILE */
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,7 +127,7 @@ void nft_counter(struct nftnl_rule *r)
 }
 
 void nft_nat(struct nftnl_rule *r, uint32_t type, uint32_t family, uint32_t addr_reg,
-	     uint32_t port_reg, uint32_t flags)
+             uint32_t port_reg, uint32_t flags)
 {
 	struct nftnl_expr *x = add(r, "nat");
 
@@ -172,7 +172,7 @@ void nft_fwd(struct nftnl_rule *r, uint32_t ifindex, uint8_t family, const uint8
 	if (hop) {
 		nftnl_expr_set_u32(x, NFTNL_EXPR_FWD_SREG_ADDR, R(4));
 		nftnl_expr_set_u32(x, NFTNL_EXPR_FWD_NFPROTO,
-				   family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+		                   family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
 	}
 }
 
@@ -227,5 +227,6 @@ void nft_saddr(struct nftnl_rule *r, uint8_t family, uint32_t reg)
 
 void nft_daddr(struct nftnl_rule *r, uint8_t family, uint32_t reg)
 {
-	nft_payload(r, NFT_PAYLOAD_NETWORK_HEADER, family == 4 ? 16 : 24, family == 4 ? 4 : 16, reg);
+	nft_payload(r, NFT_PAYLOAD_NETWORK_HEADER, family == 4 ? 16 : 24, family == 4 ? 4 : 16,
+	            reg);
 }

@@ -27,8 +27,8 @@ void nft_verdict(struct nftnl_rule *r, int verdict); /* NF_ACCEPT, NF_DROP */
 void nft_reject(struct nftnl_rule *r);               /* icmpx admin-prohibited */
 void nft_counter(struct nftnl_rule *r);
 void nft_nat(struct nftnl_rule *r, uint32_t type, uint32_t family, uint32_t addr_reg,
-	     uint32_t port_reg, uint32_t flags); /* port_reg 0: none */
-void nft_daddr_local(struct nftnl_rule *r); /* fib daddr type local */
+             uint32_t port_reg, uint32_t flags); /* port_reg 0: none */
+void nft_daddr_local(struct nftnl_rule *r);      /* fib daddr type local */
 void nft_fwd(struct nftnl_rule *r, uint32_t ifindex, uint8_t family, const uint8_t *hop);
 
 /* Matches built of the above. */

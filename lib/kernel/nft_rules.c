@@ -6,6 +6,7 @@
  * more, and the ruleset is replaced whole, in one transaction with its elements.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/chain.h>
@@ -18,9 +19,8 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <netinet/in.h>
-#include <errno.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +55,7 @@ struct nlmsghdr *nft_msg_begin(struct nl_batch *b, uint16_t type, uint16_t flags
 {
 	struct nfgenmsg *nf;
 	struct nlmsghdr *h = nl_batch_begin(b, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags,
-					    sizeof(*nf), (void **)&nf);
+	                                    sizeof(*nf), (void **)&nf);
 
 	if (h) {
 		nf->nfgen_family = family;
@@ -80,7 +80,14 @@ static void table(struct build *w, uint8_t family)
 }
 
 /* nft's datatype numbers, six bits each in a concatenation. */
-enum { DT_IPV4 = 7, DT_IPV6 = 8, DT_ETHER = 9, DT_PROTO = 12, DT_SERVICE = 13, DT_IFNAME = 41 };
+enum {
+	DT_IPV4 = 7,
+	DT_IPV6 = 8,
+	DT_ETHER = 9,
+	DT_PROTO = 12,
+	DT_SERVICE = 13,
+	DT_IFNAME = 41
+};
 
 static void part(uint32_t *type, uint32_t *len, uint32_t dt, uint32_t bytes)
 {
@@ -115,7 +122,7 @@ static void set(struct build *w, enum kobj_set id)
 		part(&dt, &dl, DT_SERVICE, 2);
 	}
 	snprintf(text, sizeof(text), "set %u %s %u %u", w->family, kobj_set_name((uint8_t)id), kl,
-		 flags);
+	         flags);
 	w->sum += nft_sum_text(text);
 	if (!w->b) {
 		return;
@@ -156,7 +163,7 @@ static void chain(struct build *w, const struct hook *c)
 	w->chain = c->name;
 	w->position = 0;
 	snprintf(text, sizeof(text), "chain %u %s %s %u %d %u", w->family, c->name, c->type,
-		 c->hook, c->priority, c->policy);
+	         c->hook, c->priority, c->policy);
 	w->sum += nft_sum_text(text);
 	if (!w->b) {
 		return;
@@ -213,19 +220,20 @@ static void rule_end(struct build *w, struct nftnl_rule *r, const char *what)
 	char comment[96], text[256];
 
 	snprintf(comment, sizeof(comment), "%s #%08" PRIx32, what, content_hash(r));
-	snprintf(text, sizeof(text), "rule %u %s %u %s", w->family, w->chain, w->position++, comment);
+	snprintf(text, sizeof(text), "rule %u %s %u %s", w->family, w->chain, w->position++,
+	         comment);
 	w->sum += nft_sum_text(text);
 	if (w->b) {
 		struct nftnl_udata_buf *u = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
 		struct nlmsghdr *h = nft_msg_begin(w->b, NFT_MSG_NEWRULE,
-						   NLM_F_CREATE | NLM_F_APPEND, w->family);
+		                                   NLM_F_CREATE | NLM_F_APPEND, w->family);
 
 		if (!u || !h) {
 			abort();
 		}
 		nftnl_udata_put_strz(u, NFTNL_UDATA_RULE_COMMENT, comment);
 		nftnl_rule_set_data(r, NFTNL_RULE_USERDATA, nftnl_udata_buf_data(u),
-				    nftnl_udata_buf_len(u));
+		                    nftnl_udata_buf_len(u));
 		nftnl_rule_nlmsg_build_payload(h, r);
 		nl_batch_end(w->b, 0);
 		nftnl_udata_buf_free(u);
@@ -236,7 +244,7 @@ static void rule_end(struct build *w, struct nftnl_rule *r, const char *what)
 /* ---- VNet: the bridge guard ---- */
 
 static void guard_rule(struct build *w, uint16_t proto, enum kobj_set id, uint32_t off,
-		       uint32_t len, const char *what)
+                       uint32_t len, const char *what)
 {
 	struct nftnl_rule *r = rule(w);
 
@@ -257,7 +265,8 @@ static void vnet_guard(struct build *w)
 	table(w, NFPROTO_BRIDGE);
 	set(w, KOBJ_SET_PORT4);
 	set(w, KOBJ_SET_PORT6);
-	chain(w, &(struct hook){ "guard", "filter", 0 /* NF_BR_PRE_ROUTING */, -300, NF_DROP, NULL });
+	chain(w,
+	      &(struct hook){ "guard", "filter", 0 /* NF_BR_PRE_ROUTING */, -300, NF_DROP, NULL });
 	guard_rule(w, ETH_P_IP, KOBJ_SET_PORT4, 12, 4, "own IPv4 source");
 	guard_rule(w, ETH_P_IPV6, KOBJ_SET_PORT6, 8, 16, "own IPv6 source");
 	guard_rule(w, ETH_P_ARP, KOBJ_SET_PORT4, 14, 4, "own ARP sender");
@@ -318,7 +327,7 @@ static void closed_rule(struct build *w, uint8_t family)
 }
 
 static void ct_rule(struct build *w, uint32_t key, uint32_t bits, bool from_gateway, int verdict,
-		    const char *what)
+                    const char *what)
 {
 	struct nftnl_rule *r = rule(w);
 
@@ -373,7 +382,7 @@ static void vnet_filter(struct build *w)
 	iif_rule(w, "lo", 0, NF_ACCEPT, "own traffic");
 	iif_rule(w, "gw0", BIT_GUARD, -1, "the gateway checked the source");
 	ct_rule(w, NFT_CT_STATE, CT_NEW_BITS(IP_CT_ESTABLISHED) | CT_NEW_BITS(IP_CT_RELATED), false,
-		NF_ACCEPT, "known flow");
+	        NF_ACCEPT, "known flow");
 	ct_rule(w, NFT_CT_STATE, 1, false, NF_DROP, "invalid");
 	local_rule(w, NULL, "router is no host");
 	ct_rule(w, NFT_CT_STATUS, IPS_DST_NAT, true, NF_ACCEPT, "public port is open");
@@ -463,7 +472,7 @@ static void gateway(struct build *w)
 /* ---- uplink: below the host's own forward hook ---- */
 
 static void cross(struct build *w, uint16_t proto, enum kobj_set id, uint32_t base, uint32_t off,
-		  uint32_t ifindex, const char *what)
+                  uint32_t ifindex, const char *what)
 {
 	struct nftnl_rule *r = rule(w);
 
@@ -478,7 +487,7 @@ static void cross(struct build *w, uint16_t proto, enum kobj_set id, uint32_t ba
 }
 
 static void leave(struct build *w, uint16_t proto, uint32_t ifindex, uint8_t family,
-		  const uint8_t *hop, const char *what)
+                  const uint8_t *hop, const char *what)
 {
 	struct nftnl_rule *r = rule(w);
 
@@ -501,7 +510,8 @@ static void uplink(struct build *w)
 	set(w, KOBJ_SET_POOL6);
 	chain(w, &(struct hook){ "uplink", "filter", NF_NETDEV_INGRESS, -10, NF_ACCEPT, o->dev });
 	cross(w, ETH_P_IP, KOBJ_SET_POOL4, NFT_PAYLOAD_NETWORK_HEADER, 16, down, "public address");
-	cross(w, ETH_P_IPV6, KOBJ_SET_POOL6, NFT_PAYLOAD_NETWORK_HEADER, 24, down, "public address");
+	cross(w, ETH_P_IPV6, KOBJ_SET_POOL6, NFT_PAYLOAD_NETWORK_HEADER, 24, down,
+	      "public address");
 	cross(w, ETH_P_ARP, KOBJ_SET_POOL4, NFT_PAYLOAD_NETWORK_HEADER, 24, down,
 	      "who has a public address");
 	cross(w, ETH_P_IPV6, KOBJ_SET_POOL6, NFT_PAYLOAD_TRANSPORT_HEADER, 8, down,

@@ -57,8 +57,7 @@ static bool is_zero(const uint8_t b[16])
 static struct nlmsghdr *link_begin(struct nl_batch *b, uint16_t flags, uint32_t index, bool up)
 {
 	struct ifinfomsg *ifi;
-	struct nlmsghdr *h =
-		nl_batch_begin(b, RTM_NEWLINK, flags, sizeof(*ifi), (void **)&ifi);
+	struct nlmsghdr *h = nl_batch_begin(b, RTM_NEWLINK, flags, sizeof(*ifi), (void **)&ifi);
 
 	if (h) {
 		ifi->ifi_family = AF_UNSPEC;
@@ -121,9 +120,9 @@ static void encode_port(struct nl_batch *b, const struct kobj *o)
 		uint16_t attr;
 		uint8_t value;
 	} flags[] = {
-		{ IFLA_BRPORT_ISOLATED, 1 },	{ IFLA_BRPORT_LEARNING, 0 },
+		{ IFLA_BRPORT_ISOLATED, 1 },      { IFLA_BRPORT_LEARNING, 0 },
 		{ IFLA_BRPORT_UNICAST_FLOOD, 0 }, { IFLA_BRPORT_MCAST_FLOOD, 0 },
-		{ IFLA_BRPORT_BCAST_FLOOD, 0 }, { IFLA_BRPORT_NEIGH_SUPPRESS, 1 },
+		{ IFLA_BRPORT_BCAST_FLOOD, 0 },   { IFLA_BRPORT_NEIGH_SUPPRESS, 1 },
 	};
 	struct nlmsghdr *h = link_begin(b, 0, o->index, false);
 
@@ -153,7 +152,7 @@ static void encode_link_set(struct nl_batch *b, const struct kobj *o)
 		mnl_attr_put_u32(h, IFLA_MTU, o->mtu);
 		if (o->sub != KOBJ_LINK_PEER) {
 			mnl_attr_put_u32(h, IFLA_MASTER,
-					 o->master[0] ? rtnl_device_index(o->master) : 0);
+			                 o->master[0] ? rtnl_device_index(o->master) : 0);
 		}
 	}
 	nl_batch_end(b, 0);
@@ -195,9 +194,9 @@ static void encode_addr(struct nl_batch *b, const struct kop *op)
 	const struct kobj *o = op->o;
 	bool del = op->verb == KOP_DEL;
 	struct ifaddrmsg *ifa;
-	struct nlmsghdr *h = nl_batch_begin(b, del ? RTM_DELADDR : RTM_NEWADDR,
-					    del ? 0 : NLM_F_CREATE | NLM_F_REPLACE, sizeof(*ifa),
-					    (void **)&ifa);
+	struct nlmsghdr *h =
+		nl_batch_begin(b, del ? RTM_DELADDR : RTM_NEWADDR,
+	                       del ? 0 : NLM_F_CREATE | NLM_F_REPLACE, sizeof(*ifa), (void **)&ifa);
 
 	if (!h) {
 		return;
@@ -218,9 +217,9 @@ static void encode_neigh(struct nl_batch *b, const struct kop *op)
 	const struct kobj *o = op->o;
 	bool del = op->verb == KOP_DEL, fdb = o->kind == KOBJ_FDB;
 	struct ndmsg *nd;
-	struct nlmsghdr *h = nl_batch_begin(b, del ? RTM_DELNEIGH : RTM_NEWNEIGH,
-					    del ? 0 : NLM_F_CREATE | NLM_F_REPLACE, sizeof(*nd),
-					    (void **)&nd);
+	struct nlmsghdr *h =
+		nl_batch_begin(b, del ? RTM_DELNEIGH : RTM_NEWNEIGH,
+	                       del ? 0 : NLM_F_CREATE | NLM_F_REPLACE, sizeof(*nd), (void **)&nd);
 
 	if (!h) {
 		return;
@@ -248,9 +247,9 @@ static void encode_route(struct nl_batch *b, const struct kop *op)
 	const struct kobj *o = op->o;
 	bool del = op->verb == KOP_DEL;
 	struct rtmsg *rt;
-	struct nlmsghdr *h = nl_batch_begin(b, del ? RTM_DELROUTE : RTM_NEWROUTE,
-					    del ? 0 : NLM_F_CREATE | NLM_F_REPLACE, sizeof(*rt),
-					    (void **)&rt);
+	struct nlmsghdr *h =
+		nl_batch_begin(b, del ? RTM_DELROUTE : RTM_NEWROUTE,
+	                       del ? 0 : NLM_F_CREATE | NLM_F_REPLACE, sizeof(*rt), (void **)&rt);
 
 	if (!h) {
 		return;
@@ -280,9 +279,9 @@ static void encode_rule(struct nl_batch *b, const struct kop *op)
 	const struct rtnl_rule *r = &rtnl_rules[o->sub];
 	bool del = op->verb == KOP_DEL;
 	struct fib_rule_hdr *fr;
-	struct nlmsghdr *h = nl_batch_begin(b, del ? RTM_DELRULE : RTM_NEWRULE,
-					    del ? 0 : NLM_F_CREATE | NLM_F_EXCL, sizeof(*fr),
-					    (void **)&fr);
+	struct nlmsghdr *h =
+		nl_batch_begin(b, del ? RTM_DELRULE : RTM_NEWRULE,
+	                       del ? 0 : NLM_F_CREATE | NLM_F_EXCL, sizeof(*fr), (void **)&fr);
 
 	if (!h) {
 		return;

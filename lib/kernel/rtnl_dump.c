@@ -139,7 +139,7 @@ static uint8_t link_type(uint32_t ns, const char *name, const char *kind)
 		return 0;
 	}
 	bool inner = strcmp(name, "eth0") == 0 || strcmp(name, "gw0") == 0 ||
-		     (strcmp(name, "up0") == 0 && ns == KOBJ_NS_GATEWAY);
+	             (strcmp(name, "up0") == 0 && ns == KOBJ_NS_GATEWAY);
 	return inner ? KOBJ_LINK_PEER : KOBJ_LINK_VETH;
 }
 
@@ -197,9 +197,10 @@ static int on_addr(const struct nlmsghdr *h, void *arg)
 	parse(w, h, sizeof(*ifa));
 	o.family = ifa->ifa_family == AF_INET ? 4 : 6;
 	get_bytes(w->a[IFA_LOCAL] ? w->a[IFA_LOCAL] : w->a[IFA_ADDRESS], o.addr, 16);
-	bool loopback = o.family == 4 ? o.addr[0] == 127 : o.plen == 128 && o.addr[15] == 1 && !o.addr[0];
-	bool linklocal = o.family == 6 && o.addr[0] == 0xfe && (o.addr[1] & 0xc0) == 0x80 &&
-			 o.plen == 64;
+	bool loopback =
+		o.family == 4 ? o.addr[0] == 127 : o.plen == 128 && o.addr[15] == 1 && !o.addr[0];
+	bool linklocal =
+		o.family == 6 && o.addr[0] == 0xfe && (o.addr[1] & 0xc0) == 0x80 && o.plen == 64;
 	set_name(o.dev, name_of(w, ifa->ifa_index));
 	if (loopback || linklocal || (w->ns == KOBJ_NS_HOST && strcmp(o.dev, "netd0") != 0)) {
 		return 0;

@@ -6,9 +6,9 @@
 
 #include <stdint.h>
 
-#define RTNL_PROTO      110u      /* routes and rules of the plane carry this protocol number */
-#define RTNL_HOST_INDEX 7234932u  /* netd0 in the host's namespace */
-#define RTNL_MARK       0x3u      /* guard and NSG bits, both wanted (DESIGN: fail closed) */
+#define RTNL_PROTO      110u     /* routes and rules of the plane carry this protocol number */
+#define RTNL_HOST_INDEX 7234932u /* netd0 in the host's namespace */
+#define RTNL_MARK       0x3u     /* guard and NSG bits, both wanted (DESIGN: fail closed) */
 
 struct rtnl_rule {
 	uint32_t pref;

@@ -18,8 +18,8 @@
 static int wrong(struct err *e, const char *path, const char *fmt_want, const char *got)
 {
 	return err_set_at(e, ERR_INVALID, "InvalidRequestContent", path,
-			  "The request content is invalid: '%s' must be %s, got %.80s.", path, fmt_want,
-			  got);
+	                  "The request content is invalid: '%s' must be %s, got %.80s.", path,
+	                  fmt_want, got);
 }
 
 static const char *shown(const json_t *v, char *to, size_t size)
@@ -39,8 +39,8 @@ static bool too_deep(const char *s, size_t len)
 
 	for (size_t i = 0; i < len; i++) {
 		if (quoted) {
-			i += s[i] == '\\';
-			quoted = i >= len || s[i] != '"' || s[i - 1] == '\\';
+			quoted = s[i] != '"';
+			i += s[i] == '\\'; /* the character behind a backslash ends nothing */
 			continue;
 		}
 		quoted = s[i] == '"';
@@ -59,15 +59,17 @@ int model_parse(const char *text, size_t len, json_t **ret, struct err *e)
 
 	if (too_deep(text, len)) {
 		return err_set_at(e, ERR_INVALID, "InvalidRequestContent", "",
-				  "The request content is nested deeper than %d levels.", DEPTH_MAX);
+		                  "The request content is nested deeper than %d levels.",
+		                  DEPTH_MAX);
 	}
 	json_t *doc = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je);
 	if (!json_is_object(doc)) {
 		json_decref(doc);
-		return err_set_at(e, ERR_INVALID, "InvalidRequestContent", "",
-				  "The request content is not a JSON object: line %d, column %d: %.120s.",
-				  doc ? 1 : je.line, doc ? 1 : je.column,
-				  doc ? "an object is accepted" : je.text);
+		return err_set_at(
+			e, ERR_INVALID, "InvalidRequestContent", "",
+			"The request content is not a JSON object: line %d, column %d: %.120s.",
+			doc ? 1 : je.line, doc ? 1 : je.column,
+			doc ? "an object is accepted" : je.text);
 	}
 	*ret = doc;
 	return 0;
@@ -100,8 +102,7 @@ static bool label_ok(const char *s)
 	return true;
 }
 
-static int check_string(const struct model_field *f, const char *v, const char *path,
-			struct err *e)
+static int check_string(const struct model_field *f, const char *v, const char *path, struct err *e)
 {
 	struct err why = ERR_INIT;
 	struct ip_prefix p;
@@ -118,16 +119,20 @@ static int check_string(const struct model_field *f, const char *v, const char *
 	case MODEL_PREFIX:
 	case MODEL_PREFIXES:
 		if (ip_prefix_parse(v, &p, &why) < 0) {
-			return err_set_at(e, ERR_INVALID, "InvalidAddressPrefixFormat", path, "%s", why.msg);
+			return err_set_at(e, ERR_INVALID, "InvalidAddressPrefixFormat", path, "%s",
+			                  why.msg);
 		}
 		return 0;
 	case MODEL_LABEL:
-		return !*v || label_ok(v) ? 0 :
-					    wrong(e, path, "5 to 63 letters, digits and hyphens, no hyphen "
-							   "first or last", v);
+		return !*v || label_ok(v) ? 0
+		                          : wrong(e, path,
+		                                  "5 to 63 letters, digits and hyphens, no hyphen "
+		                                  "first or last",
+		                                  v);
 	default:
 		if (f->max > 0 && ((double)strlen(v) < f->min || (double)strlen(v) > f->max)) {
-			snprintf(want, sizeof(want), "%d to %d characters", (int)f->min, (int)f->max);
+			snprintf(want, sizeof(want), "%d to %d characters", (int)f->min,
+			         (int)f->max);
 			return wrong(e, path, want, v);
 		}
 		return 0;
@@ -135,7 +140,7 @@ static int check_string(const struct model_field *f, const char *v, const char *
 }
 
 static int check_fields(const struct model_field *fields, json_t *doc, const char *path,
-			struct err *e);
+                        struct err *e);
 
 static int check_list(const struct model_field *f, json_t *v, const char *path, struct err *e)
 {
@@ -152,7 +157,8 @@ static int check_list(const struct model_field *f, json_t *v, const char *path, 
 	if ((f->flags & MODEL_REQUIRED) && f->min > 0 && json_array_size(v) == 0) {
 		return wrong(e, path, "an array with members", "none");
 	}
-	json_array_foreach(v, i, x) {
+	json_array_foreach(v, i, x)
+	{
 		snprintf(at, sizeof(at), "%.160s[%zu]", path, i);
 		if (f->kind == MODEL_OBJECTS) {
 			if (!json_is_object(x)) {
@@ -163,7 +169,8 @@ static int check_list(const struct model_field *f, json_t *v, const char *path, 
 			}
 		} else if (!json_is_string(x)) {
 			return wrong(e, at, "a string", "something else");
-		} else if (f->kind != MODEL_STRINGS && check_string(f, json_string_value(x), at, e) < 0) {
+		} else if (f->kind != MODEL_STRINGS &&
+		           check_string(f, json_string_value(x), at, e) < 0) {
 			return -1;
 		}
 	}
@@ -179,7 +186,9 @@ static int check_value(const struct model_field *f, json_t *v, const char *path,
 	case MODEL_ANY:
 		return 0;
 	case MODEL_BOOL:
-		return json_is_boolean(v) ? 0 : wrong(e, path, "true or false", shown(v, got, sizeof(got)));
+		return json_is_boolean(v)
+		               ? 0
+		               : wrong(e, path, "true or false", shown(v, got, sizeof(got)));
 	case MODEL_INT:
 	case MODEL_NUMBER:
 		if (f->kind == MODEL_INT ? !json_is_integer(v) : !json_is_number(v)) {
@@ -210,7 +219,7 @@ static int check_value(const struct model_field *f, json_t *v, const char *path,
 }
 
 static int check_fields(const struct model_field *fields, json_t *doc, const char *path,
-			struct err *e)
+                        struct err *e)
 {
 	char at[192];
 
@@ -225,13 +234,13 @@ static int check_fields(const struct model_field *fields, json_t *doc, const cha
 		if (!v) {
 			if (f->flags & MODEL_REQUIRED) {
 				return err_set_at(e, ERR_INVALID, "MissingRequiredProperty", at,
-						  "The required property '%s' is missing.", at);
+				                  "The required property '%s' is missing.", at);
 			}
 			continue;
 		}
 		if (f->flags & MODEL_REFUSED) {
 			return err_set_at(e, ERR_INVALID, "FeatureNotSupported", at,
-					  "The property '%s' is not supported yet.", at);
+			                  "The property '%s' is not supported yet.", at);
 		}
 		if (check_value(f, v, at, e) < 0) {
 			return -1;
@@ -262,7 +271,8 @@ static void strip(const struct model_field *fields, json_t *doc)
 				void *next;
 				json_t *ignored;
 
-				json_object_foreach_safe(v, next, key, ignored) {
+				json_object_foreach_safe(v, next, key, ignored)
+				{
 					json_object_set_new(v, key, json_null());
 				}
 			} else {
@@ -271,7 +281,8 @@ static void strip(const struct model_field *fields, json_t *doc)
 		} else if (f->kind == MODEL_OBJECT && f->sub) {
 			strip(f->sub, v);
 		} else if (f->kind == MODEL_OBJECTS) {
-			json_array_foreach(v, i, x) {
+			json_array_foreach(v, i, x)
+			{
 				strip(f->sub, x);
 			}
 		}
@@ -378,13 +389,14 @@ static void document(const struct model_field *fields, const char *path)
 	char at[200];
 
 	for (const struct model_field *f = fields; f->name; f++) {
-		const char *state = f->flags & MODEL_REFUSED ? "refused" :
-				    f->flags & MODEL_KEPT    ? "kept only" :
-				    f->flags & MODEL_READONLY ? "by the service" :
-								"done";
+		const char *state = f->flags & MODEL_REFUSED    ? "refused"
+		                    : f->flags & MODEL_KEPT     ? "kept only"
+		                    : f->flags & MODEL_READONLY ? "by the service"
+		                                                : "done";
 
 		snprintf(at, sizeof(at), "%.150s%s%s", path, *path ? "." : "", f->name);
-		printf("| `%s` | %s%s%s |\n", at, state, f->flags & MODEL_REQUIRED ? ", required" : "",
+		printf("| `%s` | %s%s%s |\n", at, state,
+		       f->flags & MODEL_REQUIRED ? ", required" : "",
 		       f->flags & MODEL_SECRET ? ", secret" : "");
 		if (f->sub) {
 			document(f->sub, at);

@@ -13,9 +13,22 @@
 #include "lib/base/err.h"
 
 enum model_kind {
-	MODEL_STRING, MODEL_INT, MODEL_NUMBER, MODEL_BOOL, MODEL_ENUM, MODEL_IP, MODEL_PREFIX,
-	MODEL_LABEL, MODEL_REF, MODEL_OBJECT, MODEL_OBJECTS, MODEL_STRINGS, MODEL_PREFIXES,
-	MODEL_IPS, MODEL_MAP, MODEL_ANY,
+	MODEL_STRING,
+	MODEL_INT,
+	MODEL_NUMBER,
+	MODEL_BOOL,
+	MODEL_ENUM,
+	MODEL_IP,
+	MODEL_PREFIX,
+	MODEL_LABEL,
+	MODEL_REF,
+	MODEL_OBJECT,
+	MODEL_OBJECTS,
+	MODEL_STRINGS,
+	MODEL_PREFIXES,
+	MODEL_IPS,
+	MODEL_MAP,
+	MODEL_ANY,
 };
 
 #define MODEL_REQUIRED 0x01u
@@ -28,8 +41,8 @@ struct model_field {
 	const char *name;
 	enum model_kind kind;
 	unsigned flags;
-	double min, max;  /* numbers: value; strings: length; lists: members; 0,0: any */
-	const char *arg;  /* ENUM: "A|B"; REF: type */
+	double min, max; /* numbers: value; strings: length; lists: members; 0,0: any */
+	const char *arg; /* ENUM: "A|B"; REF: type */
 	const struct model_field *sub; /* OBJECT, OBJECTS */
 };
 
@@ -37,7 +50,7 @@ struct model_type {
 	const char *name; /* "Microsoft.ContainerInstance/containerGroups" */
 	const struct model_field *fields;
 	const char *name_rule; /* in words */
-	bool top; /* listed by subscription too */
+	bool top;              /* listed by subscription too */
 };
 extern const struct model_type model_types[];
 const struct model_type *model_type_find(const char *name); /* NULL: no such type; any case */
@@ -55,7 +68,7 @@ bool model_name_ok(const char *name);
 
 /* Value at a dotted path ("properties.ipAddress.type"), borrowed, or NULL. */
 json_t *model_at(const json_t *doc, const char *path);
-const char *model_str(const json_t *doc, const char *path); /* "" when absent */
+const char *model_str(const json_t *doc, const char *path);            /* "" when absent */
 bool model_is(const json_t *doc, const char *path, const char *value); /* any case */
 
 /* A resource id in parts; all point into `room`. */

@@ -7,138 +7,212 @@
 
 #include "lib/model/model.h"
 
-#define REQ  MODEL_REQUIRED
-#define RO   MODEL_READONLY
-#define SEC  MODEL_SECRET
-#define KEPT MODEL_KEPT
-#define NOT  MODEL_REFUSED
+#define REQ    MODEL_REQUIRED
+#define RO     MODEL_READONLY
+#define SEC    MODEL_SECRET
+#define KEPT   MODEL_KEPT
+#define NOT    MODEL_REFUSED
 #define FIELDS static const struct model_field
-#define END { .name = NULL }
-#define S(n, fl) { n, MODEL_STRING, fl, 0, 0, NULL, NULL }
-#define L(n, fl, lo, hi) { n, MODEL_STRING, fl, lo, hi, NULL, NULL }
-#define I(n, fl, lo, hi) { n, MODEL_INT, fl, lo, hi, NULL, NULL }
-#define D(n, fl, lo, hi) { n, MODEL_NUMBER, fl, lo, hi, NULL, NULL }
-#define B(n, fl) { n, MODEL_BOOL, fl, 0, 0, NULL, NULL }
-#define E(n, fl, values) { n, MODEL_ENUM, fl, 0, 0, values, NULL }
-#define O(n, fl, sub) { n, MODEL_OBJECT, fl, 0, 0, NULL, sub }
-#define A(n, fl, max, sub) { n, MODEL_OBJECTS, fl, 1, max, NULL, sub }
-#define K(n, kind, fl) { n, kind, fl, 0, 0, NULL, NULL }
+#define END                  \
+	{                    \
+		.name = NULL \
+	}
+#define S(n, fl)                                      \
+	{                                             \
+		n, MODEL_STRING, fl, 0, 0, NULL, NULL \
+	}
+#define L(n, fl, lo, hi)                                \
+	{                                               \
+		n, MODEL_STRING, fl, lo, hi, NULL, NULL \
+	}
+#define I(n, fl, lo, hi)                             \
+	{                                            \
+		n, MODEL_INT, fl, lo, hi, NULL, NULL \
+	}
+#define D(n, fl, lo, hi)                                \
+	{                                               \
+		n, MODEL_NUMBER, fl, lo, hi, NULL, NULL \
+	}
+#define B(n, fl)                                    \
+	{                                           \
+		n, MODEL_BOOL, fl, 0, 0, NULL, NULL \
+	}
+#define E(n, fl, values)                              \
+	{                                             \
+		n, MODEL_ENUM, fl, 0, 0, values, NULL \
+	}
+#define O(n, fl, sub)                                \
+	{                                            \
+		n, MODEL_OBJECT, fl, 0, 0, NULL, sub \
+	}
+#define A(n, fl, max, sub)                              \
+	{                                               \
+		n, MODEL_OBJECTS, fl, 1, max, NULL, sub \
+	}
+#define K(n, kind, fl)                        \
+	{                                     \
+		n, kind, fl, 0, 0, NULL, NULL \
+	}
 
-#define TOP                                                                                        \
-	S("id", RO), S("name", RO), S("type", RO), S("etag", RO), L("location", 0, 1, 90),          \
+#define TOP                                                                                \
+	S("id", RO), S("name", RO), S("type", RO), S("etag", RO), L("location", 0, 1, 90), \
 		K("tags", MODEL_MAP, 0), K("zones", MODEL_STRINGS, KEPT)
 
 /* ---- containerGroups ---- */
 FIELDS port_fields[] = { I("port", REQ, 1, 65535), E("protocol", 0, "TCP|UDP"), END };
 FIELDS env_fields[] = { L("name", REQ, 1, 1000), S("value", 0), S("secureValue", SEC),
-			S("secureValueReference", KEPT), END };
+	                S("secureValueReference", KEPT), END };
 FIELDS amount_fields[] = { D("cpu", REQ, 0.01, 1024), D("memoryInGB", REQ, 0.01, 65536),
-			   K("gpu", MODEL_MAP, KEPT), END };
+	                   K("gpu", MODEL_MAP, KEPT), END };
 FIELDS limit_fields[] = { D("cpu", 0, 0.01, 1024), D("memoryInGB", 0, 0.01, 65536),
-			  K("gpu", MODEL_MAP, KEPT), END };
+	                  K("gpu", MODEL_MAP, KEPT), END };
 FIELDS resource_fields[] = { O("requests", REQ, amount_fields), O("limits", 0, limit_fields), END };
-FIELDS mount_fields[] = { L("name", REQ, 1, 63), L("mountPath", REQ, 1, 4096), B("readOnly", 0), END };
+FIELDS mount_fields[] = { L("name", REQ, 1, 63), L("mountPath", REQ, 1, 4096), B("readOnly", 0),
+	                  END };
 FIELDS get_fields[] = { S("path", 0), I("port", REQ, 1, 65535), E("scheme", 0, "http|https"),
-			K("httpHeaders", MODEL_ANY, 0), END };
+	                K("httpHeaders", MODEL_ANY, 0), END };
 FIELDS exec_fields[] = { K("command", MODEL_STRINGS, 0), END };
-FIELDS probe_fields[] = { O("exec", 0, exec_fields), O("httpGet", 0, get_fields),
-			  I("initialDelaySeconds", 0, 0, 86400), I("periodSeconds", 0, 0, 86400),
-			  I("failureThreshold", 0, 0, 1000), I("successThreshold", 0, 0, 1000),
-			  I("timeoutSeconds", 0, 0, 86400), END };
+FIELDS probe_fields[] = { O("exec", 0, exec_fields),
+	                  O("httpGet", 0, get_fields),
+	                  I("initialDelaySeconds", 0, 0, 86400),
+	                  I("periodSeconds", 0, 0, 86400),
+	                  I("failureThreshold", 0, 0, 1000),
+	                  I("successThreshold", 0, 0, 1000),
+	                  I("timeoutSeconds", 0, 0, 86400),
+	                  END };
 FIELDS container_props[] = { L("image", REQ, 1, 1000),
-			     K("command", MODEL_STRINGS, 0),
-			     A("ports", 0, 100, port_fields),
-			     A("environmentVariables", 0, 1000, env_fields),
-			     K("instanceView", MODEL_ANY, RO),
-			     O("resources", REQ, resource_fields),
-			     A("volumeMounts", 0, 100, mount_fields),
-			     O("livenessProbe", KEPT, probe_fields),
-			     O("readinessProbe", 0, probe_fields),
-			     K("securityContext", MODEL_MAP, KEPT),
-			     END };
+	                     K("command", MODEL_STRINGS, 0),
+	                     A("ports", 0, 100, port_fields),
+	                     A("environmentVariables", 0, 1000, env_fields),
+	                     K("instanceView", MODEL_ANY, RO),
+	                     O("resources", REQ, resource_fields),
+	                     A("volumeMounts", 0, 100, mount_fields),
+	                     O("livenessProbe", KEPT, probe_fields),
+	                     O("readinessProbe", 0, probe_fields),
+	                     K("securityContext", MODEL_MAP, KEPT),
+	                     END };
 FIELDS container_fields[] = { L("name", REQ, 1, 63), O("properties", REQ, container_props), END };
-FIELDS init_props[] = { L("image", 0, 1, 1000), K("command", MODEL_STRINGS, 0),
-			A("environmentVariables", 0, 1000, env_fields),
-			K("instanceView", MODEL_ANY, RO), A("volumeMounts", 0, 100, mount_fields), END };
+FIELDS init_props[] = { L("image", 0, 1, 1000),
+	                K("command", MODEL_STRINGS, 0),
+	                A("environmentVariables", 0, 1000, env_fields),
+	                K("instanceView", MODEL_ANY, RO),
+	                A("volumeMounts", 0, 100, mount_fields),
+	                END };
 FIELDS init_fields[] = { L("name", REQ, 1, 63), O("properties", REQ, init_props), END };
-FIELDS address_fields[] = {
-	A("ports", REQ, 100, port_fields), E("type", REQ, "Public|Private"), K("ip", MODEL_IP, 0),
-	K("dnsNameLabel", MODEL_LABEL, 0),
-	E("autoGeneratedDomainNameLabelScope", 0,
-	  "Unsecure|TenantReuse|SubscriptionReuse|ResourceGroupReuse|Noreuse"),
-	E("dnsNameLabelReusePolicy", 0,
-	  "Unsecure|TenantReuse|SubscriptionReuse|ResourceGroupReuse|Noreuse"),
-	S("fqdn", RO), END
-};
+FIELDS address_fields[] = { A("ports", REQ, 100, port_fields),
+	                    E("type", REQ, "Public|Private"),
+	                    K("ip", MODEL_IP, 0),
+	                    K("dnsNameLabel", MODEL_LABEL, 0),
+	                    E("autoGeneratedDomainNameLabelScope", 0,
+	                      "Unsecure|TenantReuse|SubscriptionReuse|ResourceGroupReuse|Noreuse"),
+	                    E("dnsNameLabelReusePolicy", 0,
+	                      "Unsecure|TenantReuse|SubscriptionReuse|ResourceGroupReuse|Noreuse"),
+	                    S("fqdn", RO),
+	                    END };
 FIELDS subnet_id_fields[] = { L("id", REQ, 1, 1000), S("name", 0), END };
 FIELDS dns_fields[] = { { "nameServers", MODEL_STRINGS, REQ, 1, 20, NULL, NULL },
-			S("searchDomains", 0), S("options", 0), END };
-FIELDS credential_fields[] = { L("server", REQ, 1, 1000), S("username", 0), S("password", SEC),
-			       S("identity", KEPT), S("identityUrl", KEPT), END };
+	                S("searchDomains", 0),
+	                S("options", 0),
+	                END };
+FIELDS credential_fields[] = { L("server", REQ, 1, 1000), S("username", 0),
+	                       S("password", SEC),        S("identity", KEPT),
+	                       S("identityUrl", KEPT),    END };
 FIELDS file_fields[] = { L("shareName", REQ, 1, 1000), B("readOnly", 0),
-			 L("storageAccountName", REQ, 1, 1000), S("storageAccountKey", SEC), END };
-FIELDS volume_fields[] = { L("name", REQ, 1, 63), O("azureFile", KEPT, file_fields),
-			   K("emptyDir", MODEL_MAP, 0), K("secret", MODEL_MAP, SEC),
-			   K("gitRepo", MODEL_MAP, KEPT), END };
+	                 L("storageAccountName", REQ, 1, 1000), S("storageAccountKey", SEC), END };
+FIELDS volume_fields[] = { L("name", REQ, 1, 63),         O("azureFile", KEPT, file_fields),
+	                   K("emptyDir", MODEL_MAP, 0),   K("secret", MODEL_MAP, SEC),
+	                   K("gitRepo", MODEL_MAP, KEPT), END };
 FIELDS log_fields[] = { L("workspaceId", REQ, 1, 1000), S("workspaceKey", SEC),
-			E("logType", 0, "ContainerInsights|ContainerInstanceLogs"), END };
+	                E("logType", 0, "ContainerInsights|ContainerInstanceLogs"), END };
 FIELDS diagnostics_fields[] = { O("logAnalytics", KEPT, log_fields), END };
 FIELDS extension_props[] = { L("extensionType", REQ, 1, 100), L("version", REQ, 1, 100),
-			     K("settings", MODEL_ANY, 0), K("protectedSettings", MODEL_ANY, SEC), END };
+	                     K("settings", MODEL_ANY, 0), K("protectedSettings", MODEL_ANY, SEC),
+	                     END };
 FIELDS extension_fields[] = { L("name", REQ, 1, 100), O("properties", 0, extension_props), END };
-FIELDS group_props[] = {
-	S("provisioningState", RO), K("instanceView", MODEL_ANY, RO), S("orchestratorId", RO),
-	A("containers", REQ, 60, container_fields), A("initContainers", 0, 60, init_fields),
-	A("imageRegistryCredentials", KEPT, 100, credential_fields),
-	E("restartPolicy", 0, "Always|OnFailure|Never"), O("ipAddress", 0, address_fields),
-	E("osType", REQ, "Linux|Windows"), A("volumes", 0, 100, volume_fields),
-	O("diagnostics", KEPT, diagnostics_fields), A("subnetIds", 0, 1, subnet_id_fields),
-	O("dnsConfig", 0, dns_fields), E("sku", 0, "Standard|Dedicated|Confidential|NotSpecified"),
-	K("encryptionProperties", MODEL_MAP, KEPT), A("extensions", KEPT, 20, extension_fields),
-	K("confidentialComputeProperties", MODEL_MAP, KEPT), E("priority", KEPT, "Regular|Spot"),
-	K("containerGroupProfile", MODEL_MAP, NOT), K("standbyPoolProfile", MODEL_MAP, NOT),
-	K("networkProfile", MODEL_MAP, NOT), END
-};
-FIELDS group_fields[] = { TOP, K("identity", MODEL_MAP, KEPT), O("properties", REQ, group_props), END };
+FIELDS group_props[] = { S("provisioningState", RO),
+	                 K("instanceView", MODEL_ANY, RO),
+	                 S("orchestratorId", RO),
+	                 A("containers", REQ, 60, container_fields),
+	                 A("initContainers", 0, 60, init_fields),
+	                 A("imageRegistryCredentials", KEPT, 100, credential_fields),
+	                 E("restartPolicy", 0, "Always|OnFailure|Never"),
+	                 O("ipAddress", 0, address_fields),
+	                 E("osType", REQ, "Linux|Windows"),
+	                 A("volumes", 0, 100, volume_fields),
+	                 O("diagnostics", KEPT, diagnostics_fields),
+	                 A("subnetIds", 0, 1, subnet_id_fields),
+	                 O("dnsConfig", 0, dns_fields),
+	                 E("sku", 0, "Standard|Dedicated|Confidential|NotSpecified"),
+	                 K("encryptionProperties", MODEL_MAP, KEPT),
+	                 A("extensions", KEPT, 20, extension_fields),
+	                 K("confidentialComputeProperties", MODEL_MAP, KEPT),
+	                 E("priority", KEPT, "Regular|Spot"),
+	                 K("containerGroupProfile", MODEL_MAP, NOT),
+	                 K("standbyPoolProfile", MODEL_MAP, NOT),
+	                 K("networkProfile", MODEL_MAP, NOT),
+	                 END };
+FIELDS group_fields[] = { TOP, K("identity", MODEL_MAP, KEPT), O("properties", REQ, group_props),
+	                  END };
 
 /* ---- virtualNetworks ---- */
 FIELDS space_fields[] = { { "addressPrefixes", MODEL_PREFIXES, REQ, 1, 1000, NULL, NULL }, END };
 FIELDS delegation_props[] = { L("serviceName", 0, 1, 200), K("actions", MODEL_ANY, RO),
-			      S("provisioningState", RO), END };
+	                      S("provisioningState", RO), END };
 FIELDS delegation_fields[] = { S("id", RO), S("name", 0), S("etag", RO),
-			       O("properties", 0, delegation_props), END };
-FIELDS subnet_props[] = {
-	S("provisioningState", RO), K("addressPrefix", MODEL_PREFIX, 0),
-	{ "addressPrefixes", MODEL_PREFIXES, 0, 1, 16, NULL, NULL },
-	A("delegations", 0, 20, delegation_fields), K("networkSecurityGroup", MODEL_MAP, NOT),
-	K("routeTable", MODEL_MAP, NOT), K("natGateway", MODEL_MAP, NOT),
-	K("serviceEndpoints", MODEL_ANY, KEPT), B("defaultOutboundAccess", 0),
-	K("ipConfigurations", MODEL_ANY, RO), K("serviceAssociationLinks", MODEL_ANY, RO),
-	S("purpose", RO), S("privateEndpointNetworkPolicies", KEPT),
-	S("privateLinkServiceNetworkPolicies", KEPT), END
-};
-FIELDS subnet_fields[] = { S("id", RO), L("name", 0, 1, 80), S("etag", RO), S("type", RO),
-			   O("properties", 0, subnet_props), END };
+	                       O("properties", 0, delegation_props), END };
+FIELDS subnet_props[] = { S("provisioningState", RO),
+	                  K("addressPrefix", MODEL_PREFIX, 0),
+	                  { "addressPrefixes", MODEL_PREFIXES, 0, 1, 16, NULL, NULL },
+	                  A("delegations", 0, 20, delegation_fields),
+	                  K("networkSecurityGroup", MODEL_MAP, NOT),
+	                  K("routeTable", MODEL_MAP, NOT),
+	                  K("natGateway", MODEL_MAP, NOT),
+	                  K("serviceEndpoints", MODEL_ANY, KEPT),
+	                  B("defaultOutboundAccess", 0),
+	                  K("ipConfigurations", MODEL_ANY, RO),
+	                  K("serviceAssociationLinks", MODEL_ANY, RO),
+	                  S("purpose", RO),
+	                  S("privateEndpointNetworkPolicies", KEPT),
+	                  S("privateLinkServiceNetworkPolicies", KEPT),
+	                  END };
+FIELDS subnet_fields[] = { S("id", RO),
+	                   L("name", 0, 1, 80),
+	                   S("etag", RO),
+	                   S("type", RO),
+	                   O("properties", 0, subnet_props),
+	                   END };
 FIELDS dhcp_fields[] = { { "dnsServers", MODEL_IPS, 0, 0, 20, NULL, NULL }, END };
-FIELDS vnet_props[] = { S("provisioningState", RO), S("resourceGuid", RO),
-			O("addressSpace", REQ, space_fields), O("dhcpOptions", KEPT, dhcp_fields),
-			A("subnets", 0, 3000, subnet_fields), K("virtualNetworkPeerings", MODEL_ANY, RO),
-			I("flowTimeoutInMinutes", KEPT, 4, 30), B("enableDdosProtection", KEPT), END };
+FIELDS vnet_props[] = { S("provisioningState", RO),
+	                S("resourceGuid", RO),
+	                O("addressSpace", REQ, space_fields),
+	                O("dhcpOptions", KEPT, dhcp_fields),
+	                A("subnets", 0, 3000, subnet_fields),
+	                K("virtualNetworkPeerings", MODEL_ANY, RO),
+	                I("flowTimeoutInMinutes", KEPT, 4, 30),
+	                B("enableDdosProtection", KEPT),
+	                END };
 FIELDS vnet_fields[] = { TOP, O("properties", REQ, vnet_props), END };
 
 /* ---- publicIPAddresses ---- */
-FIELDS sku_fields[] = { E("name", 0, "Basic|Standard|StandardV2"), E("tier", 0, "Regional|Global"), END };
+FIELDS sku_fields[] = { E("name", 0, "Basic|Standard|StandardV2"), E("tier", 0, "Regional|Global"),
+	                END };
 FIELDS setting_fields[] = { K("domainNameLabel", MODEL_LABEL, 0),
-			    E("domainNameLabelScope", 0,
-			      "TenantReuse|SubscriptionReuse|ResourceGroupReuse|NoReuse"),
-			    S("fqdn", RO), S("reverseFqdn", KEPT), END };
-FIELDS pip_props[] = { S("provisioningState", RO), S("resourceGuid", RO), S("ipAddress", RO),
-		       K("ipConfiguration", MODEL_ANY, RO),
-		       E("publicIPAllocationMethod", 0, "Static|Dynamic"),
-		       E("publicIPAddressVersion", 0, "IPv4|IPv6"),
-		       I("idleTimeoutInMinutes", KEPT, 4, 30), O("dnsSettings", 0, setting_fields),
-		       K("ipTags", MODEL_ANY, KEPT), K("publicIPPrefix", MODEL_MAP, NOT),
-		       K("natGateway", MODEL_MAP, NOT), K("ddosSettings", MODEL_MAP, KEPT), END };
+	                    E("domainNameLabelScope", 0,
+	                      "TenantReuse|SubscriptionReuse|ResourceGroupReuse|NoReuse"),
+	                    S("fqdn", RO), S("reverseFqdn", KEPT), END };
+FIELDS pip_props[] = { S("provisioningState", RO),
+	               S("resourceGuid", RO),
+	               S("ipAddress", RO),
+	               K("ipConfiguration", MODEL_ANY, RO),
+	               E("publicIPAllocationMethod", 0, "Static|Dynamic"),
+	               E("publicIPAddressVersion", 0, "IPv4|IPv6"),
+	               I("idleTimeoutInMinutes", KEPT, 4, 30),
+	               O("dnsSettings", 0, setting_fields),
+	               K("ipTags", MODEL_ANY, KEPT),
+	               K("publicIPPrefix", MODEL_MAP, NOT),
+	               K("natGateway", MODEL_MAP, NOT),
+	               K("ddosSettings", MODEL_MAP, KEPT),
+	               END };
 FIELDS pip_fields[] = { TOP, O("sku", 0, sku_fields), O("properties", 0, pip_props), END };
 
 FIELDS rg_props[] = { S("provisioningState", RO), END };
@@ -149,8 +223,8 @@ const struct model_type model_types[] = {
 	{ "Microsoft.ContainerInstance/containerGroups", group_fields,
 	  "1 to 63 lower-case letters, digits and hyphens", true },
 	{ "Microsoft.Network/virtualNetworks", vnet_fields, "1 to 80 letters, digits, -_.", true },
-	{ "Microsoft.Network/virtualNetworks/subnets", subnet_fields, "1 to 80 letters, digits, -_.",
-	  false },
+	{ "Microsoft.Network/virtualNetworks/subnets", subnet_fields,
+	  "1 to 80 letters, digits, -_.", false },
 	{ "Microsoft.Network/publicIPAddresses", pip_fields, "1 to 80 letters, digits, -_.", true },
 	{ .name = NULL },
 };

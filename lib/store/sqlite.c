@@ -75,21 +75,25 @@ static int open_schema(struct store *s, struct err *e)
 {
 	int64_t version = 0, rev = 0;
 
-	if (exec(s, "PRAGMA journal_mode=WAL", e) < 0 || exec(s, "PRAGMA synchronous=FULL", e) < 0 ||
+	if (exec(s, "PRAGMA journal_mode=WAL", e) < 0 ||
+	    exec(s, "PRAGMA synchronous=FULL", e) < 0 ||
 	    one_number(s, "PRAGMA user_version", &version, e) < 0) {
 		return -1;
 	}
 	if (version > SCHEMA) {
-		return err_set(e, ERR_UNAVAILABLE, 0,
-			       "store: schema %lld is newer than this program's %d; nothing was changed",
-			       (long long)version, SCHEMA);
+		return err_set(
+			e, ERR_UNAVAILABLE, 0,
+			"store: schema %lld is newer than this program's %d; nothing was changed",
+			(long long)version, SCHEMA);
 	}
 	if (version == 0 &&
-	    (exec(s, "CREATE TABLE pairs (key TEXT PRIMARY KEY, rev INTEGER NOT NULL, value TEXT NOT "
-		     "NULL) WITHOUT ROWID",
-		  e) < 0 ||
+	    (exec(s,
+	          "CREATE TABLE pairs (key TEXT PRIMARY KEY, rev INTEGER NOT NULL, value TEXT NOT "
+	          "NULL) WITHOUT ROWID",
+	          e) < 0 ||
 	     exec(s, "CREATE TABLE meta (rev INTEGER NOT NULL)", e) < 0 ||
-	     exec(s, "INSERT INTO meta VALUES (0)", e) < 0 || exec(s, "PRAGMA user_version=1", e) < 0)) {
+	     exec(s, "INSERT INTO meta VALUES (0)", e) < 0 ||
+	     exec(s, "PRAGMA user_version=1", e) < 0)) {
 		return -1;
 	}
 	if (one_number(s, "SELECT rev FROM meta", &rev, e) < 0) {
@@ -97,10 +101,11 @@ static int open_schema(struct store *s, struct err *e)
 	}
 	s->rev = (uint64_t)rev;
 	if (sqlite3_prepare_v2(s->db, "INSERT OR REPLACE INTO pairs VALUES (?,?,?)", -1, &s->put,
-			       NULL) != SQLITE_OK ||
-	    sqlite3_prepare_v2(s->db, "DELETE FROM pairs WHERE key=?", -1, &s->del, NULL) != SQLITE_OK ||
+	                       NULL) != SQLITE_OK ||
+	    sqlite3_prepare_v2(s->db, "DELETE FROM pairs WHERE key=?", -1, &s->del, NULL) !=
+	            SQLITE_OK ||
 	    sqlite3_prepare_v2(s->db, "SELECT rev FROM pairs WHERE key=?", -1, &s->look, NULL) !=
-		    SQLITE_OK) {
+	            SQLITE_OK) {
 		return fail(s, e, "prepare");
 	}
 	return 0;
@@ -120,8 +125,9 @@ static int compare(struct store *s, const struct store_op *op, struct err *e)
 	}
 	sqlite3_reset(s->look);
 	if (rev != op->expect_rev) {
-		return err_set(e, ERR_CONFLICT, 0, "store: %s is at revision %llu, not %llu", op->key,
-			       (unsigned long long)rev, (unsigned long long)op->expect_rev);
+		return err_set(e, ERR_CONFLICT, 0, "store: %s is at revision %llu, not %llu",
+		               op->key, (unsigned long long)rev,
+		               (unsigned long long)op->expect_rev);
 	}
 	return 0;
 }
@@ -175,7 +181,8 @@ static void commit_group(struct store *s, struct txns *group)
 			rc = -1;
 		} else if (run_txn(s, t, &t->err) < 0) {
 			t->failed = true;
-			rc = exec(s, "ROLLBACK TO t", &e) < 0 || exec(s, "RELEASE t", &e) < 0 ? -1 : 0;
+			rc = exec(s, "ROLLBACK TO t", &e) < 0 || exec(s, "RELEASE t", &e) < 0 ? -1
+			                                                                      : 0;
 		} else {
 			rc = exec(s, "RELEASE t", &e);
 		}
@@ -316,14 +323,15 @@ void store_close(struct store *s)
 	free(s);
 }
 
-int store_load(struct store *s, int (*fn)(void *arg, const char *key, uint64_t rev, const char *value),
-	       void *arg, struct err *e)
+int store_load(struct store *s,
+               int (*fn)(void *arg, const char *key, uint64_t rev, const char *value), void *arg,
+               struct err *e)
 {
 	sqlite3_stmt *q = NULL;
 	int rc;
 
-	if (sqlite3_prepare_v2(s->db, "SELECT key, rev, value FROM pairs ORDER BY key", -1, &q, NULL) !=
-	    SQLITE_OK) {
+	if (sqlite3_prepare_v2(s->db, "SELECT key, rev, value FROM pairs ORDER BY key", -1, &q,
+	                       NULL) != SQLITE_OK) {
 		return fail(s, e, "read");
 	}
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
@@ -331,7 +339,8 @@ int store_load(struct store *s, int (*fn)(void *arg, const char *key, uint64_t r
 		       (uint64_t)sqlite3_column_int64(q, 1),
 		       (const char *)sqlite3_column_text(q, 2)) < 0) {
 			sqlite3_finalize(q);
-			return err_set(e, ERR_UNAVAILABLE, 0, "store: a pair could not be taken in");
+			return err_set(e, ERR_UNAVAILABLE, 0,
+			               "store: a pair could not be taken in");
 		}
 	}
 	sqlite3_finalize(q);
@@ -339,7 +348,7 @@ int store_load(struct store *s, int (*fn)(void *arg, const char *key, uint64_t r
 }
 
 void store_submit(struct store *s, const struct store_op *ops, size_t n,
-		  void (*done)(void *arg, const struct err *e, uint64_t rev), void *arg)
+                  void (*done)(void *arg, const struct err *e, uint64_t rev), void *arg)
 {
 	struct txn *t = calloc(1, sizeof(*t));
 

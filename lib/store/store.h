@@ -21,13 +21,14 @@ struct store *store_open(const char *dir, struct loop *l, struct err *e);
 void store_close(struct store *s);
 
 /* Every pair, sorted by key; blocks (start only). fn returns 0, or -1 to stop. */
-int store_load(struct store *s, int (*fn)(void *arg, const char *key, uint64_t rev, const char *value),
-	       void *arg, struct err *e) __attribute__((warn_unused_result));
+int store_load(struct store *s,
+               int (*fn)(void *arg, const char *key, uint64_t rev, const char *value), void *arg,
+               struct err *e) __attribute__((warn_unused_result));
 
 struct store_op {
 	const char *key;
-	const char *value;  /* NULL: remove */
-	bool expect;	    /* compare first: the pair's revision must be expect_rev (0: absent) */
+	const char *value; /* NULL: remove */
+	bool expect;       /* compare first: the pair's revision must be expect_rev (0: absent) */
 	uint64_t expect_rev;
 };
 
@@ -35,4 +36,4 @@ struct store_op {
  * ERR_CONFLICT when a comparison failed, ERR_NO_SPACE or ERR_UNAVAILABLE when the disk refused.
  * Nothing of a failed transaction is kept. */
 void store_submit(struct store *s, const struct store_op *ops, size_t n,
-		  void (*done)(void *arg, const struct err *e, uint64_t rev), void *arg);
+                  void (*done)(void *arg, const struct err *e, uint64_t rev), void *arg);

@@ -40,17 +40,19 @@ static void reply_json(struct http_request *r, int status, const char *headers, 
 
 static void reply_error(struct http_request *r, const struct err *e)
 {
-	json_t *x = json_pack("{s:s, s:s}", "code", e->code ? e->code : err_kind_code(e->kind), "message",
-			      e->msg);
+	json_t *x = json_pack("{s:s, s:s}", "code", e->code ? e->code : err_kind_code(e->kind),
+	                      "message", e->msg);
 
 	if (!x) { /* a message that is not UTF-8 */
-		x = json_pack("{s:s, s:s}", "code", err_kind_code(e->kind), "message", "Invalid request.");
+		x = json_pack("{s:s, s:s}", "code", err_kind_code(e->kind), "message",
+		              "Invalid request.");
 	}
 	if (e->target[0]) {
 		json_object_set_new(x, "target", json_string(e->target));
 	}
-	reply_json(r, err_kind_http(e->kind), err_kind_retryable(e->kind) ? "Retry-After: 1\r\n" : "",
-		   json_pack("{s:o}", "error", x));
+	reply_json(r, err_kind_http(e->kind),
+	           err_kind_retryable(e->kind) ? "Retry-After: 1\r\n" : "",
+	           json_pack("{s:o}", "error", x));
 }
 
 static void refuse(struct http_request *r, enum err_kind kind, const char *code, const char *text)
@@ -90,7 +92,8 @@ static int load_token(void *arg, const char *key, uint64_t rev, const char *valu
 		struct token *t = &tokens[n_tokens++];
 
 		snprintf(t->hash, sizeof(t->hash), "%s", key + 6);
-		snprintf(t->subscription, sizeof(t->subscription), "%s", model_str(row, "subscription"));
+		snprintf(t->subscription, sizeof(t->subscription), "%s",
+		         model_str(row, "subscription"));
 		t->expires_ms = json_integer_value(json_object_get(row, "expires"));
 	}
 	json_decref(row);
@@ -144,7 +147,8 @@ static void create_token(struct http_request *r)
 		return;
 	}
 	if (strlen(model_str(doc, "token")) < 16 || n_tokens == ARRAY_N(tokens)) {
-		refuse(r, ERR_INVALID, NULL, "A token has at least 16 characters; at most 256 exist.");
+		refuse(r, ERR_INVALID, NULL,
+		       "A token has at least 16 characters; at most 256 exist.");
 		json_decref(doc);
 		return;
 	}
@@ -152,15 +156,17 @@ static void create_token(struct http_request *r)
 	int64_t seconds = json_integer_value(json_object_get(doc, "seconds"));
 	token_hash(model_str(doc, "token"), t->hash);
 	snprintf(t->subscription, sizeof(t->subscription), "%.60s", model_str(doc, "subscription"));
-	t->expires_ms = clock_system.wall_ms(&clock_system) + (seconds > 0 ? seconds : 86400) * 1000;
+	t->expires_ms =
+		clock_system.wall_ms(&clock_system) + (seconds > 0 ? seconds : 86400) * 1000;
 	snprintf(key + 6, sizeof(key) - 6, "%s", t->hash);
 	json_t *row = json_pack("{s:s, s:I}", "subscription", t->subscription, "expires",
-				(json_int_t)t->expires_ms);
+	                        (json_int_t)t->expires_ms);
 	AUTO_FREE char *text = json_dumps(row, JSON_COMPACT);
 	snprintf(value, sizeof(value), "%s", text);
 	json_decref(row);
 	json_decref(doc);
-	store_submit(plane.store, &(struct store_op){ .key = key, .value = value }, 1, token_stored, r);
+	store_submit(plane.store, &(struct store_op){ .key = key, .value = value }, 1, token_stored,
+	             r);
 }
 
 /* ---- answers that waited ---- */
@@ -170,7 +176,8 @@ static json_t *child_view(const struct resource *r, const char *name)
 	json_t *doc = change_view(r), *x, *found = NULL;
 	size_t i;
 
-	json_array_foreach(model_at(doc, "properties.subnets"), i, x) {
+	json_array_foreach(model_at(doc, "properties.subnets"), i, x)
+	{
 		if (strcasecmp(model_str(x, "name"), name) == 0) {
 			found = json_incref(x);
 		}
@@ -187,13 +194,14 @@ static void operation_headers(const struct call *c, char *to, size_t size)
 		to[0] = '\0';
 		return;
 	}
-	const char *provider = strstr(c->key, "microsoft.network") ? "Microsoft.Network" :
-								     "Microsoft.ContainerInstance";
-	snprintf(to, size,
-		 "Azure-AsyncOperation: %s://%s/subscriptions/%s/providers/%s/locations/%s/operations/%s"
-		 "?api-version=2023-05-01\r\nRetry-After: 0\r\n",
-		 c->r->tls ? "https" : "http", c->r->host, id.subscription, provider,
-		 plane.config->region, c->operation);
+	const char *provider = strstr(c->key, "microsoft.network") ? "Microsoft.Network"
+	                                                           : "Microsoft.ContainerInstance";
+	snprintf(
+		to, size,
+		"Azure-AsyncOperation: %s://%s/subscriptions/%s/providers/%s/locations/%s/operations/%s"
+		"?api-version=2023-05-01\r\nRetry-After: 0\r\n",
+		c->r->tls ? "https" : "http", c->r->host, id.subscription, provider,
+		plane.config->region, c->operation);
 }
 
 static void on_stored(void *arg, const struct err *e)
@@ -220,8 +228,14 @@ static void on_stored(void *arg, const struct err *e)
 		reply_json(c->r, c->created ? 201 : 200, headers, view);
 	}
 	log_info("audit", LOG_STR("id", c->key), LOG_STR("verb", c->deleted ? "DELETE" : "PUT"),
-		 LOG_STR("result", e ? err_kind_code(e->kind) : "ok"));
+	         LOG_STR("result", e ? err_kind_code(e->kind) : "ok"));
 	free(c);
+}
+
+static void row_stored(void *arg, const struct err *e, uint64_t rev)
+{
+	(void)rev;
+	on_stored(arg, e);
 }
 
 static struct call *call_new(struct http_request *r, const char *id)
@@ -247,9 +261,11 @@ static bool conditions(struct http_request *r, const struct resource *x)
 	if (x) {
 		snprintf(etag, sizeof(etag), "W/\"%llu\"", (unsigned long long)x->etag);
 	}
-	if ((r->if_match[0] && (!x || (strcmp(r->if_match, "*") != 0 && strcmp(r->if_match, etag) != 0))) ||
+	if ((r->if_match[0] &&
+	     (!x || (strcmp(r->if_match, "*") != 0 && strcmp(r->if_match, etag) != 0))) ||
 	    (strcmp(r->if_none_match, "*") == 0 && x)) {
-		refuse(r, ERR_PRECONDITION, NULL, "The condition in the request headers is not satisfied.");
+		refuse(r, ERR_PRECONDITION, NULL,
+		       "The condition in the request headers is not satisfied.");
 		return false;
 	}
 	return true;
@@ -274,7 +290,7 @@ static void put(struct http_request *r, const struct model_id *id, json_t *doc)
 	table_group_key(r->path, group, sizeof(group));
 	if (id->type && !table_get(group)) {
 		err_set_at(&e, ERR_NOT_FOUND, "ResourceGroupNotFound", NULL,
-			   "Resource group '%.100s' could not be found.", id->group);
+		           "Resource group '%.100s' could not be found.", id->group);
 		reply_error(r, &e);
 		json_decref(doc);
 		return;
@@ -298,7 +314,8 @@ static void put(struct http_request *r, const struct model_id *id, json_t *doc)
 	json_decref(doc);
 }
 
-static void patch(struct http_request *r, struct resource *x, const struct model_id *id, json_t *doc)
+static void patch(struct http_request *r, struct resource *x, const struct model_id *id,
+                  json_t *doc)
 {
 	json_t *next = json_deep_copy(x->doc), *tags = json_object_get(doc, "tags");
 
@@ -310,9 +327,7 @@ static void patch(struct http_request *r, struct resource *x, const struct model
 		json_decref(x->doc);
 		x->doc = next;
 		x->etag++;
-		struct call *c = call_new(r, r->path);
-		table_save(&x, 1, NULL, NULL);
-		on_stored(c, NULL);
+		table_save(&x, 1, row_stored, call_new(r, r->path));
 		return;
 	}
 	put(r, id, next);
@@ -347,8 +362,9 @@ static void get(struct http_request *r, const struct resource *x)
 		char path[200];
 
 		snprintf(path, sizeof(path), "%s/ns/g%lld", plane.config->run_dir,
-			 (long long)json_integer_value(json_object_get(x->status, "serial")));
-		json_object_set_new(view, "netd", json_pack("{s:s, s:s}", "node", "local", "namespace", path));
+		         (long long)json_integer_value(json_object_get(x->status, "serial")));
+		json_object_set_new(view, "netd",
+		                    json_pack("{s:s, s:s}", "node", "local", "namespace", path));
 	}
 	reply_json(r, 200, headers, view);
 }
@@ -358,7 +374,8 @@ static void list(struct http_request *r, const char *prefix, const char *type)
 	json_t *value = json_array();
 	size_t n = strlen(prefix);
 
-	for (size_t i = table_from(prefix); table_at(i) && strncmp(table_at(i)->key, prefix, n) == 0; i++) {
+	for (size_t i = table_from(prefix);
+	     table_at(i) && strncmp(table_at(i)->key, prefix, n) == 0; i++) {
 		if (strcasecmp(table_at(i)->type->name, type) == 0) {
 			json_array_append_new(value, change_view(table_at(i)));
 		}
@@ -399,7 +416,8 @@ static void subnet(struct http_request *r, const struct model_id *id)
 	} else if (!id->child) {
 		json_decref(view);
 		view = change_view(v);
-		reply_json(r, 200, "", json_pack("{s:O}", "value", model_at(view, "properties.subnets")));
+		reply_json(r, 200, "",
+		           json_pack("{s:O}", "value", model_at(view, "properties.subnets")));
 	} else if (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0) {
 		reply_json(r, 200, "", json_incref(view));
 	} else if (strcmp(r->method, "PUT") == 0) {
@@ -408,12 +426,14 @@ static void subnet(struct http_request *r, const struct model_id *id)
 			put(r, id, doc);
 		}
 	} else if (strcmp(r->method, "DELETE") == 0 && network_subnet_used(v, id->child)) {
-		refuse(r, ERR_INVALID, "InUseSubnetCannotBeDeleted", "The subnet is in use and cannot be deleted.");
+		refuse(r, ERR_INVALID, "InUseSubnetCannotBeDeleted",
+		       "The subnet is in use and cannot be deleted.");
 	} else if (strcmp(r->method, "DELETE") == 0) {
 		size_t i;
 		json_t *x, *subnets = model_at(v->doc, "properties.subnets");
 
-		json_array_foreach(subnets, i, x) {
+		json_array_foreach(subnets, i, x)
+		{
 			if (strcasecmp(model_str(x, "name"), id->child) == 0) {
 				json_array_remove(subnets, i);
 				break;
@@ -424,8 +444,7 @@ static void subnet(struct http_request *r, const struct model_id *id)
 		operation_begin(c->key, c->operation);
 		operation_end(c->key, NULL);
 		v->etag++;
-		table_save(&v, 1, NULL, NULL);
-		on_stored(c, NULL);
+		table_save(&v, 1, row_stored, c);
 	} else {
 		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
 	}
@@ -497,15 +516,19 @@ static void health(struct http_request *r)
 
 	control_ping(); /* the next question sees fresh answers; metrics are at most one scrape old */
 	if (strcmp(r->path, "/metrics") == 0) {
-		buf_addf(&b, "%s%snetd_resources %zu\nnetd_requests_total %llu\nnetd_runtime_connected %d\n",
-			 engine, dns, plane.n, (unsigned long long)plane.requests, runtime_connected());
+		buf_addf(
+			&b,
+			"%s%snetd_resources %zu\nnetd_requests_total %llu\nnetd_runtime_connected %d\n",
+			engine, dns, plane.n, (unsigned long long)plane.requests,
+			runtime_connected());
 		http_reply(r, 200, "", buf_str(&b), b.len);
 		return;
 	}
 	buf_addf(&b, "{\"engine\":%s,\"dns\":%s,\"store\":%s,\"runtime\":%s}",
-		 plane.engine_synced ? "true" : "false", plane.dns ? "true" : "false",
-		 plane.stopped ? "false" : "true", runtime_connected() ? "true" : "false");
-	http_reply(r, strcmp(r->path, "/healthz") == 0 || ready ? 200 : 503, "", buf_str(&b), b.len);
+	         plane.engine_synced ? "true" : "false", plane.dns ? "true" : "false",
+	         plane.stopped ? "false" : "true", runtime_connected() ? "true" : "false");
+	http_reply(r, strcmp(r->path, "/healthz") == 0 || ready ? 200 : 503, "", buf_str(&b),
+	           b.len);
 }
 
 /* ---- routing ---- */
@@ -539,9 +562,10 @@ static void arm(struct http_request *r, const char *who)
 			not_found(r, r->path);
 		}
 	} else if (!id.type && !id.group) {
-		reply_json(r, 200, "", json_pack("{s:s, s:s, s:s, s:s}", "id", r->path, "subscriptionId",
-						 id.subscription, "state", "Enabled", "tenantId",
-						 plane.config->tenant_id));
+		reply_json(r, 200, "",
+		           json_pack("{s:s, s:s, s:s, s:s}", "id", r->path, "subscriptionId",
+		                     id.subscription, "state", "Enabled", "tenantId",
+		                     plane.config->tenant_id));
 	} else if (id.type && !id.name) {
 		list(r, prefix, id.type);
 	} else if (id.child_type && strstr(id.type, "irtualNetworks")) {

@@ -18,12 +18,12 @@
 
 #include "lib/base/loop.h"
 
-#define HEAD_MAX    16384
-#define BODY_MAX    (4 << 20)
-#define CONN_MAX    1024
-#define HEAD_MS     10000
-#define BODY_MS     30000
-#define IDLE_MS     120000
+#define HEAD_MAX 16384
+#define BODY_MAX (4 << 20)
+#define CONN_MAX 1024
+#define HEAD_MS  10000
+#define BODY_MS  30000
+#define IDLE_MS  120000
 
 struct server {
 	struct loop *loop;
@@ -32,7 +32,14 @@ struct server {
 	void *arg;
 };
 
-enum state { READ_HEAD, READ_BODY, READ_CHUNK_SIZE, READ_CHUNK, READ_TRAILER, ANSWERING };
+enum state {
+	READ_HEAD,
+	READ_BODY,
+	READ_CHUNK_SIZE,
+	READ_CHUNK,
+	READ_TRAILER,
+	ANSWERING
+};
 
 struct conn {
 	struct server *s;
@@ -76,13 +83,23 @@ static const char *reason(int status)
 	static const struct {
 		int status;
 		const char *text;
-	} table[] = { { 200, "OK" },	      { 201, "Created" },	   { 202, "Accepted" },
-		      { 204, "No Content" },  { 400, "Bad Request" },	   { 401, "Unauthorized" },
-		      { 403, "Forbidden" },   { 404, "Not Found" },	   { 405, "Method Not Allowed" },
-		      { 409, "Conflict" },    { 412, "Precondition Failed" },
-		      { 413, "Content Too Large" }, { 414, "URI Too Long" },
-		      { 429, "Too Many Requests" }, { 501, "Not Implemented" },
-		      { 503, "Service Unavailable" }, { 507, "Insufficient Storage" } };
+	} table[] = { { 200, "OK" },
+		      { 201, "Created" },
+		      { 202, "Accepted" },
+		      { 204, "No Content" },
+		      { 400, "Bad Request" },
+		      { 401, "Unauthorized" },
+		      { 403, "Forbidden" },
+		      { 404, "Not Found" },
+		      { 405, "Method Not Allowed" },
+		      { 409, "Conflict" },
+		      { 412, "Precondition Failed" },
+		      { 413, "Content Too Large" },
+		      { 414, "URI Too Long" },
+		      { 429, "Too Many Requests" },
+		      { 501, "Not Implemented" },
+		      { 503, "Service Unavailable" },
+		      { 507, "Insufficient Storage" } };
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		if (table[i].status == status) {
@@ -93,15 +110,16 @@ static const char *reason(int status)
 }
 
 static void send_answer(struct conn *c, int status, const char *headers, const char *body,
-			size_t len, bool head_only)
+                        size_t len, bool head_only)
 {
 	struct evbuffer *out = bufferevent_get_output(c->bev);
 
 	evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\n%s", status, reason(status), headers);
 	if (status != 204) {
-		evbuffer_add_printf(out, "Content-Type: application/json; charset=utf-8\r\n"
-					 "Content-Length: %zu\r\n",
-				    len);
+		evbuffer_add_printf(out,
+		                    "Content-Type: application/json; charset=utf-8\r\n"
+		                    "Content-Length: %zu\r\n",
+		                    len);
 	}
 	evbuffer_add_printf(out, "%s\r\n", c->close ? "Connection: close\r\n" : "");
 	if (!head_only && status != 204 && len) {
@@ -112,10 +130,11 @@ static void send_answer(struct conn *c, int status, const char *headers, const c
 static void refuse(struct conn *c, int status)
 {
 	char body[256];
-	int n = snprintf(body, sizeof(body),
-			 "{\"error\":{\"code\":\"%s\",\"message\":\"The HTTP request is malformed or too "
-			 "large.\"}}",
-			 status == 413 ? "RequestContentTooLarge" : "BadRequest");
+	int n = snprintf(
+		body, sizeof(body),
+		"{\"error\":{\"code\":\"%s\",\"message\":\"The HTTP request is malformed or too "
+		"large.\"}}",
+		status == 413 ? "RequestContentTooLarge" : "BadRequest");
 
 	c->close = true;
 	c->state = READ_HEAD;
@@ -272,7 +291,7 @@ static bool more(struct conn *c)
 	case READ_TRAILER: {
 		size_t len;
 		char *line = evbuffer_readln(bufferevent_get_input(c->bev), &len,
-					     EVBUFFER_EOL_CRLF_STRICT);
+		                             EVBUFFER_EOL_CRLF_STRICT);
 
 		free(line);
 		if (line && len == 0) {
@@ -288,7 +307,8 @@ static bool more(struct conn *c)
 	return false;
 }
 
-void http_reply(struct http_request *r, int status, const char *headers, const char *body, size_t len)
+void http_reply(struct http_request *r, int status, const char *headers, const char *body,
+                size_t len)
 {
 	struct conn *c = r->conn;
 	bool head_only = strcmp(r->method, "HEAD") == 0;
@@ -311,7 +331,7 @@ void http_reply(struct http_request *r, int status, const char *headers, const c
 }
 
 static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int len,
-		      void *arg)
+                      void *arg)
 {
 	struct server *s = arg;
 	struct conn *c = n_conns < CONN_MAX ? calloc(1, sizeof(*c)) : NULL;
@@ -332,10 +352,11 @@ static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct socka
 		c->uid = cred.uid;
 	}
 	c->bev = s->tls ? bufferevent_openssl_socket_new(loop_base(s->loop), fd, SSL_new(s->tls),
-							 BUFFEREVENT_SSL_ACCEPTING,
-							 BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS) :
-			  bufferevent_socket_new(loop_base(s->loop), fd,
-						 BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+	                                                 BUFFEREVENT_SSL_ACCEPTING,
+	                                                 BEV_OPT_CLOSE_ON_FREE |
+	                                                         BEV_OPT_DEFER_CALLBACKS)
+	                : bufferevent_socket_new(loop_base(s->loop), fd,
+	                                         BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
 	c->deadline = loop_timer_new(s->loop, on_deadline, c);
 	loop_timer_start(c->deadline, HEAD_MS);
 	bufferevent_setcb(c->bev, on_read, on_written, on_event, c);
@@ -364,7 +385,7 @@ SSL_CTX *http_tls(const char *cert, const char *key, struct err *e)
 	    SSL_CTX_use_certificate_chain_file(ctx, cert) != 1 ||
 	    SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1) {
 		err_set(e, ERR_INVALID, 0, "tls-cert %s, tls-key %s: %s", cert, key,
-			ERR_reason_error_string(ERR_get_error()));
+		        ERR_reason_error_string(ERR_get_error()));
 		SSL_CTX_free(ctx);
 		return NULL;
 	}

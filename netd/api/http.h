@@ -39,10 +39,12 @@ void http_serve(struct loop *l, int fd, struct ssl_ctx_st *tls, http_fn fn, void
 struct ssl_ctx_st *http_tls(const char *cert, const char *key, struct err *e);
 
 /* `headers` are whole lines ending in CRLF, or ""; `body` may be NULL. Frees the request. */
-void http_reply(struct http_request *r, int status, const char *headers, const char *body, size_t len);
+void http_reply(struct http_request *r, int status, const char *headers, const char *body,
+                size_t len);
 /* Value of a query parameter, decoded, into `to`; false when absent. */
 bool http_query(const struct http_request *r, const char *name, char *to, size_t size);
 
 /* Head parsing alone, for tests and fuzzing: text of `len` bytes that ends in CRLF CRLF. Fills *r,
  * *length (-1: chunked) and *close; 0 or the HTTP status that refuses it. Pure. */
-int http_parse_head(const char *text, size_t len, struct http_request *r, int64_t *length, bool *close);
+int http_parse_head(const char *text, size_t len, struct http_request *r, int64_t *length,
+                    bool *close);

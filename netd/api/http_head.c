@@ -17,10 +17,10 @@ static bool token_char(unsigned char c)
 
 static int hex(int c)
 {
-	return c >= '0' && c <= '9' ? c - '0' :
-	       c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-	       c >= 'A' && c <= 'F' ? c - 'A' + 10 :
-				      -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+	                              : -1;
 }
 
 /* Decodes %XX; false for bad or control characters, or no room. */
@@ -108,7 +108,7 @@ static bool is(const char *name, size_t n, const char *want)
 }
 
 static int field(const char *name, size_t n, const char *v, size_t len, struct http_request *r,
-		 struct fields *f, int64_t *length, bool *close)
+                 struct fields *f, int64_t *length, bool *close)
 {
 	if (is(name, n, "host")) {
 		f->hosts++;
@@ -145,7 +145,7 @@ static int field(const char *name, size_t n, const char *v, size_t len, struct h
 }
 
 static int field_line(const char *line, size_t len, struct http_request *r, struct fields *f,
-		      int64_t *length, bool *close)
+                      int64_t *length, bool *close)
 {
 	const char *colon = memchr(line, ':', len);
 
@@ -172,7 +172,8 @@ static int field_line(const char *line, size_t len, struct http_request *r, stru
 	return field(line, (size_t)(colon - line), v, (size_t)(end - v), r, f, length, close);
 }
 
-int http_parse_head(const char *text, size_t len, struct http_request *r, int64_t *length, bool *close)
+int http_parse_head(const char *text, size_t len, struct http_request *r, int64_t *length,
+                    bool *close)
 {
 	struct fields f = { 0 };
 	bool first = true;
@@ -190,12 +191,12 @@ int http_parse_head(const char *text, size_t len, struct http_request *r, int64_
 		}
 		if (n == 1) { /* the empty line */
 			return first || f.hosts != 1 || f.lengths > 1 || f.encodings > 1 ||
-					       (f.lengths && f.encodings) ?
-				       400 :
-				       0;
+			                       (f.lengths && f.encodings)
+			               ? 400
+			               : 0;
 		}
-		rc = first ? request_line(text, n - 1, r) :
-			     field_line(text, n - 1, r, &f, length, close);
+		rc = first ? request_line(text, n - 1, r)
+		           : field_line(text, n - 1, r, &f, length, close);
 		first = false;
 		text += n + 1;
 		len -= n + 1;

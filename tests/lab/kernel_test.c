@@ -4,11 +4,11 @@
  * reconcile, the same dumps afterwards; then strangers' hands. Runs in network and mount
  * namespaces of its own (tests/run unshares them).
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +21,9 @@
 
 static char dir[] = "/tmp/netd-kernel-test.XXXXXX";
 static const struct ip_prefix pools[] = { { { 4, { 198, 18 } }, 24 },
-					  { { 6, { 0x20, 0x01, 0x0d, 0xb8, 0, 0x12 } }, 64 } };
+	                                  { { 6, { 0x20, 0x01, 0x0d, 0xb8, 0, 0x12 } }, 64 } };
 static const struct ip_prefix subnet[] = { { { 4, { 10, 1 } }, 24 },
-					   { { 6, { 0xfd, 0, 0, 1 } }, 64 } };
+	                                   { { 6, { 0xfd, 0, 0, 1 } }, 64 } };
 
 static void plan_all(int groups, struct kset sets[], size_t n)
 {
@@ -31,28 +31,42 @@ static void plan_all(int groups, struct kset sets[], size_t n)
 	struct ip_prefix closed[] = { subnet[0], subnet[1] };
 
 	assert_true(n >= (size_t)groups + 3);
-	vnet_plan_gateway(&(struct plan_gateway){ .pools = pools, .n_pools = 2, .mtu = 1500,
-						  .host4 = { 4, { 198, 18, 0, 1 } } },
-			  &sets[0]);
-	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16, .mtu = 1450, .closed = closed, .n_closed = 2,
-					    .shared = shared, .n_shared = 1 },
-		       &sets[1]);
-	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = 16, .id = 17, .mtu = 1450,
-						.prefixes = subnet, .n_prefixes = 2 },
-			 &sets[2]);
+	vnet_plan_gateway(&(struct plan_gateway){ .pools = pools,
+	                                          .n_pools = 2,
+	                                          .mtu = 1500,
+	                                          .host4 = { 4, { 198, 18, 0, 1 } } },
+	                  &sets[0]);
+	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16,
+	                                    .mtu = 1450,
+	                                    .closed = closed,
+	                                    .n_closed = 2,
+	                                    .shared = shared,
+	                                    .n_shared = 1 },
+	               &sets[1]);
+	vnet_plan_subnet(
+		&(struct plan_subnet){
+			.vnet_ns = 16, .id = 17, .mtu = 1450, .prefixes = subnet, .n_prefixes = 2 },
+		&sets[2]);
 	for (int i = 0; i < groups; i++) {
-		struct plan_addr a[2] = { { .prefix = subnet[0], .ip = subnet[0].ip, .pub = pools[0].ip },
-					  { .prefix = subnet[1], .ip = subnet[1].ip, .pub = pools[1].ip } };
+		struct plan_addr a[2] = {
+			{ .prefix = subnet[0], .ip = subnet[0].ip, .pub = pools[0].ip },
+			{ .prefix = subnet[1], .ip = subnet[1].ip, .pub = pools[1].ip }
+		};
 		struct plan_port ports[] = { { 6, 80 }, { 17, 53 } };
 
 		for (int k = 0; k < 2; k++) {
 			assert_true(ip_add(&a[k].ip, 4 + (uint64_t)i));
 			assert_true(ip_add(&a[k].pub, 4 + (uint64_t)i));
 		}
-		vnet_plan_group(&(struct plan_group){ .ns = 32 + (uint32_t)i, .vnet_ns = 16,
-						      .subnet_id = 17, .mtu = 1450, .addrs = a,
-						      .n_addrs = 2, .ports = ports, .n_ports = 2 },
-				&sets[3 + i]);
+		vnet_plan_group(&(struct plan_group){ .ns = 32 + (uint32_t)i,
+		                                      .vnet_ns = 16,
+		                                      .subnet_id = 17,
+		                                      .mtu = 1450,
+		                                      .addrs = a,
+		                                      .n_addrs = 2,
+		                                      .ports = ports,
+		                                      .n_ports = 2 },
+		                &sets[3 + i]);
 	}
 }
 
@@ -200,7 +214,7 @@ static void repaired_after(struct kernel *k, struct reconcile *r, const char *ns
 	}
 	if (!before.len || strcmp(buf_str(&before), buf_str(&after)) != 0) {
 		fail_msg("after '%s' in %s:\n%s\ninstead of:\n%s", cmd, ns, buf_str(&after),
-			 buf_str(&before));
+		         buf_str(&before));
 	}
 	buf_fini(&before);
 	buf_fini(&after);
@@ -277,7 +291,7 @@ static void strangers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(same_as_fake),
-					    cmocka_unit_test(strangers) };
+		                            cmocka_unit_test(strangers) };
 
 	if (!mkdtemp(dir) || mount("tmpfs", dir, "tmpfs", 0, NULL) < 0) {
 		return 1;

@@ -2,11 +2,11 @@
  *
  * The answer path, byte by byte, and under garbage.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +16,8 @@
 static struct dns_zones *zones(void)
 {
 	struct dns_zones *z = dns_zones_new();
-	struct ip ns = { 4, { 192, 0, 2, 2 } }, web[2] = { { 4, { 198, 18, 0, 4 } },
-							   { 6, { 0x20, 1, [15] = 4 } } };
+	struct ip ns = { 4, { 192, 0, 2, 2 } },
+		  web[2] = { { 4, { 198, 18, 0, 4 } }, { 6, { 0x20, 1, [15] = 4 } } };
 	struct err e = ERR_INIT;
 
 	assert_non_null(z);
@@ -57,7 +57,7 @@ static size_t query(uint8_t *to, const char *name, uint16_t type, bool edns)
 
 /* rcode, answers, authority, flags of the answer to a name and type */
 static void expect(const struct dns_zones *z, const char *name, uint16_t type, int rcode,
-		   int answers, int authority)
+                   int answers, int authority)
 {
 	uint8_t q[512], a[65535];
 	size_t len = query(q, name, type, false), n = dns_answer(z, q, len, false, a, sizeof(a));
@@ -79,8 +79,8 @@ static void answers(void **state)
 	(void)state;
 	expect(z, "web.hash.westeurope.azurecontainer.io", 1, 0, 1, 0);
 	expect(z, "WEB.Hash.westEurope.azurecontainer.io", 28, 0, 1, 0);
-	expect(z, "web.hash.westeurope.azurecontainer.io", 16, 0, 0, 1);   /* NODATA */
-	expect(z, "hash.westeurope.azurecontainer.io", 1, 0, 0, 1);	   /* exists, empty */
+	expect(z, "web.hash.westeurope.azurecontainer.io", 16, 0, 0, 1); /* NODATA */
+	expect(z, "hash.westeurope.azurecontainer.io", 1, 0, 0, 1);      /* exists, empty */
 	expect(z, "nope.hash.westeurope.azurecontainer.io", 1, 3, 0, 1); /* NXDOMAIN */
 	expect(z, "westeurope.azurecontainer.io", 6, 0, 1, 0);
 	expect(z, "westeurope.azurecontainer.io", 2, 0, 1, 0);
@@ -153,7 +153,8 @@ static void garbage(void **state)
 	(void)state;
 	for (int i = 0; i < 200000; i++) {
 		size_t n = (size_t)(rand_r(&seed) % (int)(len + 1));
-		uint8_t *q = malloc(n + 1), *a = malloc(512); /* exact sizes: ASan watches the ends */
+		uint8_t *q = malloc(n + 1),
+			*a = malloc(512); /* exact sizes: ASan watches the ends */
 
 		memcpy(q, good, n);
 		for (int k = rand_r(&seed) % 4; k > 0 && n; k--) {
@@ -169,7 +170,8 @@ static void garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(answers), cmocka_unit_test(full_list),
-					    cmocka_unit_test(edns_and_bad), cmocka_unit_test(garbage) };
+		                            cmocka_unit_test(edns_and_bad),
+		                            cmocka_unit_test(garbage) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,15 +2,15 @@
  *
  * The request head: what must be taken, and what must be refused (reliability facts 36).
  */
+#include "netd/api/http.h"
+
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "netd/api/http.h"
 
 static int parse(const char *text, struct http_request *r)
 {
@@ -28,7 +28,9 @@ static void taken(void **state)
 
 	(void)state;
 	assert_int_equal(parse("PUT //subscriptions/a%20b?api-version=2023-05-01&x=%41 HTTP/1.1\r\n"
-			       "Host: h\r\nContent-Length: 4\r\nIf-Match: *\r\n\r\n", &r), 0);
+	                       "Host: h\r\nContent-Length: 4\r\nIf-Match: *\r\n\r\n",
+	                       &r),
+	                 0);
 	assert_string_equal(r.path, "/subscriptions/a b");
 	assert_string_equal(r.method, "PUT");
 	assert_string_equal(r.if_match, "*");
@@ -100,7 +102,7 @@ static void garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(taken), cmocka_unit_test(refused),
-					    cmocka_unit_test(garbage) };
+		                            cmocka_unit_test(garbage) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,17 +3,18 @@
  * Plans against golden files that a person can read (make golden writes them), and the address
  * pools. Pure: no root.
  */
+#include "vnet/plan.h"
+
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vnet/ipam.h"
-#include "vnet/plan.h"
 
 static struct ip ip(const char *text)
 {
@@ -68,10 +69,13 @@ static void gateway(void **state)
 	struct kset set = { 0 };
 
 	(void)state;
-	vnet_plan_gateway(&(struct plan_gateway){ .pools = pools, .n_pools = 2, .mtu = 1500,
-						  .uplink = "eth7", .uplink_mac = { 2, 0, 0, 0, 0, 9 },
-						  .hop4 = ip("192.0.2.1") },
-			  &set);
+	vnet_plan_gateway(&(struct plan_gateway){ .pools = pools,
+	                                          .n_pools = 2,
+	                                          .mtu = 1500,
+	                                          .uplink = "eth7",
+	                                          .uplink_mac = { 2, 0, 0, 0, 0, 9 },
+	                                          .hop4 = ip("192.0.2.1") },
+	                  &set);
 	golden("gateway.txt", &set);
 }
 
@@ -80,18 +84,28 @@ static void group(void **state)
 	struct ip shared = ip("198.18.0.9");
 	struct ip_prefix subnet[] = { net("10.1.0.0/24"), net("fd00:1::/64") };
 	struct plan_addr a[] = { { subnet[0], ip("10.1.0.4"), ip("198.18.0.4"), { 0 } },
-				 { subnet[1], ip("fd00:1::4"), { 0 }, { 0 } } };
+		                 { subnet[1], ip("fd00:1::4"), { 0 }, { 0 } } };
 	struct plan_port ports[] = { { 6, 80 }, { 17, 53 } };
 	struct kset set = { 0 };
 
 	(void)state;
-	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16, .mtu = 1450, .closed = subnet, .n_closed = 1,
-					    .shared = &shared, .n_shared = 1 },
-		       &set);
+	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16,
+	                                    .mtu = 1450,
+	                                    .closed = subnet,
+	                                    .n_closed = 1,
+	                                    .shared = &shared,
+	                                    .n_shared = 1 },
+	               &set);
 	vnet_plan_subnet(&(struct plan_subnet){ 16, 17, 1450, subnet, 2 }, &set);
-	vnet_plan_group(&(struct plan_group){ .ns = 18, .vnet_ns = 16, .subnet_id = 17, .mtu = 1450,
-					      .addrs = a, .n_addrs = 2, .ports = ports, .n_ports = 2 },
-			&set);
+	vnet_plan_group(&(struct plan_group){ .ns = 18,
+	                                      .vnet_ns = 16,
+	                                      .subnet_id = 17,
+	                                      .mtu = 1450,
+	                                      .addrs = a,
+	                                      .n_addrs = 2,
+	                                      .ports = ports,
+	                                      .n_ports = 2 },
+	                &set);
 	golden("group.txt", &set);
 }
 
@@ -103,9 +117,11 @@ static void pure(void **state)
 	volatile char dirt[8192];
 
 	(void)state;
-	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16, .mtu = 1450, .shared = &shared, .n_shared = 1 }, &a);
+	vnet_plan_vnet(
+		&(struct plan_vnet){ .ns = 16, .mtu = 1450, .shared = &shared, .n_shared = 1 }, &a);
 	memset((void *)(uintptr_t)dirt, 0xaa, sizeof(dirt));
-	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16, .mtu = 1450, .shared = &shared, .n_shared = 1 }, &b);
+	vnet_plan_vnet(
+		&(struct plan_vnet){ .ns = 16, .mtu = 1450, .shared = &shared, .n_shared = 1 }, &b);
 	assert_int_equal(a.n, b.n);
 	for (size_t i = 0; i < a.n; i++) {
 		size_t n = strnlen(a.v[i].dev, KOBJ_NAME);
@@ -123,7 +139,11 @@ static void refused(void **state)
 {
 	struct kobj bad[] = {
 		{ .ns = 0, .kind = KOBJ_LINK, .sub = KOBJ_LINK_VETH, .dev = "eth0", .peer = "up0" },
-		{ .ns = 0, .kind = KOBJ_ROUTE, .sub = KOBJ_ROUTE_LINK, .dev = "netd0", .family = 4 },
+		{ .ns = 0,
+		  .kind = KOBJ_ROUTE,
+		  .sub = KOBJ_ROUTE_LINK,
+		  .dev = "netd0",
+		  .family = 4 },
 		{ .ns = 0, .kind = KOBJ_RULE, .sub = 1, .family = 4 },
 		{ .ns = 0, .kind = KOBJ_RULESET, .sub = KOBJ_RULESET_GATEWAY },
 		{ .ns = 7, .kind = KOBJ_NETNS, .sub = KOBJ_NETNS_GROUP },
@@ -193,10 +213,23 @@ static void rests(void **state)
 
 static void prefixes(void **state)
 {
-	static const char *const bad[] = { "", "/", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/08",
-					   "10.0.0.1/24", "010.0.0.0/8", "1.2.3/8", "0177.0.0.1/32", "::1/127",
-					   "::/129", "::ffff:1.2.3.4/128", "fe80::%eth0/64", "10.0.0.0/+8",
-					   "10.0.0.0/8 ", "::/-1" };
+	static const char *const bad[] = { "",
+		                           "/",
+		                           "10.0.0.0",
+		                           "10.0.0.0/",
+		                           "10.0.0.0/33",
+		                           "10.0.0.0/08",
+		                           "10.0.0.1/24",
+		                           "010.0.0.0/8",
+		                           "1.2.3/8",
+		                           "0177.0.0.1/32",
+		                           "::1/127",
+		                           "::/129",
+		                           "::ffff:1.2.3.4/128",
+		                           "fe80::%eth0/64",
+		                           "10.0.0.0/+8",
+		                           "10.0.0.0/8 ",
+		                           "::/-1" };
 	struct ip_prefix p;
 	struct err e = ERR_INIT;
 
@@ -216,17 +249,18 @@ static void prefixes(void **state)
 	assert_true(ip_add(&top, 1));
 	struct ip next = ip("10.1.0.0");
 	assert_int_equal(ip_compare(&top, &next), 0);
-	struct ip_prefix outer = net("10.0.0.0/8"), inner = net("10.255.255.255/32"), other = net("11.0.0.0/8");
+	struct ip_prefix outer = net("10.0.0.0/8"), inner = net("10.255.255.255/32"),
+			 other = net("11.0.0.0/8");
 	assert_true(ip_prefix_covers(&outer, &inner));
 	assert_false(ip_prefix_overlaps(&outer, &other));
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(gateway),	 cmocka_unit_test(group),
-					    cmocka_unit_test(pure),	 cmocka_unit_test(refused),
-					    cmocka_unit_test(addresses), cmocka_unit_test(rests),
-					    cmocka_unit_test(prefixes) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(gateway),   cmocka_unit_test(group),
+		                            cmocka_unit_test(pure),      cmocka_unit_test(refused),
+		                            cmocka_unit_test(addresses), cmocka_unit_test(rests),
+		                            cmocka_unit_test(prefixes) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
