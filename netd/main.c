@@ -205,7 +205,7 @@ static void on_message(void *arg, enum role from, enum msg_type type, struct rea
 	if (all && !self.announced) {
 		self.announced = true;
 		notify("READY=1");
-		log_info("netd.ready");
+		log_info("netd.ready", LOG_NUM("roles", ROLE_N - 1));
 	}
 }
 

@@ -30,7 +30,7 @@ static int64_t dns_user(const struct config *c)
 }
 
 #define BIT(n) (1u << (n))
-#define CAPS(...)                              \
+#define CAPS(...) (const unsigned[]){ __VA_ARGS__ }
 	(const unsigned[])                     \
 	{                                      \
 		__VA_ARGS__ __VA_OPT__(, ) ~0u \
@@ -39,11 +39,11 @@ static int64_t dns_user(const struct config *c)
 const struct role_row roles[ROLE_N] = {
 	[ROLE_MAIN] = { .name = "main", .user = root },
 	/* NET_ADMIN: netlink; SYS_ADMIN: setns, unshare, mount. */
-	[ROLE_ENGINE] = { "engine", root, CAPS(CAP_NET_ADMIN, CAP_SYS_ADMIN), 0, BIT(ROLE_CONTROL),
+	[ROLE_ENGINE] = { "engine", root, CAPS(CAP_NET_ADMIN, CAP_SYS_ADMIN, ~0u), 0, BIT(ROLE_CONTROL),
 	                  engine_run },
-	[ROLE_DNS] = { "dns", dns_user, CAPS(), BIT(FD_DNS_UDP) | BIT(FD_DNS_TCP),
+	[ROLE_DNS] = { "dns", dns_user, CAPS(~0u), BIT(FD_DNS_UDP) | BIT(FD_DNS_TCP),
 	               BIT(ROLE_CONTROL), dns_run },
-	[ROLE_CONTROL] = { "control", control_user, CAPS(),
+	[ROLE_CONTROL] = { "control", control_user, CAPS(~0u),
 	                   BIT(FD_API_UNIX) | BIT(FD_API_TLS) | BIT(FD_RUNTIME),
 	                   BIT(ROLE_ENGINE) | BIT(ROLE_DNS), control_run },
 };

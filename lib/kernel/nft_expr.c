@@ -12,7 +12,6 @@
 #include <linux/netfilter/nf_nat.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <stdio.h> /* libnftnl/expr.h needs FILE */
 #include <stdlib.h>
 #include <string.h>
 

@@ -9,6 +9,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h> /* libnftnl/expr.h needs FILE */
 
 struct nftnl_rule;
 
