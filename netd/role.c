@@ -31,10 +31,6 @@ static int64_t dns_user(const struct config *c)
 
 #define BIT(n) (1u << (n))
 #define CAPS(...) (const unsigned[]){ __VA_ARGS__ }
-	(const unsigned[])                     \
-	{                                      \
-		__VA_ARGS__ __VA_OPT__(, ) ~0u \
-	}
 
 const struct role_row roles[ROLE_N] = {
 	[ROLE_MAIN] = { .name = "main", .user = root },
