@@ -4,11 +4,6 @@
  * reconcile, the same dumps afterwards; then strangers' hands. Runs in network and mount
  * namespaces of its own (tests/run unshares them).
  */
-#include <cmocka.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +12,7 @@
 
 #include "lib/base/own.h"
 #include "netd/reconcile.h"
+#include "tests/test.h"
 #include "vnet/plan.h"
 
 static char dir[] = "/tmp/netd-kernel-test.XXXXXX";

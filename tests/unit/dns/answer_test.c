@@ -2,16 +2,12 @@
  *
  * The answer path, byte by byte, and under garbage.
  */
-#include <cmocka.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "dns/zone.h"
+#include "tests/test.h"
 
 static struct dns_zones *zones(void)
 {

@@ -4,13 +4,10 @@
  */
 #include "netd/api/http.h"
 
-#include <cmocka.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "tests/test.h"
 
 static int parse(const char *text, struct http_request *r)
 {

@@ -5,15 +5,11 @@
  */
 #include "vnet/plan.h"
 
-#include <cmocka.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/test.h"
 #include "vnet/ipam.h"
 
 static struct ip ip(const char *text)
