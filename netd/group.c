@@ -489,7 +489,7 @@ void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
 			struct group *x = plane.v[i]->group;
 
 			if (x && x->deleting) {
-				x->detached = true; /* it was not in the list */
+				/* Its deletion may have begun after the list was sent: it is asked for again. */
 				advance(x);
 			} else if (x) {
 				network_send_group(x->r,
