@@ -270,17 +270,17 @@ enum phase {
 };
 
 /* Does the step belong to the phase? Links whose other end's namespace goes are left to it: the
- * kernel tears those down in batches, one by one costs 17 ms each. */
-static bool in_phase(const struct kops *all, const struct kop *op, enum phase phase)
+ * kernel tears those down in batches, one by one costs 17 ms each. `going`: some namespace goes. */
+static bool in_phase(const struct kops *all, const struct kop *op, enum phase phase, bool going)
 {
 	bool outer = op->o->kind == KOBJ_LINK && op->o->sub != KOBJ_LINK_PEER &&
-	             op->o->sub != KOBJ_LINK_LO;
+		     op->o->sub != KOBJ_LINK_LO;
 
-	if (op->o->kind == KOBJ_NETNS || netns_step(all, op->o->ns, KOP_DEL)) {
+	if (op->o->kind == KOBJ_NETNS || (going && netns_step(all, op->o->ns, KOP_DEL))) {
 		return false;
 	}
 	if (op->verb == KOP_DEL) {
-		if (outer && op->o->sub == KOBJ_LINK_VETH &&
+		if (going && outer && op->o->sub == KOBJ_LINK_VETH &&
 		    netns_step(all, op->o->peer_ns, KOP_DEL)) {
 			return false;
 		}
@@ -289,38 +289,65 @@ static bool in_phase(const struct kops *all, const struct kop *op, enum phase ph
 	return phase == (outer && op->verb == KOP_ADD ? PHASE_LINKS : PHASE_REST);
 }
 
-static int run_phase(struct reconcile *r, const struct kops *ops, enum phase phase, struct err *e)
+static bool some_go(const struct kops *ops)
+{
+	for (size_t i = 0; i < ops->n; i++) {
+		if (ops->v[i].o->kind == KOBJ_NETNS && ops->v[i].verb == KOP_DEL) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Steps of one namespace from the i-th on, as one call to the kernel. */
+static int run_space(struct reconcile *r, const struct kops *ops, size_t i, enum phase phase,
+		     bool going, struct err *e)
 {
 	struct kops part = { 0 };
-	int rc = 0;
+	uint32_t ns = ops->v[i].o->ns;
+	int rc;
 
-	/* Steps of one namespace at a time; an owner touches four at most. */
-	for (size_t i = 0; rc == 0 && i < ops->n; i++) {
-		uint32_t ns = ops->v[i].o->ns;
-		bool seen = false;
-
-		for (size_t j = 0; j < i && !seen; j++) {
-			seen = ops->v[j].o->ns == ns && in_phase(ops, &ops->v[j], phase);
+	for (; i < ops->n; i++) {
+		if (ops->v[i].o->ns == ns && in_phase(ops, &ops->v[i], phase, going)) {
+			kops_add(&part, ops->v[i].verb, ops->v[i].o);
 		}
-		if (seen || !in_phase(ops, &ops->v[i], phase)) {
-			continue;
-		}
-		part.n = 0;
-		for (size_t j = i; j < ops->n; j++) {
-			if (ops->v[j].o->ns == ns && in_phase(ops, &ops->v[j], phase)) {
-				kops_add(&part, ops->v[j].verb, ops->v[j].o);
-			}
-		}
-		if (part.failed) {
-			rc = err_set(e, ERR_NO_MEMORY, 0, "steps: out of memory");
-			break;
-		}
+	}
+	if (part.failed) {
+		rc = err_set(e, ERR_NO_MEMORY, 0, "steps: out of memory");
+	} else {
 		kops_sort(&part);
 		rc = r->k->apply(r->k, ns, part.v, part.n, e);
 		r->stats.applied += part.n;
 	}
 	kops_fini(&part);
 	return rc;
+}
+
+static int run_phase(struct reconcile *r, const struct kops *ops, enum phase phase, struct err *e)
+{
+	uint32_t seen[8]; /* an owner touches four namespaces at most, a repair one */
+	size_t n_seen = 0;
+	bool going = some_go(ops);
+
+	for (size_t i = 0; i < ops->n; i++) {
+		uint32_t ns = ops->v[i].o->ns;
+		bool was = false;
+
+		for (size_t k = 0; k < n_seen && !was; k++) {
+			was = seen[k] == ns;
+		}
+		if (was || !in_phase(ops, &ops->v[i], phase, going)) {
+			continue;
+		}
+		if (n_seen == ARRAY_N(seen)) {
+			return err_set(e, ERR_SYSTEM, 0, "a change touches too many namespaces");
+		}
+		seen[n_seen++] = ns;
+		if (run_space(r, ops, i, phase, going, e) < 0) {
+			return -1;
+		}
+	}
+	return 0;
 }
 
 static int make_spaces(struct reconcile *r, const struct kops *ops, struct err *e)
