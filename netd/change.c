@@ -367,9 +367,13 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 		abort();
 	}
 	*p = (struct pending){ reply, arg };
-	if (*model_str(r->status, "address") &&
-	    ip_parse(model_str(r->status, "address"), &ip, &e) == 0) {
-		network_public_free(&ip, network_tenant(r->id));
+	static const char *const held[] = { "address", "shared" }; /* a public address, a VNet's egress */
+	for (size_t i = 0; i < ARRAY_N(held); i++) {
+		const char *text = model_str(r->status, held[i]);
+
+		if (*text && ip_parse(text, &ip, &e) == 0) {
+			network_public_free(&ip, network_tenant(r->id));
+		}
 	}
 	store_submit(plane.store, &(struct store_op){ .key = r->key }, 1, gone, p);
 	table_remove(r);

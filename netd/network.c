@@ -26,6 +26,7 @@ struct subnet {
 	struct ipam ipam[2];
 	struct ip shared; /* egress of groups without a public address */
 	bool platform;
+	bool sent; /* the engine has router and bridge as they are now */
 };
 
 static struct subnet **subnets;
@@ -477,6 +478,7 @@ static int take_public(struct resource *g, struct subnet *s, struct resource *vn
 	/* Egress by an address that the VNet's groups share; none left means no egress. */
 	if (!s->shared.family && network_public(4, tenant, &ip, &ignored) == 0) {
 		s->shared = ip;
+		s->sent = false;
 		if (vnet) {
 			set_ip(vnet->status, "shared", &ip);
 		}
@@ -614,6 +616,7 @@ void network_release(struct resource *g)
 		s->shared.family = 0;
 	}
 	/* The last group takes subnet and router along. */
+	s->sent = false;
 	bool other = false;
 	for (size_t i = 0; i < n_subnets; i++) {
 		other = other ||
@@ -670,8 +673,9 @@ static void send_gateway(void)
 	kset_fini(&set);
 }
 
-static void send_subnet(const struct subnet *s)
+static void send_subnet(struct subnet *s)
 {
+	s->sent = true;
 	struct kset set = { 0 };
 	uint32_t mtu = (uint32_t)plane.config->mtu - 50;
 	struct ip_prefix some[2];
@@ -713,7 +717,7 @@ void network_send_base(void)
 
 void network_send_group(const struct resource *g, uint64_t request)
 {
-	const struct subnet *s =
+	struct subnet *s =
 		subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
 	struct plan_port ports[100];
 	struct plan_addr addrs[2] = { 0 };
@@ -749,7 +753,9 @@ void network_send_group(const struct resource *g, uint64_t request)
 			};
 		}
 	}
-	send_subnet(s); /* equal to what is there: costs a comparison of some twenty objects */
+	if (!s->sent) {
+		send_subnet(s);
+	}
 	vnet_plan_group(&p, &set);
 	send_owner(p.ns, &set, request, true);
 	kset_fini(&set);
