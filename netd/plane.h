@@ -65,7 +65,7 @@ char *table_key(const char *id); /* lower case copy */
 /* "/subscriptions/S/resourceGroups/G" of any id below it; "" when it has none. */
 void table_group_key(const char *id, char *to, size_t size);
 
-/* ---- network.c ---- */
+/* ---- network.c, names.c ---- */
 void network_start(void);
 /* Gives the group its numbers and addresses and writes them into its status; `vnet` gets the VNet's
  * resource when that has to be stored too. */
