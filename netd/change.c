@@ -367,7 +367,8 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 		abort();
 	}
 	*p = (struct pending){ reply, arg };
-	static const char *const held[] = { "address", "shared" }; /* a public address, a VNet's egress */
+	static const char *const held[] = { "address",
+		                            "shared" }; /* a public address, a VNet's egress */
 	for (size_t i = 0; i < ARRAY_N(held); i++) {
 		const char *text = model_str(r->status, held[i]);
 

@@ -45,7 +45,7 @@ struct channel {
 	channel_closed_fn closed;
 	void *arg;
 	struct loop_watch *in, *out;
-	STAILQ_HEAD(, pending) queue;
+	STAILQ_HEAD(pendings, pending) queue;
 	bool busy, dead;
 };
 
@@ -331,10 +331,11 @@ void get_str(struct reader *r, char *to, size_t size)
 }
 
 /* Fields of an object in the order of the wire; one list for both directions. */
-#define KOBJ_FIELDS(F)                                                                         \
-	F(ns)                                                                                  \
-	F(kind) F(family) F(plen) F(sub) F(dev) F(addr) F(kmac) F(port) F(proto) F(via) F(mac) \
-		F(via_port) F(flags) F(index) F(mtu) F(peer_ns) F(master) F(peer)
+#define KOBJ_FIELDS(F)                                                                             \
+	F(ns)                                                                                      \
+	F(kind)                                                                                    \
+	F(family) F(plen) F(sub) F(dev) F(addr) F(kmac) F(port) F(proto) F(via) F(mac) F(via_port) \
+		F(flags) F(index) F(mtu) F(peer_ns) F(master) F(peer)
 
 void put_kobj(struct buf *b, const struct kobj *o)
 {

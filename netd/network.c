@@ -716,8 +716,7 @@ void network_send_base(void)
 
 void network_send_group(const struct resource *g, uint64_t request)
 {
-	struct subnet *s =
-		subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
+	struct subnet *s = subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
 	struct plan_port ports[100];
 	struct plan_addr addrs[2] = { 0 };
 	struct plan_group p = { .ns = number(g->status, "serial"),
@@ -735,12 +734,14 @@ void network_send_group(const struct resource *g, uint64_t request)
 	p.subnet_id = s->id;
 	for (int f = 0; f < 2; f++) {
 		if (s->prefix[f].ip.family) {
-			addrs[p.n_addrs++] = (struct plan_addr){
-				.prefix = s->prefix[f],
-				.ip = status_ip(g->status, f ? "ip6" : "ip4"),
-				.pub = status_ip(g->status, f ? "pub6" : "pub4"),
-				.egress = f ? (struct ip){ 0 } : status_ip(g->status, "egress4")
-			};
+			struct plan_addr *a = &addrs[p.n_addrs++];
+
+			a->prefix = s->prefix[f];
+			a->ip = status_ip(g->status, f ? "ip6" : "ip4");
+			a->pub = status_ip(g->status, f ? "pub6" : "pub4");
+			if (f == 0) {
+				a->egress = status_ip(g->status, "egress4");
+			}
 		}
 	}
 	json_array_foreach(model_at(g->doc, "properties.ipAddress.ports"), i, x)

@@ -274,7 +274,7 @@ enum phase {
 static bool in_phase(const struct kops *all, const struct kop *op, enum phase phase, bool going)
 {
 	bool outer = op->o->kind == KOBJ_LINK && op->o->sub != KOBJ_LINK_PEER &&
-		     op->o->sub != KOBJ_LINK_LO;
+	             op->o->sub != KOBJ_LINK_LO;
 
 	if (op->o->kind == KOBJ_NETNS || (going && netns_step(all, op->o->ns, KOP_DEL))) {
 		return false;
@@ -301,7 +301,7 @@ static bool some_go(const struct kops *ops)
 
 /* Steps of one namespace from the i-th on, as one call to the kernel. */
 static int run_space(struct reconcile *r, const struct kops *ops, size_t i, enum phase phase,
-		     bool going, struct err *e)
+                     bool going, struct err *e)
 {
 	struct kops part = { 0 };
 	uint32_t ns = ops->v[i].o->ns;

@@ -30,13 +30,17 @@ static int64_t dns_user(const struct config *c)
 }
 
 #define BIT(n) (1u << (n))
-#define CAPS(...) (const unsigned[]){ __VA_ARGS__ }
+#define CAPS(...)           \
+	(const unsigned[])  \
+	{                   \
+		__VA_ARGS__ \
+	}
 
 const struct role_row roles[ROLE_N] = {
 	[ROLE_MAIN] = { .name = "main", .user = root },
 	/* NET_ADMIN: netlink; SYS_ADMIN: setns, unshare, mount. */
-	[ROLE_ENGINE] = { "engine", root, CAPS(CAP_NET_ADMIN, CAP_SYS_ADMIN, ~0u), 0, BIT(ROLE_CONTROL),
-	                  engine_run },
+	[ROLE_ENGINE] = { "engine", root, CAPS(CAP_NET_ADMIN, CAP_SYS_ADMIN, ~0u), 0,
+	                  BIT(ROLE_CONTROL), engine_run },
 	[ROLE_DNS] = { "dns", dns_user, CAPS(~0u), BIT(FD_DNS_UDP) | BIT(FD_DNS_TCP),
 	               BIT(ROLE_CONTROL), dns_run },
 	[ROLE_CONTROL] = { "control", control_user, CAPS(~0u),

@@ -31,7 +31,7 @@ static struct {
 	bool greeted;
 	struct loop_watch *in, *out;
 	struct buf got;
-	STAILQ_HEAD(, frame) queue;
+	STAILQ_HEAD(frames, frame) queue;
 	void (*on_hello)(void);
 	void (*on_message)(const json_t *m);
 	void (*on_gone)(void);

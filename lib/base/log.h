@@ -37,11 +37,7 @@ void log_escape(char *to, size_t size, const char *from);
 	{                                        \
 		.name = (n), .num = (int64_t)(v) \
 	}
-#define log_error(ev, ...) \
-	log_write(LOG_ERROR, ev, (struct log_field[]){ __VA_ARGS__, { 0 } })
-#define log_warn(ev, ...) \
-	log_write(LOG_WARN, ev, (struct log_field[]){ __VA_ARGS__, { 0 } })
-#define log_info(ev, ...) \
-	log_write(LOG_INFO, ev, (struct log_field[]){ __VA_ARGS__, { 0 } })
-#define log_debug(ev, ...) \
-	log_write(LOG_DEBUG, ev, (struct log_field[]){ __VA_ARGS__, { 0 } })
+#define log_error(ev, ...) log_write(LOG_ERROR, ev, (struct log_field[]){ __VA_ARGS__, { 0 } })
+#define log_warn(ev, ...)  log_write(LOG_WARN, ev, (struct log_field[]){ __VA_ARGS__, { 0 } })
+#define log_info(ev, ...)  log_write(LOG_INFO, ev, (struct log_field[]){ __VA_ARGS__, { 0 } })
+#define log_debug(ev, ...) log_write(LOG_DEBUG, ev, (struct log_field[]){ __VA_ARGS__, { 0 } })
