@@ -74,7 +74,7 @@ int main(void)
 	int n = 0;
 
 	signal(SIGTERM, SIG_DFL);
-	for (char *at = strdup(ports ? ports : ""); at && *at && n < PORTS_MAX;) {
+	for (char *at = strdup(ports ? ports : ""); *at && n < PORTS_MAX;) {
 		long port = strtol(at, &at, 10);
 		int fd = port > 0 ? listen_on((int)port) : -1;
 
