@@ -40,11 +40,14 @@ static void save(struct resource *r, void (*reply)(void *arg, const struct err *
 	table_save(&r, 1, stored, p);
 }
 
+/* The document as it is kept; its etag tells of a change, secrets that came along are one. */
 static void set_doc(struct resource *r, const json_t *doc)
 {
+	json_t *public = model_public(r->type, doc);
+
+	r->etag += !json_equal(public, r->doc) || !json_equal(public, doc);
 	json_decref(r->doc);
-	r->doc = model_public(r->type, doc);
-	r->etag++;
+	r->doc = public;
 }
 
 /* ---- container groups ---- */
@@ -112,6 +115,18 @@ static int check_group(const char *name, json_t *doc, struct err *e)
 	return 0;
 }
 
+/* The address that GET returned is no wish: Azure ignores one for Public. */
+static void drop_own_address(const struct resource *r, json_t *doc)
+{
+	json_t *ip = model_at(doc, "properties.ipAddress");
+
+	if (model_is(ip, "type", "Public") ||
+	    (r && !*model_str(r->doc, "properties.ipAddress.ip") &&
+	     strcmp(model_str(ip, "ip"), model_str(r->status, "ip4")) == 0)) {
+		json_object_del(ip, "ip");
+	}
+}
+
 /* What cannot change while the group lives (Azure: delete and create). */
 static int check_update(const struct resource *r, const json_t *doc, struct err *e)
 {
@@ -166,6 +181,7 @@ static int put_group(struct resource *r, const char *id, const struct model_type
 	struct resource *vnet = NULL;
 	bool made = r == NULL;
 
+	drop_own_address(r, doc);
 	if (check_group(strrchr(id, '/') + 1, doc, e) < 0 || (r && check_update(r, doc, e) < 0)) {
 		return -1;
 	}
@@ -183,6 +199,7 @@ static int put_group(struct resource *r, const char *id, const struct model_type
 		}
 	} else {
 		json_t *was = json_incref(r->doc), *status = json_deep_copy(r->status);
+		uint64_t etag = r->etag;
 
 		set_doc(r, doc);
 		if (group_name(r, e) < 0) {
@@ -190,7 +207,7 @@ static int put_group(struct resource *r, const char *id, const struct model_type
 			json_decref(r->status);
 			r->doc = was;
 			r->status = status;
-			r->etag--;
+			r->etag = etag;
 			return -1;
 		}
 		json_decref(was);

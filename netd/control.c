@@ -14,12 +14,11 @@
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
+#define PING_MS 500
+
 static struct loop_timer *sweep;
 static char pongs[2][1024]; /* last counters of engine and dns */
-static int64_t pong_ms[2];
-
-const char *control_metrics(int i, int64_t *age_ms);
-void control_ping(void);
+static int64_t pong_ms[2], ping_ms;
 
 const char *control_metrics(int i, int64_t *age_ms)
 {
@@ -27,7 +26,7 @@ const char *control_metrics(int i, int64_t *age_ms)
 	return pongs[i];
 }
 
-void control_ping(void)
+static void ping(void)
 {
 	struct buf b = { 0 };
 
@@ -77,6 +76,7 @@ static void on_peer_closed(void *arg, enum role peer)
 	(void)arg;
 	channel_free(*c);
 	*c = NULL;
+	pong_ms[peer == ROLE_DNS] = 0;
 	if (peer == ROLE_ENGINE) {
 		plane.engine_synced = false;
 	}
@@ -101,7 +101,7 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 	} else {
 		group_dns_up();
 	}
-	control_ping();
+	ping();
 }
 
 static void on_stop(void *arg)
@@ -126,7 +126,13 @@ static void swept(void *arg, const struct err *e)
 /* Resource groups that are being deleted go when the last container group in them is gone. */
 static void on_sweep(void *arg)
 {
+	int64_t now = clock_system.now_ms(&clock_system);
+
 	(void)arg;
+	if (now - ping_ms >= PING_MS) {
+		ping_ms = now;
+		ping();
+	}
 	for (size_t i = 0; i < plane.n; i++) {
 		struct resource *r = plane.v[i];
 		struct err e = ERR_INIT;
@@ -163,6 +169,7 @@ void control_run(const struct config *c, struct loop *l, const int fds[FD_N], in
 		exit(78);
 	}
 	for (size_t i = 0; i < plane.n; i++) {
+		network_restore_public(plane.v[i]);
 		if (strstr(plane.v[i]->type->name, "containerGroups")) {
 			group_load(plane.v[i]);
 		}

@@ -28,6 +28,7 @@ static struct {
 	struct channel *to_main, *control;
 	int udp, tcp;
 	unsigned n_tcp;
+	bool serving;
 	uint64_t queries, answers, tcp_queries;
 } self;
 
@@ -198,6 +199,17 @@ static void name_set(struct reader *r)
 	reply(MSG_DNS_DONE, request, rc == 0, rc == 0 ? "" : e.msg);
 }
 
+/* Not before the first full list: until then packets wait in the sockets, and no name that exists
+ * is denied. */
+static void serve(void)
+{
+	if (!self.serving && self.udp >= 0) {
+		loop_watch_read(self.loop, self.udp, on_udp, NULL);
+		loop_watch_read(self.loop, self.tcp, on_accept, NULL);
+		self.serving = true;
+	}
+}
+
 static void on_control(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
 {
 	char text[256];
@@ -216,6 +228,7 @@ static void on_control(void *arg, enum role from, enum msg_type type, struct rea
 		break;
 	case MSG_NAMES_END:
 		dns_names_end(self.zones);
+		serve();
 		reply(MSG_DNS_DONE, get_u64(r), 1, "");
 		break;
 	case MSG_PING:
@@ -285,10 +298,6 @@ void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int ma
 	loop_signal(l, SIGTERM, on_stop, NULL);
 	self.udp = fds[FD_DNS_UDP];
 	self.tcp = fds[FD_DNS_TCP];
-	if (self.udp >= 0) {
-		loop_watch_read(l, self.udp, on_udp, NULL);
-		loop_watch_read(l, self.tcp, on_accept, NULL);
-	}
 	self.to_main = channel_new(l, main_fd, ROLE_DNS, ROLE_MAIN, on_main, on_main_closed, NULL);
 	role_ready(self.to_main);
 	loop_run(l);

@@ -27,7 +27,9 @@ enum ask {
 	ASK_SYNC
 };
 
-struct waiter {
+/* One transaction under way, with who waits for it. */
+struct commit {
+	struct group *g;
 	void (*reply)(void *arg, const struct err *e);
 	void *arg;
 };
@@ -36,10 +38,10 @@ struct group {
 	struct resource *r;
 	json_t *full; /* document with secrets, until the runtime has it */
 	int ns_fd;
-	bool committed, attached, handed, started, ready, named, naming;
+	bool attached, handed, started, ready, named, naming;
 	bool deleting, unnamed, stopped, detached, removing, failed, down;
 	bool stop_sent;
-	struct waiter waiter;
+	unsigned commits; /* under way; the group is as the store says when there are none */
 };
 
 static void advance(struct group *g);
@@ -172,14 +174,28 @@ static void save_status(struct group *g)
 	table_save(&g->r, 1, saved, NULL);
 }
 
-static void answer(struct group *g, const struct err *e)
+static struct commit *commit_new(struct group *g, void (*reply)(void *arg, const struct err *e),
+                                 void *arg)
 {
-	struct waiter w = g->waiter;
+	struct commit *c = malloc(sizeof(*c));
 
-	g->waiter = (struct waiter){ NULL, NULL };
-	if (w.reply) {
-		w.reply(w.arg, e);
+	if (!c) {
+		abort();
 	}
+	*c = (struct commit){ g, reply, arg };
+	g->commits++;
+	return c;
+}
+
+/* The transaction ended: answers who waits, gives the group. */
+static struct group *commit_end(struct commit *c, const struct err *e)
+{
+	struct group *g = c->g;
+
+	g->commits--;
+	c->reply(c->arg, e);
+	free(c);
+	return g;
 }
 
 /* ---- names ---- */
@@ -332,12 +348,12 @@ static void take_down(struct group *g)
 static void advance(struct group *g)
 {
 	if (g->deleting) {
-		if (g->committed) {
+		if (g->commits == 0) {
 			take_down(g);
 		}
 		return;
 	}
-	if (!g->committed || !g->attached) {
+	if (g->commits || !g->attached) {
 		return;
 	}
 	if (!g->handed) {
@@ -378,16 +394,14 @@ static struct group *make(struct resource *r)
 
 static void applied(void *arg, const struct err *e, uint64_t rev)
 {
-	struct group *g = arg;
-
 	(void)rev;
 	crash_point(CRASH_CONTROL_COMMITTED);
-	g->committed = e == NULL;
-	answer(g, e);
+	struct group *g = commit_end(arg, e);
+
 	if (e) { /* not stored: it never was */
+		free(plane.stopped);
 		plane.stopped = strdup(e->msg);
 		g->deleting = true;
-		g->committed = true;
 		g->unnamed = !g->named;
 		operation_end(g->r->key, e);
 	}
@@ -403,11 +417,9 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
 
 	json_decref(g->full);
 	g->full = full;
-	g->committed = false;
 	g->handed = g->started = g->failed = g->down = false;
-	g->waiter = (struct waiter){ reply, arg };
 	crash_point(CRASH_CONTROL_ACCEPTED);
-	table_save(rows, 2, applied, g);
+	table_save(rows, 2, applied, commit_new(g, reply, arg));
 	if (!update) {
 		g->attached = false;
 	}
@@ -419,16 +431,14 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
 
 static void intended(void *arg, const struct err *e, uint64_t rev)
 {
-	struct group *g = arg;
-
 	(void)rev;
 	crash_point(CRASH_CONTROL_INTENT);
+	struct group *g = commit_end(arg, e);
+
 	if (e) {
 		g->r->deleting = g->deleting = false;
 		operation_end(g->r->key, e);
 	}
-	g->committed = true;
-	answer(g, e);
 	advance(g);
 }
 
@@ -436,10 +446,8 @@ void group_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 {
 	struct group *g = make(r);
 
-	g->waiter = (struct waiter){ reply, arg };
 	r->deleting = g->deleting = true;
-	g->committed = false;
-	table_save(&r, 1, intended, g);
+	table_save(&r, 1, intended, commit_new(g, reply, arg));
 }
 
 void group_load(struct resource *r)
@@ -447,7 +455,6 @@ void group_load(struct resource *r)
 	struct group *g = make(r);
 
 	network_restore(r);
-	g->committed = true;
 	g->deleting = r->deleting;
 	g->down = json_is_true(json_object_get(r->status, "stopped"));
 	/* Until a runtime says otherwise, what was ready is: a restart takes no name away. */
@@ -596,7 +603,7 @@ void group_runtime_up(void)
 			g->handed = true;
 			g->stopped = g->stop_sent = false;
 			advance(g);
-		} else if (g && g->attached && g->committed) {
+		} else if (g && g->attached && g->commits == 0) {
 			hand_over(g);
 		}
 	}

@@ -552,6 +552,19 @@ static struct subnet *subnet_of_status(const struct resource *g)
 	return s;
 }
 
+void network_restore_public(const struct resource *r)
+{
+	static const char *const held[] = { "address", "shared" };
+
+	for (size_t i = 0; i < ARRAY_N(held); i++) {
+		struct ip ip = status_ip(r->status, held[i]);
+
+		if (ip.family) {
+			public_mark(&ip, network_tenant(r->id));
+		}
+	}
+}
+
 void network_restore(struct resource *g)
 {
 	struct subnet *s = subnet_of_status(g);

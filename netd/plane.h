@@ -73,6 +73,8 @@ int network_attach(struct resource *group, struct resource **vnet, struct err *e
 /* Marks what a loaded group has as taken. */
 void network_restore(struct resource *group);
 void network_release(struct resource *group);
+/* The same for a public address, and for the egress address that a VNet keeps. */
+void network_restore_public(const struct resource *r);
 /* Checks a VNet's document, numbers its subnets. */
 int network_vnet_check(struct resource *r, json_t *doc, struct err *e);
 bool network_subnet_used(const struct resource *vnet, const char *subnet);
@@ -127,5 +129,9 @@ int change_delete(struct resource *r, void (*reply)(void *arg, const struct err 
                   struct err *e);
 /* What GET returns; new reference. */
 json_t *change_view(const struct resource *r);
+
+/* ---- control.c ---- */
+/* Counters as engine (0) or dns (1) told them last, and how long ago that was; -1 never. */
+const char *control_metrics(int i, int64_t *age_ms);
 
 void api_start(const int fds[FD_N]);

@@ -151,8 +151,8 @@ FIELDS group_props[] = { S("provisioningState", RO),
 	                 K("standbyPoolProfile", MODEL_MAP, NOT),
 	                 K("networkProfile", MODEL_MAP, NOT),
 	                 END };
-FIELDS group_fields[] = { TOP, K("identity", MODEL_MAP, KEPT), O("properties", REQ, group_props),
-	                  END };
+FIELDS group_fields[] = { TOP, K("netd", MODEL_ANY, RO), K("identity", MODEL_MAP, KEPT),
+	                  O("properties", REQ, group_props), END };
 
 /* ---- virtualNetworks ---- */
 FIELDS space_fields[] = { { "addressPrefixes", MODEL_PREFIXES, REQ, 1, 1000, NULL, NULL }, END };

@@ -17,8 +17,7 @@
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
-const char *control_metrics(int i, int64_t *age_ms);
-void control_ping(void);
+#define ANSWER_MS 5000 /* a role that has not answered this long is not ready */
 
 /* A call whose answer waits for the store. */
 struct call {
@@ -305,11 +304,12 @@ static void put(struct http_request *r, const struct model_id *id, json_t *doc)
 		*strstr(c->key, "/subnets/") = '\0';
 	}
 	operation_begin(c->key, c->operation);
-	c->created = !was && !id->child;
 	if (change_put(id, was ? was->id : r->path, doc, on_stored, c, &change, &e) < 0) {
 		operation_end(c->key, &e);
 		reply_error(r, &e);
 		free(c);
+	} else {
+		c->created = change.created; /* the answer comes from the loop, later */
 	}
 	json_decref(doc);
 }
@@ -343,8 +343,8 @@ static void delete (struct http_request *r, struct resource *x)
 	struct call *c = call_new(r, x->id);
 	c->deleted = true;
 	operation_begin(c->key, c->operation);
-	if (x->deleting) {
-		on_stored(c, NULL);
+	if (x->deleting) { /* answered once what is stored says so */
+		table_save(&x, 1, row_stored, c);
 	} else if (change_delete(x, on_stored, c, &e) < 0) {
 		operation_end(c->key, &e);
 		reply_error(r, &e);
@@ -512,9 +512,9 @@ static void health(struct http_request *r)
 	AUTO_BUF struct buf b = { 0 };
 	int64_t age[2];
 	const char *engine = control_metrics(0, &age[0]), *dns = control_metrics(1, &age[1]);
-	bool ready = plane.engine_synced && plane.dns && !plane.stopped;
+	bool ready = plane.engine_synced && plane.dns && !plane.stopped && age[0] >= 0 &&
+	             age[0] < ANSWER_MS && age[1] >= 0 && age[1] < ANSWER_MS;
 
-	control_ping(); /* the next question sees fresh answers; metrics are at most one scrape old */
 	if (strcmp(r->path, "/metrics") == 0) {
 		buf_addf(
 			&b,
@@ -538,7 +538,14 @@ static void arm(struct http_request *r, const char *who)
 	struct model_id id;
 	char prefix[700];
 
-	if (model_id_parse(r->path, &id) < 0) {
+	AUTO_FREE char *path = strdup(r->path);
+	char *tail = strrchr(path, '/');
+	bool groups = strcasecmp(tail, "/resourceGroups") == 0; /* the list of them */
+
+	if (groups) {
+		*tail = '\0';
+	}
+	if (model_id_parse(path, &id) < 0 || (groups && (id.group || id.type))) {
 		not_found(r, r->path);
 		return;
 	}
@@ -553,7 +560,10 @@ static void arm(struct http_request *r, const char *who)
 		snprintf(prefix, sizeof(prefix), "/subscriptions/%s", low);
 	}
 	strncat(prefix, "/", sizeof(prefix) - strlen(prefix) - 1);
-	if (id.child_type && strcasecmp(id.child_type, "operations") == 0 && id.child) {
+	if (groups) {
+		strncat(prefix, "resourcegroups/", sizeof(prefix) - strlen(prefix) - 1);
+		list(r, prefix, "Microsoft.Resources/resourceGroups");
+	} else if (id.child_type && strcasecmp(id.child_type, "operations") == 0 && id.child) {
 		json_t *op = operation_get(id.child);
 
 		if (op) {
@@ -610,20 +620,7 @@ static void on_request(void *arg, struct http_request *r)
 	if (strcmp(r->path, "/netd/tokens") == 0 && strcmp(r->method, "POST") == 0) {
 		create_token(r);
 	} else if (len > 15 && strncasecmp(r->path, "/subscriptions/", 15) == 0) {
-		const char *tail = strrchr(r->path, '/');
-
-		if (strcasecmp(tail, "/resourceGroups") == 0) { /* the list of them */
-			AUTO_FREE char *low = table_key(r->path);
-
-			low[strlen(low) - strlen("resourcegroups")] = '\0';
-			if (strcmp(who, "*") == 0 || strncasecmp(low + 15, who, strlen(who)) == 0) {
-				list(r, low, "Microsoft.Resources/resourceGroups");
-			} else {
-				not_found(r, r->path);
-			}
-		} else {
-			arm(r, who);
-		}
+		arm(r, who);
 	} else {
 		not_found(r, r->path);
 	}
