@@ -104,18 +104,6 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 	ping();
 }
 
-static void on_stop(void *arg)
-{
-	(void)arg;
-	loop_stop(plane.loop);
-}
-
-static void on_main_closed(void *arg, enum role peer)
-{
-	(void)peer;
-	on_stop(arg);
-}
-
 static void swept(void *arg, const struct err *e)
 {
 	AUTO_FREE char *key = arg;
@@ -175,13 +163,13 @@ void control_run(const struct config *c, struct loop *l, const int fds[FD_N], in
 		}
 	}
 	log_info("control.loaded", LOG_NUM("resources", plane.n));
-	loop_signal(l, SIGTERM, on_stop, NULL);
+	loop_signal(l, SIGTERM, role_stop, l);
 	runtime_serve(l, fds[FD_RUNTIME], group_runtime_up, group_runtime_message,
 	              group_runtime_gone);
 	sweep = loop_timer_new(l, on_sweep, NULL);
 	loop_timer_start(sweep, 50);
 	plane.to_main =
-		channel_new(l, main_fd, ROLE_CONTROL, ROLE_MAIN, on_main, on_main_closed, NULL);
+		channel_new(l, main_fd, ROLE_CONTROL, ROLE_MAIN, on_main, role_main_closed, l);
 	api_start(fds);
 	role_ready(plane.to_main);
 	loop_run(l);

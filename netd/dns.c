@@ -4,7 +4,6 @@
  * messages; answers from dns/zone.h. Keeps answering while control is away.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +24,7 @@
 static struct {
 	struct loop *loop;
 	struct dns_zones *zones;
-	struct channel *to_main, *control;
+	struct channel *control;
 	int udp, tcp;
 	unsigned n_tcp;
 	bool serving;
@@ -245,37 +244,6 @@ static void on_control(void *arg, enum role from, enum msg_type type, struct rea
 	}
 }
 
-static void on_control_closed(void *arg, enum role peer)
-{
-	(void)arg;
-	(void)peer;
-	channel_free(self.control);
-	self.control = NULL;
-}
-
-static void on_main(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
-{
-	(void)arg;
-	(void)from;
-	if (type == MSG_PEER && get_u32(r) == ROLE_CONTROL && fd >= 0) {
-		channel_free(self.control);
-		self.control = channel_new(self.loop, fd, ROLE_DNS, ROLE_CONTROL, on_control,
-		                           on_control_closed, NULL);
-	}
-}
-
-static void on_stop(void *arg)
-{
-	(void)arg;
-	loop_stop(self.loop);
-}
-
-static void on_main_closed(void *arg, enum role peer)
-{
-	(void)peer;
-	on_stop(arg);
-}
-
 void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
 {
 	char domain[256], host[64];
@@ -295,10 +263,7 @@ void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int ma
 			exit(78);
 		}
 	}
-	loop_signal(l, SIGTERM, on_stop, NULL);
 	self.udp = fds[FD_DNS_UDP];
 	self.tcp = fds[FD_DNS_TCP];
-	self.to_main = channel_new(l, main_fd, ROLE_DNS, ROLE_MAIN, on_main, on_main_closed, NULL);
-	role_ready(self.to_main);
-	loop_run(l);
+	role_serve(ROLE_DNS, l, main_fd, &self.control, on_control);
 }

@@ -3,7 +3,6 @@
  * The engine role: root with two capabilities. Reads the kernel and control's messages, nothing
  * else. What control wants goes through reconcile; drift is repaired from here.
  */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -20,7 +19,7 @@ static struct {
 	struct loop *loop;
 	struct kernel *kernel;
 	struct reconcile *state;
-	struct channel *to_main, *control;
+	struct channel *control;
 	struct loop_timer *repair, *audit;
 	bool watching;
 } self;
@@ -173,38 +172,6 @@ static void on_control(void *arg, enum role from, enum msg_type type, struct rea
 	}
 }
 
-static void on_control_closed(void *arg, enum role peer)
-{
-	(void)arg;
-	(void)peer;
-	channel_free(self.control);
-	self.control = NULL;
-}
-
-static void on_main(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
-{
-	(void)arg;
-	(void)from;
-	if (type == MSG_PEER && get_u32(r) == ROLE_CONTROL && fd >= 0) {
-		channel_free(self.control);
-		self.control = channel_new(self.loop, fd, ROLE_ENGINE, ROLE_CONTROL, on_control,
-		                           on_control_closed, NULL);
-	}
-}
-
-static void on_main_closed(void *arg, enum role peer)
-{
-	(void)arg;
-	(void)peer;
-	loop_stop(self.loop);
-}
-
-static void on_stop(void *arg)
-{
-	(void)arg;
-	loop_stop(self.loop);
-}
-
 void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
 {
 	struct err e = ERR_INIT;
@@ -216,12 +183,8 @@ void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int
 		log_error("engine.start", LOG_STR("error", e.msg));
 		exit(71);
 	}
-	loop_signal(l, SIGTERM, on_stop, NULL);
 	self.repair = loop_timer_new(l, on_repair, NULL);
 	self.audit = loop_timer_new(l, on_audit, NULL);
 	loop_timer_start(self.audit, AUDIT_MS);
-	self.to_main =
-		channel_new(l, main_fd, ROLE_ENGINE, ROLE_MAIN, on_main, on_main_closed, NULL);
-	role_ready(self.to_main);
-	loop_run(l);
+	role_serve(ROLE_ENGINE, l, main_fd, &self.control, on_control);
 }

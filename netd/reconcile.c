@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/own.h"
 
+#define REPAIR_MS        10 /* at a stretch; changes wait that long */
 #define BACKOFF_FIRST_MS 5
 #define BACKOFF_MAX_MS   2000
 #define CALM_MS          10000 /* a namespace without repairs this long starts over */
@@ -42,6 +43,7 @@ struct reconcile {
 	struct space *spaces; /* sorted by ns */
 	size_t n_spaces, cap_spaces;
 	bool listing, synced;
+	uint32_t next_ns; /* where repair goes on */
 	struct reconcile_stats stats;
 };
 
@@ -733,11 +735,17 @@ static void repair_due(struct reconcile *r, struct space *s, int64_t now)
 
 int64_t reconcile_repair(struct reconcile *r)
 {
-	int64_t now = r->clock->now_ms(r->clock), next = -1;
+	int64_t now = r->clock->now_ms(r->clock), end = now + REPAIR_MS, next = -1;
+	size_t from = space_at(r, r->next_ns);
 
-	for (size_t i = 0; r->synced && i < r->n_spaces; i++) {
-		if (r->spaces[i].dirty && r->spaces[i].due_ms <= now) {
-			repair_due(r, &r->spaces[i], now);
+	/* Round and round, so that one that is always dirty keeps no other waiting. */
+	for (size_t n = r->synced ? r->n_spaces : 0; n > 0 && now < end; n--, from++) {
+		struct space *s = &r->spaces[from % r->n_spaces];
+
+		r->next_ns = s->ns + 1;
+		if (s->dirty && s->due_ms <= now) {
+			repair_due(r, s, now);
+			now = r->clock->now_ms(r->clock);
 		}
 	}
 	for (size_t i = 0; r->synced && i < r->n_spaces; i++) {

@@ -37,7 +37,8 @@ bool reconcile_synced(const struct reconcile *r);
 
 /* Somebody changed the kernel (kernel.h: watch): marks the namespace when it concerns us. */
 void reconcile_event(struct reconcile *r, uint32_t ns, uint32_t index);
-/* Repairs what is due. Returns the delay in ms until it wants to be called again, -1 for never. */
+/* Repairs what is due, for some 10 ms at a stretch. Returns the delay in ms until it wants to be
+ * called again, -1 for never. */
 int64_t reconcile_repair(struct reconcile *r);
 /* Marks every namespace, for the periodic audit. */
 void reconcile_audit(struct reconcile *r);

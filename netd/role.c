@@ -7,11 +7,14 @@
 #include <cap-ng.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "lib/base/loop.h"
 
 static int64_t root(const struct config *c)
 {
@@ -85,4 +88,62 @@ void role_enter(enum role role, const struct config *c)
 void role_ready(struct channel *to_main)
 {
 	channel_send(to_main, MSG_READY, NULL, -1);
+}
+
+void role_stop(void *loop)
+{
+	loop_stop(loop);
+}
+
+void role_main_closed(void *loop, enum role peer)
+{
+	(void)peer;
+	loop_stop(loop);
+}
+
+struct link {
+	enum role role;
+	struct loop *loop;
+	struct channel **control;
+	channel_fn on_control;
+};
+
+static void control_closed(void *arg, enum role peer)
+{
+	struct link *l = arg;
+
+	(void)peer;
+	channel_free(*l->control);
+	*l->control = NULL;
+}
+
+static void main_closed(void *arg, enum role peer)
+{
+	struct link *l = arg;
+
+	role_main_closed(l->loop, peer);
+}
+
+static void on_peer(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
+{
+	struct link *l = arg;
+
+	(void)from;
+	if (type == MSG_PEER && get_u32(r) == ROLE_CONTROL && fd >= 0) {
+		channel_free(*l->control);
+		*l->control = channel_new(l->loop, fd, l->role, ROLE_CONTROL, l->on_control,
+		                          control_closed, l);
+	}
+}
+
+void role_serve(enum role role, struct loop *l, int main_fd, struct channel **control,
+                channel_fn on_control)
+{
+	struct link link = { role, l, control, on_control };
+	struct channel *to_main =
+		channel_new(l, main_fd, role, ROLE_MAIN, on_peer, main_closed, &link);
+
+	loop_signal(l, SIGTERM, role_stop, l);
+	role_ready(to_main);
+	loop_run(l);
 }
