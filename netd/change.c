@@ -21,10 +21,7 @@ static void stored(void *arg, const struct err *e, uint64_t rev)
 	struct pending *p = arg;
 
 	(void)rev;
-	if (e) {
-		free(plane.stopped);
-		plane.stopped = strdup(e->msg);
-	}
+	control_stored(e);
 	p->reply(p->arg, e);
 	free(p);
 }
@@ -322,9 +319,6 @@ int change_put(const struct model_id *id, const char *full_id, json_t *doc,
 	AUTO_FREE char *key = table_key(full_id);
 	struct resource *r = table_get(key);
 
-	if (plane.stopped) {
-		return err_set(e, ERR_UNAVAILABLE, 0, "Changes are refused: %s", plane.stopped);
-	}
 	snprintf(type_name, sizeof(type_name), "%s%s%s",
 	         id->type ? id->type : "Microsoft.Resources/resourceGroups", id->child ? "/" : "",
 	         id->child ? id->child_type : "");
@@ -369,11 +363,6 @@ int change_put(const struct model_id *id, const char *full_id, json_t *doc,
 
 /* ---- DELETE ---- */
 
-static void gone(void *arg, const struct err *e, uint64_t rev)
-{
-	stored(arg, e, rev);
-}
-
 static void remove_row(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg)
 {
 	struct pending *p = malloc(sizeof(*p));
@@ -393,7 +382,7 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 			network_public_free(&ip, network_tenant(r->id));
 		}
 	}
-	store_submit(plane.store, &(struct store_op){ .key = r->key }, 1, gone, p);
+	store_submit(plane.store, &(struct store_op){ .key = r->key }, 1, stored, p);
 	table_remove(r);
 }
 
@@ -406,9 +395,6 @@ static void nobody(void *arg, const struct err *e)
 int change_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg,
                   struct err *e)
 {
-	if (plane.stopped) {
-		return err_set(e, ERR_UNAVAILABLE, 0, "Changes are refused: %s", plane.stopped);
-	}
 	if (strstr(r->type->name, "containerGroups")) {
 		group_delete(r, reply, arg);
 		return 0;

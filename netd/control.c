@@ -3,9 +3,12 @@
  * The control role: no capabilities. Loads the store, connects engine, dns, runtime and API, and
  * brings each peer that comes back to the state the store says. See plane.h.
  */
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/log.h"
@@ -14,9 +17,14 @@
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
-#define PING_MS 500
+#define PING_MS     500
+#define PROBE_MS    1000
+#define FAREWELL_MS 200   /* for the answers that say why */
+#define PROBE_SIZE  65536 /* bytes that a change may need */
+#define EX_TEMPFAIL 75
 
-static struct loop_timer *sweep;
+static struct loop_timer *sweep, *farewell;
+static struct stat broken;  /* the store as it could not be read */
 static char pongs[2][1024]; /* last counters of engine and dns */
 static int64_t pong_ms[2], ping_ms;
 
@@ -96,12 +104,155 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 	channel_free(*c);
 	*c = channel_new(plane.loop, fd, ROLE_CONTROL, (enum role)peer, on_peer, on_peer_closed,
 	                 NULL);
-	if (peer == ROLE_ENGINE) {
+	if (plane.blind) { /* an empty list would take everything away */
+		log_warn("store.blind", LOG_STR("keeps", roles[peer].name));
+	} else if (peer == ROLE_ENGINE) {
 		group_engine_up();
 	} else {
 		group_dns_up();
 	}
 	ping();
+}
+
+/* ---- faults of the store ---- */
+
+static void stop_changes(const struct err *e)
+{
+	free(plane.stopped);
+	plane.stopped = strdup(e->msg);
+	plane.stopped_kind = e->kind;
+	log_error("store.failed", LOG_STR("error", e->msg));
+}
+
+static void on_farewell(void *arg)
+{
+	(void)arg;
+	_exit(EX_TEMPFAIL); /* after an fsync that failed nothing may be tried again */
+}
+
+void control_stored(const struct err *e)
+{
+	if (e && e->kind != ERR_CONFLICT && !plane.stopped) {
+		stop_changes(e);
+		loop_timer_start(farewell, FAREWELL_MS);
+	}
+}
+
+int control_refuse(struct err *e)
+{
+	return err_set(e, plane.stopped_kind, 0, "Changes are refused: %s", plane.stopped);
+}
+
+static void probed(void *arg, const struct err *e, uint64_t rev)
+{
+	(void)rev;
+	if (!e && arg == NULL && plane.stopped) {
+		log_info("store.writable", LOG_STR("was", plane.stopped));
+		loop_timer_start(farewell, 0); /* from what is stored */
+	} else if (e && !plane.stopped) {
+		stop_changes(e);
+	}
+}
+
+/* A store that was opened for reading is opened anew once a file can be written beside it. */
+static void probe_disk(const char *text)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/probe", plane.config->state_dir);
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	bool room = fd >= 0 && write(fd, text, PROBE_SIZE) == PROBE_SIZE;
+	unlink(path);
+	if (room) {
+		on_farewell(NULL);
+	}
+}
+
+/* Writes as much as a change may need, and takes it away again. */
+static void probe(void)
+{
+	AUTO_FREE char *text = malloc(PROBE_SIZE);
+
+	if (!text) {
+		return;
+	}
+	memset(text, 'x', PROBE_SIZE - 1);
+	text[PROBE_SIZE - 1] = '\0';
+	if (plane.stopped && store_readonly(plane.store)) {
+		probe_disk(text);
+		return;
+	}
+	store_submit(plane.store, &(struct store_op){ .key = "probe", .value = text }, 1, probed,
+	             &plane);
+	store_submit(plane.store, &(struct store_op){ .key = "probe" }, 1, probed, NULL);
+}
+
+static void store_path(char *to, size_t size)
+{
+	snprintf(to, size, "%s/netd.db", plane.config->state_dir);
+}
+
+/* While changes are refused: has somebody mended it? */
+static void look_again(int64_t now)
+{
+	static int64_t last;
+	char path[160];
+	struct stat st;
+
+	if (!plane.stopped || now - last < PROBE_MS) {
+		return;
+	}
+	last = now;
+	store_path(path, sizeof(path));
+	if (!plane.blind) {
+		probe();
+	} else if (stat(path, &st) == 0 &&
+	           (st.st_ino != broken.st_ino || st.st_size != broken.st_size ||
+	            st.st_mtim.tv_sec != broken.st_mtim.tv_sec)) {
+		on_farewell(NULL);
+	}
+}
+
+static void secret_for_operations(void)
+{
+	unsigned char raw[32];
+	char hex[65], row[100];
+
+	if (plane.signs) {
+		return;
+	}
+	random_system.fill(&random_system, raw, sizeof(raw));
+	for (size_t i = 0; i < sizeof(raw); i++) {
+		snprintf(hex + 2 * i, 3, "%02x", raw[i]);
+	}
+	operation_secret(hex);
+	snprintf(row, sizeof(row), "{\"secret\":\"%s\"}", hex);
+	store_submit(plane.store, &(struct store_op){ .key = "meta/operations", .value = row }, 1,
+	             NULL, NULL);
+}
+
+static void load(void)
+{
+	struct err e = ERR_INIT;
+	char path[160];
+
+	store_path(path, sizeof(path));
+	(void)!stat(path, &broken);
+	plane.store = store_open(plane.config->state_dir, plane.loop, &e);
+	if (!plane.store || store_load(plane.store, table_load, NULL, &e) < 0) {
+		plane.blind = true;
+		stop_changes(&e);
+		return;
+	}
+	probe();
+	secret_for_operations();
+	for (size_t i = 0; i < plane.n; i++) {
+		network_restore_public(plane.v[i]);
+		if (strstr(plane.v[i]->type->name, "containerGroups")) {
+			group_load(plane.v[i]);
+		}
+	}
+	log_info("control.loaded", LOG_NUM("resources", plane.n));
 }
 
 static void swept(void *arg, const struct err *e)
@@ -121,6 +272,7 @@ static void on_sweep(void *arg)
 		ping_ms = now;
 		ping();
 	}
+	look_again(now);
 	for (size_t i = 0; i < plane.n; i++) {
 		struct resource *r = plane.v[i];
 		struct err e = ERR_INIT;
@@ -128,7 +280,7 @@ static void on_sweep(void *arg)
 		size_t n = strlen(r->key);
 		bool left = false;
 
-		if (!r->deleting || r->group || n + 2 > sizeof(prefix)) {
+		if (plane.stopped || !r->deleting || r->group || n + 2 > sizeof(prefix)) {
 			continue;
 		}
 		memcpy(prefix, r->key, n);
@@ -146,26 +298,16 @@ static void on_sweep(void *arg)
 
 void control_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
 {
-	struct err e = ERR_INIT;
-
 	plane.config = c;
 	plane.loop = l;
-	plane.store = store_open(c->state_dir, l, &e);
+	farewell = loop_timer_new(l, on_farewell, NULL);
 	network_start();
-	if (!plane.store || store_load(plane.store, table_load, NULL, &e) < 0) {
-		log_error("store.refused", LOG_STR("error", e.msg));
-		exit(78);
-	}
-	for (size_t i = 0; i < plane.n; i++) {
-		network_restore_public(plane.v[i]);
-		if (strstr(plane.v[i]->type->name, "containerGroups")) {
-			group_load(plane.v[i]);
-		}
-	}
-	log_info("control.loaded", LOG_NUM("resources", plane.n));
+	load();
 	loop_signal(l, SIGTERM, role_stop, l);
-	runtime_serve(l, fds[FD_RUNTIME], group_runtime_up, group_runtime_message,
-	              group_runtime_gone);
+	if (!plane.blind) { /* else a runtime would be told that there is no group */
+		runtime_serve(l, fds[FD_RUNTIME], group_runtime_up, group_runtime_message,
+		              group_runtime_gone);
+	}
 	sweep = loop_timer_new(l, on_sweep, NULL);
 	loop_timer_start(sweep, 50);
 	plane.to_main =

@@ -15,8 +15,7 @@
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
-#define EVENTS_MAX     20
-#define OPERATIONS_MAX 4096
+#define EVENTS_MAX 20
 
 enum ask {
 	ASK_NONE,
@@ -45,65 +44,6 @@ struct group {
 };
 
 static void advance(struct group *g);
-
-/* ---- operations ---- */
-
-static struct operation {
-	char id[37];
-	char *key;
-	int state; /* 0 running, 1 succeeded, 2 failed */
-	char code[64], message[512];
-} operations[OPERATIONS_MAX];
-static size_t next_operation;
-
-void operation_begin(const char *key, char to[static 37])
-{
-	struct operation *o = &operations[next_operation++ % OPERATIONS_MAX];
-
-	free(o->key);
-	memset(o, 0, sizeof(*o));
-	random_uuid(&random_system, o->id);
-	o->key = strdup(key);
-	memcpy(to, o->id, 37);
-}
-
-void operation_end(const char *key, const struct err *e)
-{
-	for (size_t i = 0; i < OPERATIONS_MAX; i++) {
-		struct operation *o = &operations[i];
-
-		if (o->key && o->state == 0 && strcmp(o->key, key) == 0) {
-			o->state = e ? 2 : 1;
-			if (e) {
-				snprintf(o->code, sizeof(o->code), "%s",
-				         e->code ? e->code : err_kind_code(e->kind));
-				snprintf(o->message, sizeof(o->message), "%s", e->msg);
-			}
-		}
-	}
-}
-
-json_t *operation_get(const char *id)
-{
-	static const char *const states[] = { "InProgress", "Succeeded", "Failed" };
-
-	for (size_t i = 0; i < OPERATIONS_MAX; i++) {
-		const struct operation *o = &operations[i];
-
-		if (o->key && strcasecmp(o->id, id) == 0) {
-			json_t *j = json_pack("{s:s, s:s, s:s}", "id", o->key, "name", o->id,
-			                      "status", states[o->state]);
-
-			if (o->state == 2) {
-				json_object_set_new(j, "error",
-				                    json_pack("{s:s, s:s}", "code", o->code,
-				                              "message", o->message));
-			}
-			return j;
-		}
-	}
-	return NULL;
-}
 
 /* ---- helpers ---- */
 
@@ -164,9 +104,7 @@ static void saved(void *arg, const struct err *e, uint64_t rev)
 {
 	(void)arg;
 	(void)rev;
-	if (e) {
-		log_error("store.failed", LOG_STR("error", e->msg));
-	}
+	control_stored(e);
 }
 
 static void save_status(struct group *g)
@@ -300,8 +238,10 @@ static void removed(void *arg, const struct err *e, uint64_t rev)
 
 	(void)rev;
 	crash_point(CRASH_CONTROL_REMOVED);
-	if (e) {
-		log_error("store.failed", LOG_STR("error", e->msg));
+	control_stored(e);
+	if (e) { /* still stored, so still there: the next start goes on */
+		operation_end(g->r->key, e);
+		return;
 	}
 	AUTO_FREE char *key = strdup(g->r->key);
 	network_release(g->r);
@@ -396,14 +336,12 @@ static void applied(void *arg, const struct err *e, uint64_t rev)
 {
 	(void)rev;
 	crash_point(CRASH_CONTROL_COMMITTED);
+	control_stored(e);
 	struct group *g = commit_end(arg, e);
 
-	if (e) { /* not stored: it never was */
-		free(plane.stopped);
-		plane.stopped = strdup(e->msg);
-		g->deleting = true;
-		g->unnamed = !g->named;
+	if (e) { /* not stored: it never was; control starts again from what is */
 		operation_end(g->r->key, e);
+		return;
 	}
 	advance(g);
 }
@@ -433,11 +371,12 @@ static void intended(void *arg, const struct err *e, uint64_t rev)
 {
 	(void)rev;
 	crash_point(CRASH_CONTROL_INTENT);
+	control_stored(e);
 	struct group *g = commit_end(arg, e);
 
 	if (e) {
-		g->r->deleting = g->deleting = false;
 		operation_end(g->r->key, e);
+		return;
 	}
 	advance(g);
 }

@@ -35,12 +35,14 @@ struct plane {
 	struct loop *loop;
 	struct store *store;
 	struct channel *to_main, *engine, *dns;
-	bool engine_synced;
-	struct resource **v; /* sorted by key */
+	bool engine_synced, signs; /* signs: the store holds the key of operation ids */
+	struct resource **v;       /* sorted by key */
 	size_t n, cap;
 	uint32_t next_serial, serial_ceiling;
 	struct ipam pools[CONFIG_POOLS_MAX];
 	char *stopped; /* why changes are refused, NULL when they are not */
+	enum err_kind stopped_kind;
+	bool blind; /* the store cannot be read: engine and dns keep what they have */
 	uint64_t requests, writes;
 };
 extern struct plane plane;
@@ -109,12 +111,13 @@ void group_runtime_gone(void);
 const char *group_state(const struct resource *r); /* provisioningState */
 void group_event(struct resource *r, const char *name, const char *message);
 
-/* ---- operations (group.c) ---- */
+/* ---- operation.c ---- */
+void operation_secret(const char *hex); /* 64 digits, from the store */
 /* Begins one on the resource, its id into `to`. */
 void operation_begin(const char *key, char to[static 37]);
 void operation_end(const char *key, const struct err *e); /* e NULL: succeeded */
-/* Its state as JSON, or NULL when unknown. New reference. */
-json_t *operation_get(const char *id);
+/* Its state as JSON, or NULL when that subscription was never given it. New reference. */
+json_t *operation_get(const char *id, const char *subscription);
 
 /* ---- change.c ---- */
 struct change {
@@ -131,6 +134,10 @@ int change_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 json_t *change_view(const struct resource *r);
 
 /* ---- control.c ---- */
+/* Every transaction ends here. One that failed stops all changes: memory is ahead of the disk, so
+ * control answers who waits and starts again from what is stored. */
+void control_stored(const struct err *e);
+int control_refuse(struct err *e); /* why changes are refused; -1 */
 /* Counters as engine (0) or dns (1) told them last, and how long ago that was; -1 never. */
 const char *control_metrics(int i, int64_t *age_ms);
 

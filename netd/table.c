@@ -125,6 +125,11 @@ int table_load(void *arg, const char *key, uint64_t rev, const char *value)
 	if (strcmp(key, "meta/serial") == 0) {
 		plane.next_serial = plane.serial_ceiling =
 			(uint32_t)json_integer_value(json_object_get(row, "next"));
+	} else if (strcmp(key, "meta/operations") == 0) {
+		plane.signs = strlen(model_str(row, "secret")) == 64;
+		if (plane.signs) {
+			operation_secret(model_str(row, "secret"));
+		}
 	} else if (key[0] == '/' && type) {
 		struct resource *r = table_add(model_str(row, "id"), type,
 		                               json_incref(json_object_get(row, "doc")));

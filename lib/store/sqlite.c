@@ -10,13 +10,14 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "lib/store/store.h"
 
-#define SCHEMA    1
+#define SCHEMA    2
 #define GROUP_MAX 256
 
 struct txn {
@@ -39,7 +40,7 @@ struct store {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	struct txns in, out;
-	bool stopping;
+	bool stopping, readonly;
 	int wake;
 	struct loop_watch *watch;
 };
@@ -71,13 +72,66 @@ static int one_number(struct store *s, const char *sql, int64_t *to, struct err 
 	return 0;
 }
 
-static int open_schema(struct store *s, struct err *e)
-{
-	int64_t version = 0, rev = 0;
+/* From schema N to N + 1: one transaction each, after a copy. */
+static const char *const migrations[SCHEMA] = {
+	[0] = "CREATE TABLE pairs (key TEXT PRIMARY KEY, rev INTEGER NOT NULL, value TEXT NOT "
+	      "NULL) WITHOUT ROWID;"
+	      "CREATE TABLE meta (rev INTEGER NOT NULL);"
+	      "INSERT INTO meta VALUES (0);",
+	/* A token was one subscription's; now it names a caller. */
+	[1] = "INSERT INTO pairs SELECT 'caller/token-' || substr(key, 7, 12), rev, json_object("
+	      "'name', 'token-' || substr(key, 7, 12), 'subscriptions', "
+	      "json_array(json_extract(value, '$.subscription')), 'role', 'owner', 'scope', '') "
+	      "FROM pairs WHERE key LIKE 'token/%';"
+	      "UPDATE pairs SET value = json_object('caller', 'token-' || substr(key, 7, 12), "
+	      "'expires', json_extract(value, '$.expires')) WHERE key LIKE 'token/%';",
+};
 
-	if (exec(s, "PRAGMA journal_mode=WAL", e) < 0 ||
-	    exec(s, "PRAGMA synchronous=FULL", e) < 0 ||
-	    one_number(s, "PRAGMA user_version", &version, e) < 0) {
+static int migrate(struct store *s, const char *path, int64_t version, struct err *e)
+{
+	char sql[400];
+
+	if (version > 0 && version < SCHEMA) {
+		snprintf(sql, sizeof(sql), "%s.schema-%lld", path, (long long)version);
+		unlink(sql); /* of a migration that was cut off */
+		snprintf(sql, sizeof(sql), "VACUUM INTO '%s.schema-%lld'", path,
+		         (long long)version);
+		if (exec(s, sql, e) < 0) {
+			return err_wrap(e, "copy before a migration");
+		}
+	}
+	for (; version < SCHEMA; version++) {
+		snprintf(sql, sizeof(sql), "PRAGMA user_version=%lld", (long long)version + 1);
+		if (exec(s, "BEGIN IMMEDIATE", e) < 0 || exec(s, migrations[version], e) < 0 ||
+		    exec(s, sql, e) < 0 || exec(s, "COMMIT", e) < 0) {
+			sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int quick_check(struct store *s, struct err *e)
+{
+	sqlite3_stmt *q = NULL;
+	int rc = 0;
+
+	if (sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &q, NULL) != SQLITE_OK ||
+	    sqlite3_step(q) != SQLITE_ROW) {
+		rc = fail(s, e, "check");
+	} else if (strcmp((const char *)sqlite3_column_text(q, 0), "ok") != 0) {
+		rc = err_set(e, ERR_UNAVAILABLE, 0, "store: the file is damaged: %s",
+		             (const char *)sqlite3_column_text(q, 0));
+	}
+	sqlite3_finalize(q);
+	return rc;
+}
+
+static int open_schema(struct store *s, const char *path, struct err *e)
+{
+	int64_t version, rev;
+
+	if (one_number(s, "PRAGMA user_version", &version, e) < 0 || quick_check(s, e) < 0) {
 		return -1;
 	}
 	if (version > SCHEMA) {
@@ -86,14 +140,14 @@ static int open_schema(struct store *s, struct err *e)
 			"store: schema %lld is newer than this program's %d; nothing was changed",
 			(long long)version, SCHEMA);
 	}
-	if (version == 0 &&
-	    (exec(s,
-	          "CREATE TABLE pairs (key TEXT PRIMARY KEY, rev INTEGER NOT NULL, value TEXT NOT "
-	          "NULL) WITHOUT ROWID",
-	          e) < 0 ||
-	     exec(s, "CREATE TABLE meta (rev INTEGER NOT NULL)", e) < 0 ||
-	     exec(s, "INSERT INTO meta VALUES (0)", e) < 0 ||
-	     exec(s, "PRAGMA user_version=1", e) < 0)) {
+	if (s->readonly && version < SCHEMA) {
+		return err_set(e, ERR_UNAVAILABLE, 0,
+		               "store: schema %lld cannot be migrated: read-only",
+		               (long long)version);
+	}
+	if (!s->readonly &&
+	    (exec(s, "PRAGMA journal_mode=WAL", e) < 0 ||
+	     exec(s, "PRAGMA synchronous=FULL", e) < 0 || migrate(s, path, version, e) < 0)) {
 		return -1;
 	}
 	if (one_number(s, "SELECT rev FROM meta", &rev, e) < 0) {
@@ -273,6 +327,43 @@ static void on_done(void *arg)
 	}
 }
 
+/* A file that cannot be written is read: with its log when that is there, else as it lies. */
+static int open_readonly(struct store *s, const char *path, struct err *e)
+{
+	char uri[300];
+	struct stat st;
+
+	snprintf(uri, sizeof(uri), "%s-wal", path);
+	bool logged = stat(uri, &st) == 0 && st.st_size > 0;
+	snprintf(uri, sizeof(uri), "file:%s?%s", path, logged ? "mode=ro" : "mode=ro&immutable=1");
+	sqlite3_close(s->db);
+	s->db = NULL;
+	s->readonly = true;
+	if (sqlite3_open_v2(uri, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) !=
+	    SQLITE_OK) {
+		return fail(s, e, path);
+	}
+	return open_schema(s, path, e);
+}
+
+static int open_file(struct store *s, const char *path, struct err *e)
+{
+	if (sqlite3_open(path, &s->db) != SQLITE_OK) {
+		fail(s, e, path);
+	} else {
+		s->readonly = sqlite3_db_readonly(s->db, "main") == 1; /* its own way out */
+		if (open_schema(s, path, e) == 0) {
+			return 0;
+		}
+	}
+	int code = sqlite3_errcode(s->db);
+	if (code != SQLITE_READONLY && code != SQLITE_CANTOPEN && code != SQLITE_FULL &&
+	    code != SQLITE_IOERR) {
+		return -1;
+	}
+	return open_readonly(s, path, e);
+}
+
 struct store *store_open(const char *dir, struct loop *l, struct err *e)
 {
 	struct store *s = calloc(1, sizeof(*s));
@@ -283,10 +374,10 @@ struct store *store_open(const char *dir, struct loop *l, struct err *e)
 		return NULL;
 	}
 	snprintf(path, sizeof(path), "%s/netd.db", dir);
-	if (sqlite3_open(path, &s->db) != SQLITE_OK || open_schema(s, e) < 0) {
-		if (sqlite3_errcode(s->db) == SQLITE_CANTOPEN) {
-			fail(s, e, path);
-		}
+	if (open_file(s, path, e) < 0) {
+		sqlite3_finalize(s->put);
+		sqlite3_finalize(s->del);
+		sqlite3_finalize(s->look);
 		sqlite3_close(s->db);
 		free(s);
 		return NULL;
@@ -301,6 +392,11 @@ struct store *store_open(const char *dir, struct loop *l, struct err *e)
 		abort();
 	}
 	return s;
+}
+
+bool store_readonly(const struct store *s)
+{
+	return s->readonly;
 }
 
 void store_close(struct store *s)

@@ -14,9 +14,13 @@
 struct loop;
 struct store;
 
-/* Opens or creates DIR/netd.db. ERR_UNAVAILABLE for a corrupt file or a schema from the future: the
- * file is left as it is. An older schema is copied aside and migrated. */
+/* Opens or creates DIR/netd.db; blocks. ERR_UNAVAILABLE for a damaged file (PRAGMA quick_check) or a
+ * schema from the future: the file is left as it is. An older schema is copied to
+ * DIR/netd.db.schema-N and migrated. A file that cannot be written is opened for reading: every
+ * transaction then fails. */
 struct store *store_open(const char *dir, struct loop *l, struct err *e);
+/* Was it opened for reading only? */
+bool store_readonly(const struct store *s);
 /* Waits for what was submitted, then closes. */
 void store_close(struct store *s);
 

@@ -524,11 +524,10 @@ static void health(struct http_request *r)
 		http_reply(r, 200, "", buf_str(&b), b.len);
 		return;
 	}
-	buf_addf(&b, "{\"engine\":%s,\"dns\":%s,\"store\":%s,\"runtime\":%s}",
-	         plane.engine_synced ? "true" : "false", plane.dns ? "true" : "false",
-	         plane.stopped ? "false" : "true", runtime_connected() ? "true" : "false");
-	http_reply(r, strcmp(r->path, "/healthz") == 0 || ready ? 200 : 503, "", buf_str(&b),
-	           b.len);
+	reply_json(r, strcmp(r->path, "/healthz") == 0 || ready ? 200 : 503, "",
+	           json_pack("{s:b, s:b, s:b, s:b, s:s*}", "engine", plane.engine_synced, "dns",
+	                     plane.dns != NULL, "store", !plane.stopped, "runtime",
+	                     runtime_connected(), "refused", plane.stopped));
 }
 
 /* ---- routing ---- */
@@ -564,7 +563,7 @@ static void arm(struct http_request *r, const char *who)
 		strncat(prefix, "resourcegroups/", sizeof(prefix) - strlen(prefix) - 1);
 		list(r, prefix, "Microsoft.Resources/resourceGroups");
 	} else if (id.child_type && strcasecmp(id.child_type, "operations") == 0 && id.child) {
-		json_t *op = operation_get(id.child);
+		json_t *op = operation_get(id.child, id.subscription);
 
 		if (op) {
 			reply_json(r, 200, "Retry-After: 0\r\n", op);
@@ -609,6 +608,14 @@ static void on_request(void *arg, struct http_request *r)
 		health(r);
 		return;
 	}
+	bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
+	if (plane.blind || (plane.stopped && !reads)) {
+		struct err e = ERR_INIT;
+
+		(void)control_refuse(&e);
+		reply_error(r, &e);
+		return;
+	}
 	if (!who) {
 		refuse(r, ERR_UNAUTHENTICATED, NULL, "The request needs a valid bearer token.");
 		return;
@@ -630,7 +637,7 @@ void api_start(const int fds[FD_N])
 {
 	struct err e = ERR_INIT;
 
-	if (store_load(plane.store, load_token, NULL, &e) < 0) {
+	if (!plane.blind && store_load(plane.store, load_token, NULL, &e) < 0) {
 		log_error("tokens.load", LOG_STR("error", e.msg));
 	}
 	http_serve(plane.loop, fds[FD_API_UNIX], NULL, on_request, NULL);
