@@ -95,7 +95,7 @@ ok(wait(lambda: all(call("GET", k)[0] == 404 for k in kept | {refused})), "and c
 def remount_readonly():
     """The mount is busy while control has the file: in the moment between two controls."""
     if control():
-        os.kill(control(), 9)
+        os.kill(wait(control), 9)
     return subprocess.run(["mount", "-o", "remount,ro", STATE], capture_output=True).returncode == 0
 
 
@@ -110,7 +110,7 @@ retry("DELETE", CG + "ro")
 wait(lambda: call("GET", CG + "ro")[0] == 404)
 
 # spoilt: the file is damaged while control is away
-os.kill(control(), 19)
+os.kill(wait(control), 19)
 good = {f: open(STATE + "/" + f, "rb").read() for f in os.listdir(STATE) if f.startswith("netd.db")}
 for f in good:
     if f != "netd.db":
@@ -135,7 +135,7 @@ goes_on("store put back")
 
 # a schema of the future, and one of the past
 def with_schema(n, *sql):
-    os.kill(control(), 19)
+    os.kill(wait(control), 19)
     d = sqlite3.connect(DB)
     for q in sql:
         d.execute(q)
@@ -144,7 +144,7 @@ def with_schema(n, *sql):
     d.close()
     for f in os.listdir(STATE):
         os.chown(STATE + "/" + f, 70001, 70001)
-    os.kill(control(), 9)
+    os.kill(wait(control), 9)
 
 
 with_schema(99)
