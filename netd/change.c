@@ -160,6 +160,7 @@ static int group_name(struct resource *r, struct err *e)
 		scope = model_str(r->doc, "properties.ipAddress.dnsNameLabelReusePolicy");
 	}
 	if (!*label) {
+		network_unname(r);
 		json_object_del(r->status, "fqdn");
 		return 0;
 	}
@@ -187,10 +188,16 @@ static int put_group(struct resource *r, const char *id, const struct model_type
 		                  "The container group '%s' is being deleted, please retry later.",
 		                  r->name);
 	}
+	if (tenant_room(id, made ? NULL : r->doc, doc, e) < 0) {
+		return -1;
+	}
+	tenant_count(id, made ? NULL : r->doc, doc);
 	if (made) {
 		r = table_add(id, type, model_public(type, doc));
 		r->etag = 1;
 		if (group_name(r, e) < 0 || network_attach(r, &vnet, e) < 0) {
+			tenant_count(id, doc, NULL);
+			network_unname(r);
 			table_remove(r);
 			return -1;
 		}
@@ -200,12 +207,16 @@ static int put_group(struct resource *r, const char *id, const struct model_type
 
 		set_doc(r, doc);
 		if (group_name(r, e) < 0) {
+			tenant_count(id, doc, was);
 			json_decref(r->doc);
 			json_decref(r->status);
 			r->doc = was;
 			r->status = status;
 			r->etag = etag;
 			return -1;
+		}
+		if (strcmp(model_str(status, "fqdn"), model_str(r->status, "fqdn")) != 0) {
+			group_renamed(r, model_str(status, "fqdn"));
 		}
 		json_decref(was);
 		json_decref(status);
@@ -300,6 +311,7 @@ static int put_public(struct resource *r, const char *id, const struct model_typ
 	}
 	if (made) {
 		if (network_public(v6 ? 6 : 4, network_tenant(id), &ip, e) < 0) {
+			network_unname(r);
 			table_remove(r);
 			return -1;
 		}
@@ -373,6 +385,7 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 		abort();
 	}
 	*p = (struct pending){ reply, arg };
+	network_unname(r);
 	static const char *const held[] = { "address",
 		                            "shared" }; /* a public address, a VNet's egress */
 	for (size_t i = 0; i < ARRAY_N(held); i++) {

@@ -20,6 +20,7 @@ struct config {
 	struct ip_prefix pools[CONFIG_POOLS_MAX];
 	bool pool_onlink[CONFIG_POOLS_MAX];
 	int64_t n_pools, mtu, ttl_s, rest_s, user_control, user_dns, max_groups, log_level;
+	int64_t node_cpu, node_memory, limit_groups, limit_addresses, limit_labels, limit_requests;
 };
 
 /* Reads the file (NULL: defaults only). ERR_INVALID names file, line, key and what is accepted. */

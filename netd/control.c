@@ -17,16 +17,17 @@
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
-#define PING_MS     500
-#define PROBE_MS    1000
-#define FAREWELL_MS 200   /* for the answers that say why */
-#define PROBE_SIZE  65536 /* bytes that a change may need */
-#define EX_TEMPFAIL 75
+#define PING_MS        500
+#define PROBE_MS       1000
+#define SWEEP_NAMES_MS 1000
+#define FAREWELL_MS    200   /* for the answers that say why */
+#define PROBE_SIZE     65536 /* bytes that a change may need */
+#define EX_TEMPFAIL    75
 
 static struct loop_timer *sweep, *farewell;
 static struct stat broken;  /* the store as it could not be read */
 static char pongs[2][1024]; /* last counters of engine and dns */
-static int64_t pong_ms[2], ping_ms;
+static int64_t pong_ms[2], ping_ms, swept_ms;
 
 const char *control_metrics(int i, int64_t *age_ms)
 {
@@ -248,6 +249,7 @@ static void load(void)
 	secret_for_operations();
 	for (size_t i = 0; i < plane.n; i++) {
 		network_restore_public(plane.v[i]);
+		network_name_restore(plane.v[i]);
 		if (strstr(plane.v[i]->type->name, "containerGroups")) {
 			group_load(plane.v[i]);
 		}
@@ -273,6 +275,10 @@ static void on_sweep(void *arg)
 		ping();
 	}
 	look_again(now);
+	if (!plane.stopped && now - swept_ms >= SWEEP_NAMES_MS) {
+		swept_ms = now;
+		network_rest_sweep();
+	}
 	for (size_t i = 0; i < plane.n; i++) {
 		struct resource *r = plane.v[i];
 		struct err e = ERR_INIT;

@@ -163,6 +163,20 @@ static void send_name(struct group *g, bool add)
 	buf_fini(&b);
 }
 
+void group_renamed(struct resource *r, const char *was)
+{
+	struct buf b = { 0 };
+
+	if (r->group && *was) {
+		put_u64(&b, 0);
+		put_str(&b, was);
+		put_u8(&b, 0);
+		channel_send(plane.dns, MSG_NAME_SET, &b, -1);
+		buf_fini(&b);
+		r->group->named = r->group->naming = false;
+	}
+}
+
 static bool has_name(const struct group *g)
 {
 	return *model_str(g->r->status, "fqdn") != '\0';
@@ -244,6 +258,8 @@ static void removed(void *arg, const struct err *e, uint64_t rev)
 		return;
 	}
 	AUTO_FREE char *key = strdup(g->r->key);
+	tenant_count(g->r->id, g->r->doc, NULL);
+	network_unname(g->r);
 	network_release(g->r);
 	if (g->ns_fd >= 0) {
 		close(g->ns_fd);
@@ -393,6 +409,7 @@ void group_load(struct resource *r)
 {
 	struct group *g = make(r);
 
+	tenant_count(r->id, NULL, r->doc);
 	network_restore(r);
 	g->deleting = r->deleting;
 	g->down = json_is_true(json_object_get(r->status, "stopped"));

@@ -31,17 +31,6 @@ struct subnet {
 static struct subnet **subnets;
 static size_t n_subnets;
 
-uint32_t network_tenant(const char *id)
-{
-	uint32_t h = 2166136261u;
-	const char *p = strncasecmp(id, "/subscriptions/", 15) == 0 ? id + 15 : id;
-
-	for (; *p && *p != '/'; p++) {
-		h = (h ^ (uint8_t)(*p | 0x20)) * 16777619u;
-	}
-	return h;
-}
-
 void network_start(void)
 {
 	const struct config *c = plane.config;
@@ -94,14 +83,23 @@ static struct subnet *subnet_make(uint32_t vnet, uint32_t id, const struct ip_pr
 int network_public(uint8_t family, uint32_t tenant, struct ip *ret, struct err *e)
 {
 	int64_t now = clock_system.now_ms(&clock_system);
+	struct tenant *t = tenant_at(tenant);
 	bool any = false;
 
+	if (plane.config->limit_addresses && t->addresses >= plane.config->limit_addresses) {
+		return err_set_at(e, ERR_INVALID, "PublicIPCountLimitReached",
+		                  "properties.ipAddress",
+		                  "Cannot create more than %lld public IP addresses for this "
+		                  "subscription in this region.",
+		                  (long long)plane.config->limit_addresses);
+	}
 	for (int64_t i = 0; i < plane.config->n_pools; i++) {
 		if (plane.pools[i].prefix.ip.family != family) {
 			continue;
 		}
 		any = true;
 		if (ipam_take(&plane.pools[i], NULL, tenant, now, ret, e) == 0) {
+			t->addresses++;
 			return 0;
 		}
 	}
@@ -116,9 +114,12 @@ int network_public(uint8_t family, uint32_t tenant, struct ip *ret, struct err *
 void network_public_free(const struct ip *ip, uint32_t tenant)
 {
 	int64_t until = clock_system.now_ms(&clock_system) + plane.config->rest_s * 1000;
+	char text[IP_TEXT];
 
+	network_rest(ip_format(ip, text), tenant);
 	for (int64_t i = 0; i < plane.config->n_pools; i++) {
 		if (ip_prefix_contains(&plane.pools[i].prefix, ip)) {
+			tenant_at(tenant)->addresses--;
 			ipam_give(&plane.pools[i], ip, tenant, until);
 		}
 	}
@@ -130,8 +131,9 @@ static void public_mark(const struct ip *ip, uint32_t tenant)
 	struct ip got;
 
 	for (int64_t i = 0; i < plane.config->n_pools; i++) {
-		if (ip_prefix_contains(&plane.pools[i].prefix, ip)) {
-			(void)!ipam_take(&plane.pools[i], ip, tenant, 0, &got, &e);
+		if (ip_prefix_contains(&plane.pools[i].prefix, ip) &&
+		    ipam_take(&plane.pools[i], ip, tenant, 0, &got, &e) == 0) {
+			tenant_at(tenant)->addresses++;
 		}
 	}
 }
@@ -416,17 +418,15 @@ static struct subnet *platform_of(struct resource *g)
 	static const struct ip_prefix prefix[2] = {
 		{ { 4, { 100, 64 } }, 16 }, { { 6, { 0xfd, 0x6e, 0x65, 0x74, 0x64 } }, 64 }
 	};
-	uint32_t tenant = network_tenant(g->id);
+	struct tenant *t = tenant_of(g->id);
+	struct subnet *s = t->platform[0] ? subnet_find(t->platform[0], t->platform[1]) : NULL;
 
-	for (size_t i = 0; i < plane.n; i++) {
-		const struct resource *o = plane.v[i];
-
-		if (o->group && o != g && network_tenant(o->id) == tenant &&
-		    json_is_true(json_object_get(o->status, "platform"))) {
-			return subnet_find(number(o->status, "vnet"), number(o->status, "subnet"));
-		}
+	if (s) {
+		return s;
 	}
-	struct subnet *s = subnet_make(table_serial(), table_serial(), prefix);
+	t->platform[0] = table_serial();
+	t->platform[1] = table_serial();
+	s = subnet_make(t->platform[0], t->platform[1], prefix);
 	s->platform = true;
 	return s;
 }
@@ -548,6 +548,8 @@ static struct subnet *subnet_of_status(const struct resource *g)
 		subnet_make(number(g->status, "vnet"), number(g->status, "subnet"), prefix);
 	if (json_is_true(json_object_get(g->status, "platform"))) {
 		s->platform = true;
+		tenant_of(g->id)->platform[0] = s->vnet;
+		tenant_of(g->id)->platform[1] = s->id;
 	}
 	return s;
 }
@@ -777,4 +779,13 @@ void network_send_group(const struct resource *g, uint64_t request)
 void network_drop_group(const struct resource *g, uint64_t request)
 {
 	send_del(number(g->status, "serial"), request);
+}
+
+void network_public_rest(const struct ip *ip, uint32_t tenant, int64_t until_ms)
+{
+	for (int64_t i = 0; i < plane.config->n_pools; i++) {
+		if (ip_prefix_contains(&plane.pools[i].prefix, ip)) {
+			ipam_rest(&plane.pools[i], ip, tenant, until_ms);
+		}
+	}
 }

@@ -69,10 +69,9 @@ static void compose(const unsigned char nonce[NONCE], const char *key, unsigned 
 
 static void format(const unsigned char b[16], char to[37])
 {
-	snprintf(to, 37,
-	         "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-	         b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-	         b[15]);
+	snprintf(to, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+	         b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12],
+	         b[13], b[14], b[15]);
 }
 
 void operation_begin(const char *key, char to[static 37])
@@ -125,9 +124,9 @@ static json_t *view(const struct operation *o)
 		json_object_set_new(j, "endTime", json_string(when));
 	}
 	if (o->state == 2) {
-		json_object_set_new(j, "error",
-		                    json_pack("{s:s, s:s}", "code", o->code, "message",
-		                              o->message));
+		json_object_set_new(
+			j, "error",
+			json_pack("{s:s, s:s}", "code", o->code, "message", o->message));
 	}
 	return j;
 }
@@ -146,8 +145,8 @@ static json_t *recall(const char *id, const char *prefix)
 		nonce[i] = (unsigned char)strtoul(two, NULL, 16);
 	}
 	snprintf(o.id, sizeof(o.id), "%s", id);
-	for (size_t i = table_from(prefix); table_at(i) && strncmp(table_at(i)->key, prefix, n) == 0;
-	     i++) {
+	for (size_t i = table_from(prefix);
+	     table_at(i) && strncmp(table_at(i)->key, prefix, n) == 0; i++) {
 		struct resource *r = table_at(i);
 
 		compose(nonce, r->key, got);
@@ -156,9 +155,11 @@ static json_t *recall(const char *id, const char *prefix)
 			const char *state = r->deleting ? "Deleting" : group_state(r);
 
 			o.key = r->key;
-			o.state = strcmp(state, "Failed") == 0 ? 2 : strcmp(state, "Succeeded") == 0;
+			o.state =
+				strcmp(state, "Failed") == 0 ? 2 : strcmp(state, "Succeeded") == 0;
 			snprintf(o.code, sizeof(o.code), "ContainerGroupStartFailed");
-			snprintf(o.message, sizeof(o.message), "The container group did not start.");
+			snprintf(o.message, sizeof(o.message),
+			         "The container group did not start.");
 			return view(&o);
 		}
 	}

@@ -43,9 +43,31 @@ struct plane {
 	char *stopped; /* why changes are refused, NULL when they are not */
 	enum err_kind stopped_kind;
 	bool blind; /* the store cannot be read: engine and dns keep what they have */
-	uint64_t requests, writes;
+	uint64_t requests;
+	int64_t groups; /* container groups, and the cpu and memory (GB) they ask for */
+	double used[2];
 };
 extern struct plane plane;
+
+/* ---- tenant.c ---- */
+struct tenant {
+	char *id;        /* of the subscription */
+	uint32_t number; /* from 1, while control runs */
+	unsigned groups, addresses, labels;
+	uint32_t platform[2]; /* VNet and subnet of groups that name none; 0 before the first */
+	int64_t asked_ms;     /* token bucket of its requests */
+	double left;
+};
+/* The subscription of a resource id or key, or one by its bare id; made when new. */
+struct tenant *tenant_of(const char *id);
+struct tenant *tenant_at(uint32_t number);
+/* One request more; false: over the limit. */
+bool tenant_may_ask(struct tenant *t, int64_t now_ms);
+/* Is there room for the group `doc` in place of `was` (NULL: a new one)? Limits of the
+ * subscription and of the node. */
+int tenant_room(const char *id, const json_t *was, const json_t *doc, struct err *e);
+/* The group's document `was` became `doc`; NULL: there was, or is, none. */
+void tenant_count(const char *id, const json_t *was, const json_t *doc);
 
 /* ---- table.c ---- */
 struct resource *table_get(const char *key);
@@ -88,10 +110,23 @@ void network_drop_group(const struct resource *group, uint64_t request);
 /* Public address for a publicIPAddresses resource. */
 int network_public(uint8_t family, uint32_t tenant, struct ip *ret, struct err *e);
 void network_public_free(const struct ip *ip, uint32_t tenant);
+void network_public_rest(const struct ip *ip, uint32_t tenant, int64_t until_ms);
 /* The label's full name by its scope, into status.fqdn; ERR_INVALID DnsNameLabelUnavailable. */
 int network_name(struct resource *r, const char *label, const char *scope, const char *suffix,
                  struct err *e);
-uint32_t network_tenant(const char *id); /* hash of the subscription */
+/* First 12 characters of a label's scope hash; "" for Unsecure. `unique`: in the tenant's place for
+ * Noreuse. */
+void network_scope_hash(const char *label, const char *scope, const char *tenant_id,
+                        const char *unique, const struct model_id *id, char to[static 13]);
+void network_fqdn(const char *label, const char *hash, const char *suffix, char to[static 400]);
+/* Gives the resource's name up: it rests. */
+void network_unname(struct resource *r);
+void network_name_restore(struct resource *r);
+/* Addresses and labels at rest, in the store as rest/WHAT. */
+void network_rest(const char *what, uint32_t tenant);
+void network_rest_load(const char *what, const json_t *row);
+void network_rest_sweep(void);           /* forgets those whose time is over */
+uint32_t network_tenant(const char *id); /* number of the subscription */
 
 /* ---- group.c ---- */
 /* A group's document was accepted (already in the table): store it, attach it, hand it over.
@@ -100,6 +135,8 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
                  void (*reply)(void *arg, const struct err *e), void *arg);
 void group_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg);
 void group_load(struct resource *r);
+/* The name it had is another's to have. */
+void group_renamed(struct resource *r, const char *was);
 void group_action(struct resource *r, const char *action);
 void group_engine_done(uint64_t request, bool ok, const char *text, int fd);
 void group_engine_up(void);

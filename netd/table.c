@@ -130,6 +130,8 @@ int table_load(void *arg, const char *key, uint64_t rev, const char *value)
 		if (plane.signs) {
 			operation_secret(model_str(row, "secret"));
 		}
+	} else if (strncmp(key, "rest/", 5) == 0) {
+		network_rest_load(key + 5, row);
 	} else if (key[0] == '/' && type) {
 		struct resource *r = table_add(model_str(row, "id"), type,
 		                               json_incref(json_object_get(row, "doc")));

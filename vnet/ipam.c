@@ -149,3 +149,13 @@ void ipam_give(struct ipam *m, const struct ip *ip, uint32_t tenant, int64_t res
 		x->rest_until_ms = rest_until_ms;
 	}
 }
+
+void ipam_rest(struct ipam *m, const struct ip *ip, uint32_t tenant, int64_t rest_until_ms)
+{
+	struct ipam_entry *x = usable(m, ip) ? make(m, ip) : NULL;
+
+	if (x && !x->taken) {
+		x->tenant = tenant;
+		x->rest_until_ms = rest_until_ms;
+	}
+}

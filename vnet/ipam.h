@@ -34,3 +34,5 @@ void ipam_fini(struct ipam *m);
 int ipam_take(struct ipam *m, const struct ip *want, uint32_t tenant, int64_t now_ms,
               struct ip *ret, struct err *e) __attribute__((warn_unused_result));
 void ipam_give(struct ipam *m, const struct ip *ip, uint32_t tenant, int64_t rest_until_ms);
+/* A free address rests until then; of a taken one nothing changes. */
+void ipam_rest(struct ipam *m, const struct ip *ip, uint32_t tenant, int64_t rest_until_ms);

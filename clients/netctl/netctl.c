@@ -21,6 +21,7 @@
 
 static struct {
 	const char *api, *ca, *token, *subscription, *socket, *group, *output, *file;
+	const char *role, *scope, *caller, *seconds; /* of a token */
 	bool no_wait;
 	CURL *curl;
 } self;
@@ -41,7 +42,9 @@ static const char usage_text[] =
 	"  netctl describe TYPE NAME [-g GROUP]          all of it, events too\n"
 	"  netctl events NAME [-g GROUP]                 what happened to a container group\n"
 	"  netctl delete TYPE NAME [-g GROUP] [--no-wait]\n"
-	"  netctl token create --subscription ID         prints a new token (root on the host)\n"
+	"  netctl token create [--subscription ID] [--role reader|contributor|owner]\n"
+	"         [--scope ID] [--caller NAME] [--seconds N]   prints a new token, once\n"
+	"  netctl token list | token revoke ID\n"
 	"  netctl completion                             bash completion\n"
 	"Environment: NETD_API, NETD_CA, NETD_TOKEN (HTTPS), else NETD_SOCKET; NETD_SUBSCRIPTION.\n";
 
@@ -418,23 +421,59 @@ static int apply(void)
 	return rc;
 }
 
+/* ---- tokens ---- */
+
 static int token_create(void)
 {
-	uint8_t b[24];
-	char token[64];
 	json_t *answer = NULL;
+	json_t *body = self.caller
+	                       ? json_pack("{s:s}", "caller", self.caller)
+	                       : json_pack("{s:s, s:s*, s:s*}", "subscription", self.subscription,
+	                                   "role", self.role, "scope", self.scope);
 
-	random_system.fill(&random_system, b, sizeof(b));
-	for (size_t i = 0; i < sizeof(b); i++) {
-		snprintf(token + 2 * i, 3, "%02x", b[i]);
+	if (self.seconds) {
+		json_object_set_new(body, "seconds", json_integer(strtoll(self.seconds, NULL, 10)));
 	}
-	json_t *body = json_pack("{s:s, s:s}", "token", token, "subscription", self.subscription);
 	long status = request("POST", "/netd/tokens", body, &answer, NULL);
 	json_decref(body);
 	int rc = status == 201 ? 0 : failed(status, answer);
 	if (rc == 0) {
-		puts(token);
+		puts(model_str(answer, "token"));
 	}
+	json_decref(answer);
+	return rc;
+}
+
+static int token_list(void)
+{
+	json_t *answer = NULL, *x;
+	long status = request("GET", "/netd/tokens", NULL, &answer, NULL);
+	int rc = status == 200 ? 0 : failed(status, answer);
+	size_t i;
+
+	if (rc == 0 && strcmp(self.output, "table") == 0) {
+		printf("%-14s %-30s %s\n", "ID", "CALLER", "EXPIRES");
+		json_array_foreach(json_object_get(answer, "value"), i, x)
+		{
+			printf("%-14s %-30s %s\n", model_str(x, "id"), model_str(x, "caller"),
+			       model_str(x, "expires"));
+		}
+	} else if (rc == 0) {
+		json_dumpf(json_object_get(answer, "value"), stdout, JSON_INDENT(2));
+		puts("");
+	}
+	json_decref(answer);
+	return rc;
+}
+
+static int token_revoke(const char *id)
+{
+	char path[100];
+	json_t *answer = NULL;
+
+	snprintf(path, sizeof(path), "/netd/tokens/%.60s", id);
+	long status = request("DELETE", path, NULL, &answer, NULL);
+	int rc = status == 204 ? 0 : failed(status, answer);
 	json_decref(answer);
 	return rc;
 }
@@ -444,6 +483,24 @@ static const char *env(const char *name, const char *otherwise)
 	const char *v = getenv(name);
 
 	return v && *v ? v : otherwise;
+}
+
+/* Where an option's value goes; NULL: no such option. */
+static const char **option(const char *name)
+{
+	static const struct {
+		const char *name, **to;
+	} options[] = { { "-f", &self.file },         { "-g", &self.group },
+		        { "-o", &self.output },       { "--subscription", &self.subscription },
+		        { "--role", &self.role },     { "--scope", &self.scope },
+		        { "--caller", &self.caller }, { "--seconds", &self.seconds } };
+
+	for (size_t i = 0; i < ARRAY_N(options); i++) {
+		if (strcmp(name, options[i].name) == 0) {
+			return options[i].to;
+		}
+	}
+	return NULL;
 }
 
 static int run(int n, char **words)
@@ -469,8 +526,14 @@ static int run(int n, char **words)
 	if (strcmp(verb, "token") == 0 && n == 2 && strcmp(words[1], "create") == 0) {
 		return token_create();
 	}
+	if (strcmp(verb, "token") == 0 && n == 2 && strcmp(words[1], "list") == 0) {
+		return token_list();
+	}
+	if (strcmp(verb, "token") == 0 && n == 3 && strcmp(words[1], "revoke") == 0) {
+		return token_revoke(words[2]);
+	}
 	if (strcmp(verb, "completion") == 0) {
-		puts("complete -W 'apply get describe events delete token cg vnet pip rg -f -g -o --no-wait' netctl");
+		puts("complete -W 'apply get describe events delete token create list revoke cg vnet pip rg -f -g -o --subscription --role --scope --caller --seconds --no-wait' netctl");
 		return 0;
 	}
 	fputs(usage_text,
@@ -490,15 +553,16 @@ int main(int argc, char **argv)
 	self.socket = env("NETD_SOCKET", "/run/netd/api.sock");
 	self.output = "table";
 	for (int i = 1; i < argc; i++) {
-		const char **to = strcmp(argv[i], "-f") == 0               ? &self.file
-		                  : strcmp(argv[i], "-g") == 0             ? &self.group
-		                  : strcmp(argv[i], "-o") == 0             ? &self.output
-		                  : strcmp(argv[i], "--subscription") == 0 ? &self.subscription
-		                                                           : NULL;
+		const char **to = option(argv[i]);
+
 		if (to && i + 1 < argc) {
 			*to = argv[++i];
 		} else if (strcmp(argv[i], "--no-wait") == 0) {
 			self.no_wait = true;
+		} else if (to || (argv[i][0] == '-' && strcmp(argv[i], "--help") != 0)) {
+			fprintf(stderr, "netctl: %s %s\n", argv[i],
+			        to ? "needs a value" : "is no option; `netctl help` lists them");
+			return 2;
 		} else if (n < 8) {
 			words[n++] = argv[i];
 		}

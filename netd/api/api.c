@@ -3,8 +3,8 @@
  * ARM REST: who calls, which resource, which verb; answers as Azure's clients expect them (LRO by
  * Azure-AsyncOperation, ETags, lists, error bodies). Decisions are made in change.c.
  */
-#include <openssl/crypto.h>
-#include <openssl/sha.h>
+#include "netd/api/api.h"
+
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,10 +13,11 @@
 
 #include "lib/base/log.h"
 #include "lib/base/own.h"
-#include "netd/api/http.h"
+#include "netd/api/caller.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
+#define PAGE      1000 /* members of a list at most */
 #define ANSWER_MS 5000 /* a role that has not answered this long is not ready */
 
 /* A call whose answer waits for the store. */
@@ -28,7 +29,7 @@ struct call {
 	char child[100]; /* name of the subnet, when one was put */
 };
 
-static void reply_json(struct http_request *r, int status, const char *headers, json_t *body)
+void api_json(struct http_request *r, int status, const char *headers, json_t *body)
 {
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 
@@ -37,7 +38,7 @@ static void reply_json(struct http_request *r, int status, const char *headers, 
 	json_decref(body);
 }
 
-static void reply_error(struct http_request *r, const struct err *e)
+void api_error(struct http_request *r, const struct err *e)
 {
 	json_t *x = json_pack("{s:s, s:s}", "code", e->code ? e->code : err_kind_code(e->kind),
 	                      "message", e->msg);
@@ -49,9 +50,8 @@ static void reply_error(struct http_request *r, const struct err *e)
 	if (e->target[0]) {
 		json_object_set_new(x, "target", json_string(e->target));
 	}
-	reply_json(r, err_kind_http(e->kind),
-	           err_kind_retryable(e->kind) ? "Retry-After: 1\r\n" : "",
-	           json_pack("{s:o}", "error", x));
+	api_json(r, err_kind_http(e->kind), err_kind_retryable(e->kind) ? "Retry-After: 1\r\n" : "",
+	         json_pack("{s:o}", "error", x));
 }
 
 static void refuse(struct http_request *r, enum err_kind kind, const char *code, const char *text)
@@ -59,113 +59,7 @@ static void refuse(struct http_request *r, enum err_kind kind, const char *code,
 	struct err e = ERR_INIT;
 
 	err_set_at(&e, kind, code, NULL, "%s", text);
-	reply_error(r, &e);
-}
-
-/* ---- who calls ---- */
-
-struct token {
-	char hash[65], subscription[64];
-	int64_t expires_ms;
-};
-static struct token tokens[256];
-static size_t n_tokens;
-
-static void token_hash(const char *token, char to[65])
-{
-	unsigned char sum[SHA256_DIGEST_LENGTH];
-
-	SHA256((const unsigned char *)token, strlen(token), sum);
-	for (int i = 0; i < 32; i++) {
-		snprintf(to + 2 * i, 3, "%02x", sum[i]);
-	}
-}
-
-static int load_token(void *arg, const char *key, uint64_t rev, const char *value)
-{
-	json_t *row = strncmp(key, "token/", 6) == 0 ? json_loads(value, 0, NULL) : NULL;
-
-	(void)arg;
-	(void)rev;
-	if (row && n_tokens < ARRAY_N(tokens)) {
-		struct token *t = &tokens[n_tokens++];
-
-		snprintf(t->hash, sizeof(t->hash), "%s", key + 6);
-		snprintf(t->subscription, sizeof(t->subscription), "%s",
-		         model_str(row, "subscription"));
-		t->expires_ms = json_integer_value(json_object_get(row, "expires"));
-	}
-	json_decref(row);
-	return 0;
-}
-
-/* The subscription that the caller may touch, "*" for all, NULL for nobody. */
-static const char *caller(const struct http_request *r)
-{
-	char hash[65];
-
-	if (r->unix_socket && r->uid == 0) {
-		return "*";
-	}
-	if (strncasecmp(r->authorization, "Bearer ", 7) != 0) {
-		return NULL;
-	}
-	token_hash(r->authorization + 7, hash);
-	for (size_t i = 0; i < n_tokens; i++) {
-		if (CRYPTO_memcmp(tokens[i].hash, hash, 64) == 0 &&
-		    tokens[i].expires_ms > clock_system.wall_ms(&clock_system)) {
-			return tokens[i].subscription;
-		}
-	}
-	return NULL;
-}
-
-static void token_stored(void *arg, const struct err *e, uint64_t rev)
-{
-	(void)rev;
-	if (e) {
-		reply_error(arg, e);
-	} else {
-		reply_json(arg, 201, "", json_pack("{s:s}", "status", "created"));
-	}
-}
-
-/* POST /netd/tokens {"token","subscription","seconds"}: root on this host only. */
-static void create_token(struct http_request *r)
-{
-	struct err e = ERR_INIT;
-	json_t *doc = NULL;
-	char key[80] = "token/", value[200];
-
-	if (!r->unix_socket || r->uid != 0) {
-		refuse(r, ERR_FORBIDDEN, NULL, "Tokens are made by root on the host.");
-		return;
-	}
-	if (model_parse((const char *)r->body.data, r->body.len, &doc, &e) < 0) {
-		reply_error(r, &e);
-		return;
-	}
-	if (strlen(model_str(doc, "token")) < 16 || n_tokens == ARRAY_N(tokens)) {
-		refuse(r, ERR_INVALID, NULL,
-		       "A token has at least 16 characters; at most 256 exist.");
-		json_decref(doc);
-		return;
-	}
-	struct token *t = &tokens[n_tokens++];
-	int64_t seconds = json_integer_value(json_object_get(doc, "seconds"));
-	token_hash(model_str(doc, "token"), t->hash);
-	snprintf(t->subscription, sizeof(t->subscription), "%.60s", model_str(doc, "subscription"));
-	t->expires_ms =
-		clock_system.wall_ms(&clock_system) + (seconds > 0 ? seconds : 86400) * 1000;
-	snprintf(key + 6, sizeof(key) - 6, "%s", t->hash);
-	json_t *row = json_pack("{s:s, s:I}", "subscription", t->subscription, "expires",
-	                        (json_int_t)t->expires_ms);
-	AUTO_FREE char *text = json_dumps(row, JSON_COMPACT);
-	snprintf(value, sizeof(value), "%s", text);
-	json_decref(row);
-	json_decref(doc);
-	store_submit(plane.store, &(struct store_op){ .key = key, .value = value }, 1, token_stored,
-	             r);
+	api_error(r, &e);
 }
 
 /* ---- answers that waited ---- */
@@ -211,20 +105,20 @@ static void on_stored(void *arg, const struct err *e)
 
 	if (e) {
 		operation_end(c->key, e);
-		reply_error(c->r, e);
+		api_error(c->r, e);
 	} else if (c->deleted) {
 		operation_headers(c, headers, sizeof(headers));
 		if (!r) {
 			operation_end(c->key, NULL);
 		}
-		reply_json(c->r, 202, headers, NULL);
+		api_json(c->r, 202, headers, NULL);
 	} else {
 		operation_headers(c, headers, sizeof(headers));
 		if (r && !r->group) {
 			operation_end(c->key, NULL);
 		}
 		json_t *view = r ? (c->child[0] ? child_view(r, c->child) : change_view(r)) : NULL;
-		reply_json(c->r, c->created ? 201 : 200, headers, view);
+		api_json(c->r, c->created ? 201 : 200, headers, view);
 	}
 	log_info("audit", LOG_STR("id", c->key), LOG_STR("verb", c->deleted ? "DELETE" : "PUT"),
 	         LOG_STR("result", e ? err_kind_code(e->kind) : "ok"));
@@ -275,7 +169,7 @@ static void not_found(struct http_request *r, const char *id)
 	struct err e = ERR_INIT;
 
 	err_set_at(&e, ERR_NOT_FOUND, NULL, NULL, "The Resource '%.300s' was not found.", id);
-	reply_error(r, &e);
+	api_error(r, &e);
 }
 
 static void put(struct http_request *r, const struct model_id *id, json_t *doc)
@@ -290,7 +184,7 @@ static void put(struct http_request *r, const struct model_id *id, json_t *doc)
 	if (id->type && !table_get(group)) {
 		err_set_at(&e, ERR_NOT_FOUND, "ResourceGroupNotFound", NULL,
 		           "Resource group '%.100s' could not be found.", id->group);
-		reply_error(r, &e);
+		api_error(r, &e);
 		json_decref(doc);
 		return;
 	}
@@ -306,7 +200,7 @@ static void put(struct http_request *r, const struct model_id *id, json_t *doc)
 	operation_begin(c->key, c->operation);
 	if (change_put(id, was ? was->id : r->path, doc, on_stored, c, &change, &e) < 0) {
 		operation_end(c->key, &e);
-		reply_error(r, &e);
+		api_error(r, &e);
 		free(c);
 	} else {
 		c->created = change.created; /* the answer comes from the loop, later */
@@ -347,7 +241,7 @@ static void delete (struct http_request *r, struct resource *x)
 		table_save(&x, 1, row_stored, c);
 	} else if (change_delete(x, on_stored, c, &e) < 0) {
 		operation_end(c->key, &e);
-		reply_error(r, &e);
+		api_error(r, &e);
 		free(c);
 	}
 }
@@ -366,21 +260,122 @@ static void get(struct http_request *r, const struct resource *x)
 		json_object_set_new(view, "netd",
 		                    json_pack("{s:s, s:s}", "node", "local", "namespace", path));
 	}
-	reply_json(r, 200, headers, view);
+	api_json(r, 200, headers, view);
 }
 
-static void list(struct http_request *r, const char *prefix, const char *type)
+/* Cuts a list to a page: $top members, from $skiptoken (the position) on. */
+static void page(struct http_request *r, json_t *value)
+{
+	char text[32] = "", link[2300];
+	size_t total = json_array_size(value), top = PAGE, skip = 0;
+	json_t *some = json_array();
+
+	if (http_query(r, "$top", text, sizeof(text)) && strtoul(text, NULL, 10) > 0) {
+		top = strtoul(text, NULL, 10) < PAGE ? strtoul(text, NULL, 10) : PAGE;
+	}
+	if (http_query(r, "$skiptoken", text, sizeof(text))) {
+		skip = strtoul(text, NULL, 10);
+	}
+	for (size_t i = skip; i < total && i < skip + top; i++) {
+		json_array_append(some, json_array_get(value, i));
+	}
+	json_t *body = json_pack("{s:o}", "value", some);
+	if (skip + top < total) {
+		snprintf(link, sizeof(link),
+		         "%s://%s%s?api-version=2023-05-01&$top=%zu&$skiptoken=%zu",
+		         r->tls ? "https" : "http", r->host, r->path, top, skip + top);
+		json_object_set_new(body, "nextLink", json_string(link));
+	}
+	json_decref(value);
+	api_json(r, 200, "", body);
+}
+
+static void list(struct http_request *r, const struct caller *who, const char *prefix,
+                 const char *type)
 {
 	json_t *value = json_array();
 	size_t n = strlen(prefix);
 
+	if (!model_type_find(type)) {
+		json_decref(value);
+		not_found(r, r->path);
+		return;
+	}
 	for (size_t i = table_from(prefix);
 	     table_at(i) && strncmp(table_at(i)->key, prefix, n) == 0; i++) {
-		if (strcasecmp(table_at(i)->type->name, type) == 0) {
+		if (strcasecmp(table_at(i)->type->name, type) == 0 &&
+		    caller_sees(who, table_at(i)->key)) {
 			json_array_append_new(value, change_view(table_at(i)));
 		}
 	}
-	reply_json(r, 200, "", json_pack("{s:o}", "value", value));
+	page(r, value);
+}
+
+/* ---- subscriptions ---- */
+
+static json_t *view_subscription(const char *id)
+{
+	AUTO_FREE char *low = table_key(id);
+	char path[200];
+
+	snprintf(path, sizeof(path), "/subscriptions/%.150s", low);
+	const struct resource *x = table_get(path);
+	const char *name = x ? model_str(x->doc, "displayName") : "";
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s}}", "id", path, "subscriptionId", low,
+	                 "tenantId", plane.config->tenant_id, "displayName", *name ? name : low,
+	                 "state", "Enabled", "subscriptionPolicies", "spendingLimit", "Off");
+}
+
+/* Those that hold something, and those that the caller was given. */
+static void list_subscriptions(struct http_request *r, const struct caller *who)
+{
+	json_t *value = json_array(), *ids = json_object(), *x;
+	AUTO_FREE char *list = strdup(who->subscriptions);
+	char *save = NULL, id[160];
+	const char *key;
+
+	for (size_t i = table_from("/subscriptions/"); table_at(i); i++) {
+		const char *s = table_at(i)->key + 15;
+
+		snprintf(id, sizeof(id), "%.*s", (int)strcspn(s, "/"), s);
+		if (caller_in(who, id)) {
+			json_object_set_new(ids, id, json_true());
+		}
+	}
+	for (char *s = strtok_r(list, " ", &save); s; s = strtok_r(NULL, " ", &save)) {
+		if (*s != '*') {
+			json_object_set_new(ids, s, json_true());
+		}
+	}
+	json_object_foreach(ids, key, x)
+	{
+		json_array_append_new(value, view_subscription(key));
+	}
+	json_decref(ids);
+	page(r, value);
+}
+
+static void subscription(struct http_request *r, const struct caller *who, const char *id)
+{
+	AUTO_FREE char *key = table_key(r->path);
+	char prefix[200];
+
+	snprintf(prefix, sizeof(prefix), "%.180s/", key);
+	size_t i = table_from(key);
+	bool known = table_get(key) ||
+	             (table_at(i) && strncmp(table_at(i)->key, prefix, strlen(prefix)) == 0) ||
+	             strcmp(who->subscriptions, "*") != 0;
+	if (strcmp(r->method, "GET") == 0 && known) {
+		api_json(r, 200, "", view_subscription(id));
+	} else if (strcmp(r->method, "GET") == 0) {
+		struct err e = ERR_INIT;
+
+		err_set_at(&e, ERR_NOT_FOUND, "SubscriptionNotFound", NULL,
+		           "The subscription '%.100s' could not be found.", id);
+		api_error(r, &e);
+	} else {
+		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
+	}
 }
 
 static json_t *body_of(struct http_request *r)
@@ -389,7 +384,7 @@ static json_t *body_of(struct http_request *r)
 	json_t *doc = NULL;
 
 	if (model_parse((const char *)r->body.data, r->body.len, &doc, &e) < 0) {
-		reply_error(r, &e);
+		api_error(r, &e);
 		return NULL;
 	}
 	return doc;
@@ -416,10 +411,10 @@ static void subnet(struct http_request *r, const struct model_id *id)
 	} else if (!id->child) {
 		json_decref(view);
 		view = change_view(v);
-		reply_json(r, 200, "",
-		           json_pack("{s:O}", "value", model_at(view, "properties.subnets")));
+		api_json(r, 200, "",
+		         json_pack("{s:O}", "value", model_at(view, "properties.subnets")));
 	} else if (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0) {
-		reply_json(r, 200, "", json_incref(view));
+		api_json(r, 200, "", json_incref(view));
 	} else if (strcmp(r->method, "PUT") == 0) {
 		json_t *doc = body_of(r);
 		if (doc) {
@@ -524,15 +519,75 @@ static void health(struct http_request *r)
 		http_reply(r, 200, "", buf_str(&b), b.len);
 		return;
 	}
-	reply_json(r, strcmp(r->path, "/healthz") == 0 || ready ? 200 : 503, "",
-	           json_pack("{s:b, s:b, s:b, s:b, s:s*}", "engine", plane.engine_synced, "dns",
-	                     plane.dns != NULL, "store", !plane.stopped, "runtime",
-	                     runtime_connected(), "refused", plane.stopped));
+	api_json(r, strcmp(r->path, "/healthz") == 0 || ready ? 200 : 503, "",
+	         json_pack("{s:b, s:b, s:b, s:b, s:s*}", "engine", plane.engine_synced, "dns",
+	                   plane.dns != NULL, "store", !plane.stopped, "runtime",
+	                   runtime_connected(), "refused", plane.stopped));
 }
 
 /* ---- routing ---- */
 
-static void arm(struct http_request *r, const char *who)
+/* What lies below a resource: its actions, subnets, operations of a location. */
+static void below(struct http_request *r, const struct model_id *id)
+{
+	if (strcasecmp(id->child_type, "operations") == 0 && id->child) {
+		json_t *op = operation_get(id->child, id->subscription);
+
+		if (op) {
+			api_json(r, 200, "Retry-After: 0\r\n", op);
+		} else {
+			not_found(r, r->path);
+		}
+	} else if (strcasecmp(id->type, "Microsoft.Network/virtualNetworks") == 0) {
+		subnet(r, id);
+	} else if (!id->child) {
+		AUTO_FREE char *key = table_key(r->path);
+
+		*strrchr(key, '/') = '\0';
+		struct resource *x = table_get(key);
+		if (x && x->group) {
+			action(r, x, id->child_type);
+		} else {
+			not_found(r, r->path);
+		}
+	} else {
+		not_found(r, r->path);
+	}
+}
+
+/* May the caller do this here? Answers when not. */
+static bool allowed(struct http_request *r, const struct caller *who, const struct model_id *id,
+                    bool lists)
+{
+	bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
+	bool location = id->type && strstr(id->type, "/locations");
+	struct err e = ERR_INIT;
+
+	/* A foreign one is answered like one that is not there. */
+	if (!caller_in(who, id->subscription) ||
+	    (!caller_sees(who, r->path) && !(reads && (lists || location)))) {
+		not_found(r, r->path);
+		return false;
+	}
+	if (!tenant_may_ask(tenant_of(id->subscription), clock_system.now_ms(&clock_system))) {
+		err_set(&e, ERR_LIMIT, 0,
+		        "The subscription sends more than %lld requests a second.",
+		        (long long)plane.config->limit_requests);
+		api_error(r, &e);
+		return false;
+	}
+	if (!reads && who->role == CALLER_READER) {
+		err_set(&e, ERR_FORBIDDEN, 0,
+		        "The client '%s' does not have authorization to perform action '%s' over "
+		        "scope '%.200s'.",
+		        who->name, r->method, r->path);
+		api_error(r, &e);
+		return false;
+	}
+	return true;
+}
+
+static void arm(struct http_request *r, const struct caller *who)
 {
 	struct model_id id;
 	char prefix[700];
@@ -548,8 +603,8 @@ static void arm(struct http_request *r, const char *who)
 		not_found(r, r->path);
 		return;
 	}
-	if (strcmp(who, "*") != 0 && strcasecmp(who, id.subscription) != 0) {
-		not_found(r, r->path); /* a foreign one is answered like one that is not there */
+	bool lists = groups || (id.type && !id.name) || (!id.type && !id.group);
+	if (!allowed(r, who, &id, lists)) {
 		return;
 	}
 	table_group_key(r->path, prefix, sizeof(prefix));
@@ -558,39 +613,17 @@ static void arm(struct http_request *r, const char *who)
 
 		snprintf(prefix, sizeof(prefix), "/subscriptions/%s", low);
 	}
-	strncat(prefix, "/", sizeof(prefix) - strlen(prefix) - 1);
-	if (groups) {
-		strncat(prefix, "resourcegroups/", sizeof(prefix) - strlen(prefix) - 1);
-		list(r, prefix, "Microsoft.Resources/resourceGroups");
-	} else if (id.child_type && strcasecmp(id.child_type, "operations") == 0 && id.child) {
-		json_t *op = operation_get(id.child, id.subscription);
-
-		if (op) {
-			reply_json(r, 200, "Retry-After: 0\r\n", op);
-		} else {
-			not_found(r, r->path);
-		}
-	} else if (!id.type && !id.group) {
-		reply_json(r, 200, "",
-		           json_pack("{s:s, s:s, s:s, s:s}", "id", r->path, "subscriptionId",
-		                     id.subscription, "state", "Enabled", "tenantId",
-		                     plane.config->tenant_id));
-	} else if (id.type && !id.name) {
-		list(r, prefix, id.type);
-	} else if (id.child_type && strstr(id.type, "irtualNetworks")) {
-		subnet(r, &id);
-	} else if (id.child_type && !id.child) {
-		AUTO_FREE char *key = table_key(r->path);
-
-		*strrchr(key, '/') = '\0';
-		struct resource *x = table_get(key);
-		if (x && x->group) {
-			action(r, x, id.child_type);
-		} else {
-			not_found(r, r->path);
-		}
+	strncat(prefix, groups ? "/resourcegroups/" : "/", sizeof(prefix) - strlen(prefix) - 1);
+	if (lists && (groups || id.type) && strcmp(r->method, "GET") != 0) {
+		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
+	} else if (groups) {
+		list(r, who, prefix, "Microsoft.Resources/resourceGroups");
+	} else if (lists && id.type) {
+		list(r, who, prefix, id.type);
+	} else if (lists) {
+		subscription(r, who, id.subscription);
 	} else if (id.child_type) {
-		not_found(r, r->path);
+		below(r, &id);
 	} else {
 		resource(r, &id);
 	}
@@ -598,7 +631,7 @@ static void arm(struct http_request *r, const char *who)
 
 static void on_request(void *arg, struct http_request *r)
 {
-	const char *who = caller(r);
+	const struct caller *who = caller_of(r);
 	size_t n = strlen(r->path);
 
 	(void)arg;
@@ -613,19 +646,23 @@ static void on_request(void *arg, struct http_request *r)
 		struct err e = ERR_INIT;
 
 		(void)control_refuse(&e);
-		reply_error(r, &e);
+		api_error(r, &e);
 		return;
 	}
 	if (!who) {
-		refuse(r, ERR_UNAUTHENTICATED, NULL, "The request needs a valid bearer token.");
+		refuse(r, ERR_UNAUTHENTICATED, NULL,
+		       "The request needs a valid bearer token that has not expired.");
 		return;
 	}
 	if (n > 1 && r->path[n - 1] == '/') {
 		r->path[n - 1] = '\0';
 	}
 	size_t len = strlen(r->path);
-	if (strcmp(r->path, "/netd/tokens") == 0 && strcmp(r->method, "POST") == 0) {
-		create_token(r);
+	if (strncmp(r->path, "/netd/tokens", 12) == 0 ||
+	    strncmp(r->path, "/netd/callers", 13) == 0) {
+		caller_request(r, who);
+	} else if (strcasecmp(r->path, "/subscriptions") == 0 && reads) {
+		list_subscriptions(r, who);
 	} else if (len > 15 && strncasecmp(r->path, "/subscriptions/", 15) == 0) {
 		arm(r, who);
 	} else {
@@ -637,7 +674,7 @@ void api_start(const int fds[FD_N])
 {
 	struct err e = ERR_INIT;
 
-	if (!plane.blind && store_load(plane.store, load_token, NULL, &e) < 0) {
+	if (!plane.blind && store_load(plane.store, caller_load, NULL, &e) < 0) {
 		log_error("tokens.load", LOG_STR("error", e.msg));
 	}
 	http_serve(plane.loop, fds[FD_API_UNIX], NULL, on_request, NULL);
