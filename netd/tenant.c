@@ -103,10 +103,11 @@ int tenant_room(const char *id, const json_t *was, const json_t *doc, struct err
 	amounts(doc, wants);
 	amounts(was, had);
 	if (!was && c->limit_groups && t->groups >= c->limit_groups) {
-		return err_set_at(e, ERR_CONFLICT, "ContainerGroupQuotaReached", "",
-		                  "Container group quota 'ContainerGroups' exceeded in region '%s': "
-		                  "limit %lld, usage %u, requested 1.",
-		                  c->region, (long long)c->limit_groups, t->groups);
+		return err_set_at(
+			e, ERR_CONFLICT, "ContainerGroupQuotaReached", "",
+			"Container group quota 'ContainerGroups' exceeded in region '%s': "
+			"limit %lld, usage %u, requested 1.",
+			c->region, (long long)c->limit_groups, t->groups);
 	}
 	if ((!was && c->max_groups && plane.groups >= c->max_groups) ||
 	    (c->node_cpu && plane.used[0] + wants[0] - had[0] > (double)c->node_cpu) ||

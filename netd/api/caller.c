@@ -15,11 +15,11 @@
 #include "netd/api/api.h"
 #include "netd/plane.h"
 
-#define CALLERS_MAX  65536
-#define TOKEN_MIN    16 /* characters */
-#define TOKEN_DAYS   30
-#define SECONDS_MAX  (10LL * 366 * 86400)
-#define SHOWN        12 /* characters of a hash that name a token */
+#define CALLERS_MAX 65536
+#define TOKEN_MIN   16 /* characters */
+#define TOKEN_DAYS  30
+#define SECONDS_MAX (10LL * 366 * 86400)
+#define SHOWN       12 /* characters of a hash that name a token */
 
 struct token {
 	char hash[65], caller[64];
@@ -32,10 +32,9 @@ static size_t n_callers, n_tokens;
 
 static const char *const roles_by_name[] = { "reader", "contributor", "owner" };
 static char everywhere[] = "*", nowhere[] = "";
-static const struct caller root = { .name = "root",
-	                            .subscriptions = everywhere,
-	                            .scope = nowhere,
-	                            .role = CALLER_OWNER };
+static const struct caller root = {
+	.name = "root", .subscriptions = everywhere, .scope = nowhere, .role = CALLER_OWNER
+};
 
 static void hash_of(const char *token, char to[65])
 {
@@ -139,8 +138,9 @@ const struct caller *caller_of(const struct http_request *r)
 		hash_of(r->authorization + 7, hash);
 		const struct token *t = token_find(hash);
 
-		return t && t->expires_ms > clock_system.wall_ms(&clock_system) ? caller_find(t->caller)
-		                                                                : NULL;
+		return t && t->expires_ms > clock_system.wall_ms(&clock_system)
+		               ? caller_find(t->caller)
+		               : NULL;
 	}
 	if (!r->unix_socket) {
 		return NULL;
@@ -173,8 +173,8 @@ bool caller_sees(const struct caller *c, const char *path)
 	struct model_id id;
 
 	return model_id_parse(path, &id) == 0 && caller_in(c, id.subscription) &&
-	       (n == 0 || (strncasecmp(path, c->scope, n) == 0 &&
-	                   (path[n] == '\0' || path[n] == '/')));
+	       (n == 0 ||
+	        (strncasecmp(path, c->scope, n) == 0 && (path[n] == '\0' || path[n] == '/')));
 }
 
 /* ---- /netd/callers, /netd/tokens ---- */
@@ -263,7 +263,8 @@ static int check_caller(const json_t *doc, struct err *e)
 	    strcasecmp(role, "owner") != 0) {
 		return wrong(e, "role", "reader, contributor or owner");
 	}
-	if (*model_str(doc, "scope") && strncasecmp(model_str(doc, "scope"), "/subscriptions/", 15)) {
+	if (*model_str(doc, "scope") &&
+	    strncasecmp(model_str(doc, "scope"), "/subscriptions/", 15)) {
 		return wrong(e, "scope", "an id that begins with /subscriptions/, or empty");
 	}
 	json_array_foreach((json_t *)(uintptr_t)uids, i, x)
@@ -292,8 +293,8 @@ static bool is_owner(struct http_request *r, const struct caller *who)
 	if (who->role == CALLER_OWNER) {
 		return true;
 	}
-	err_set(&e, ERR_FORBIDDEN, 0, "Callers and tokens are managed by an owner; '%s' is not one.",
-	        who->name);
+	err_set(&e, ERR_FORBIDDEN, 0,
+	        "Callers and tokens are managed by an owner; '%s' is not one.", who->name);
 	api_error(r, &e);
 	return false;
 }
@@ -324,7 +325,8 @@ static void put_caller(struct http_request *r, const struct caller *who, json_t 
 	{
 		buf_addf(&list, " %s ", json_string_value(x));
 	}
-	AUTO_FREE char *want = table_key(buf_str(&list)), *scope = table_key(model_str(row, "scope"));
+	AUTO_FREE char *want = table_key(buf_str(&list)),
+		       *scope = table_key(model_str(row, "scope"));
 	was.subscriptions = strcmp(want, " * ") == 0 ? everywhere : want;
 	was.scope = scope;
 	if (!covers(who, &was)) {
@@ -334,7 +336,8 @@ static void put_caller(struct http_request *r, const struct caller *who, json_t 
 	} else {
 		take_caller(row);
 		snprintf(key, sizeof(key), "caller/%.63s", low);
-		store_submit(plane.store, &(struct store_op){ .key = key, .value = text }, 1, written, r);
+		store_submit(plane.store, &(struct store_op){ .key = key, .value = text }, 1,
+		             written, r);
 	}
 	json_decref(row);
 }
@@ -353,7 +356,7 @@ static void remove_caller(struct http_request *r, const struct caller *who, cons
 		return;
 	}
 	AUTO_FREE char *low = table_key(c->name);
-	char (*keys)[80] = calloc(n_tokens + 1, sizeof(*keys));
+	char(*keys)[80] = calloc(n_tokens + 1, sizeof(*keys));
 	snprintf(keys[0], sizeof(keys[0]), "caller/%.63s", low);
 	ops[0].key = keys[0];
 	for (size_t i = 0; i < n_tokens; i++) { /* their tokens go along */
@@ -414,8 +417,8 @@ static const struct caller *token_caller(const struct caller *who, json_t *doc, 
 	         model_str(doc, "hash"));
 	json_t *row = json_pack("{s:s, s:[s], s:s, s:s, s:[]}", "name", made, "subscriptions",
 	                        model_str(doc, "subscription"), "role",
-	                        *model_str(doc, "role") ? model_str(doc, "role") : "owner",
-	                        "scope", model_str(doc, "scope"), "uids");
+	                        *model_str(doc, "role") ? model_str(doc, "role") : "owner", "scope",
+	                        model_str(doc, "scope"), "uids");
 	struct caller *c = NULL;
 	if (check_caller(row, e) == 0) {
 		take_caller(row);

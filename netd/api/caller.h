@@ -11,7 +11,11 @@
 #include "lib/base/err.h"
 #include "netd/api/http.h"
 
-enum caller_role { CALLER_READER, CALLER_CONTRIBUTOR, CALLER_OWNER };
+enum caller_role {
+	CALLER_READER,
+	CALLER_CONTRIBUTOR,
+	CALLER_OWNER
+};
 
 struct caller {
 	char name[64];
