@@ -125,6 +125,9 @@ class Runtime(threading.Thread):
                      "h.ThreadingHTTPServer(('0.0.0.0',80),H).serve_forever()"])
             self.send({"type": "state", "id": m["id"], "state": "started"})
             self.send({"type": "state", "id": m["id"], "state": "ready"})
+        elif m["type"] in ("start", "restart"):
+            self.send({"type": "state", "id": m["id"], "state": "started"})
+            self.send({"type": "state", "id": m["id"], "state": "ready"})
         elif m["type"] == "stop":
             self.stops.append(m["id"])
             self.groups.pop(m["id"], None)
