@@ -310,12 +310,47 @@ static int put_public(struct resource *r, const char *id, const struct model_typ
 		return -1;
 	}
 	if (made) {
-		if (network_public(v6 ? 6 : 4, network_tenant(id), &ip, e) < 0) {
+		bool of_prefix = *model_str(doc, "properties.publicIPPrefix.id");
+
+		if ((of_prefix ? prefix_address(r, &ip, e)
+		               : network_public(v6 ? 6 : 4, network_tenant(id), &ip, e)) < 0) {
 			network_unname(r);
 			table_remove(r);
 			return -1;
 		}
 		json_object_set_new(r->status, "address", json_string(ip_format(&ip, text)));
+	} else {
+		set_doc(r, doc);
+	}
+	*ret = (struct change){ r, made, true };
+	return 0;
+}
+
+/* ---- public prefixes ---- */
+
+static int put_prefix(struct resource *r, const char *id, const struct model_type *type,
+                      json_t *doc, struct change *ret, struct err *e)
+{
+	static const char *const fixed[] = { "properties.prefixLength",
+		                             "properties.publicIPAddressVersion" };
+	bool made = r == NULL;
+
+	for (size_t i = 0; r && i < ARRAY_N(fixed); i++) {
+		const json_t *was = model_at(r->doc, fixed[i]), *now = model_at(doc, fixed[i]);
+
+		if (was && now && !json_equal(was, now)) {
+			return err_set_at(e, ERR_INVALID, "PropertyChangeNotAllowed", fixed[i],
+			                  "'%s' of an existing prefix cannot be changed.",
+			                  fixed[i]);
+		}
+	}
+	if (made) {
+		r = table_add(id, type, model_public(type, doc));
+		r->etag = 1;
+		if (prefix_take(r, e) < 0) {
+			table_remove(r);
+			return -1;
+		}
 	} else {
 		set_doc(r, doc);
 	}
@@ -357,6 +392,8 @@ int change_put(const struct model_id *id, const char *full_id, json_t *doc,
 		rc = put_vnet(r, full_id, type, doc, ret, e);
 	} else if (strstr(type->name, "publicIPAddresses")) {
 		rc = put_public(r, full_id, type, doc, ret, e);
+	} else if (strstr(type->name, "publicIPPrefixes")) {
+		rc = put_prefix(r, full_id, type, doc, ret, e);
 	} else {
 		*ret = (struct change){ r, r == NULL, true };
 		if (!r) {
@@ -386,12 +423,13 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 	}
 	*p = (struct pending){ reply, arg };
 	network_unname(r);
+	prefix_give(r);
 	static const char *const held[] = { "address",
 		                            "shared" }; /* a public address, a VNet's egress */
 	for (size_t i = 0; i < ARRAY_N(held); i++) {
 		const char *text = model_str(r->status, held[i]);
 
-		if (*text && ip_parse(text, &ip, &e) == 0) {
+		if (*text && ip_parse(text, &ip, &e) == 0 && !prefix_address_free(r)) {
 			network_public_free(&ip, network_tenant(r->id));
 		}
 	}
@@ -414,6 +452,10 @@ int change_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 	}
 	json_t *x;
 	size_t i;
+
+	if (prefix_unused(r, e) < 0) {
+		return -1;
+	}
 	json_array_foreach(model_at(r->doc, "properties.subnets"), i, x)
 	{
 		if (network_subnet_used(r, model_str(x, "name"))) {
@@ -492,6 +534,7 @@ json_t *change_view(const struct resource *r)
 {
 	json_t *doc = json_deep_copy(r->doc), *props = json_object_get(doc, "properties"), *x;
 	const char *state = r->deleting ? "Deleting" : group_state(r);
+	const char *name;
 	char etag[64];
 	size_t i;
 
@@ -511,6 +554,9 @@ json_t *change_view(const struct resource *r)
 		snprintf(etag, sizeof(etag), "W/\"%llu\"", (unsigned long long)r->etag);
 		json_object_set_new(doc, "etag", json_string(etag));
 	}
+	if (json_object_get(props, "subnets")) {
+		json_object_set_new(props, "virtualNetworkPeerings", json_array());
+	}
 	json_array_foreach(json_object_get(props, "subnets"), i, x)
 	{
 		char id[1400];
@@ -521,6 +567,15 @@ json_t *change_view(const struct resource *r)
 		                    json_string("Microsoft.Network/virtualNetworks/subnets"));
 		json_object_set_new(json_object_get(x, "properties"), "provisioningState",
 		                    json_string("Succeeded"));
+	}
+	if (*model_str(r->status, "ipPrefix")) {
+		json_object_set(props, "ipPrefix", json_object_get(r->status, "ipPrefix"));
+		json_t *list = json_array();
+		json_object_foreach(json_object_get(r->status, "used"), name, x)
+		{
+			json_array_append_new(list, json_pack("{s:O}", "id", x));
+		}
+		json_object_set_new(props, "publicIPAddresses", list);
 	}
 	if (*model_str(r->status, "address")) {
 		json_object_set(props, "ipAddress", json_object_get(r->status, "address"));

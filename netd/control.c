@@ -250,9 +250,13 @@ static void load(void)
 	for (size_t i = 0; i < plane.n; i++) {
 		network_restore_public(plane.v[i]);
 		network_name_restore(plane.v[i]);
+		prefix_restore(plane.v[i]);
 		if (strstr(plane.v[i]->type->name, "containerGroups")) {
 			group_load(plane.v[i]);
 		}
+	}
+	for (size_t i = 0; i < plane.n; i++) {
+		prefix_restore_user(plane.v[i]);
 	}
 	log_info("control.loaded", LOG_NUM("resources", plane.n));
 }

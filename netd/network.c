@@ -493,6 +493,10 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 	struct subnet *s = NULL;
 
 	*vnet = NULL;
+	if (!subnet_id && *model_str(g->doc, "properties.networkProfile.id") &&
+	    !(subnet_id = profile_subnet(g, e))) {
+		return -1;
+	}
 	if (subnet_id) {
 		if (model_is(g->doc, "properties.ipAddress.type", "Public")) {
 			return err_set_at(
@@ -787,5 +791,32 @@ void network_public_rest(const struct ip *ip, uint32_t tenant, int64_t until_ms)
 		if (ip_prefix_contains(&plane.pools[i].prefix, ip)) {
 			ipam_rest(&plane.pools[i], ip, tenant, until_ms);
 		}
+	}
+}
+
+int network_public_block(uint8_t family, uint8_t len, uint32_t tenant, struct ip_prefix *ret,
+                         struct err *e)
+{
+	int64_t now = clock_system.now_ms(&clock_system);
+
+	for (int64_t i = 0; i < plane.config->n_pools; i++) {
+		if (plane.pools[i].prefix.ip.family == family &&
+		    ipam_take_block(&plane.pools[i], len, tenant, now, ret, e) == 0) {
+			tenant_at(tenant)->addresses += (unsigned)ip_prefix_size(ret);
+			return 0;
+		}
+	}
+	return err_set_at(e, ERR_CONFLICT, "PublicIpPrefixOutOfAddresses",
+	                  "properties.prefixLength",
+	                  "No public pool has a free block of /%u for IPv%u.", len, family);
+}
+
+void network_public_mark_block(const struct ip_prefix *block, uint32_t tenant)
+{
+	struct ip ip = block->ip;
+
+	for (uint64_t i = 0; i < ip_prefix_size(block); i++) {
+		public_mark(&ip, tenant);
+		(void)ip_add(&ip, 1);
 	}
 }

@@ -128,6 +128,29 @@ void network_rest_load(const char *what, const json_t *row);
 void network_rest_sweep(void);           /* forgets those whose time is over */
 uint32_t network_tenant(const char *id); /* number of the subscription */
 
+/* A block of a public pool; and marking one that a loaded resource has. */
+int network_public_block(uint8_t family, uint8_t len, uint32_t tenant, struct ip_prefix *ret,
+                         struct err *e);
+void network_public_mark_block(const struct ip_prefix *block, uint32_t tenant);
+
+/* ---- prefix.c ---- */
+/* The resource of that type that an id in `from`'s document names; NULL when it is absent or
+ * another subscription's (InvalidResourceReference at `at`). */
+struct resource *reference(const struct resource *from, const char *id, const char *type,
+                           const char *at, struct err *e);
+/* A publicIPPrefixes resource gets its block, has it again after a start, gives it back. */
+int prefix_take(struct resource *r, struct err *e);
+void prefix_restore(struct resource *r);
+void prefix_give(const struct resource *r);
+/* An address of the prefix that a publicIPAddresses document names. */
+int prefix_address(struct resource *pip, struct ip *ret, struct err *e);
+void prefix_restore_user(const struct resource *pip);
+bool prefix_address_free(const struct resource *pip); /* false: it came from a pool */
+/* May this prefix or profile go? */
+int prefix_unused(const struct resource *r, struct err *e);
+/* The subnet's id that a group's legacy networkProfile names; NULL with *e set. */
+const char *profile_subnet(const struct resource *group, struct err *e);
+
 /* ---- group.c ---- */
 /* A group's document was accepted (already in the table): store it, attach it, hand it over.
  * `full` is the document with its secrets (taken). reply is called once it is durable. */

@@ -159,3 +159,43 @@ void ipam_rest(struct ipam *m, const struct ip *ip, uint32_t tenant, int64_t res
 		x->rest_until_ms = rest_until_ms;
 	}
 }
+
+int ipam_take_block(struct ipam *m, uint8_t len, uint32_t tenant, int64_t now_ms,
+                    struct ip_prefix *ret, struct err *e)
+{
+	char net[IP_TEXT];
+	struct ip_prefix block = { m->prefix.ip, len };
+	uint64_t size = ip_prefix_size(&block), blocks = ip_prefix_size(&m->prefix) / size;
+	struct ip got;
+
+	for (uint64_t b = 0; b < blocks && b < IPAM_BLOCKS_MAX; b++) {
+		struct ip ip = block.ip, end = ip_prefix_last(&block);
+		bool is_free = len >= m->prefix.len;
+
+		for (uint64_t i = 0; is_free && i < size; i++) {
+			const struct ipam_entry *x = get(m, &ip);
+
+			is_free = usable(m, &ip) &&
+			          (!x || (!x->taken &&
+			                  (x->rest_until_ms <= now_ms || x->tenant == tenant)));
+			(void)ip_add(&ip, 1);
+		}
+		ip = block.ip;
+		for (uint64_t i = 0; is_free && i < size; i++) {
+			if (claim(m, &ip, tenant, &got, e) < 0) {
+				return -1;
+			}
+			(void)ip_add(&ip, 1);
+		}
+		if (is_free) {
+			*ret = block;
+			return 0;
+		}
+		if (!ip_add(&end, 1)) {
+			break;
+		}
+		block.ip = end;
+	}
+	return err_set(e, ERR_LIMIT, 0, "%s has no free block of /%u",
+	               ip_prefix_format(&m->prefix, net), len);
+}

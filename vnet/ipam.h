@@ -36,3 +36,8 @@ int ipam_take(struct ipam *m, const struct ip *want, uint32_t tenant, int64_t no
 void ipam_give(struct ipam *m, const struct ip *ip, uint32_t tenant, int64_t rest_until_ms);
 /* A free address rests until then; of a taken one nothing changes. */
 void ipam_rest(struct ipam *m, const struct ip *ip, uint32_t tenant, int64_t rest_until_ms);
+#define IPAM_BLOCKS_MAX 65536 /* tried at most */
+/* Takes all of a block of length `len`, aligned; ERR_LIMIT when none is free. Give its addresses back
+ * one by one. */
+int ipam_take_block(struct ipam *m, uint8_t len, uint32_t tenant, int64_t now_ms,
+                    struct ip_prefix *ret, struct err *e) __attribute__((warn_unused_result));

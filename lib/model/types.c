@@ -58,6 +58,8 @@
 	S("id", RO), S("name", RO), S("type", RO), S("etag", RO), L("location", 0, 1, 90), \
 		K("tags", MODEL_MAP, 0), K("zones", MODEL_STRINGS, KEPT)
 
+FIELDS ref_fields[] = { L("id", REQ, 1, 1000), END };
+
 /* ---- containerGroups ---- */
 FIELDS port_fields[] = { I("port", REQ, 1, 65535), E("protocol", 0, "TCP|UDP"), END };
 FIELDS env_fields[] = { L("name", REQ, 1, 1000), S("value", 0), S("secureValue", SEC),
@@ -149,7 +151,7 @@ FIELDS group_props[] = { S("provisioningState", RO),
 	                 E("priority", KEPT, "Regular|Spot"),
 	                 K("containerGroupProfile", MODEL_MAP, NOT),
 	                 K("standbyPoolProfile", MODEL_MAP, NOT),
-	                 K("networkProfile", MODEL_MAP, NOT),
+	                 O("networkProfile", 0, ref_fields),
 	                 END };
 FIELDS group_fields[] = { TOP, K("netd", MODEL_ANY, RO), K("identity", MODEL_MAP, KEPT),
 	                  O("properties", REQ, group_props), END };
@@ -209,11 +211,43 @@ FIELDS pip_props[] = { S("provisioningState", RO),
 	               I("idleTimeoutInMinutes", KEPT, 4, 30),
 	               O("dnsSettings", 0, setting_fields),
 	               K("ipTags", MODEL_ANY, KEPT),
-	               K("publicIPPrefix", MODEL_MAP, NOT),
+	               O("publicIPPrefix", 0, ref_fields),
 	               K("natGateway", MODEL_MAP, NOT),
 	               K("ddosSettings", MODEL_MAP, KEPT),
 	               END };
 FIELDS pip_fields[] = { TOP, O("sku", 0, sku_fields), O("properties", 0, pip_props), END };
+
+/* ---- publicIPPrefixes, networkProfiles ---- */
+FIELDS prefix_props[] = { S("provisioningState", RO),
+	                  S("resourceGuid", RO),
+	                  S("ipPrefix", RO),
+	                  K("publicIPAddresses", MODEL_ANY, RO),
+	                  I("prefixLength", REQ, 1, 128),
+	                  E("publicIPAddressVersion", 0, "IPv4|IPv6"),
+	                  K("ipTags", MODEL_ANY, KEPT),
+	                  K("natGateway", MODEL_MAP, NOT),
+	                  K("customIPPrefix", MODEL_MAP, NOT),
+	                  END };
+FIELDS prefix_fields[] = { TOP, O("sku", 0, sku_fields), O("properties", REQ, prefix_props), END };
+FIELDS nic_ip_props[] = { S("provisioningState", RO), O("subnet", REQ, ref_fields), END };
+FIELDS nic_ip_fields[] = { S("id", RO),
+	                   S("type", RO),
+	                   S("etag", RO),
+	                   L("name", 0, 1, 80),
+	                   O("properties", REQ, nic_ip_props),
+	                   END };
+FIELDS nic_props[] = { S("provisioningState", RO), A("ipConfigurations", REQ, 10, nic_ip_fields),
+	               K("containerNetworkInterfaces", MODEL_ANY, RO), END };
+FIELDS nic_fields[] = { S("id", RO),
+	                S("type", RO),
+	                S("etag", RO),
+	                L("name", 0, 1, 80),
+	                O("properties", REQ, nic_props),
+	                END };
+FIELDS profile_props[] = { S("provisioningState", RO), S("resourceGuid", RO),
+	                   K("containerNetworkInterfaces", MODEL_ANY, RO),
+	                   A("containerNetworkInterfaceConfigurations", REQ, 10, nic_fields), END };
+FIELDS profile_fields[] = { TOP, O("properties", REQ, profile_props), END };
 
 FIELDS rg_props[] = { S("provisioningState", RO), END };
 FIELDS rg_fields[] = { TOP, S("managedBy", KEPT), O("properties", 0, rg_props), END };
@@ -226,6 +260,10 @@ const struct model_type model_types[] = {
 	{ "Microsoft.Network/virtualNetworks/subnets", subnet_fields,
 	  "1 to 80 letters, digits, -_.", false },
 	{ "Microsoft.Network/publicIPAddresses", pip_fields, "1 to 80 letters, digits, -_.", true },
+	{ "Microsoft.Network/publicIPPrefixes", prefix_fields, "1 to 80 letters, digits, -_.",
+	  true },
+	{ "Microsoft.Network/networkProfiles", profile_fields, "1 to 80 letters, digits, -_.",
+	  true },
 	{ .name = NULL },
 };
 
