@@ -45,7 +45,7 @@ LIB := $(BUILD)/libnetd.a
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 LAB_BIN := $(patsubst tests/lab/%.c,$(BUILD)/lab/%,$(LAB_SRC))
 
-.PHONY: build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help
+.PHONY: bench-attach build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help
 build: $(BUILD)/.deps
 	$(Q)$(MAKE) --no-print-directory all
 all: $(BUILD)/netd $(BUILD)/netctl $(if $(RUNTIME_SRC),$(BUILD)/netd-runtime) $(if $(wildcard examples/helloworld/*.c),$(BUILD)/helloworld)
@@ -83,6 +83,14 @@ $(BUILD)/lab/%: $(BUILD)/obj/tests/lab/%.o $(filter-out $(BUILD)/obj/netd/main.o
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS) -lcmocka
+
+$(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(filter-out $(BUILD)/obj/netd/main.o,$(call obj,$(NETD_SRC))) $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS)
+
+bench-attach: build $(BUILD)/bench/attach_raw ## attach beside CNI bridge, netavark and the bare kernel calls
+	$(Q)tests/bench/attach
 
 tests-bin: $(UNIT_BIN) $(LAB_BIN)
 

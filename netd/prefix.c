@@ -102,8 +102,7 @@ void prefix_give(const struct resource *r)
 int prefix_address(struct resource *pip, struct ip *ret, struct err *e)
 {
 	static const char at[] = "properties.publicIPPrefix.id";
-	struct resource *r =
-		reference(pip, model_str(pip->doc, at), PREFIX_TYPE, at, e);
+	struct resource *r = reference(pip, model_str(pip->doc, at), PREFIX_TYPE, at, e);
 	struct ip_prefix block;
 	char text[IP_TEXT];
 
@@ -140,8 +139,7 @@ void prefix_restore_user(const struct resource *pip)
 			used = json_object();
 			json_object_set_new(r->status, "used", used);
 		}
-		json_object_set_new(used, model_str(pip->status, "address"),
-		                    json_string(pip->id));
+		json_object_set_new(used, model_str(pip->status, "address"), json_string(pip->id));
 	}
 }
 
@@ -180,13 +178,12 @@ int prefix_unused(const struct resource *r, struct err *e)
 const char *profile_subnet(const struct resource *group, struct err *e)
 {
 	static const char at[] = "properties.networkProfile.id";
-	struct resource *r =
-		reference(group, model_str(group->doc, at), PROFILE_TYPE, at, e);
-	const json_t *x = r ? json_array_get(model_at(r->doc,
-	                                              "properties."
-	                                              "containerNetworkInterfaceConfigurations"),
-	                                     0)
-	                    : NULL;
+	struct resource *r = reference(group, model_str(group->doc, at), PROFILE_TYPE, at, e);
+	const json_t *x =
+		r ? json_array_get(model_at(r->doc, "properties."
+	                                            "containerNetworkInterfaceConfigurations"),
+	                           0)
+		  : NULL;
 
 	x = json_array_get(model_at(x, "properties.ipConfigurations"), 0);
 	if (r && !*model_str(x, "properties.subnet.id")) {
