@@ -102,7 +102,7 @@ bad = [
     ("x", group(label="aci-demo"), "DnsNameLabelUnavailable"), ("x", group(ports=(80, 80)), "DuplicatePort"),
     ("x", group(containers=[]), "InvalidRequestContent"),
     ("x", group(subnetIds=[{"id": "/subscriptions/other/x"}], ipAddress=private), "LinkedInvalidPropertyId"),
-    ("x", group(networkProfile={"id": "x"}), "FeatureNotSupported"),
+    ("x", group(networkProfile={"id": "x"}), "InvalidResourceReference"),
 ]
 for name, body, code in bad:
     s, doc, _ = call("PUT", CG + name, body)
