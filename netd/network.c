@@ -31,20 +31,6 @@ struct subnet {
 static struct subnet **subnets;
 static size_t n_subnets;
 
-void network_start(void)
-{
-	const struct config *c = plane.config;
-
-	for (int64_t i = 0; i < c->n_pools; i++) {
-		bool onlink = c->pool_onlink[i];
-
-		ipam_init(&plane.pools[i], &c->pools[i],
-		          onlink ? 2
-		                 : c->pools[i].ip.family == 6, /* a subnet-router anycast address */
-		          onlink && c->pools[i].ip.family == 4 ? 1 : 0);
-	}
-}
-
 static struct subnet *subnet_find(uint32_t vnet, uint32_t id)
 {
 	for (size_t i = 0; i < n_subnets; i++) {
@@ -76,66 +62,6 @@ static struct subnet *subnet_make(uint32_t vnet, uint32_t id, const struct ip_pr
 	}
 	subnets[n_subnets++] = s;
 	return s;
-}
-
-/* ---- public addresses ---- */
-
-int network_public(uint8_t family, uint32_t tenant, struct ip *ret, struct err *e)
-{
-	int64_t now = clock_system.now_ms(&clock_system);
-	struct tenant *t = tenant_at(tenant);
-	bool any = false;
-
-	if (plane.config->limit_addresses && t->addresses >= plane.config->limit_addresses) {
-		return err_set_at(e, ERR_INVALID, "PublicIPCountLimitReached",
-		                  "properties.ipAddress",
-		                  "Cannot create more than %lld public IP addresses for this "
-		                  "subscription in this region.",
-		                  (long long)plane.config->limit_addresses);
-	}
-	for (int64_t i = 0; i < plane.config->n_pools; i++) {
-		if (plane.pools[i].prefix.ip.family != family) {
-			continue;
-		}
-		any = true;
-		if (ipam_take(&plane.pools[i], NULL, tenant, now, ret, e) == 0) {
-			t->addresses++;
-			return 0;
-		}
-	}
-	return err_set_at(e, ERR_CONFLICT,
-	                  any ? "PublicIPCountLimitReached" : "PublicIPPoolNotConfigured",
-	                  "properties.ipAddress",
-	                  any ? "All public IPv%u addresses are in use."
-	                      : "No pool of public IPv%u addresses is configured.",
-	                  family);
-}
-
-void network_public_free(const struct ip *ip, uint32_t tenant)
-{
-	int64_t until = clock_system.now_ms(&clock_system) + plane.config->rest_s * 1000;
-	char text[IP_TEXT];
-
-	network_rest(ip_format(ip, text), tenant);
-	for (int64_t i = 0; i < plane.config->n_pools; i++) {
-		if (ip_prefix_contains(&plane.pools[i].prefix, ip)) {
-			tenant_at(tenant)->addresses--;
-			ipam_give(&plane.pools[i], ip, tenant, until);
-		}
-	}
-}
-
-static void public_mark(const struct ip *ip, uint32_t tenant)
-{
-	struct err e = ERR_INIT;
-	struct ip got;
-
-	for (int64_t i = 0; i < plane.config->n_pools; i++) {
-		if (ip_prefix_contains(&plane.pools[i].prefix, ip) &&
-		    ipam_take(&plane.pools[i], ip, tenant, 0, &got, &e) == 0) {
-			tenant_at(tenant)->addresses++;
-		}
-	}
 }
 
 /* ---- status ↔ values ---- */
@@ -566,7 +492,7 @@ void network_restore_public(const struct resource *r)
 		struct ip ip = status_ip(r->status, held[i]);
 
 		if (ip.family) {
-			public_mark(&ip, network_tenant(r->id));
+			network_public_mark(&ip, network_tenant(r->id));
 		}
 	}
 }
@@ -586,13 +512,13 @@ void network_restore(struct resource *g)
 			(void)!ipam_take(&s->ipam[f], &ip, tenant, 0, &got, &e);
 		}
 		if (pub.family) {
-			public_mark(&pub, tenant);
+			network_public_mark(&pub, tenant);
 		}
 	}
 	struct ip shared = status_ip(g->status, "egress4");
 	if (s && shared.family) {
 		s->shared = shared;
-		public_mark(&shared, tenant);
+		network_public_mark(&shared, tenant);
 	}
 	if (s) {
 		s->groups++;
@@ -783,40 +709,4 @@ void network_send_group(const struct resource *g, uint64_t request)
 void network_drop_group(const struct resource *g, uint64_t request)
 {
 	send_del(number(g->status, "serial"), request);
-}
-
-void network_public_rest(const struct ip *ip, uint32_t tenant, int64_t until_ms)
-{
-	for (int64_t i = 0; i < plane.config->n_pools; i++) {
-		if (ip_prefix_contains(&plane.pools[i].prefix, ip)) {
-			ipam_rest(&plane.pools[i], ip, tenant, until_ms);
-		}
-	}
-}
-
-int network_public_block(uint8_t family, uint8_t len, uint32_t tenant, struct ip_prefix *ret,
-                         struct err *e)
-{
-	int64_t now = clock_system.now_ms(&clock_system);
-
-	for (int64_t i = 0; i < plane.config->n_pools; i++) {
-		if (plane.pools[i].prefix.ip.family == family &&
-		    ipam_take_block(&plane.pools[i], len, tenant, now, ret, e) == 0) {
-			tenant_at(tenant)->addresses += (unsigned)ip_prefix_size(ret);
-			return 0;
-		}
-	}
-	return err_set_at(e, ERR_CONFLICT, "PublicIpPrefixOutOfAddresses",
-	                  "properties.prefixLength",
-	                  "No public pool has a free block of /%u for IPv%u.", len, family);
-}
-
-void network_public_mark_block(const struct ip_prefix *block, uint32_t tenant)
-{
-	struct ip ip = block->ip;
-
-	for (uint64_t i = 0; i < ip_prefix_size(block); i++) {
-		public_mark(&ip, tenant);
-		(void)ip_add(&ip, 1);
-	}
 }

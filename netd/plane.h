@@ -89,7 +89,7 @@ char *table_key(const char *id); /* lower case copy */
 /* "/subscriptions/S/resourceGroups/G" of any id below it; "" when it has none. */
 void table_group_key(const char *id, char *to, size_t size);
 
-/* ---- network.c, names.c ---- */
+/* ---- network.c, names.c, pools.c ---- */
 void network_start(void);
 /* Gives the group its numbers and addresses and writes them into its status; `vnet` gets the VNet's
  * resource when that has to be stored too. */
@@ -110,6 +110,7 @@ void network_drop_group(const struct resource *group, uint64_t request);
 /* Public address for a publicIPAddresses resource. */
 int network_public(uint8_t family, uint32_t tenant, struct ip *ret, struct err *e);
 void network_public_free(const struct ip *ip, uint32_t tenant);
+void network_public_mark(const struct ip *ip, uint32_t tenant); /* taken, by a loaded resource */
 void network_public_rest(const struct ip *ip, uint32_t tenant, int64_t until_ms);
 /* The label's full name by its scope, into status.fqdn; ERR_INVALID DnsNameLabelUnavailable. */
 int network_name(struct resource *r, const char *label, const char *scope, const char *suffix,

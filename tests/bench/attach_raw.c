@@ -156,7 +156,10 @@ int main(int argc, char **argv)
 	r = reconcile_new(k, &clock_system);
 	reconcile_begin(r);
 	must(reconcile_end(r, &e), &e);
-	vnet_plan_gateway(&(struct plan_gateway){ .pools = &pool, .n_pools = 1, .mtu = 1500, .host4 = { 4, { 198, 18, 0, 1 } } },
+	vnet_plan_gateway(&(struct plan_gateway){ .pools = &pool,
+	                                          .n_pools = 1,
+	                                          .mtu = 1500,
+	                                          .host4 = { 4, { 198, 18, 0, 1 } } },
 	                  &gateway);
 	engine(1, &gateway);
 	for (long i = 0; i < atol(argv[2]); i++) {
