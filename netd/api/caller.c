@@ -26,7 +26,7 @@ struct token {
 	int64_t expires_ms;
 };
 
-static struct caller *callers;
+static struct caller **callers; /* each on its own: who asks stays where they are */
 static struct token *tokens;
 static size_t n_callers, n_tokens;
 
@@ -49,8 +49,8 @@ static void hash_of(const char *token, char to[65])
 static struct caller *caller_find(const char *name)
 {
 	for (size_t i = 0; i < n_callers; i++) {
-		if (strcasecmp(callers[i].name, name) == 0) {
-			return &callers[i];
+		if (strcasecmp(callers[i]->name, name) == 0) {
+			return callers[i];
 		}
 	}
 	return NULL;
@@ -64,11 +64,12 @@ static void take_caller(const json_t *row)
 	size_t i;
 
 	if (!c) {
-		callers = realloc(callers, (n_callers + 1) * sizeof(*callers));
-		if (!callers) {
+		callers = realloc(callers, (n_callers + 1) * sizeof(struct caller *));
+		c = calloc(1, sizeof(*c));
+		if (!callers || !c) {
 			abort();
 		}
-		c = &callers[n_callers++];
+		callers[n_callers++] = c;
 	} else {
 		free(c->subscriptions);
 		free(c->scope);
@@ -87,6 +88,19 @@ static void take_caller(const json_t *row)
 	for (i = 0; i < json_array_size(uids) && i < ARRAY_N(c->uids); i++) {
 		c->uids[i] = (uint32_t)json_integer_value(json_array_get(uids, i));
 	}
+}
+
+static void drop_caller(struct caller *c)
+{
+	for (size_t i = 0; i < n_callers; i++) {
+		if (callers[i] == c) {
+			callers[i] = callers[--n_callers];
+			break;
+		}
+	}
+	free(c->subscriptions);
+	free(c->scope);
+	free(c);
 }
 
 static int by_hash(const void *a, const void *b)
@@ -149,9 +163,9 @@ const struct caller *caller_of(const struct http_request *r)
 		return &root;
 	}
 	for (size_t i = 0; i < n_callers; i++) {
-		for (size_t k = 0; k < ARRAY_N(callers[i].uids) && callers[i].uids[k]; k++) {
-			if (callers[i].uids[k] == r->uid) {
-				return &callers[i];
+		for (size_t k = 0; k < ARRAY_N(callers[i]->uids) && callers[i]->uids[k]; k++) {
+			if (callers[i]->uids[k] == r->uid) {
+				return callers[i];
 			}
 		}
 	}
@@ -369,9 +383,7 @@ static void remove_caller(struct http_request *r, const struct caller *who, cons
 		}
 	}
 	n_tokens = left;
-	free(c->subscriptions);
-	free(c->scope);
-	*c = callers[--n_callers];
+	drop_caller(c);
 	store_submit(plane.store, ops, n, written, r);
 	free(keys);
 	free(ops);
@@ -424,9 +436,7 @@ static const struct caller *token_caller(const struct caller *who, json_t *doc, 
 		take_caller(row);
 		c = caller_find(made);
 		if (!covers(who, c)) {
-			free(c->subscriptions);
-			free(c->scope);
-			*c = callers[--n_callers];
+			drop_caller(c);
 			c = NULL;
 			err_set(e, ERR_FORBIDDEN, 0,
 			        "A token cannot be given what you do not have.");
@@ -524,8 +534,8 @@ static void list(struct http_request *r, const struct caller *who, bool of_token
 		}
 	}
 	for (size_t i = 0; !of_tokens && i < n_callers; i++) {
-		if (covers(who, &callers[i])) {
-			json_array_append_new(value, view_caller(&callers[i]));
+		if (covers(who, callers[i])) {
+			json_array_append_new(value, view_caller(callers[i]));
 		}
 	}
 	api_json(r, 200, "", json_pack("{s:o}", "value", value));
