@@ -39,13 +39,15 @@ CTL_SRC := $(wildcard clients/netctl/*.c)
 RUNTIME_SRC := $(wildcard examples/runtime/*.c)
 UNIT_SRC := $(wildcard tests/unit/*_test.c tests/unit/*/*_test.c tests/unit/*/*/*_test.c)
 LAB_SRC := $(wildcard tests/lab/*_test.c)
+FUZZ_SRC := $(wildcard tests/fuzz/*_fuzz.c)
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB := $(BUILD)/libnetd.a
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 LAB_BIN := $(patsubst tests/lab/%.c,$(BUILD)/lab/%,$(LAB_SRC))
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 
-.PHONY: bench-attach build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help
+.PHONY: bench-attach fuzz build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help
 build: $(BUILD)/.deps
 	$(Q)$(MAKE) --no-print-directory all
 all: $(BUILD)/netd $(BUILD)/netctl $(if $(RUNTIME_SRC),$(BUILD)/netd-runtime) $(if $(wildcard examples/helloworld/*.c),$(BUILD)/helloworld)
@@ -84,6 +86,11 @@ $(BUILD)/lab/%: $(BUILD)/obj/tests/lab/%.o $(filter-out $(BUILD)/obj/netd/main.o
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS) -lcmocka
 
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/driver.o $(BUILD)/obj/clients/netctl/yaml.o $(filter-out $(BUILD)/obj/netd/main.o,$(call obj,$(NETD_SRC))) $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS)
+
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(filter-out $(BUILD)/obj/netd/main.o,$(call obj,$(NETD_SRC))) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
@@ -92,7 +99,8 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(filter-out $(BUILD)/obj/netd/ma
 bench-attach: build $(BUILD)/bench/attach_raw ## attach beside CNI bridge, netavark and the bare kernel calls
 	$(Q)tests/bench/attach
 
-tests-bin: $(UNIT_BIN) $(LAB_BIN)
+tests-bin: $(UNIT_BIN) $(LAB_BIN) $(FUZZ_BIN)
+.SECONDARY:
 
 check: build ## all tests, fixed seed; the last line counts them
 	$(Q)$(MAKE) --no-print-directory tests-bin
@@ -101,7 +109,7 @@ check-long: build ## the full numbers: make check-long SEED=7
 	$(Q)$(MAKE) --no-print-directory tests-bin
 	$(Q)SEED=$(SEED) tests/run check-long
 unit: build ## unit tests and golden files only, no root needed
-	$(Q)$(MAKE) --no-print-directory $(UNIT_BIN)
+	$(Q)$(MAKE) --no-print-directory $(UNIT_BIN) $(FUZZ_BIN)
 	$(Q)tests/run unit
 golden: build ## rewrite the golden files; review them as diffs
 	$(Q)$(MAKE) --no-print-directory $(UNIT_BIN)
@@ -110,6 +118,8 @@ demo: build ## the main job, narrated
 	$(Q)examples/demo
 san: ## unit tests under ASan and UBSan
 	$(Q)$(MAKE) --no-print-directory BUILD=build/san SANITIZE=1 unit
+fuzz: build ## every parser under clang's libFuzzer with ASan and UBSan: make fuzz FUZZ_SECONDS=60
+	$(Q)tests/fuzz/run
 layers: ## which room includes which
 	$(Q)tests/layers
 lint: layers
@@ -124,7 +134,8 @@ install: build ## DESTDIR and PREFIX as usual; a systemd unit comes along
 	install -D -m 755 $(BUILD)/netd $(DESTDIR)$(PREFIX)/sbin/netd
 	install -D -m 755 $(BUILD)/netctl $(DESTDIR)$(PREFIX)/bin/netctl
 	install -D -m 644 examples/netd.conf $(DESTDIR)/etc/netd/netd.conf
-	install -D -m 644 clients/netctl/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/netctl
+	mkdir -p $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(BUILD)/netctl completion > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/netctl
 	mkdir -p $(DESTDIR)/lib/systemd/system
 	sed 's|@PREFIX@|$(PREFIX)|' examples/netd.service > $(DESTDIR)/lib/systemd/system/netd.service
 clean:

@@ -3,6 +3,7 @@
  * PUT and DELETE: from a checked document to a change of the table. Nothing is applied in part: a
  * refused document leaves everything as it was. See plane.h.
  */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,30 +12,43 @@
 #include "lib/base/own.h"
 #include "netd/plane.h"
 
+/* A transaction under way, with who waits for it. */
 struct pending {
 	void (*reply)(void *arg, const struct err *e);
 	void *arg;
+	char *key; /* of the resource; its name becomes visible with the answer */
 };
 
 static void stored(void *arg, const struct err *e, uint64_t rev)
 {
 	struct pending *p = arg;
+	const struct resource *r = table_get(p->key);
 
 	(void)rev;
 	control_stored(e);
+	if (!e && r && !r->group) {
+		network_publish_public(r, true);
+	}
 	p->reply(p->arg, e);
+	free(p->key);
 	free(p);
 }
 
-static void save(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg)
+static struct pending *pending_new(const struct resource *r,
+                                   void (*reply)(void *arg, const struct err *e), void *arg)
 {
 	struct pending *p = malloc(sizeof(*p));
 
 	if (!p) {
 		abort();
 	}
-	*p = (struct pending){ reply, arg };
-	table_save(&r, 1, stored, p);
+	*p = (struct pending){ reply, arg, strdup(r->key) };
+	return p;
+}
+
+void change_save(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg)
+{
+	table_save(&r, 1, stored, pending_new(r, reply, arg));
 }
 
 /* The document as it is kept; its etag tells of a change, secrets that came along are one. */
@@ -48,6 +62,34 @@ static void set_doc(struct resource *r, const json_t *doc)
 }
 
 /* ---- container groups ---- */
+
+/* Azure's own limits of Windows groups (one container, no init containers, no virtual network), and of Confidential ones (Linux). */
+static int check_os(const json_t *doc, struct err *e)
+{
+	static const struct {
+		const char *path, *what;
+		size_t most;
+	} limits[] = {
+		{ "properties.containers", "more than one container", 1 },
+		{ "properties.initContainers", "init containers", 0 },
+		{ "properties.subnetIds", "a virtual network", 0 },
+	};
+
+	if (!model_is(doc, "properties.osType", "Windows")) {
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_N(limits); i++) {
+		if (json_array_size(model_at(doc, limits[i].path)) > limits[i].most) {
+			return err_set_at(
+				e, ERR_INVALID, "UnsupportedFeatureForOsType", limits[i].path,
+				"A Windows container group cannot have %s.", limits[i].what);
+		}
+	}
+	return model_is(doc, "properties.sku", "Confidential")
+	               ? err_set_at(e, ERR_INVALID, "UnsupportedFeatureForOsType", "properties.sku",
+	                            "Confidential container groups are Linux.")
+	               : 0;
+}
 
 static int check_group(const char *name, json_t *doc, struct err *e)
 {
@@ -180,13 +222,9 @@ static int put_group(struct resource *r, const char *id, const struct model_type
 	bool made = r == NULL;
 
 	drop_own_address(r, doc);
-	if (check_group(strrchr(id, '/') + 1, doc, e) < 0 || (r && check_update(r, doc, e) < 0)) {
+	if (check_group(strrchr(id, '/') + 1, doc, e) < 0 || check_os(doc, e) < 0 ||
+	    (r && check_update(r, doc, e) < 0)) {
 		return -1;
-	}
-	if (r && r->deleting) {
-		return err_set_at(e, ERR_CONFLICT, "ContainerGroupTransitioning", "",
-		                  "The container group '%s' is being deleted, please retry later.",
-		                  r->name);
 	}
 	if (tenant_room(id, made ? NULL : r->doc, doc, e) < 0) {
 		return -1;
@@ -284,98 +322,207 @@ static int put_subnet(const struct model_id *id, const char *full, json_t *doc, 
 	return rc;
 }
 
-/* ---- public addresses ---- */
+/* ---- public addresses and prefixes ---- */
+
+static bool is_v6(const json_t *doc)
+{
+	return model_is(doc, "properties.publicIPAddressVersion", "IPv6");
+}
+
+/* What cannot change while the address or prefix lives. */
+static int check_fixed(const struct resource *r, const json_t *doc, struct err *e)
+{
+	static const char version[] = "properties.publicIPAddressVersion",
+			  prefix[] = "properties.publicIPPrefix.id",
+			  length[] = "properties.prefixLength";
+	const json_t *was = model_at(r->doc, length), *now = model_at(doc, length);
+	const char *at = is_v6(r->doc) != is_v6(doc) ? version
+	                 : strcasecmp(model_str(r->doc, prefix), model_str(doc, prefix)) != 0
+	                         ? prefix
+	                 : was && !json_equal(was, now) ? length
+	                                                : NULL;
+
+	return at ? err_set_at(e, ERR_INVALID, "PropertyChangeNotAllowed", at,
+	                       "'%s' of '%s' cannot be changed; delete and create it again.", at,
+	                       r->name)
+	          : 0;
+}
+
+/* The name that the document asks for; what it had is given up. */
+static int public_name(struct resource *r, const json_t *doc, struct err *e)
+{
+	const char *label = model_str(doc, "properties.dnsSettings.domainNameLabel");
+	const char *scope = model_str(doc, "properties.dnsSettings.domainNameLabelScope");
+	AUTO_FREE char *was = strdup(model_str(r->status, "fqdn"));
+
+	if (*label && network_name(r, label, scope, plane.config->ip_suffix, e) < 0) {
+		e->code = e->kind == ERR_INVALID ? "DnsRecordInUse" : e->code;
+		snprintf(e->target, sizeof(e->target), "properties.dnsSettings.domainNameLabel");
+		return -1;
+	}
+	if (!*label) {
+		network_unname(r);
+		json_object_del(r->status, "fqdn");
+	}
+	if (*was && strcmp(was, model_str(r->status, "fqdn")) != 0) {
+		network_publish(0, was, NULL, 0);
+	}
+	return 0;
+}
 
 static int put_public(struct resource *r, const char *id, const struct model_type *type,
                       json_t *doc, struct change *ret, struct err *e)
 {
-	bool made = r == NULL, v6 = model_is(doc, "properties.publicIPAddressVersion", "IPv6");
-	const char *label = model_str(doc, "properties.dnsSettings.domainNameLabel");
-	const char *scope = model_str(doc, "properties.dnsSettings.domainNameLabelScope");
+	bool made = r == NULL;
 	char text[IP_TEXT];
 	struct ip ip;
 
 	if (!json_object_get(doc, "properties")) {
 		json_object_set_new(doc, "properties", json_object());
 	}
-	if (made) {
-		r = table_add(id, type, model_public(type, doc));
-		r->etag = 1;
-	}
-	if (*label && network_name(r, label, scope, plane.config->ip_suffix, e) < 0) {
-		e->code = "DnsRecordInUse";
-		if (made) {
-			table_remove(r);
-		}
-		return -1;
-	}
-	if (made) {
-		bool of_prefix = *model_str(doc, "properties.publicIPPrefix.id");
-
-		if ((of_prefix ? prefix_address(r, &ip, e)
-		               : network_public(v6 ? 6 : 4, network_tenant(id), &ip, e)) < 0) {
-			network_unname(r);
-			table_remove(r);
+	if (!made) {
+		if (check_fixed(r, doc, e) < 0 || public_name(r, doc, e) < 0) {
 			return -1;
 		}
-		json_object_set_new(r->status, "address", json_string(ip_format(&ip, text)));
-	} else {
 		set_doc(r, doc);
+		*ret = (struct change){ r, false, true };
+		return 0;
 	}
-	*ret = (struct change){ r, made, true };
+	r = table_add(id, type, model_public(type, doc));
+	r->etag = 1;
+	if (public_name(r, doc, e) < 0 ||
+	    (*model_str(doc, "properties.publicIPPrefix.id")
+	             ? prefix_address(r, &ip, e)
+	             : network_public(is_v6(doc) ? 6 : 4, tenant_of(id)->number, &ip, e)) < 0) {
+		network_unname(r);
+		table_remove(r);
+		return -1;
+	}
+	json_object_set_new(r->status, "address", json_string(ip_format(&ip, text)));
+	*ret = (struct change){ r, true, true };
 	return 0;
 }
-
-/* ---- public prefixes ---- */
 
 static int put_prefix(struct resource *r, const char *id, const struct model_type *type,
                       json_t *doc, struct change *ret, struct err *e)
 {
-	static const char *const fixed[] = { "properties.prefixLength",
-		                             "properties.publicIPAddressVersion" };
 	bool made = r == NULL;
 
-	for (size_t i = 0; r && i < ARRAY_N(fixed); i++) {
-		const json_t *was = model_at(r->doc, fixed[i]), *now = model_at(doc, fixed[i]);
-
-		if (was && now && !json_equal(was, now)) {
-			return err_set_at(e, ERR_INVALID, "PropertyChangeNotAllowed", fixed[i],
-			                  "'%s' of an existing prefix cannot be changed.",
-			                  fixed[i]);
+	if (!made) {
+		if (check_fixed(r, doc, e) < 0) {
+			return -1;
 		}
-	}
-	if (made) {
+		set_doc(r, doc);
+	} else {
 		r = table_add(id, type, model_public(type, doc));
 		r->etag = 1;
 		if (prefix_take(r, e) < 0) {
 			table_remove(r);
 			return -1;
 		}
-	} else {
-		set_doc(r, doc);
 	}
 	*ret = (struct change){ r, made, true };
 	return 0;
+}
+
+/* ---- PUT ---- */
+
+static int put_plain(struct resource *r, const char *id, const struct model_type *type, json_t *doc,
+                     struct change *ret)
+{
+	*ret = (struct change){ r, r == NULL, true };
+	if (!r) {
+		ret->r = table_add(id, type, model_public(type, doc));
+		ret->r->etag = 1;
+	} else {
+		set_doc(r, doc);
+	}
+	return 0;
+}
+
+/* "West Europe" and "westeurope" are one place. */
+static bool same_place(const char *a, const char *b)
+{
+	for (;; a++, b++) {
+		a += strspn(a, " ");
+		b += strspn(b, " ");
+		if (tolower((unsigned char)*a) != tolower((unsigned char)*b)) {
+			return false;
+		}
+		if (!*a) {
+			return true;
+		}
+	}
+}
+
+/* Is there a resource group that takes it, and does it stay where it is? */
+static int check_place(const struct resource *r, const struct model_id *id, const char *full_id,
+                       const json_t *doc, struct err *e)
+{
+	char key[600];
+
+	table_group_key(full_id, key, sizeof(key));
+	const struct resource *group = *key ? table_get(key) : NULL;
+	if (id->type && !group) {
+		return err_set_at(e, ERR_NOT_FOUND, "ResourceGroupNotFound", NULL,
+		                  "Resource group '%.100s' could not be found.", id->group);
+	}
+	if (group && group->deleting) {
+		return err_set_at(e, ERR_CONFLICT, "ResourceGroupBeingDeleted", NULL,
+		                  "The resource group '%.100s' is being deleted; it takes no "
+		                  "changes until it is gone.",
+		                  id->group);
+	}
+	if (r && r->deleting) {
+		return err_set_at(e, ERR_CONFLICT, "ContainerGroupTransitioning", "",
+		                  "The container group '%s' is being deleted, please retry later.",
+		                  r->name);
+	}
+	const char *was = r ? model_str(r->doc, "location") : "", *now = model_str(doc, "location");
+	if (*was && *now && !same_place(was, now)) {
+		return err_set_at(
+			e, ERR_CONFLICT,
+			id->type ? "InvalidResourceLocation" : "InvalidResourceGroupLocation",
+			"location", "'%s' exists in location '%s' and cannot move to '%s'.",
+			r->name, was, now);
+	}
+	return 0;
+}
+
+static const struct model_type *type_of(const struct model_id *id, struct err *e)
+{
+	char name[200];
+
+	snprintf(name, sizeof(name), "%s%s%s",
+	         id->type    ? id->type
+	         : id->group ? "Microsoft.Resources/resourceGroups"
+	                     : "Microsoft.Resources/subscriptions",
+	         id->child ? "/" : "", id->child ? id->child_type : "");
+	const struct model_type *type = model_type_find(name);
+	if (!type) {
+		err_set_at(e, ERR_INVALID, "InvalidResourceType", "type",
+		           "The resource type '%.150s' could not be found.", name);
+	}
+	return type;
 }
 
 int change_put(const struct model_id *id, const char *full_id, json_t *doc,
                void (*reply)(void *arg, const struct err *e), void *arg, struct change *ret,
                struct err *e)
 {
-	char type_name[200];
 	AUTO_FREE char *key = table_key(full_id);
 	struct resource *r = table_get(key);
+	const struct model_type *type = type_of(id, e);
+	const char *name = id->child   ? id->child
+	                   : id->type  ? id->name
+	                   : id->group ? id->group
+	                               : id->subscription;
 
-	snprintf(type_name, sizeof(type_name), "%s%s%s",
-	         id->type ? id->type : "Microsoft.Resources/resourceGroups", id->child ? "/" : "",
-	         id->child ? id->child_type : "");
-	const struct model_type *type = model_type_find(type_name);
-	const char *name = id->child ? id->child : id->type ? id->name : id->group;
-	if (!type) {
-		return err_set_at(e, ERR_INVALID, "InvalidResourceType", "type",
-		                  "The resource type '%.150s' could not be found.", type_name);
+	if (!type || check_place(r, id, full_id, doc, e) < 0) {
+		return -1;
 	}
-	if (!model_name_ok(name)) {
+	if (!model_name_ok(name) || !model_name_ok(id->subscription)) {
+		name = model_name_ok(name) ? id->subscription : name;
 		return err_set_at(e, ERR_INVALID, "InvalidResourceName", "name",
 		                  "Resource name '%.90s' is invalid: %s.", name, type->name_rule);
 	}
@@ -395,42 +542,50 @@ int change_put(const struct model_id *id, const char *full_id, json_t *doc,
 	} else if (strstr(type->name, "publicIPPrefixes")) {
 		rc = put_prefix(r, full_id, type, doc, ret, e);
 	} else {
-		*ret = (struct change){ r, r == NULL, true };
-		if (!r) {
-			ret->r = table_add(full_id, type, model_public(type, doc));
-			ret->r->etag = 1;
-		} else {
-			set_doc(r, doc);
-		}
-		rc = 0;
+		rc = put_plain(r, full_id, type, doc, ret);
 	}
 	if (rc == 0) {
-		save(ret->r, reply, arg);
+		change_save(ret->r, reply, arg);
 	}
 	return rc;
+}
+
+int change_tags(struct resource *r, const json_t *tags,
+                void (*reply)(void *arg, const struct err *e), void *arg, struct err *e)
+{
+	struct model_id id;
+	json_t *next = json_deep_copy(r->doc);
+	int rc = model_id_parse(r->id, &id);
+
+	json_object_set(next, "tags", (json_t *)(uintptr_t)tags);
+	if (rc < 0 || check_place(r, &id, r->id, next, e) < 0 ||
+	    model_check(r->type, next, e) < 0) {
+		json_decref(next);
+		return -1;
+	}
+	set_doc(r, next);
+	json_decref(next);
+	change_save(r, reply, arg);
+	return 0;
 }
 
 /* ---- DELETE ---- */
 
 static void remove_row(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg)
 {
-	struct pending *p = malloc(sizeof(*p));
-	struct err e = ERR_INIT;
-	struct ip ip;
-
-	if (!p) {
-		abort();
-	}
-	*p = (struct pending){ reply, arg };
-	network_unname(r);
-	prefix_give(r);
 	static const char *const held[] = { "address",
 		                            "shared" }; /* a public address, a VNet's egress */
-	for (size_t i = 0; i < ARRAY_N(held); i++) {
-		const char *text = model_str(r->status, held[i]);
+	struct pending *p = pending_new(r, reply, arg);
+	bool of_prefix = prefix_address_free(r);
 
-		if (*text && ip_parse(text, &ip, &e) == 0 && !prefix_address_free(r)) {
-			network_public_free(&ip, network_tenant(r->id));
+	network_publish_public(r, false);
+	network_unname(r);
+	prefix_give(r);
+	for (size_t i = 0; i < ARRAY_N(held) && !of_prefix; i++) {
+		struct ip ip = table_ip(r->status, held[i]);
+
+		if (ip.family) {
+			network_public_free(&ip, tenant_of(r->id)->number);
 		}
 	}
 	store_submit(plane.store, &(struct store_op){ .key = r->key }, 1, stored, p);
@@ -443,146 +598,102 @@ static void nobody(void *arg, const struct err *e)
 	(void)e;
 }
 
-int change_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg,
-                  struct err *e)
+int change_delete_subnet(struct resource *vnet, const char *name,
+                         void (*reply)(void *arg, const struct err *e), void *arg, struct err *e)
 {
-	if (strstr(r->type->name, "containerGroups")) {
-		group_delete(r, reply, arg);
-		return 0;
-	}
-	json_t *x;
+	json_t *list = model_at(vnet->doc, "properties.subnets"), *x;
 	size_t i;
 
-	if (prefix_unused(r, e) < 0) {
+	if (network_subnet_used(vnet, name)) {
+		return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeDeleted", "",
+		                  "Subnet %s is in use and cannot be deleted.", name);
+	}
+	json_array_foreach(list, i, x)
+	{
+		if (strcasecmp(model_str(x, "name"), name) == 0) {
+			json_array_remove(list, i);
+			vnet->etag++;
+			break;
+		}
+	}
+	change_save(vnet, reply, arg);
+	return 0;
+}
+
+/* Does anything of the resource group serve somebody outside it? */
+static int check_group_free(const char *prefix, struct err *e)
+{
+	size_t n = strlen(prefix);
+
+	for (size_t i = table_from(prefix);
+	     table_at(i) && strncmp(table_at(i)->key, prefix, n) == 0; i++) {
+		const struct resource *m = table_at(i);
+		const struct resource *user = network_vnet_user(m, prefix);
+
+		user = user ? user : prefix_user(m, prefix);
+		if (user) {
+			return err_set_at(e, ERR_CONFLICT, "ResourceGroupDeletionBlocked", m->id,
+			                  "The resource group cannot be deleted: %.150s is used by "
+			                  "%.250s.",
+			                  m->name, user->id);
+		}
+	}
+	return 0;
+}
+
+/* What it holds goes first: groups take their time, the rest goes at once. */
+static int delete_group(struct resource *r, void (*reply)(void *arg, const struct err *e),
+                        void *arg, struct err *e)
+{
+	size_t n = strlen(r->key) + 1, i;
+	AUTO_FREE char *prefix = malloc(n + 1);
+	bool left = false;
+
+	snprintf(prefix, n + 1, "%s/", r->key);
+	if (check_group_free(prefix, e) < 0) {
 		return -1;
 	}
-	json_array_foreach(model_at(r->doc, "properties.subnets"), i, x)
-	{
-		if (network_subnet_used(r, model_str(x, "name"))) {
-			return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeDeleted", "",
-			                  "Subnet %s is in use and cannot be deleted.",
-			                  model_str(x, "name"));
+	for (i = table_from(prefix); table_at(i) && strncmp(table_at(i)->key, prefix, n) == 0;
+	     i++) {
+		struct resource *m = table_at(i);
+
+		if (m->group && !m->deleting) {
+			group_delete(m, nobody, NULL);
 		}
+		left = left || m->group;
 	}
-	if (strstr(r->type->name, "resourceGroups")) {
-		/* What it holds goes first: groups take their time, the rest goes at once. */
-		AUTO_FREE char *prefix = malloc(strlen(r->key) + 2);
-		bool left = false;
-
-		snprintf(prefix, strlen(r->key) + 2, "%s/", r->key);
-		for (i = table_from(prefix);
-		     table_at(i) && strncmp(table_at(i)->key, prefix, strlen(prefix)) == 0; i++) {
-			struct resource *m = table_at(i);
-
-			if (m->group && !m->deleting) {
-				group_delete(m, nobody, NULL);
-			}
-			left = left || m->group;
-		}
-		r->deleting = true;
-		if (left) {
-			save(r, reply, arg); /* control.c looks again until nothing is left */
-			return 0;
-		}
-		while (table_at(i = table_from(prefix)) &&
-		       strncmp(table_at(i)->key, prefix, strlen(prefix)) == 0) {
-			remove_row(table_at(i), nobody, NULL);
-		}
+	r->deleting = true;
+	if (left) {
+		change_save(r, reply, arg); /* control.c looks again until nothing is left */
+		return 0;
+	}
+	while (table_at(i = table_from(prefix)) && strncmp(table_at(i)->key, prefix, n) == 0) {
+		remove_row(table_at(i), nobody, NULL);
 	}
 	remove_row(r, reply, arg);
 	return 0;
 }
 
-/* ---- GET ---- */
-
-static void view_group(const struct resource *r, json_t *props)
+int change_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg,
+                  struct err *e)
 {
-	json_t *view = json_object(), *ip = json_object_get(props, "ipAddress"), *x;
-	const json_t *states = json_object_get(r->status, "containers");
-	const char *state = group_state(r);
-	size_t i;
+	const struct resource *user = network_vnet_user(r, NULL);
 
-	json_object_set_new(view, "state",
-	                    json_string(json_is_true(json_object_get(r->status, "stopped"))
-	                                        ? "Stopped"
-	                                : strcmp(state, "Succeeded") == 0 ? "Running"
-	                                                                  : "Pending"));
-	json_t *events = json_object_get(r->status, "events");
-	json_object_set_new(view, "events", events ? json_deep_copy(events) : json_array());
-	json_object_set_new(props, "instanceView", view);
-	if (ip) {
-		const char *own = model_is(ip, "type", "Public") ? "pub4" : "ip4";
-
-		if (*model_str(r->status, own)) {
-			json_object_set(ip, "ip", json_object_get(r->status, own));
-		}
-		if (*model_str(r->status, "fqdn")) {
-			json_object_set(ip, "fqdn", json_object_get(r->status, "fqdn"));
-		}
+	if (r->group || strstr(r->type->name, "containerGroups")) {
+		group_delete(r, reply, arg);
+		return 0;
 	}
-	json_array_foreach(json_object_get(props, "containers"), i, x)
-	{
-		json_t *c = json_object_get(states, model_str(x, "name"));
-
-		if (c) {
-			json_object_set(json_object_get(x, "properties"), "instanceView", c);
-		}
+	if (strstr(r->type->name, "resourceGroups")) {
+		return delete_group(r, reply, arg, e);
 	}
-}
-
-json_t *change_view(const struct resource *r)
-{
-	json_t *doc = json_deep_copy(r->doc), *props = json_object_get(doc, "properties"), *x;
-	const char *state = r->deleting ? "Deleting" : group_state(r);
-	const char *name;
-	char etag[64];
-	size_t i;
-
-	if (!props) {
-		props = json_object();
-		json_object_set_new(doc, "properties", props);
+	if (user) {
+		return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeDeleted", "",
+		                  "The virtual network is in use by %.300s and cannot be deleted.",
+		                  user->id);
 	}
-	json_object_set_new(doc, "id", json_string(r->id));
-	json_object_set_new(doc, "name", json_string(r->name));
-	json_object_set_new(doc, "type", json_string(r->type->name));
-	json_object_set_new(props, "provisioningState", json_string(state));
-	if (r->group) {
-		view_group(r, props);
-		return doc;
+	if (prefix_unused(r, e) < 0) {
+		return -1;
 	}
-	if (strstr(r->type->name, "Network/")) {
-		snprintf(etag, sizeof(etag), "W/\"%llu\"", (unsigned long long)r->etag);
-		json_object_set_new(doc, "etag", json_string(etag));
-	}
-	if (json_object_get(props, "subnets")) {
-		json_object_set_new(props, "virtualNetworkPeerings", json_array());
-	}
-	json_array_foreach(json_object_get(props, "subnets"), i, x)
-	{
-		char id[1400];
-
-		snprintf(id, sizeof(id), "%s/subnets/%s", r->id, model_str(x, "name"));
-		json_object_set_new(x, "id", json_string(id));
-		json_object_set_new(x, "type",
-		                    json_string("Microsoft.Network/virtualNetworks/subnets"));
-		json_object_set_new(json_object_get(x, "properties"), "provisioningState",
-		                    json_string("Succeeded"));
-	}
-	if (*model_str(r->status, "ipPrefix")) {
-		json_object_set(props, "ipPrefix", json_object_get(r->status, "ipPrefix"));
-		json_t *list = json_array();
-		json_object_foreach(json_object_get(r->status, "used"), name, x)
-		{
-			json_array_append_new(list, json_pack("{s:O}", "id", x));
-		}
-		json_object_set_new(props, "publicIPAddresses", list);
-	}
-	if (*model_str(r->status, "address")) {
-		json_object_set(props, "ipAddress", json_object_get(r->status, "address"));
-	}
-	if (*model_str(r->status, "fqdn")) {
-		json_object_set(json_object_get(props, "dnsSettings"), "fqdn",
-		                json_object_get(r->status, "fqdn"));
-	}
-	return doc;
+	remove_row(r, reply, arg);
+	return 0;
 }

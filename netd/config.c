@@ -208,6 +208,7 @@ static int check(struct config *c, const char *path, struct err *e)
 	if (c->n_pools == 0) { /* the host alone reaches it */
 		(void)set_pool(c, "onlink 198.18.0.0/24");
 		snprintf(c->host4, sizeof(c->host4), "198.18.0.1");
+		c->pool_default = true;
 	}
 	for (int64_t i = 0; i < c->n_pools; i++) {
 		for (int64_t j = 0; j < i; j++) {

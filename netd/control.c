@@ -11,9 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/hex.h"
 #include "lib/base/log.h"
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
+#include "lib/store/seal.h"
+#include "netd/api/logs.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
@@ -139,6 +142,13 @@ void control_stored(const struct err *e)
 	}
 }
 
+void control_saved(void *arg, const struct err *e, uint64_t rev)
+{
+	(void)arg;
+	(void)rev;
+	control_stored(e);
+}
+
 int control_refuse(struct err *e)
 {
 	return err_set(e, plane.stopped_kind, 0, "Changes are refused: %s", plane.stopped);
@@ -214,22 +224,40 @@ static void look_again(int64_t now)
 	}
 }
 
+static void read_seal_key(int fd)
+{
+	uint8_t key[SEAL_KEY];
+
+	if (pread(fd, key, sizeof(key), 0) != SEAL_KEY) {
+		log_error("seal.key", LOG_STR("error", "cannot be read"));
+		exit(78);
+	}
+	seal_key(key);
+	explicit_bzero(key, sizeof(key));
+	close(fd);
+}
+
 static void secret_for_operations(void)
 {
 	unsigned char raw[32];
-	char hex[65], row[100];
+	struct err e = ERR_INIT;
+	char hex[65], row[400];
 
 	if (plane.signs) {
 		return;
 	}
 	random_system.fill(&random_system, raw, sizeof(raw));
-	for (size_t i = 0; i < sizeof(raw); i++) {
-		snprintf(hex + 2 * i, 3, "%02x", raw[i]);
+	(void)operation_secret(hex_print(raw, sizeof(raw), hex));
+	AUTO_FREE char *sealed = seal(hex, 64, "meta/operations", &e);
+	explicit_bzero(raw, sizeof(raw));
+	explicit_bzero(hex, sizeof(hex));
+	if (!sealed) {
+		log_error("seal.failed", LOG_STR("error", e.msg));
+		return;
 	}
-	operation_secret(hex);
-	snprintf(row, sizeof(row), "{\"secret\":\"%s\"}", hex);
+	snprintf(row, sizeof(row), "{\"sealed\":\"%s\"}", sealed);
 	store_submit(plane.store, &(struct store_op){ .key = "meta/operations", .value = row }, 1,
-	             NULL, NULL);
+	             control_saved, NULL);
 }
 
 static void load(void)
@@ -279,6 +307,8 @@ static void on_sweep(void *arg)
 		ping();
 	}
 	look_again(now);
+	group_retry(now);
+	logs_sweep(now);
 	if (!plane.stopped && now - swept_ms >= SWEEP_NAMES_MS) {
 		swept_ms = now;
 		network_rest_sweep();
@@ -312,6 +342,7 @@ void control_run(const struct config *c, struct loop *l, const int fds[FD_N], in
 	plane.loop = l;
 	farewell = loop_timer_new(l, on_farewell, NULL);
 	network_start();
+	read_seal_key(fds[FD_SEAL_KEY]);
 	load();
 	loop_signal(l, SIGTERM, role_stop, l);
 	if (!plane.blind) { /* else a runtime would be told that there is no group */

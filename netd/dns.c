@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ static struct {
 	struct dns_zones *zones;
 	struct channel *control;
 	int udp, tcp;
+	TAILQ_HEAD(conns, conn) conns; /* who asked longest ago first */
 	unsigned n_tcp;
 	bool serving;
 	uint64_t queries, answers, tcp_queries;
@@ -74,6 +76,7 @@ static void on_udp(void *arg)
 /* ---- TCP: bounded in connections, bytes and time; a slow one delays nobody ---- */
 
 struct conn {
+	TAILQ_ENTRY(conn) link;
 	int fd;
 	struct loop_watch *watch;
 	struct loop_timer *idle;
@@ -84,6 +87,7 @@ static void conn_free(void *arg)
 {
 	struct conn *c = arg;
 
+	TAILQ_REMOVE(&self.conns, c, link);
 	loop_watch_free(c->watch);
 	loop_timer_free(c->idle);
 	buf_fini(&c->in);
@@ -115,6 +119,8 @@ static bool answer_tcp(struct conn *c)
 			return false; /* it does not read what it asked for */
 		}
 		loop_timer_start(c->idle, TCP_IDLE_MS);
+		TAILQ_REMOVE(&self.conns, c, link);
+		TAILQ_INSERT_TAIL(&self.conns, c, link);
 	}
 	return true;
 }
@@ -144,12 +150,16 @@ static void on_accept(void *arg)
 	if (fd < 0) {
 		return;
 	}
-	struct conn *c = self.n_tcp < TCP_MAX ? calloc(1, sizeof(*c)) : NULL;
+	if (self.n_tcp == TCP_MAX) { /* who stalls keeps nobody out */
+		conn_free(TAILQ_FIRST(&self.conns));
+	}
+	struct conn *c = calloc(1, sizeof(*c));
 	if (!c) {
 		close(fd);
 		return;
 	}
 	self.n_tcp++;
+	TAILQ_INSERT_TAIL(&self.conns, c, link);
 	c->fd = fd;
 	c->watch = loop_watch_read(self.loop, fd, on_conn, c);
 	c->idle = loop_timer_new(self.loop, conn_free, c);
@@ -252,6 +262,7 @@ void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int ma
 	const char *const suffixes[] = { c->dns_suffix, c->ip_suffix };
 
 	self.loop = l;
+	TAILQ_INIT(&self.conns);
 	self.zones = dns_zones_new();
 	snprintf(host, sizeof(host), "%.*s", (int)strcspn(c->listen_dns, ":"), c->listen_dns);
 	(void)!ip_parse(host, &addr, &e);

@@ -13,6 +13,7 @@
 #include "netd/role.h"
 
 #define AUDIT_MS    30000
+#define ROUND_MS    250
 #define OBJECTS_MAX 1100
 
 static struct {
@@ -20,7 +21,7 @@ static struct {
 	struct kernel *kernel;
 	struct reconcile *state;
 	struct channel *control;
-	struct loop_timer *repair, *audit;
+	struct loop_timer *repair, *audit, *round;
 	bool watching;
 } self;
 
@@ -68,6 +69,14 @@ static void on_audit(void *arg)
 	loop_timer_start(self.audit, AUDIT_MS);
 }
 
+static void on_round(void *arg)
+{
+	(void)arg;
+	reconcile_audit_groups(self.state, ROUND_MS);
+	schedule();
+	loop_timer_start(self.round, ROUND_MS);
+}
+
 static void owner_set(struct reader *r)
 {
 	static struct kobj objects[OBJECTS_MAX];
@@ -93,6 +102,7 @@ static void owner_set(struct reader *r)
 	rc = reconcile_set(self.state, owner, objects, n, &e);
 	if (rc == 0 && want_fd && group && reconcile_synced(self.state)) {
 		fd = self.kernel->ns_fd(self.kernel, group, &e);
+		rc = fd < 0 ? -1 : 0;
 	}
 	done(request, rc, &e, fd);
 	if (fd >= 0) {
@@ -186,5 +196,7 @@ void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int
 	self.repair = loop_timer_new(l, on_repair, NULL);
 	self.audit = loop_timer_new(l, on_audit, NULL);
 	loop_timer_start(self.audit, AUDIT_MS);
+	self.round = loop_timer_new(l, on_round, NULL);
+	loop_timer_start(self.round, ROUND_MS);
 	role_serve(ROLE_ENGINE, l, main_fd, &self.control, on_control);
 }

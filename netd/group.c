@@ -12,10 +12,14 @@
 #include "lib/base/crash.h"
 #include "lib/base/log.h"
 #include "lib/base/own.h"
+#include "netd/api/logs.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
-#define EVENTS_MAX 20
+#define EVENTS_MAX      20
+#define RETRY_MIN_MS    100
+#define RETRY_MAX_MS    3000
+#define RUNTIME_WAIT_MS 3000
 
 enum ask {
 	ASK_NONE,
@@ -39,9 +43,14 @@ struct group {
 	int ns_fd;
 	bool attached, handed, started, ready, named, naming;
 	bool deleting, unnamed, stopped, detached, removing, failed, down;
+	bool lost; /* its secrets, when control ended before the runtime had them */
 	bool stop_sent;
+	int64_t retry_ms, retry_at_ms; /* of an attach that failed; 0: it did not */
 	unsigned commits; /* under way; the group is as the store says when there are none */
 };
+
+static bool retries;                 /* some group's attach failed */
+static int64_t runtime_left_ms = -1; /* -1: it was not there yet */
 
 static void advance(struct group *g);
 
@@ -57,16 +66,55 @@ static uint64_t ask_id(const struct group *g, enum ask ask)
 	return (uint64_t)ask << 56 | serial(g);
 }
 
-static struct group *by_serial(uint32_t n)
-{
-	for (size_t i = 0; i < plane.n; i++) {
-		struct group *g = plane.v[i]->group;
+/* Groups by number: answers of engine and dns carry it. New ones come last. */
+static struct group **numbered;
+static size_t n_numbered, cap_numbered;
 
-		if (g && serial(g) == n) {
-			return g;
+static size_t number_at(uint32_t n)
+{
+	size_t lo = 0, hi = n_numbered;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (serial(numbered[mid]) < n) {
+			lo = mid + 1;
+		} else {
+			hi = mid;
 		}
 	}
-	return NULL;
+	return lo;
+}
+
+static struct group *by_serial(uint32_t n)
+{
+	size_t i = number_at(n);
+
+	return i < n_numbered && serial(numbered[i]) == n ? numbered[i] : NULL;
+}
+
+static void number_add(struct group *g)
+{
+	size_t i = number_at(serial(g));
+
+	if (n_numbered == cap_numbered) {
+		cap_numbered = cap_numbered ? cap_numbered * 2 : 64;
+		numbered = realloc(numbered, cap_numbered * sizeof(struct group *));
+		if (!numbered) {
+			abort();
+		}
+	}
+	memmove(&numbered[i + 1], &numbered[i], (n_numbered - i) * sizeof(struct group *));
+	numbered[i] = g;
+	n_numbered++;
+}
+
+static void number_drop(const struct group *g)
+{
+	size_t i = number_at(serial(g));
+
+	memmove(&numbered[i], &numbered[i + 1], (n_numbered - i - 1) * sizeof(struct group *));
+	n_numbered--;
 }
 
 void group_event(struct resource *r, const char *name, const char *message)
@@ -94,22 +142,15 @@ const char *group_state(const struct resource *r)
 	if (!g) {
 		return "Succeeded";
 	}
-	return g->deleting  ? "Deleting"
-	       : g->failed  ? "Failed"
-	       : g->started ? "Succeeded"
-	                    : "Creating";
-}
-
-static void saved(void *arg, const struct err *e, uint64_t rev)
-{
-	(void)arg;
-	(void)rev;
-	control_stored(e);
+	return g->deleting            ? "Deleting"
+	       : g->failed || g->lost ? "Failed"
+	       : g->started           ? "Succeeded"
+	                              : "Creating";
 }
 
 static void save_status(struct group *g)
 {
-	table_save(&g->r, 1, saved, NULL);
+	table_save(&g->r, 1, control_saved, NULL);
 }
 
 static struct commit *commit_new(struct group *g, void (*reply)(void *arg, const struct err *e),
@@ -138,41 +179,24 @@ static struct group *commit_end(struct commit *c, const struct err *e)
 
 /* ---- names ---- */
 
-static void send_name(struct group *g, bool add)
+static void send_name(const struct group *g, bool add)
 {
-	struct buf b = { 0 };
-	struct err e = ERR_INIT;
-	struct ip ip[2] = { 0 };
-	int n = 0;
+	static const char *const keys[] = { "pub4", "pub6" };
+	struct ip ips[2];
+	size_t n = 0;
 
-	for (int f = 0; add && f < 2; f++) {
-		const char *text = model_str(g->r->status, f ? "pub6" : "pub4");
-
-		if (*text && ip_parse(text, &ip[n], &e) == 0) {
-			n++;
-		}
+	for (size_t i = 0; add && i < ARRAY_N(keys); i++) {
+		ips[n] = table_ip(g->r->status, keys[i]);
+		n += ips[n].family != 0;
 	}
-	put_u64(&b, ask_id(g, add ? ASK_NAME : ASK_UNNAME));
-	put_str(&b, model_str(g->r->status, "fqdn"));
-	put_u8(&b, (uint8_t)n);
-	for (int i = 0; i < n; i++) {
-		put_u8(&b, ip[i].family);
-		buf_add(&b, ip[i].b, 16);
-	}
-	channel_send(plane.dns, MSG_NAME_SET, &b, -1);
-	buf_fini(&b);
+	network_publish(ask_id(g, add ? ASK_NAME : ASK_UNNAME), model_str(g->r->status, "fqdn"),
+	                ips, n);
 }
 
 void group_renamed(struct resource *r, const char *was)
 {
-	struct buf b = { 0 };
-
 	if (r->group && *was) {
-		put_u64(&b, 0);
-		put_str(&b, was);
-		put_u8(&b, 0);
-		channel_send(plane.dns, MSG_NAME_SET, &b, -1);
-		buf_fini(&b);
+		network_publish(0, was, NULL, 0);
 		r->group->named = r->group->naming = false;
 	}
 }
@@ -215,6 +239,9 @@ static void hand_over(struct group *g)
 	json_t *m, *addresses = json_array();
 	static const char *const keys[] = { "ip4", "ip6" };
 
+	/* Tags change the etag, and restart nothing. */
+	json_int_t generation = json_integer_value(json_object_get(g->r->status, "generation"));
+
 	snprintf(path, sizeof(path), "%s/ns/g%u", plane.config->run_dir, serial(g));
 	for (int f = 0; f < 2; f++) {
 		if (*model_str(g->r->status, keys[f])) {
@@ -222,14 +249,18 @@ static void hand_over(struct group *g)
 		}
 	}
 	m = json_pack("{s:s, s:s, s:s, s:I, s:s, s:o, s:o, s:O, s:b, s:b}", "type", "group", "id",
-	              g->r->key, "name", g->r->name, "generation", (json_int_t)g->r->etag,
-	              "namespace", path, "addresses", addresses, "resolvConf", resolv_conf(g),
-	              "group", g->full ? g->full : g->r->doc, "secrets", g->full != NULL, "stopped",
+	              g->r->key, "name", g->r->name, "generation", generation, "namespace", path,
+	              "addresses", addresses, "resolvConf", resolv_conf(g), "group",
+	              g->full ? g->full : g->r->doc, "secrets", g->full != NULL, "stopped",
 	              g->down);
 	runtime_send(m, g->ns_fd);
 	json_decref(g->full);
 	g->full = NULL;
 	g->handed = true;
+	if (json_object_get(g->r->status, "secretsDue")) {
+		json_object_del(g->r->status, "secretsDue");
+		save_status(g);
+	}
 	if (g->ns_fd >= 0) {
 		close(g->ns_fd);
 		g->ns_fd = -1;
@@ -265,9 +296,21 @@ static void removed(void *arg, const struct err *e, uint64_t rev)
 		close(g->ns_fd);
 	}
 	json_decref(g->full);
+	number_drop(g);
 	table_remove(g->r);
 	free(g);
 	operation_end(key, NULL);
+}
+
+/* A runtime that is away is waited for a little: its containers should end before their network. */
+static bool runtime_expected(void)
+{
+	int64_t now = clock_system.now_ms(&clock_system);
+
+	if (runtime_left_ms < 0) { /* netd has just begun: it will be back soon */
+		runtime_left_ms = now;
+	}
+	return runtime_connected() || now - runtime_left_ms < RUNTIME_WAIT_MS;
 }
 
 static void take_down(struct group *g)
@@ -280,12 +323,12 @@ static void take_down(struct group *g)
 		g->unnamed = true; /* a dns role that comes up gets a list without it */
 	}
 	crash_point(CRASH_CONTROL_UNNAMED);
-	if (g->handed && !g->stopped && runtime_connected()) {
-		if (!g->stop_sent) {
+	if (g->handed && !g->stopped && runtime_expected()) {
+		if (!g->stop_sent && runtime_connected()) {
 			send_stop(g, true);
 			g->stop_sent = true;
 		}
-		return; /* the runtime's "stopped" goes on */
+		return; /* the runtime's "stopped" goes on, or the end of its time */
 	}
 	if (!g->detached) {
 		crash_point(CRASH_CONTROL_STOPPED);
@@ -314,7 +357,7 @@ static void advance(struct group *g)
 	}
 	if (!g->handed) {
 		crash_point(CRASH_CONTROL_ATTACHED);
-		if (runtime_connected()) {
+		if (runtime_connected() && !g->lost) {
 			hand_over(g);
 		}
 		return;
@@ -344,6 +387,7 @@ static struct group *make(struct resource *r)
 		}
 		r->group->r = r;
 		r->group->ns_fd = -1;
+		number_add(r->group);
 	}
 	return r->group;
 }
@@ -371,7 +415,13 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
 
 	json_decref(g->full);
 	g->full = full;
-	g->handed = g->started = g->failed = g->down = false;
+	json_object_set_new(r->status, "generation", json_integer((json_int_t)r->etag));
+	if (json_equal(full, r->doc)) {
+		json_object_del(r->status, "secretsDue");
+	} else {
+		json_object_set_new(r->status, "secretsDue", json_true());
+	}
+	g->handed = g->started = g->failed = g->lost = g->down = false;
 	crash_point(CRASH_CONTROL_ACCEPTED);
 	table_save(rows, 2, applied, commit_new(g, reply, arg));
 	if (!update) {
@@ -413,8 +463,17 @@ void group_load(struct resource *r)
 	network_restore(r);
 	g->deleting = r->deleting;
 	g->down = json_is_true(json_object_get(r->status, "stopped"));
+	if (!json_object_get(r->status, "generation")) { /* stored before there was one */
+		json_object_set_new(r->status, "generation", json_integer((json_int_t)r->etag));
+	}
 	/* Until a runtime says otherwise, what was ready is: a restart takes no name away. */
 	g->ready = json_is_true(json_object_get(r->status, "ready"));
+	if (json_object_get(r->status, "secretsDue") && !g->deleting) {
+		/* They were in memory only, and the runtime does not have them. */
+		g->lost = true;
+		group_event(r, "SecretsLost",
+		            "netd ended before the runtime had the group's secrets; send it again");
+	}
 	/* A deletion that was under way asks the runtime again. */
 	g->handed = g->deleting;
 	if (!has_name(g)) {
@@ -422,23 +481,61 @@ void group_load(struct resource *r)
 	}
 }
 
-void group_action(struct resource *r, const char *action)
+void group_action(struct resource *r, const char *action,
+                  void (*reply)(void *arg, const struct err *e), void *arg)
 {
 	struct group *g = make(r);
 	bool stop = strcmp(action, "stop") == 0;
 
 	g->down = stop;
 	json_object_set_new(r->status, "stopped", json_boolean(stop));
-	save_status(g);
+	group_event(r, stop ? "Stopping" : "Starting", action);
 	if (!stop) {
 		g->started = g->ready = false;
 	}
-	group_event(r, stop ? "Stopping" : "Starting", action);
 	runtime_send(json_pack("{s:s, s:s}", "type", action, "id", r->key), -1);
-	advance(g);
-	if (stop) {
-		operation_end(r->key, NULL);
+	table_save(&r, 1, applied, commit_new(g, reply, arg)); /* advances */
+}
+
+/* The engine goes on repairing; it is asked again until the network stands. */
+static void attach_failed(struct group *g, const char *text)
+{
+	if (!g->retry_ms) {
+		log_error("group.attach", LOG_STR("id", g->r->id), LOG_STR("error", text));
+		group_event(g->r, "AttachFailed", "the network is being repaired");
 	}
+	g->retry_ms = !g->retry_ms                 ? RETRY_MIN_MS
+	              : g->retry_ms < RETRY_MAX_MS ? g->retry_ms * 2
+	                                           : g->retry_ms;
+	g->retry_at_ms = clock_system.now_ms(&clock_system) + g->retry_ms;
+	retries = true;
+}
+
+void group_retry(int64_t now_ms)
+{
+	static bool waited = true;
+	bool left = false;
+
+	if (waited != runtime_expected()) {
+		waited = !waited;
+		retries = retries || !waited;
+	}
+	for (size_t i = 0; retries && i < plane.n; i++) {
+		struct group *g = plane.v[i]->group;
+
+		if (g && g->deleting && !waited) {
+			advance(g);
+		}
+		if (!g || !g->retry_ms || g->deleting) {
+			continue;
+		}
+		left = true;
+		if (g->retry_at_ms <= now_ms && plane.engine_synced) {
+			g->retry_at_ms = INT64_MAX;
+			network_send_group(g->r, ask_id(g, ASK_ATTACH));
+		}
+	}
+	retries = left;
 }
 
 void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
@@ -475,10 +572,9 @@ void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
 		g->ns_fd = fd;
 		fd = -1;
 		g->attached = true;
+		g->retry_ms = 0;
 	} else if (ask == ASK_ATTACH) {
-		log_error("group.attach", LOG_STR("id", g->r->id), LOG_STR("error", text));
-		group_event(g->r, "AttachFailed", "the network is being repaired");
-		g->attached = true; /* repair goes on; the namespace is there or will be */
+		attach_failed(g, text);
 	}
 	if (fd >= 0) {
 		close(fd);
@@ -531,6 +627,7 @@ void group_dns_up(void)
 		struct group *g = plane.v[i]->group;
 
 		if (!g) {
+			network_publish_public(plane.v[i], true);
 			continue;
 		}
 		g->naming = false;
@@ -550,20 +647,28 @@ void group_dns_up(void)
 	buf_fini(&b);
 }
 
+/* The list: groups that are ready to run come at once, others when their network stands; its end
+ * names all, so that the runtime ends what is not ours any more and nothing else. */
 void group_runtime_up(void)
 {
+	json_t *ids = json_array();
+
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
 
-		if (g && g->deleting) {
+		if (!g) {
+			continue;
+		}
+		json_array_append_new(ids, json_string(g->r->key));
+		if (g->deleting) {
 			g->handed = true;
 			g->stopped = g->stop_sent = false;
 			advance(g);
-		} else if (g && g->attached && g->commits == 0) {
+		} else if (g->attached && g->commits == 0 && !g->lost) {
 			hand_over(g);
 		}
 	}
-	runtime_send(json_pack("{s:s}", "type", "listEnd"), -1);
+	runtime_send(json_pack("{s:s, s:o}", "type", "listEnd", "ids", ids), -1);
 }
 
 void group_runtime_message(const json_t *m)
@@ -572,6 +677,10 @@ void group_runtime_message(const json_t *m)
 	struct group *g = r ? r->group : NULL;
 	const char *state = model_str(m, "state");
 
+	if (model_is(m, "type", "logs")) {
+		logs_answer(m);
+		return;
+	}
 	if (!g) {
 		return;
 	}
@@ -608,6 +717,8 @@ void group_runtime_message(const json_t *m)
 
 void group_runtime_gone(void)
 {
+	runtime_left_ms = clock_system.now_ms(&clock_system);
+	logs_sweep(INT64_MAX);
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
 

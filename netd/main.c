@@ -24,6 +24,7 @@
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "lib/model/model.h"
+#include "lib/store/seal.h"
 #include "netd/role.h"
 
 #define EX_CONFIG      78
@@ -160,6 +161,71 @@ static int make_folders(struct err *e)
 	return 0;
 }
 
+/* The pool that nobody chose must not hide what the host reaches already (/proc/net/route: device,
+ * destination and mask in network order, as hexadecimal numbers). */
+static int check_default_pool(struct err *e)
+{
+	char line[256], device[32], text[2][IP_TEXT];
+	FILE *f = self.config.pool_default ? fopen("/proc/net/route", "re") : NULL;
+	int rc = 0;
+
+	while (f && rc == 0 && fgets(line, sizeof(line), f)) {
+		struct ip_prefix there = { .ip = { .family = 4 } };
+		uint32_t to, mask;
+
+		if (sscanf(line, "%31s %x %*x %*x %*d %*d %*d %x", device, &to, &mask) != 3 ||
+		    mask == 0 || strcmp(device, "netd0") == 0) {
+			continue;
+		}
+		memcpy(there.ip.b, &to, 4);
+		there.len = (uint8_t)__builtin_popcount(mask);
+		if (ip_prefix_overlaps(&self.config.pools[0], &there)) {
+			rc = err_set(e, ERR_INVALID, 0,
+			             "the default pool %s overlaps the host's route %s dev %s: set "
+			             "'pool = routed PREFIX' or 'pool = onlink PREFIX'",
+			             ip_prefix_format(&self.config.pools[0], text[0]),
+			             ip_prefix_format(&there, text[1]), device);
+		}
+	}
+	if (f) {
+		fclose(f);
+	}
+	return rc;
+}
+
+/* The key of sealed secrets lies beside the store's folder, not in it, and root's alone; made when
+ * absent. Control gets it open. */
+static int open_seal_key(struct err *e)
+{
+	uint8_t key[SEAL_KEY];
+	char path[120];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s.key", self.config.state_dir);
+	AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		return err_set(e, ERR_INVALID, errno, "key of sealed secrets %s", path);
+	}
+	if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 077) != 0 ||
+	    (st.st_size != 0 && st.st_size != SEAL_KEY)) {
+		return err_set(e, ERR_INVALID, 0,
+		               "key of sealed secrets %s: must be root's alone (0600) and have %d "
+		               "bytes",
+		               path, SEAL_KEY);
+	}
+	if (st.st_size == 0) {
+		random_system.fill(&random_system, key, sizeof(key));
+		ssize_t n = write(fd, key, sizeof(key));
+
+		explicit_bzero(key, sizeof(key));
+		if (n != SEAL_KEY || fsync(fd) < 0) {
+			return err_set(e, ERR_INVALID, errno, "key of sealed secrets %s", path);
+		}
+	}
+	self.fds[FD_SEAL_KEY] = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return self.fds[FD_SEAL_KEY] < 0 ? err_set(e, ERR_INVALID, errno, "%s", path) : 0;
+}
+
 /* ---- roles ---- */
 
 static void start(struct child *c);
@@ -216,6 +282,23 @@ static void on_closed(void *arg, enum role peer)
 	self.children[peer].chan = NULL;
 }
 
+/* Tests name crash points, "engine.links:3,control.named:7,...": each start of a role takes the next
+ * of its own. */
+static void arm_crash(const char *role, unsigned start)
+{
+	const char *all = getenv("NETD_CRASH_AT");
+	AUTO_FREE char *list = strdup(all ? all : "");
+	char *save = NULL;
+	size_t len = strlen(role);
+
+	unsetenv("NETD_CRASH_AT");
+	for (char *p = strtok_r(list, ",", &save); p; p = strtok_r(NULL, ",", &save)) {
+		if (strncmp(p, role, len) == 0 && p[len] == '.' && --start == 0) {
+			setenv("NETD_CRASH_AT", p, 1);
+		}
+	}
+}
+
 static void exec_role(enum role role, int main_fd)
 {
 	const char *name = roles[role].name;
@@ -236,9 +319,7 @@ static void exec_role(enum role role, int main_fd)
 			dup2(high[i], next);
 		}
 	}
-	if (self.children[role].starts > 1) {
-		unsetenv("NETD_CRASH_AT"); /* a test kills a role once */
-	}
+	arm_crash(name, self.children[role].starts);
 	execl("/proc/self/exe", "netd", "--role", name, self.config_path ? "--config" : NULL,
 	      self.config_path, NULL);
 	_exit(71);
@@ -356,7 +437,8 @@ static int supervise(void)
 		fprintf(stderr, "netd: must be started as root\n");
 		return EX_CONFIG;
 	}
-	if (make_folders(&e) < 0 || open_listeners(&e) < 0) {
+	if (check_default_pool(&e) < 0 || make_folders(&e) < 0 || open_listeners(&e) < 0 ||
+	    open_seal_key(&e) < 0) {
 		fprintf(stderr, "netd: %s\n", e.msg);
 		return EX_CONFIG;
 	}

@@ -103,7 +103,7 @@ static void name_take(const char *fqdn, const struct resource *r)
 {
 	struct name *x = name_make(fqdn);
 
-	*x = (struct name){ x->fqdn, r, network_tenant(r->id), 0 };
+	*x = (struct name){ x->fqdn, r, tenant_of(r->id)->number, 0 };
 	tenant_at(x->tenant)->labels++;
 }
 
@@ -139,7 +139,8 @@ void network_rest(const char *what, uint32_t tenant)
 	snprintf(value, sizeof(value), "{\"subscription\":\"%.150s\",\"until\":%lld}",
 	         tenant_at(tenant)->id,
 	         (long long)clock_system.wall_ms(&clock_system) + plane.config->rest_s * 1000);
-	store_submit(plane.store, &(struct store_op){ .key = key, .value = value }, 1, NULL, NULL);
+	store_submit(plane.store, &(struct store_op){ .key = key, .value = value }, 1,
+	             control_saved, NULL);
 }
 
 static void forget(const char *what)
@@ -147,14 +148,14 @@ static void forget(const char *what)
 	char key[500];
 
 	snprintf(key, sizeof(key), "rest/%.480s", what);
-	store_submit(plane.store, &(struct store_op){ .key = key }, 1, NULL, NULL);
+	store_submit(plane.store, &(struct store_op){ .key = key }, 1, control_saved, NULL);
 }
 
 void network_rest_load(const char *what, const json_t *row)
 {
 	int64_t left = json_integer_value(json_object_get(row, "until")) -
 	               clock_system.wall_ms(&clock_system);
-	uint32_t tenant = network_tenant(model_str(row, "subscription"));
+	uint32_t tenant = tenant_of(model_str(row, "subscription"))->number;
 	struct err e = ERR_INIT;
 	struct ip ip;
 
@@ -254,4 +255,31 @@ int network_name(struct resource *r, const char *label, const char *scope, const
 	name_take(fqdn, r);
 	json_object_set_new(r->status, "fqdn", json_string(fqdn));
 	return 0;
+}
+
+/* ---- to the dns role ---- */
+
+void network_publish(uint64_t request, const char *fqdn, const struct ip *addrs, size_t n)
+{
+	struct buf b = { 0 };
+
+	put_u64(&b, request);
+	put_str(&b, fqdn);
+	put_u8(&b, (uint8_t)n);
+	for (size_t i = 0; i < n; i++) {
+		put_u8(&b, addrs[i].family);
+		buf_add(&b, addrs[i].b, 16);
+	}
+	channel_send(plane.dns, MSG_NAME_SET, &b, -1);
+	buf_fini(&b);
+}
+
+void network_publish_public(const struct resource *r, bool there)
+{
+	struct ip ip = table_ip(r->status, "address");
+	const char *fqdn = model_str(r->status, "fqdn");
+
+	if (ip.family && *fqdn) {
+		network_publish(0, fqdn, &ip, there);
+	}
 }

@@ -1,82 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Addresses, names and plans of groups: from documents to what the engine is sent. VNets and
- * subnets live in the kernel from their first group to their last. See plane.h.
+ * Addresses and plans of groups: from documents to what the engine is sent. VNets and subnets live
+ * in the kernel from their first group to their last. See plane.h.
  */
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "lib/base/own.h"
 #include "netd/plane.h"
+#include "netd/subnet.h"
 #include "vnet/plan.h"
 
 #define OWNER_GATEWAY 1u
 
-/* A subnet with groups in it, its VNet's router with it. */
-struct subnet {
-	uint32_t vnet, id; /* numbers */
-	unsigned groups;
-	struct ip_prefix prefix[2]; /* IPv4, IPv6; family 0 when absent */
-	struct ipam ipam[2];
-	struct ip shared; /* egress of groups without a public address */
-	bool platform;
-	bool sent; /* the engine has router and bridge as they are now */
-};
-
-static struct subnet **subnets;
-static size_t n_subnets;
-
-static struct subnet *subnet_find(uint32_t vnet, uint32_t id)
-{
-	for (size_t i = 0; i < n_subnets; i++) {
-		if (subnets[i]->vnet == vnet && subnets[i]->id == id) {
-			return subnets[i];
-		}
-	}
-	return NULL;
-}
-
-static struct subnet *subnet_make(uint32_t vnet, uint32_t id, const struct ip_prefix prefix[2])
-{
-	struct subnet *s = subnet_find(vnet, id);
-
-	if (s) {
-		return s;
-	}
-	s = calloc(1, sizeof(*s));
-	subnets = realloc(subnets, (n_subnets + 1) * sizeof(struct subnet *));
-	if (!s || !subnets) {
-		abort();
-	}
-	*s = (struct subnet){ .vnet = vnet, .id = id };
-	for (int i = 0; i < 2; i++) {
-		s->prefix[i] = prefix[i];
-		if (prefix[i].ip.family) {
-			ipam_init(&s->ipam[i], &prefix[i], 4, 1);
-		}
-	}
-	subnets[n_subnets++] = s;
-	return s;
-}
-
 /* ---- status ↔ values ---- */
-
-static struct ip status_ip(const json_t *status, const char *key)
-{
-	struct ip ip = { 0 };
-	struct err e = ERR_INIT;
-	const char *text = model_str(status, key);
-
-	if (*text && ip_parse(text, &ip, &e) < 0) {
-		ip.family = 0;
-	}
-	return ip;
-}
 
 static void set_ip(json_t *status, const char *key, const struct ip *ip)
 {
@@ -92,251 +33,7 @@ static uint32_t number(const json_t *status, const char *path)
 	return (uint32_t)json_integer_value(model_at(status, path));
 }
 
-static void subnet_prefixes(const json_t *subnet, struct ip_prefix to[2])
-{
-	const json_t *list = model_at(subnet, "properties.addressPrefixes");
-	const char *one = model_str(subnet, "properties.addressPrefix");
-	struct err e = ERR_INIT;
-	struct ip_prefix p;
-
-	memset(to, 0, 2 * sizeof(*to));
-	for (size_t i = 0; i <= json_array_size(list); i++) {
-		const char *text = i == 0 ? one : json_string_value(json_array_get(list, i - 1));
-
-		if (text && *text && ip_prefix_parse(text, &p, &e) == 0 &&
-		    !to[p.ip.family == 6].ip.family) {
-			to[p.ip.family == 6] = p;
-		}
-	}
-}
-
-/* ---- VNets ---- */
-
-static bool reserved(const struct ip_prefix *p)
-{
-	static const struct ip_prefix never[] = {
-		{ { 4, { 224 } }, 4 },
-		{ { 4, { 127 } }, 8 },
-		{ { 4, { 169, 254 } }, 16 },
-		{ { 4, { 168, 63, 129, 16 } }, 32 },
-		{ { 4, { 255, 255, 255, 255 } }, 32 },
-		{ { 4, { 0 } }, 8 },
-		{ { 6, { 0xfe, 0x80 } }, 10 },
-		{ { 6, { 0xff } }, 8 },
-	};
-
-	for (size_t i = 0; i < ARRAY_N(never); i++) {
-		if (ip_prefix_overlaps(p, &never[i])) {
-			return true;
-		}
-	}
-	return false;
-}
-
-static int check_space(const json_t *list, struct err *e)
-{
-	struct ip_prefix a, b;
-	char at[80];
-
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		snprintf(at, sizeof(at), "properties.addressSpace.addressPrefixes[%zu]", i);
-		if (ip_prefix_parse(json_string_value(json_array_get(list, i)), &a, e) < 0) {
-			return -1;
-		}
-		if (reserved(&a) || a.len < (a.ip.family == 4 ? 2 : 16)) {
-			return err_set_at(
-				e, ERR_INVALID, "AddressPrefixNotAllowed", at,
-				"Address prefix %s is too large or contains reserved addresses.",
-				json_string_value(json_array_get(list, i)));
-		}
-		for (size_t k = 0; k < i; k++) {
-			if (ip_prefix_parse(json_string_value(json_array_get(list, k)), &b, e) ==
-			            0 &&
-			    ip_prefix_overlaps(&a, &b)) {
-				return err_set_at(
-					e, ERR_INVALID, "AddressSpacePrefixesOverlap", at,
-					"Address prefixes of the virtual network overlap.");
-			}
-		}
-	}
-	return 0;
-}
-
-static int check_subnet(const json_t *doc, size_t i, struct err *e)
-{
-	const json_t *subnet = json_array_get(model_at(doc, "properties.subnets"), i);
-	const json_t *space = model_at(doc, "properties.addressSpace.addressPrefixes");
-	struct ip_prefix mine[2], other[2], whole;
-	char at[80];
-
-	snprintf(at, sizeof(at), "properties.subnets[%zu]", i);
-	subnet_prefixes(subnet, mine);
-	if (!model_name_ok(model_str(subnet, "name")) ||
-	    (!mine[0].ip.family && !mine[1].ip.family)) {
-		return err_set_at(e, ERR_INVALID, "InvalidRequestFormat", at,
-		                  "A subnet needs a name and an address prefix.");
-	}
-	for (int f = 0; f < 2; f++) {
-		bool inside = !mine[f].ip.family;
-
-		for (size_t k = 0; k < json_array_size(space) && !inside; k++) {
-			inside = ip_prefix_parse(json_string_value(json_array_get(space, k)),
-			                         &whole, e) == 0 &&
-			         ip_prefix_covers(&whole, &mine[f]);
-		}
-		if (!inside || mine[f].len > (f ? 64 : 29)) {
-			return err_set_at(
-				e, ERR_INVALID,
-				inside ? "InvalidSubnetPrefixLength" : "NetcfgInvalidSubnet", at,
-				"Subnet '%s' is not valid in the virtual network: its prefix must "
-				"lie inside the address space, /29 or larger (IPv6: /64).",
-				model_str(subnet, "name"));
-		}
-	}
-	for (size_t k = 0; k < i; k++) {
-		const json_t *o = json_array_get(model_at(doc, "properties.subnets"), k);
-
-		subnet_prefixes(o, other);
-		if (strcasecmp(model_str(o, "name"), model_str(subnet, "name")) == 0) {
-			return err_set_at(e, ERR_INVALID, "InvalidRequestFormat", at,
-			                  "Two subnets are named '%s'.", model_str(o, "name"));
-		}
-		for (int f = 0; f < 2; f++) {
-			if (mine[f].ip.family && other[f].ip.family &&
-			    ip_prefix_overlaps(&mine[f], &other[f])) {
-				return err_set_at(e, ERR_INVALID, "NetcfgSubnetRangesOverlap", at,
-				                  "Subnet '%s' overlaps with subnet '%s'.",
-				                  model_str(subnet, "name"), model_str(o, "name"));
-			}
-		}
-	}
-	return 0;
-}
-
-bool network_subnet_used(const struct resource *vnet, const char *subnet)
-{
-	char path[128], low[100];
-	size_t i = 0;
-
-	for (; subnet[i] && i + 1 < sizeof(low); i++) {
-		low[i] = (char)(subnet[i] >= 'A' && subnet[i] <= 'Z' ? subnet[i] + 32 : subnet[i]);
-	}
-	low[i] = '\0';
-	(void)path;
-	const struct subnet *s = subnet_find(number(vnet->status, "serial"),
-	                                     (uint32_t)json_integer_value(json_object_get(
-						     model_at(vnet->status, "subnets"), low)));
-	return s && s->groups > 0;
-}
-
-int network_vnet_check(struct resource *r, json_t *doc, struct err *e)
-{
-	json_t *list = model_at(doc, "properties.subnets"), *numbers = json_object(), *x;
-	const json_t *had = r ? model_at(r->status, "subnets") : NULL;
-	const char *name;
-	size_t i;
-
-	if (check_space(model_at(doc, "properties.addressSpace.addressPrefixes"), e) < 0) {
-		json_decref(numbers);
-		return -1;
-	}
-	json_array_foreach(list, i, x)
-	{
-		AUTO_FREE char *low = table_key(model_str(x, "name"));
-
-		if (check_subnet(doc, i, e) < 0) {
-			json_decref(numbers);
-			return -1;
-		}
-		json_object_set(numbers, low, json_object_get(had, low));
-	}
-	json_object_foreach((json_t *)(uintptr_t)had, name, x)
-	{
-		if (!json_object_get(numbers, name) && network_subnet_used(r, name)) {
-			json_decref(numbers);
-			return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeDeleted",
-			                  "properties.subnets",
-			                  "Subnet %s is in use and cannot be deleted.", name);
-		}
-	}
-	json_decref(numbers);
-	return 0;
-}
-
-/* Numbers for the VNet and its subnets, where they have none yet. */
-static void number_vnet(struct resource *r)
-{
-	json_t *had = model_at(r->status, "subnets"), *now = json_object(), *x;
-	size_t i;
-
-	if (!number(r->status, "serial")) {
-		json_object_set_new(r->status, "serial", json_integer(table_serial()));
-	}
-	json_array_foreach(model_at(r->doc, "properties.subnets"), i, x)
-	{
-		AUTO_FREE char *low = table_key(model_str(x, "name"));
-		json_t *n = json_object_get(had, low);
-
-		json_object_set_new(now, low, n ? json_incref(n) : json_integer(table_serial()));
-	}
-	json_object_set_new(r->status, "subnets", now);
-}
-
 /* ---- groups ---- */
-
-static int vnet_of(const struct resource *g, const char *id, struct resource **vnet,
-                   struct subnet **ret, struct err *e)
-{
-	static const char at[] = "properties.subnetIds[0].id";
-	AUTO_FREE char *key = table_key(id);
-	struct model_id parts;
-	struct ip_prefix prefix[2];
-	char *cut = strstr(key, "/subnets/");
-	const json_t *found = NULL, *x;
-	size_t i, k;
-	bool delegated = false;
-
-	if (model_id_parse(id, &parts) < 0 || !parts.child || !cut) {
-		return err_set_at(e, ERR_INVALID, "LinkedInvalidPropertyId", at,
-		                  "Property id '%.200s' is not a subnet's id.", id);
-	}
-	*cut = '\0';
-	struct resource *v = table_get(key);
-	if (v && network_tenant(v->id) == network_tenant(g->id)) {
-		json_array_foreach(model_at(v->doc, "properties.subnets"), i, x)
-		{
-			found = strcasecmp(model_str(x, "name"), parts.child) == 0 ? x : found;
-		}
-	}
-	if (!found) { /* a foreign one is answered like one that is not there */
-		return err_set_at(
-			e, ERR_INVALID, "InvalidResourceReference", at,
-			"Resource %.300s referenced by the container group was not found.", id);
-	}
-	const json_t *delegations = model_at(found, "properties.delegations");
-	json_array_foreach(delegations, k, x)
-	{
-		delegated = delegated || model_is(x, "properties.serviceName",
-		                                  "Microsoft.ContainerInstance/containerGroups");
-	}
-	if (!delegated) {
-		return err_set_at(
-			e, ERR_INVALID, "SubnetMissingRequiredDelegation", at,
-			"Subnet missing required delegation "
-			"'Microsoft.ContainerInstance/containerGroups' for container group '%s'.",
-			g->name);
-	}
-	number_vnet(v);
-	AUTO_FREE char *low = table_key(parts.child);
-	subnet_prefixes(found, prefix);
-	*ret = subnet_make(
-		number(v->status, "serial"),
-		(uint32_t)json_integer_value(json_object_get(model_at(v->status, "subnets"), low)),
-		prefix);
-	(*ret)->shared = status_ip(v->status, "shared");
-	*vnet = v;
-	return 0;
-}
 
 /* The subscription's own VNet for groups without one: a subnet of the plane's. */
 static struct subnet *platform_of(struct resource *g)
@@ -345,14 +42,12 @@ static struct subnet *platform_of(struct resource *g)
 		{ { 4, { 100, 64 } }, 16 }, { { 6, { 0xfd, 0x6e, 0x65, 0x74, 0x64 } }, 64 }
 	};
 	struct tenant *t = tenant_of(g->id);
-	struct subnet *s = t->platform[0] ? subnet_find(t->platform[0], t->platform[1]) : NULL;
 
-	if (s) {
-		return s;
+	if (!t->platform[0]) {
+		t->platform[0] = table_serial();
+		t->platform[1] = table_serial();
 	}
-	t->platform[0] = table_serial();
-	t->platform[1] = table_serial();
-	s = subnet_make(t->platform[0], t->platform[1], prefix);
+	struct subnet *s = subnet_make(t->platform[0], t->platform[1], prefix);
 	s->platform = true;
 	return s;
 }
@@ -360,12 +55,17 @@ static struct subnet *platform_of(struct resource *g)
 static int take_addresses(struct resource *g, struct subnet *s, struct err *e)
 {
 	static const char *const keys[] = { "ip4", "ip6" };
-	uint32_t tenant = network_tenant(g->id);
+	uint32_t tenant = tenant_of(g->id)->number;
 	int64_t now = clock_system.now_ms(&clock_system);
 	struct ip want = { 0 }, got;
 
 	if (model_is(g->doc, "properties.ipAddress.type", "Private")) {
-		want = status_ip(g->doc, "properties.ipAddress.ip");
+		want = table_ip(g->doc, "properties.ipAddress.ip");
+	}
+	if (want.family && !s->prefix[want.family == 6].ip.family) {
+		return err_set_at(
+			e, ERR_INVALID, "PrivateIPAddressNotInSubnet", "properties.ipAddress.ip",
+			"The subnet has no IPv%u prefix for the address asked for.", want.family);
 	}
 	for (int f = 0; f < 2; f++) {
 		if (!s->prefix[f].ip.family) {
@@ -386,7 +86,7 @@ static int take_addresses(struct resource *g, struct subnet *s, struct err *e)
 
 static int take_public(struct resource *g, struct subnet *s, struct resource *vnet, struct err *e)
 {
-	uint32_t tenant = network_tenant(g->id);
+	uint32_t tenant = tenant_of(g->id)->number;
 	struct err ignored = ERR_INIT;
 	struct ip ip;
 
@@ -412,40 +112,57 @@ static int take_public(struct resource *g, struct subnet *s, struct resource *vn
 	return 0;
 }
 
-int network_attach(struct resource *g, struct resource **vnet, struct err *e)
+/* The subnet that the document names, or the subscription's own. */
+static struct subnet *subnet_of_document(struct resource *g, struct resource **vnet, struct err *e)
 {
-	const char *subnet_id = json_string_value(
+	const char *id = json_string_value(
 		json_object_get(json_array_get(model_at(g->doc, "properties.subnetIds"), 0), "id"));
 	struct subnet *s = NULL;
 
-	*vnet = NULL;
-	if (!subnet_id && *model_str(g->doc, "properties.networkProfile.id") &&
-	    !(subnet_id = profile_subnet(g, e))) {
-		return -1;
+	if (!id && *model_str(g->doc, "properties.networkProfile.id") &&
+	    !(id = profile_subnet(g, e))) {
+		return NULL;
 	}
-	if (subnet_id) {
-		if (model_is(g->doc, "properties.ipAddress.type", "Public")) {
-			return err_set_at(
-				e, ERR_INVALID, "PublicIPNotSupportedInVirtualNetwork",
-				"properties.ipAddress.type",
-				"A container group in a virtual network has a Private address.");
-		}
-		if (vnet_of(g, subnet_id, vnet, &s, e) < 0) {
-			return -1;
-		}
-	} else {
-		if (model_is(g->doc, "properties.ipAddress.type", "Private")) {
-			return err_set_at(e, ERR_INVALID, "PrivateIPRequiresSubnet",
-			                  "properties.ipAddress.type",
-			                  "A Private address needs subnetIds.");
-		}
-		s = platform_of(g);
-		json_object_set_new(g->status, "platform", json_true());
+	if (id && model_is(g->doc, "properties.ipAddress.type", "Public")) {
+		err_set_at(e, ERR_INVALID, "PublicIPNotSupportedInVirtualNetwork",
+		           "properties.ipAddress.type",
+		           "A container group in a virtual network has a Private address.");
+		return NULL;
 	}
-	if (take_addresses(g, s, e) < 0) {
-		return -1;
+	if (id) {
+		return network_vnet_subnet(g, id, vnet, &s, e) < 0 ? NULL : s;
 	}
+	if (model_is(g->doc, "properties.ipAddress.type", "Private")) {
+		err_set_at(e, ERR_INVALID, "PrivateIPRequiresSubnet", "properties.ipAddress.type",
+		           "A Private address needs subnetIds.");
+		return NULL;
+	}
+	json_object_set_new(g->status, "platform", json_true());
+	return platform_of(g);
+}
+
+/* The group's port: one more on that bridge (0: where there is room). */
+static void take_port(struct resource *g, struct subnet *s, uint32_t id)
+{
+	struct subnet_bridge *b = id ? subnet_bridge_find(s, id) : subnet_bridge_free(s);
+
+	if (!b) {
+		b = subnet_bridge_add(s, id ? id : table_serial());
+	}
+	b->ports++;
 	s->groups++;
+	json_object_set_new(g->status, "bridge", json_integer(b->id));
+}
+
+int network_attach(struct resource *g, struct resource **vnet, struct err *e)
+{
+	*vnet = NULL;
+	struct subnet *s = subnet_of_document(g, vnet, e);
+
+	if (!s) {
+		return -1;
+	}
+	take_port(g, s, 0);
 	json_object_set_new(g->status, "serial", json_integer(table_serial()));
 	json_object_set_new(g->status, "vnet", json_integer(s->vnet));
 	json_object_set_new(g->status, "subnet", json_integer(s->id));
@@ -457,8 +174,8 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 			                    json_string(ip_prefix_format(&s->prefix[f], text)));
 		}
 	}
-	if (take_public(g, s, *vnet, e) < 0) {
-		network_release(g);
+	if (take_addresses(g, s, e) < 0 || take_public(g, s, *vnet, e) < 0) {
+		network_release(g); /* what it has so far */
 		return -1;
 	}
 	return 0;
@@ -489,10 +206,10 @@ void network_restore_public(const struct resource *r)
 	static const char *const held[] = { "address", "shared" };
 
 	for (size_t i = 0; i < ARRAY_N(held); i++) {
-		struct ip ip = status_ip(r->status, held[i]);
+		struct ip ip = table_ip(r->status, held[i]);
 
 		if (ip.family) {
-			network_public_mark(&ip, network_tenant(r->id));
+			network_public_mark(&ip, tenant_of(r->id)->number);
 		}
 	}
 }
@@ -500,13 +217,13 @@ void network_restore_public(const struct resource *r)
 void network_restore(struct resource *g)
 {
 	struct subnet *s = subnet_of_status(g);
-	uint32_t tenant = network_tenant(g->id);
+	uint32_t tenant = tenant_of(g->id)->number;
 	struct err e = ERR_INIT;
 	struct ip got;
 
 	for (int f = 0; s && f < 2; f++) {
-		struct ip ip = status_ip(g->status, f ? "ip6" : "ip4");
-		struct ip pub = status_ip(g->status, f ? "pub6" : "pub4");
+		struct ip ip = table_ip(g->status, f ? "ip6" : "ip4");
+		struct ip pub = table_ip(g->status, f ? "pub6" : "pub4");
 
 		if (ip.family) {
 			(void)!ipam_take(&s->ipam[f], &ip, tenant, 0, &got, &e);
@@ -515,13 +232,15 @@ void network_restore(struct resource *g)
 			network_public_mark(&pub, tenant);
 		}
 	}
-	struct ip shared = status_ip(g->status, "egress4");
+	struct ip shared = table_ip(g->status, "egress4");
 	if (s && shared.family) {
 		s->shared = shared;
 		network_public_mark(&shared, tenant);
 	}
 	if (s) {
-		s->groups++;
+		uint32_t bridge = number(g->status, "bridge");
+
+		take_port(g, s, bridge ? bridge : s->id);
 	}
 }
 
@@ -535,15 +254,40 @@ static void send_del(uint64_t owner, uint64_t request)
 	buf_fini(&b);
 }
 
+/* The last group takes the subnet along, the VNet's last the router. */
+static void give_port(const struct resource *g, struct subnet *s)
+{
+	struct subnet_bridge *b = subnet_bridge_find(s, number(g->status, "bridge"));
+	uint32_t vnet = s->vnet;
+
+	s->groups--;
+	b->ports--;
+	if (b->ports == 0 && b->id != s->id) {
+		send_del(b->id, 0);
+		subnet_bridge_remove(s, b);
+	}
+	if (s->groups > 0) {
+		return;
+	}
+	send_del(s->id, 0);
+	if (s->platform && s->shared.family) {
+		network_public_free(&s->shared, tenant_of(g->id)->number);
+	}
+	subnet_free(s);
+	if (!subnet_any(vnet)) {
+		send_del(vnet, 0);
+	}
+}
+
 void network_release(struct resource *g)
 {
 	struct subnet *s = subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
-	uint32_t tenant = network_tenant(g->id);
+	uint32_t tenant = tenant_of(g->id)->number;
 	int64_t until = clock_system.now_ms(&clock_system) + plane.config->rest_s * 1000;
 
 	for (int f = 0; s && f < 2; f++) {
-		struct ip ip = status_ip(g->status, f ? "ip6" : "ip4");
-		struct ip pub = status_ip(g->status, f ? "pub6" : "pub4");
+		struct ip ip = table_ip(g->status, f ? "ip6" : "ip4");
+		struct ip pub = table_ip(g->status, f ? "pub6" : "pub4");
 
 		if (ip.family) {
 			ipam_give(&s->ipam[f], &ip, tenant, until);
@@ -552,23 +296,8 @@ void network_release(struct resource *g)
 			network_public_free(&pub, tenant);
 		}
 	}
-	if (!s || s->groups == 0 || --s->groups > 0) {
-		return;
-	}
-	if (s->platform && s->shared.family) {
-		network_public_free(&s->shared, tenant);
-		s->shared.family = 0;
-	}
-	/* The last group takes subnet and router along. */
-	s->sent = false;
-	bool other = false;
-	for (size_t i = 0; i < n_subnets; i++) {
-		other = other ||
-		        (subnets[i] != s && subnets[i]->vnet == s->vnet && subnets[i]->groups);
-	}
-	send_del(s->id, 0);
-	if (!other) {
-		send_del(s->vnet, 0);
+	if (s) {
+		give_port(g, s);
 	}
 }
 
@@ -617,9 +346,9 @@ static void send_gateway(void)
 	kset_fini(&set);
 }
 
-static void send_subnet(struct subnet *s)
+/* The VNet's router, and a bridge of the subnet, where the engine does not have them yet. */
+static void send_subnet(struct subnet *s, struct subnet_bridge *b)
 {
-	s->sent = true;
 	struct kset set = { 0 };
 	uint32_t mtu = (uint32_t)plane.config->mtu - 50;
 	struct ip_prefix some[2];
@@ -630,31 +359,42 @@ static void send_subnet(struct subnet *s)
 			some[n++] = s->prefix[f];
 		}
 	}
-	vnet_plan_vnet(&(struct plan_vnet){ .ns = s->vnet,
-	                                    .mtu = mtu,
-	                                    .closed = some,
-	                                    .n_closed = s->platform ? n : 0,
-	                                    .shared = &s->shared,
-	                                    .n_shared = s->shared.family ? 1 : 0 },
-	               &set);
-	send_owner(s->vnet, &set, 0, false);
-	set.n = 0;
-	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = s->vnet,
-	                                        .id = s->id,
-	                                        .mtu = mtu,
-	                                        .prefixes = some,
-	                                        .n_prefixes = n },
-	                 &set);
-	send_owner(s->id, &set, 0, false);
+	if (!s->sent) {
+		vnet_plan_vnet(&(struct plan_vnet){ .ns = s->vnet,
+		                                    .mtu = mtu,
+		                                    .closed = some,
+		                                    .n_closed = s->platform ? n : 0,
+		                                    .shared = &s->shared,
+		                                    .n_shared = s->shared.family ? 1 : 0 },
+		               &set);
+		send_owner(s->vnet, &set, 0, false);
+		s->sent = true;
+	}
+	if (!b->sent) {
+		set.n = 0;
+		vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = s->vnet,
+		                                        .bridge = b->id,
+		                                        .more = b->id != s->id,
+		                                        .mtu = mtu,
+		                                        .prefixes = some,
+		                                        .n_prefixes = n },
+		                 &set);
+		send_owner(b->id, &set, 0, false);
+		b->sent = true;
+	}
 	kset_fini(&set);
 }
 
 void network_send_base(void)
 {
+	struct subnet *s;
+
 	send_gateway();
-	for (size_t i = 0; i < n_subnets; i++) {
-		if (subnets[i]->groups > 0) {
-			send_subnet(subnets[i]);
+	for (size_t i = 0; (s = subnet_at(i)); i++) {
+		s->sent = false;
+		for (size_t k = 0; k < s->n_bridges; k++) {
+			s->bridges[k].sent = false;
+			send_subnet(s, &s->bridges[k]);
 		}
 	}
 }
@@ -676,16 +416,16 @@ void network_send_group(const struct resource *g, uint64_t request)
 		return;
 	}
 	p.vnet_ns = s->vnet;
-	p.subnet_id = s->id;
+	p.bridge = number(g->status, "bridge");
 	for (int f = 0; f < 2; f++) {
 		if (s->prefix[f].ip.family) {
 			struct plan_addr *a = &addrs[p.n_addrs++];
 
 			a->prefix = s->prefix[f];
-			a->ip = status_ip(g->status, f ? "ip6" : "ip4");
-			a->pub = status_ip(g->status, f ? "pub6" : "pub4");
+			a->ip = table_ip(g->status, f ? "ip6" : "ip4");
+			a->pub = table_ip(g->status, f ? "pub6" : "pub4");
 			if (f == 0) {
-				a->egress = status_ip(g->status, "egress4");
+				a->egress = table_ip(g->status, "egress4");
 			}
 		}
 	}
@@ -698,9 +438,7 @@ void network_send_group(const struct resource *g, uint64_t request)
 			};
 		}
 	}
-	if (!s->sent) {
-		send_subnet(s);
-	}
+	send_subnet(s, subnet_bridge_find(s, p.bridge));
 	vnet_plan_group(&p, &set);
 	send_owner(p.ns, &set, request, true);
 	kset_fini(&set);

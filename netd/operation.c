@@ -12,12 +12,15 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/base/hex.h"
 #include "lib/base/own.h"
 #include "netd/plane.h"
 
 #define OPERATIONS_MAX 4096
-#define NONCE          4 /* bytes of an id: nonce, resource, MAC with UUID's marks in between */
-#define RESOURCE       6
+#define NONCE \
+	4 /* bytes of an id: nonce, resource, MAC with UUID's marks in between; the
+                            nonce ends with the place below, where it is remembered */
+#define RESOURCE 6
 
 struct operation {
 	char id[37];
@@ -28,16 +31,14 @@ struct operation {
 };
 
 static struct operation operations[OPERATIONS_MAX];
+static uint16_t running[OPERATIONS_MAX]; /* places of those in state 0 */
+static size_t n_running;
 static size_t next_operation;
 static unsigned char secret[32];
 
-void operation_secret(const char *hex)
+bool operation_secret(const char *hex)
 {
-	for (size_t i = 0; i < sizeof(secret); i++) {
-		char two[3] = { hex[2 * i], hex[2 * i + 1], '\0' };
-
-		secret[i] = (unsigned char)strtoul(two, NULL, 16);
-	}
+	return strlen(hex) == 2 * sizeof(secret) && hex_read(hex, secret, sizeof(secret));
 }
 
 /* MAC over the first bytes of an id and the subscription of "/subscriptions/S/...". */
@@ -69,41 +70,66 @@ static void compose(const unsigned char nonce[NONCE], const char *key, unsigned 
 
 static void format(const unsigned char b[16], char to[37])
 {
-	snprintf(to, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-	         b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12],
-	         b[13], b[14], b[15]);
+	char hex[33];
+
+	hex_print(b, 16, hex);
+	snprintf(to, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+/* The bytes of an id as text. */
+static bool scan(const char *id, unsigned char to[16])
+{
+	char hex[33];
+	size_t n = 0;
+
+	for (const char *p = id; *p && n < 32; p++) {
+		if (*p != '-') {
+			hex[n++] = *p;
+		}
+	}
+	return n == 32 && hex_read(hex, to, 16);
 }
 
 void operation_begin(const char *key, char to[static 37])
 {
-	struct operation *o = &operations[next_operation++ % OPERATIONS_MAX];
+	uint16_t place = (uint16_t)(next_operation++ % OPERATIONS_MAX);
+	struct operation *o = &operations[place];
 	unsigned char nonce[NONCE], id[16];
 
+	for (size_t i = 0; o->key && o->state == 0 && i < n_running; i++) {
+		if (running[i] == place) {
+			running[i] = running[--n_running];
+		}
+	}
 	free(o->key);
 	memset(o, 0, sizeof(*o));
 	random_system.fill(&random_system, nonce, sizeof(nonce));
+	nonce[2] = (unsigned char)(place >> 8);
+	nonce[3] = (unsigned char)place;
 	compose(nonce, key, id);
 	format(id, o->id);
 	o->key = strdup(key);
 	o->began_ms = clock_system.wall_ms(&clock_system);
+	running[n_running++] = place;
 	memcpy(to, o->id, 37);
 }
 
 void operation_end(const char *key, const struct err *e)
 {
-	size_t n = next_operation < OPERATIONS_MAX ? next_operation : OPERATIONS_MAX;
+	for (size_t i = 0; i < n_running;) {
+		struct operation *o = &operations[running[i]];
 
-	for (size_t i = 0; i < n; i++) {
-		struct operation *o = &operations[i];
-
-		if (o->state == 0 && o->key && strcmp(o->key, key) == 0) {
-			o->state = e ? 2 : 1;
-			o->ended_ms = clock_system.wall_ms(&clock_system);
-			if (e) {
-				snprintf(o->code, sizeof(o->code), "%s",
-				         e->code ? e->code : err_kind_code(e->kind));
-				snprintf(o->message, sizeof(o->message), "%s", e->msg);
-			}
+		if (strcmp(o->key, key) != 0) {
+			i++;
+			continue;
+		}
+		running[i] = running[--n_running];
+		o->state = e ? 2 : 1;
+		o->ended_ms = clock_system.wall_ms(&clock_system);
+		if (e) {
+			snprintf(o->code, sizeof(o->code), "%s",
+			         e->code ? e->code : err_kind_code(e->kind));
+			snprintf(o->message, sizeof(o->message), "%s", e->msg);
 		}
 	}
 }
@@ -135,23 +161,19 @@ static json_t *view(const struct operation *o)
 static json_t *recall(const char *id, const char *prefix)
 {
 	struct operation o = { .state = 1 };
-	unsigned char nonce[NONCE], got[16];
+	unsigned char want[16], got[16];
 	size_t n = strlen(prefix);
-	char text[37];
 
-	for (size_t i = 0; i < NONCE; i++) {
-		char two[3] = { id[2 * i], id[2 * i + 1], '\0' };
-
-		nonce[i] = (unsigned char)strtoul(two, NULL, 16);
+	if (!scan(id, want)) {
+		return NULL;
 	}
 	snprintf(o.id, sizeof(o.id), "%s", id);
 	for (size_t i = table_from(prefix);
 	     table_at(i) && strncmp(table_at(i)->key, prefix, n) == 0; i++) {
 		struct resource *r = table_at(i);
 
-		compose(nonce, r->key, got);
-		format(got, text);
-		if (strcasecmp(text, id) == 0) {
+		compose(want, r->key, got); /* begins with its nonce */
+		if (memcmp(want, got, sizeof(want)) == 0) {
 			const char *state = r->deleting ? "Deleting" : group_state(r);
 
 			o.key = r->key;
@@ -170,15 +192,9 @@ static json_t *recall(const char *id, const char *prefix)
 static bool genuine(const char *id, const char *key)
 {
 	unsigned char b[16], mac[16 - NONCE - RESOURCE];
-	unsigned v;
-	size_t n = 0;
 
-	for (const char *p = id; n < 16; n++, p += 2) {
-		p += *p == '-';
-		if (sscanf(p, "%2x", &v) != 1) {
-			return false;
-		}
-		b[n] = (unsigned char)v;
+	if (!scan(id, b)) {
+		return false;
 	}
 	sign(b, key, mac);
 	return CRYPTO_memcmp(b + NONCE + RESOURCE, mac, sizeof(mac)) == 0;
@@ -186,20 +202,17 @@ static bool genuine(const char *id, const char *key)
 
 json_t *operation_get(const char *id, const char *subscription)
 {
-	size_t n = next_operation < OPERATIONS_MAX ? next_operation : OPERATIONS_MAX;
+	unsigned char b[16];
 	char prefix[200];
 
-	if (strlen(id) != 36) {
+	if (strlen(id) != 36 || !scan(id, b)) {
 		return NULL;
 	}
 	snprintf(prefix, sizeof(prefix), "/subscriptions/%.100s/", subscription);
 	AUTO_FREE char *low = table_key(prefix);
-	for (size_t i = 0; i < n; i++) {
-		const struct operation *o = &operations[i];
-
-		if (o->key && strcasecmp(o->id, id) == 0) {
-			return strncmp(o->key, low, strlen(low)) == 0 ? view(o) : NULL;
-		}
+	const struct operation *o = &operations[(b[2] << 8 | b[3]) % OPERATIONS_MAX];
+	if (o->key && strcasecmp(o->id, id) == 0) {
+		return strncmp(o->key, low, strlen(low)) == 0 ? view(o) : NULL;
 	}
 	json_t *j = recall(id, low);
 	if (!j && genuine(id, low)) {

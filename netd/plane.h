@@ -2,8 +2,8 @@
  *
  * What the control role knows: resources (a sorted table, mirrored in the store), VNets and
  * subnets in use, groups on their way through life, operations. Shared by the files of control:
- * table.c (resources), network.c (addresses, plans), group.c (life of a group), change.c (PUT and
- * DELETE), control.c (wiring). One thread.
+ * table.c (resources), network.c (addresses, plans), vnet.c (VNets), group.c (life of a group),
+ * change.c (PUT and DELETE), view.c (GET), control.c (wiring). One thread.
  */
 #pragma once
 
@@ -19,6 +19,7 @@
 #include "vnet/ipam.h"
 
 struct group;
+struct subnet;
 
 struct resource {
 	char *key, *id, *name; /* key: the id in lower case */
@@ -86,10 +87,12 @@ uint32_t table_serial(void);
 void table_save(struct resource *const *rs, size_t n,
                 void (*done)(void *arg, const struct err *e, uint64_t rev), void *arg);
 char *table_key(const char *id); /* lower case copy */
+/* The address at a key of a status or document; family 0 when there is none. */
+struct ip table_ip(const json_t *doc, const char *path);
 /* "/subscriptions/S/resourceGroups/G" of any id below it; "" when it has none. */
 void table_group_key(const char *id, char *to, size_t size);
 
-/* ---- network.c, names.c, pools.c ---- */
+/* ---- network.c, vnet.c, names.c, pools.c ---- */
 void network_start(void);
 /* Gives the group its numbers and addresses and writes them into its status; `vnet` gets the VNet's
  * resource when that has to be stored too. */
@@ -99,9 +102,14 @@ void network_restore(struct resource *group);
 void network_release(struct resource *group);
 /* The same for a public address, and for the egress address that a VNet keeps. */
 void network_restore_public(const struct resource *r);
-/* Checks a VNet's document, numbers its subnets. */
-int network_vnet_check(struct resource *r, json_t *doc, struct err *e);
+/* May this be the document of the VNet `r` (NULL: a new one)? */
+int network_vnet_check(const struct resource *r, const json_t *doc, struct err *e);
 bool network_subnet_used(const struct resource *vnet, const char *subnet);
+/* A group in the VNet whose key does not begin with `except` (NULL: any); NULL none. */
+const struct resource *network_vnet_user(const struct resource *vnet, const char *except);
+/* The subnet that a group's document names by its id, and its VNet, which has numbers then. */
+int network_vnet_subnet(const struct resource *group, const char *id, struct resource **vnet,
+                        struct subnet **ret, struct err *e);
 /* Sends what a group's network needs to the engine: gateway, VNet, subnet (when they are not
  * there yet), then the group itself. `request` comes back with the group's answer. */
 void network_send_group(const struct resource *group, uint64_t request);
@@ -126,8 +134,12 @@ void network_name_restore(struct resource *r);
 /* Addresses and labels at rest, in the store as rest/WHAT. */
 void network_rest(const char *what, uint32_t tenant);
 void network_rest_load(const char *what, const json_t *row);
-void network_rest_sweep(void);           /* forgets those whose time is over */
-uint32_t network_tenant(const char *id); /* number of the subscription */
+void network_rest_sweep(void); /* forgets those whose time is over */
+/* The dns role answers the name with these addresses, n 0: not any more. Its answer carries the
+ * request's number. */
+void network_publish(uint64_t request, const char *fqdn, const struct ip *addrs, size_t n);
+/* The same for the name and address that a public address has. */
+void network_publish_public(const struct resource *r, bool there);
 
 /* A block of a public pool; and marking one that a loaded resource has. */
 int network_public_block(uint8_t family, uint8_t len, uint32_t tenant, struct ip_prefix *ret,
@@ -139,6 +151,7 @@ void network_public_mark_block(const struct ip_prefix *block, uint32_t tenant);
  * another subscription's (InvalidResourceReference at `at`). */
 struct resource *reference(const struct resource *from, const char *id, const char *type,
                            const char *at, struct err *e);
+int reference_absent(const char *id, const struct resource *from, const char *at, struct err *e);
 /* A publicIPPrefixes resource gets its block, has it again after a start, gives it back. */
 int prefix_take(struct resource *r, struct err *e);
 void prefix_restore(struct resource *r);
@@ -147,7 +160,9 @@ void prefix_give(const struct resource *r);
 int prefix_address(struct resource *pip, struct ip *ret, struct err *e);
 void prefix_restore_user(const struct resource *pip);
 bool prefix_address_free(const struct resource *pip); /* false: it came from a pool */
-/* May this prefix or profile go? */
+/* Who uses this prefix or profile, leaving out keys that begin with `except` (NULL: none). */
+const struct resource *prefix_user(const struct resource *r, const char *except);
+/* May it go? */
 int prefix_unused(const struct resource *r, struct err *e);
 /* The subnet's id that a group's legacy networkProfile names; NULL with *e set. */
 const char *profile_subnet(const struct resource *group, struct err *e);
@@ -161,8 +176,11 @@ void group_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 void group_load(struct resource *r);
 /* The name it had is another's to have. */
 void group_renamed(struct resource *r, const char *was);
-void group_action(struct resource *r, const char *action);
+/* Start, restart or stop; reply is called once it is durable. */
+void group_action(struct resource *r, const char *action,
+                  void (*reply)(void *arg, const struct err *e), void *arg);
 void group_engine_done(uint64_t request, bool ok, const char *text, int fd);
+void group_retry(int64_t now_ms); /* attaches that failed, when their time has come */
 void group_engine_up(void);
 void group_dns_done(uint64_t request);
 void group_dns_up(void);
@@ -173,7 +191,7 @@ const char *group_state(const struct resource *r); /* provisioningState */
 void group_event(struct resource *r, const char *name, const char *message);
 
 /* ---- operation.c ---- */
-void operation_secret(const char *hex); /* 64 digits, from the store */
+bool operation_secret(const char *hex); /* 64 digits, from the store; false: is none */
 /* Begins one on the resource, its id into `to`. */
 void operation_begin(const char *key, char to[static 37]);
 void operation_end(const char *key, const struct err *e); /* e NULL: succeeded */
@@ -189,15 +207,28 @@ struct change {
 int change_put(const struct model_id *id, const char *full_id, json_t *doc,
                void (*reply)(void *arg, const struct err *e), void *arg, struct change *ret,
                struct err *e);
+/* PATCH, of tags alone: containers run on. */
+int change_tags(struct resource *r, const json_t *tags,
+                void (*reply)(void *arg, const struct err *e), void *arg, struct err *e);
+int change_delete_subnet(struct resource *vnet, const char *name,
+                         void (*reply)(void *arg, const struct err *e), void *arg, struct err *e);
 int change_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg,
                   struct err *e);
+/* Waits for what is stored as it is. */
+void change_save(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg);
+
+/* ---- view.c ---- */
 /* What GET returns; new reference. */
-json_t *change_view(const struct resource *r);
+json_t *view_resource(const struct resource *r);
+json_t *view_subscription(const char *id);
+json_t *view_subnet(const struct resource *vnet, const char *name); /* NULL: absent */
 
 /* ---- control.c ---- */
 /* Every transaction ends here. One that failed stops all changes: memory is ahead of the disk, so
  * control answers who waits and starts again from what is stored. */
 void control_stored(const struct err *e);
+/* The same for a transaction that nobody waits for. */
+void control_saved(void *arg, const struct err *e, uint64_t rev);
 int control_refuse(struct err *e); /* why changes are refused; -1 */
 /* Counters as engine (0) or dns (1) told them last, and how long ago that was; -1 never. */
 const char *control_metrics(int i, int64_t *age_ms);

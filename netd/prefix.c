@@ -14,16 +14,20 @@
 #define PREFIX_TYPE  "Microsoft.Network/publicIPPrefixes"
 #define PROFILE_TYPE "Microsoft.Network/networkProfiles"
 
+int reference_absent(const char *id, const struct resource *from, const char *at, struct err *e)
+{
+	return err_set_at(e, ERR_INVALID, "InvalidResourceReference", at,
+	                  "Resource %.300s referenced by %.100s was not found.", id, from->name);
+}
+
 struct resource *reference(const struct resource *from, const char *id, const char *type,
                            const char *at, struct err *e)
 {
 	AUTO_FREE char *key = table_key(id);
 	struct resource *r = table_get(key);
 
-	if (!r || strcasecmp(r->type->name, type) != 0 ||
-	    network_tenant(r->id) != network_tenant(from->id)) {
-		err_set_at(e, ERR_INVALID, "InvalidResourceReference", at,
-		           "Resource %.300s referenced by %.100s was not found.", id, from->name);
+	if (!r || strcasecmp(r->type->name, type) != 0 || tenant_of(r->id) != tenant_of(from->id)) {
+		(void)reference_absent(id, from, at, e);
 		return NULL; /* a foreign one is answered like one that is not there */
 	}
 	return r;
@@ -37,17 +41,23 @@ static bool block_of(const struct resource *r, struct ip_prefix *to)
 	return *text && ip_prefix_parse(text, to, &e) == 0;
 }
 
-/* Does any resource of the subscription hold `text` at `path`? */
-static const struct resource *user_of(const struct resource *r, const char *path)
+/* A resource of the subscription that names `r` at `path`, and whose key does not begin with
+ * `except` (NULL: any). */
+static const struct resource *user_of(const struct resource *r, const char *path,
+                                      const char *except)
 {
+	size_t skip = except ? strlen(except) : 0;
 	const char *end = strchr(r->key + 15, '/');
 	size_t n = (size_t)(end - r->key) + 1;
 	AUTO_FREE char *prefix = strndup(r->key, n);
 
 	for (size_t i = table_from(prefix);
 	     table_at(i) && strncmp(table_at(i)->key, prefix, n) == 0; i++) {
-		if (strcasecmp(model_str(table_at(i)->doc, path), r->id) == 0) {
-			return table_at(i);
+		const struct resource *u = table_at(i);
+
+		if (strcasecmp(model_str(u->doc, path), r->id) == 0 &&
+		    !(except && strncmp(u->key, except, skip) == 0)) {
+			return u;
 		}
 	}
 	return NULL;
@@ -79,9 +89,8 @@ void prefix_restore(struct resource *r)
 	struct ip_prefix block;
 
 	json_object_del(r->status, "used"); /* those who use it say so themselves, next */
-
 	if (block_of(r, &block)) {
-		network_public_mark_block(&block, network_tenant(r->id));
+		network_public_mark_block(&block, tenant_of(r->id)->number);
 	}
 }
 
@@ -93,7 +102,7 @@ void prefix_give(const struct resource *r)
 		struct ip ip = block.ip;
 
 		for (uint64_t i = 0; i < ip_prefix_size(&block); i++) {
-			network_public_free(&ip, network_tenant(r->id));
+			network_public_free(&ip, tenant_of(r->id)->number);
 			(void)ip_add(&ip, 1);
 		}
 	}
@@ -154,25 +163,38 @@ bool prefix_address_free(const struct resource *pip)
 	return r != NULL;
 }
 
+const struct resource *prefix_user(const struct resource *r, const char *except)
+{
+	static const struct {
+		const char *type, *path;
+	} users[] = { { PREFIX_TYPE, "properties.publicIPPrefix.id" },
+		      { PROFILE_TYPE, "properties.networkProfile.id" } };
+
+	for (size_t i = 0; i < ARRAY_N(users); i++) {
+		if (strcasecmp(r->type->name, users[i].type) == 0) {
+			return user_of(r, users[i].path, except);
+		}
+	}
+	return NULL;
+}
+
 int prefix_unused(const struct resource *r, struct err *e)
 {
-	const struct resource *user = NULL;
+	const struct resource *user = prefix_user(r, NULL);
 
-	if (strcasecmp(r->type->name, PREFIX_TYPE) == 0 &&
-	    (user = user_of(r, "properties.publicIPPrefix.id"))) {
+	if (!user) {
+		return 0;
+	}
+	if (strcasecmp(r->type->name, PREFIX_TYPE) == 0) {
 		return err_set_at(e, ERR_INVALID, "InUsePublicIpPrefixCannotBeDeleted", "",
 		                  "Public IP prefix %s can not be deleted since it is still "
 		                  "allocated to %s.",
 		                  r->name, user->id);
 	}
-	if (strcasecmp(r->type->name, PROFILE_TYPE) == 0 &&
-	    (user = user_of(r, "properties.networkProfile.id"))) {
-		return err_set_at(e, ERR_INVALID, "NetworkProfileAlreadyInUseWithContainerNics", "",
-		                  "Network profile %s is already in use with container nics of %s; "
-		                  "cannot update or delete.",
-		                  r->name, user->id);
-	}
-	return 0;
+	return err_set_at(e, ERR_INVALID, "NetworkProfileAlreadyInUseWithContainerNics", "",
+	                  "Network profile %s is already in use with container nics of %s; "
+	                  "cannot update or delete.",
+	                  r->name, user->id);
 }
 
 const char *profile_subnet(const struct resource *group, struct err *e)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * See reconcile.h. State: owners with their objects, namespaces with sorted pointers into those.
+ * See reconcile.h. The state is in reconcile_table.c; here are the steps and the repair.
  */
 #include "netd/reconcile.h"
 
@@ -10,42 +10,14 @@
 #include "lib/base/crash.h"
 #include "lib/base/log.h"
 #include "lib/base/own.h"
+#include "netd/reconcile_table.h"
 
 #define REPAIR_MS        10 /* at a stretch; changes wait that long */
 #define BACKOFF_FIRST_MS 5
 #define BACKOFF_MAX_MS   2000
+#define GROUP_MS         6 /* a round of all groups takes this long a group: 1 % of a core */
+#define ROUND_MIN_MS     3000
 #define CALM_MS          10000 /* a namespace without repairs this long starts over */
-
-struct owner {
-	uint64_t id;
-	struct kobj *v; /* sorted by key */
-	size_t n;
-	bool named; /* in the full list that is coming in */
-};
-
-struct space {
-	uint32_t ns;
-	uint8_t type; /* enum kobj_netns; 0 host, or not told yet */
-	bool made;
-	bool dirty;
-	int64_t due_ms;  /* when repair may run */
-	int64_t last_ms; /* last repair */
-	int64_t backoff_ms;
-	struct kobj **want; /* sorted by key */
-	size_t n, cap;
-};
-
-struct reconcile {
-	struct kernel *k;
-	const struct clock *clock;
-	struct owner *owners; /* sorted by id */
-	size_t n_owners, cap_owners;
-	struct space *spaces; /* sorted by ns */
-	size_t n_spaces, cap_spaces;
-	bool listing, synced;
-	uint32_t next_ns; /* where repair goes on */
-	struct reconcile_stats stats;
-};
 
 struct reconcile *reconcile_new(struct kernel *k, const struct clock *clock)
 {
@@ -68,158 +40,11 @@ void reconcile_free(struct reconcile *r)
 	}
 	for (size_t i = 0; i < r->n_spaces; i++) {
 		free(r->spaces[i].want);
+		kset_fini(&r->spaces[i].owed);
 	}
 	free(r->owners);
 	free(r->spaces);
 	free(r);
-}
-
-/* ---- tables ---- */
-
-static size_t owner_at(const struct reconcile *r, uint64_t id)
-{
-	size_t lo = 0, hi = r->n_owners;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (r->owners[mid].id < id) {
-			lo = mid + 1;
-		} else {
-			hi = mid;
-		}
-	}
-	return lo;
-}
-
-static struct owner *owner_get(struct reconcile *r, uint64_t id)
-{
-	size_t i = owner_at(r, id);
-
-	return i < r->n_owners && r->owners[i].id == id ? &r->owners[i] : NULL;
-}
-
-static struct owner *owner_make(struct reconcile *r, uint64_t id)
-{
-	size_t i = owner_at(r, id);
-
-	if (r->n_owners == r->cap_owners) {
-		size_t cap = r->cap_owners ? r->cap_owners * 2 : 64;
-		struct owner *v = realloc(r->owners, cap * sizeof(*v));
-
-		if (!v) {
-			return NULL;
-		}
-		r->owners = v;
-		r->cap_owners = cap;
-	}
-	memmove(&r->owners[i + 1], &r->owners[i], (r->n_owners - i) * sizeof(*r->owners));
-	r->owners[i] = (struct owner){ .id = id };
-	r->n_owners++;
-	return &r->owners[i];
-}
-
-static size_t space_at(const struct reconcile *r, uint32_t ns)
-{
-	size_t lo = 0, hi = r->n_spaces;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (r->spaces[mid].ns < ns) {
-			lo = mid + 1;
-		} else {
-			hi = mid;
-		}
-	}
-	return lo;
-}
-
-static struct space *space_get(struct reconcile *r, uint32_t ns)
-{
-	size_t i = space_at(r, ns);
-
-	return i < r->n_spaces && r->spaces[i].ns == ns ? &r->spaces[i] : NULL;
-}
-
-static struct space *space_make(struct reconcile *r, uint32_t ns)
-{
-	size_t i = space_at(r, ns);
-
-	if (i < r->n_spaces && r->spaces[i].ns == ns) {
-		return &r->spaces[i];
-	}
-	if (r->n_spaces == r->cap_spaces) {
-		size_t cap = r->cap_spaces ? r->cap_spaces * 2 : 64;
-		struct space *v = realloc(r->spaces, cap * sizeof(*v));
-
-		if (!v) {
-			return NULL;
-		}
-		r->spaces = v;
-		r->cap_spaces = cap;
-	}
-	memmove(&r->spaces[i + 1], &r->spaces[i], (r->n_spaces - i) * sizeof(*r->spaces));
-	r->spaces[i] = (struct space){ .ns = ns, .made = ns == KOBJ_NS_HOST };
-	r->n_spaces++;
-	return &r->spaces[i];
-}
-
-static size_t want_at(const struct space *s, const struct kobj *o)
-{
-	size_t lo = 0, hi = s->n;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (kobj_compare(s->want[mid], o) < 0) {
-			lo = mid + 1;
-		} else {
-			hi = mid;
-		}
-	}
-	return lo;
-}
-
-static int want_add(struct reconcile *r, struct kobj *o)
-{
-	struct space *s = space_make(r, o->ns);
-
-	if (!s) {
-		return -1;
-	}
-	if (s->n == s->cap) {
-		size_t cap = s->cap ? s->cap * 2 : 16;
-		struct kobj **v = realloc(s->want, cap * sizeof(struct kobj *));
-
-		if (!v) {
-			return -1;
-		}
-		s->want = v;
-		s->cap = cap;
-	}
-	size_t i = want_at(s, o);
-	memmove(&s->want[i + 1], &s->want[i], (s->n - i) * sizeof(struct kobj *));
-	s->want[i] = o;
-	s->n++;
-	if (o->kind == KOBJ_NETNS) {
-		s->type = o->sub;
-	}
-	return 0;
-}
-
-static void want_remove(struct reconcile *r, const struct kobj *o)
-{
-	struct space *s = space_get(r, o->ns);
-
-	for (size_t i = s ? want_at(s, o) : 0; s && i < s->n; i++) {
-		if (s->want[i] == o) {
-			memmove(&s->want[i], &s->want[i + 1],
-			        (s->n - i - 1) * sizeof(struct kobj *));
-			s->n--;
-			return;
-		}
-	}
 }
 
 /* ---- marking ---- */
@@ -241,11 +66,26 @@ static void mark(struct reconcile *r, struct space *s)
 	}
 }
 
-static void mark_ns(struct reconcile *r, uint32_t ns)
+/* A step that may not have been done. */
+static void mark_broken(struct reconcile *r, const struct kop *op)
 {
-	struct space *s = space_get(r, ns);
+	struct space *s = space_get(r, op->o->ns);
 
 	if (s) {
+		s->broken = true;
+		if (op->verb == KOP_DEL && s->type == KOBJ_NETNS_GROUP) {
+			kset_add(&s->owed, op->o);
+		}
+		mark(r, s);
+	}
+}
+
+/* The other end of a pair is in a namespace that reports nothing: it is looked at too. */
+static void mark_peer(struct reconcile *r, const struct kobj *link)
+{
+	struct space *s = link->sub == KOBJ_LINK_VETH ? space_get(r, link->peer_ns) : NULL;
+
+	if (s && s->type == KOBJ_NETNS_GROUP) {
 		mark(r, s);
 	}
 }
@@ -386,9 +226,7 @@ static int drop_spaces(struct reconcile *r, const struct kops *ops, struct err *
 			rc = -1;
 		}
 		if (s) {
-			free(s->want);
-			memmove(s, s + 1, (size_t)(r->spaces + r->n_spaces - s - 1) * sizeof(*s));
-			r->n_spaces--;
+			space_drop(r, s);
 		}
 	}
 	return rc;
@@ -465,7 +303,7 @@ static int replace(struct reconcile *r, struct owner *o, struct kset *now, struc
 		if (rc < 0) {
 			r->stats.failures++;
 			for (size_t i = 0; i < ops.n; i++) {
-				mark_ns(r, ops.v[i].o->ns);
+				mark_broken(r, &ops.v[i]);
 			}
 		}
 		struct err late = ERR_INIT;
@@ -503,6 +341,13 @@ int reconcile_set(struct reconcile *r, uint64_t owner, const struct kobj *object
 	}
 	o->named = true;
 	int rc = replace(r, o, &now, e);
+	for (size_t i = 0; rc == 0 && !r->listing && i < n; i++) {
+		const struct space *s = space_get(r, objects[i].ns);
+
+		if (s && s->broken) {
+			rc = err_set(e, ERR_BUSY, 0, "namespace %u is being repaired", s->ns);
+		}
+	}
 	crash_point(CRASH_ENGINE_APPLIED);
 	return rc;
 }
@@ -525,6 +370,22 @@ int reconcile_del(struct reconcile *r, uint64_t owner, struct err *e)
 }
 
 /* ---- comparison with the kernel ---- */
+
+/* Is this one of those that should be gone? */
+static bool owed(const struct space *s, const struct kobj *o)
+{
+	size_t at = want_at(s, o);
+
+	if (at < s->n && kobj_compare(s->want[at], o) == 0) {
+		return false; /* wanted again since */
+	}
+	for (size_t i = 0; i < s->owed.n; i++) {
+		if (kobj_compare(&s->owed.v[i], o) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
 
 /* Steps that make one namespace right; objects that steps point at live in *have. */
 static int compare(struct reconcile *r, struct space *s, struct kset *have, struct kops *ops,
@@ -551,6 +412,11 @@ static int compare(struct reconcile *r, struct space *s, struct kset *have, stru
 	}
 	have->n = keep;
 	kobj_diff(want, n, have->v, have->n, s->type != KOBJ_NETNS_GROUP, ops);
+	for (size_t i = 0; s->owed.n && i < have->n; i++) {
+		if (owed(s, &have->v[i])) {
+			kops_add(ops, KOP_DEL, &have->v[i]);
+		}
+	}
 	kops_sort(ops);
 	return ops->failed ? err_set(e, ERR_NO_MEMORY, 0, "steps: out of memory") : 0;
 }
@@ -576,6 +442,7 @@ static int repair_space(struct reconcile *r, struct space *s, struct err *e)
 {
 	struct kset have = { 0 };
 	struct kops ops = { 0 };
+	uint32_t ns = s->ns;
 	int rc = 0;
 
 	if (!s->made && s->type) {
@@ -592,12 +459,22 @@ static int repair_space(struct reconcile *r, struct space *s, struct err *e)
 		if (rc == 0) {
 			rc = execute(r, &ops, e);
 		}
+		for (size_t i = 0; i < ops.n; i++) {
+			if (ops.v[i].o->kind == KOBJ_LINK && ops.v[i].verb == KOP_ADD) {
+				mark_peer(r, ops.v[i].o);
+			}
+		}
 	}
 	kops_fini(&ops);
 	kset_fini(&have);
-	if (rc < 0) {
-		r->stats.failures++;
+	s = space_get(r, ns); /* its place may have moved */
+	if (s) {
+		s->broken = rc < 0;
+		if (rc == 0) {
+			kset_fini(&s->owed);
+		}
 	}
+	r->stats.failures += rc < 0;
 	return rc;
 }
 
@@ -656,9 +533,7 @@ int reconcile_end(struct reconcile *r, struct err *e)
 		struct space *s = &r->spaces[i];
 
 		if (s->n == 0 && s->ns != KOBJ_NS_HOST) {
-			free(s->want);
-			memmove(s, s + 1, (r->n_spaces - i - 1) * sizeof(*s));
-			r->n_spaces--;
+			space_drop(r, s);
 		} else {
 			i++;
 		}
@@ -698,9 +573,34 @@ void reconcile_event(struct reconcile *r, uint32_t ns, uint32_t index)
 	}
 	for (size_t i = 0; i < s->n && !ours; i++) {
 		ours = s->want[i]->kind == KOBJ_LINK && s->want[i]->index == index;
+		if (ours) {
+			mark_peer(r, s->want[i]);
+		}
 	}
+	s = space_get(r, ns);
 	if (ours) {
 		mark(r, s);
+	}
+}
+
+void reconcile_audit_groups(struct reconcile *r, int64_t elapsed_ms)
+{
+	size_t groups = 0, from = space_at(r, r->next_group);
+
+	for (size_t i = 0; i < r->n_spaces; i++) {
+		groups += r->spaces[i].type == KOBJ_NETNS_GROUP;
+	}
+	int64_t round = (int64_t)groups * GROUP_MS;
+	round = round < ROUND_MIN_MS ? ROUND_MIN_MS : round;
+	int64_t due = (int64_t)groups * elapsed_ms / round + (groups > 0);
+	for (size_t n = r->n_spaces; n > 0 && due > 0; n--, from++) {
+		struct space *s = &r->spaces[from % r->n_spaces];
+
+		r->next_group = s->ns + 1;
+		if (s->type == KOBJ_NETNS_GROUP) {
+			mark(r, s);
+			due--;
+		}
 	}
 }
 

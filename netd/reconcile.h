@@ -20,7 +20,8 @@ void reconcile_free(struct reconcile *r);
 
 /* Makes `objects` (any order, copied, checked) what the owner wants. Steps: namespaces, removals,
  * links, the rest. On an error the namespaces concerned are marked for repair, and what the owner
- * wants is kept: repair goes on trying. `owner` is any number but 0. */
+ * wants is kept: repair goes on trying, and until it succeeds the same set is answered with ERR_BUSY.
+ * `owner` is any number but 0. */
 int reconcile_set(struct reconcile *r, uint64_t owner, const struct kobj *objects, size_t n,
                   struct err *e) __attribute__((warn_unused_result));
 /* The owner wants nothing any more; absent is success. */
@@ -42,6 +43,10 @@ void reconcile_event(struct reconcile *r, uint32_t ns, uint32_t index);
 int64_t reconcile_repair(struct reconcile *r);
 /* Marks every namespace, for the periodic audit. */
 void reconcile_audit(struct reconcile *r);
+
+/* The same for those groups whose turn it is, `elapsed_ms` after the last call: their namespaces
+ * report nothing. A round takes 3 s, or 6 ms a group. */
+void reconcile_audit_groups(struct reconcile *r, int64_t elapsed_ms);
 
 struct reconcile_stats {
 	uint64_t owners, objects, namespaces;

@@ -47,7 +47,7 @@ const struct role_row roles[ROLE_N] = {
 	[ROLE_DNS] = { "dns", dns_user, CAPS(~0u), BIT(FD_DNS_UDP) | BIT(FD_DNS_TCP),
 	               BIT(ROLE_CONTROL), dns_run },
 	[ROLE_CONTROL] = { "control", control_user, CAPS(~0u),
-	                   BIT(FD_API_UNIX) | BIT(FD_API_TLS) | BIT(FD_RUNTIME),
+	                   BIT(FD_API_UNIX) | BIT(FD_API_TLS) | BIT(FD_RUNTIME) | BIT(FD_SEAL_KEY),
 	                   BIT(ROLE_ENGINE) | BIT(ROLE_DNS), control_run },
 };
 

@@ -15,6 +15,7 @@ enum role_fd {
 	FD_RUNTIME,
 	FD_DNS_UDP,
 	FD_DNS_TCP,
+	FD_SEAL_KEY,
 	FD_N
 };
 

@@ -37,6 +37,19 @@ static struct {
 	void (*on_gone)(void);
 } self = { .fd = -1 };
 
+/* The first of the queue, wiped: it may hold secrets. */
+static void drop_frame(void)
+{
+	struct frame *f = STAILQ_FIRST(&self.queue);
+
+	STAILQ_REMOVE_HEAD(&self.queue, link);
+	if (f->fd >= 0) {
+		close(f->fd);
+	}
+	explicit_bzero(f->data, f->len);
+	free(f);
+}
+
 static void hang_up(const char *why)
 {
 	if (self.fd < 0) {
@@ -50,13 +63,7 @@ static void hang_up(const char *why)
 	self.greeted = false;
 	buf_fini(&self.got);
 	while (!STAILQ_EMPTY(&self.queue)) {
-		struct frame *f = STAILQ_FIRST(&self.queue);
-
-		STAILQ_REMOVE_HEAD(&self.queue, link);
-		if (f->fd >= 0) {
-			close(f->fd);
-		}
-		free(f);
+		drop_frame();
 	}
 	self.on_gone();
 }
@@ -149,11 +156,7 @@ static void on_out(void *arg)
 		}
 		f->at += (size_t)n;
 		if (f->at == f->len) {
-			STAILQ_REMOVE_HEAD(&self.queue, link);
-			if (f->fd >= 0) {
-				close(f->fd);
-			}
-			free(f);
+			drop_frame();
 		}
 	}
 	loop_watch_enable(self.out, false);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/log.h"
+#include "lib/store/seal.h"
 #include "netd/plane.h"
 
 #define SERIAL_BLOCK 1000
@@ -115,6 +116,23 @@ char *table_row(const struct resource *r)
 	return text;
 }
 
+/* The key of operation ids. One that does not open (the sealing key was lost) is drawn anew: polls of
+ * before are answered as unknown. */
+static void load_operations(const json_t *row)
+{
+	struct err e = ERR_INIT;
+	size_t len;
+	char *secret = unseal(model_str(row, "sealed"), "meta/operations", &len, &e);
+
+	plane.signs = secret && operation_secret(secret);
+	if (secret) {
+		explicit_bzero(secret, len);
+	} else {
+		log_warn("seal.unopened", LOG_STR("error", e.msg));
+	}
+	free(secret);
+}
+
 int table_load(void *arg, const char *key, uint64_t rev, const char *value)
 {
 	json_t *row = json_loads(value, 0, NULL);
@@ -126,10 +144,7 @@ int table_load(void *arg, const char *key, uint64_t rev, const char *value)
 		plane.next_serial = plane.serial_ceiling =
 			(uint32_t)json_integer_value(json_object_get(row, "next"));
 	} else if (strcmp(key, "meta/operations") == 0) {
-		plane.signs = strlen(model_str(row, "secret")) == 64;
-		if (plane.signs) {
-			operation_secret(model_str(row, "secret"));
-		}
+		load_operations(row);
 	} else if (strncmp(key, "rest/", 5) == 0) {
 		network_rest_load(key + 5, row);
 	} else if (key[0] == '/' && type) {
@@ -158,8 +173,8 @@ uint32_t table_serial(void)
 		plane.serial_ceiling = plane.next_serial + SERIAL_BLOCK;
 		snprintf(value, sizeof(value), "{\"next\":%u}", plane.serial_ceiling);
 		store_submit(plane.store,
-		             &(struct store_op){ .key = "meta/serial", .value = value }, 1, NULL,
-		             NULL);
+		             &(struct store_op){ .key = "meta/serial", .value = value }, 1,
+		             control_saved, NULL);
 	}
 	return plane.next_serial++;
 }
@@ -180,4 +195,16 @@ void table_save(struct resource *const *rs, size_t n,
 	for (size_t i = 0; i < m; i++) {
 		free((char *)(uintptr_t)ops[i].value);
 	}
+}
+
+struct ip table_ip(const json_t *status, const char *key)
+{
+	struct ip ip = { 0 };
+	struct err e = ERR_INIT;
+	const char *text = model_str(status, key);
+
+	if (*text && ip_parse(text, &ip, &e) < 0) {
+		ip.family = 0;
+	}
+	return ip;
 }

@@ -58,11 +58,6 @@ struct tenant *tenant_at(uint32_t number)
 	return by_number[number - 1];
 }
 
-uint32_t network_tenant(const char *id)
-{
-	return tenant_of(id)->number;
-}
-
 bool tenant_may_ask(struct tenant *t, int64_t now_ms)
 {
 	double rate = (double)plane.config->limit_requests;

@@ -188,11 +188,14 @@ void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
 	add_default(to, KOBJ_NS_GATEWAY, &host6, "up0");
 	add_neigh(to, KOBJ_NS_HOST, "netd0", &gw4, mac);
 	add_neigh(to, KOBJ_NS_HOST, "netd0", &gw6, mac);
-	if (p->host4.family) {
-		add_addr(to, KOBJ_NS_HOST, "netd0", &p->host4, 32);
-	}
-	if (p->host6.family) {
-		add_addr(to, KOBJ_NS_HOST, "netd0", &p->host6, 128);
+	for (int f = 0; f < 2; f++) {
+		const struct ip *own = f ? &p->host6 : &p->host4;
+		struct ip_prefix one = host_prefix(own);
+
+		if (own->family) { /* it lies in a pool, which is unreachable but for what is given */
+			add_addr(to, KOBJ_NS_HOST, "netd0", own, one.len);
+			add_route(to, KOBJ_NS_GATEWAY, &one, f ? &host6 : &host4, "up0");
+		}
 	}
 	for (size_t i = 0; i < p->n_pools; i++) {
 		const struct ip_prefix *pool = &p->pools[i];
@@ -251,10 +254,10 @@ void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to)
 {
 	char bridge[KOBJ_NAME];
 
-	snprintf(bridge, sizeof(bridge), "br%u", p->id);
+	snprintf(bridge, sizeof(bridge), "br%u", p->bridge);
 	struct kobj o = base(p->vnet_ns, KOBJ_LINK, KOBJ_LINK_BRIDGE, bridge);
 	memcpy(o.mac, router_mac, 6);
-	o.index = p->id;
+	o.index = p->bridge;
 	o.mtu = p->mtu;
 	kset_add(to, &o);
 	for (size_t i = 0; i < p->n_prefixes; i++) {
@@ -265,7 +268,9 @@ void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to)
 		}
 		/* Addresses without a group are unreachable rather than asked for: a scan fills no
 		 * neighbour table. */
-		add_route(to, p->vnet_ns, &p->prefixes[i], NULL, "");
+		if (!p->more) {
+			add_route(to, p->vnet_ns, &p->prefixes[i], NULL, "");
+		}
 	}
 }
 
@@ -303,7 +308,7 @@ static void group_address(const struct plan_group *p, const struct plan_addr *a,
 		return;
 	}
 	gw_one = host_prefix(&gw);
-	snprintf(bridge, sizeof(bridge), "br%u", p->subnet_id);
+	snprintf(bridge, sizeof(bridge), "br%u", p->bridge);
 	add_addr(to, p->ns, "eth0", &a->ip, a->prefix.len);
 	add_route(to, p->ns, &gw_one, NULL, "eth0");
 	add_default(to, p->ns, &gw, "eth0");
@@ -342,7 +347,7 @@ void vnet_plan_group(const struct plan_group *p, struct kset *to)
 	char port[KOBJ_NAME] = "";
 
 	snprintf(port, sizeof(port), "p%u", p->ns);
-	snprintf(pair.master, sizeof(pair.master), "br%u", p->subnet_id);
+	snprintf(pair.master, sizeof(pair.master), "br%u", p->bridge);
 	pair.dev = port;
 	add_netns(to, p->ns, KOBJ_NETNS_GROUP);
 	add_pair(to, &pair);

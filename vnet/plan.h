@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,10 +36,11 @@ struct plan_vnet {
 };
 void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to);
 
-/* A subnet: its bridge. */
+/* A bridge of a subnet, the first or one more. */
 struct plan_subnet {
 	uint32_t vnet_ns;
-	uint32_t id; /* number of the bridge */
+	uint32_t bridge; /* its number */
+	bool more;       /* beside another, which has what the subnet needs once */
 	uint32_t mtu;
 	const struct ip_prefix *prefixes;
 	size_t n_prefixes;
@@ -61,7 +63,7 @@ struct plan_addr {
 struct plan_group {
 	uint32_t ns; /* its number; also of its port */
 	uint32_t vnet_ns;
-	uint32_t subnet_id;
+	uint32_t bridge; /* that its port is in */
 	uint32_t mtu;
 	const struct plan_addr *addrs;
 	size_t n_addrs;

@@ -22,6 +22,7 @@
 static struct {
 	const char *api, *ca, *token, *subscription, *socket, *group, *output, *file;
 	const char *role, *scope, *caller, *seconds; /* of a token */
+	const char *tail, *container;                /* of logs */
 	bool no_wait;
 	CURL *curl;
 } self;
@@ -32,21 +33,62 @@ static const struct type {
 	{ "cg", "containergroups", "Microsoft.ContainerInstance/containerGroups" },
 	{ "vnet", "virtualnetworks", "Microsoft.Network/virtualNetworks" },
 	{ "pip", "publicipaddresses", "Microsoft.Network/publicIPAddresses" },
+	{ "prefix", "publicipprefixes", "Microsoft.Network/publicIPPrefixes" },
+	{ "profile", "networkprofiles", "Microsoft.Network/networkProfiles" },
 	{ "rg", "resourcegroups", NULL },
 };
 
 static const char usage_text[] =
 	"netctl: container groups and their networks\n"
 	"  netctl apply -f FILE [-g GROUP] [--no-wait]   ACI YAML, an ARM resource, or {\"resources\": [...]}\n"
-	"  netctl get TYPE [NAME] [-g GROUP]             cg, vnet, pip, rg; -o table|json|yaml\n"
+	"  netctl get TYPE [NAME] [-g GROUP]             cg, vnet, pip, prefix, profile, rg;\n"
+	"                                                -o table|json|yaml|name\n"
 	"  netctl describe TYPE NAME [-g GROUP]          all of it, events too\n"
 	"  netctl events NAME [-g GROUP]                 what happened to a container group\n"
+	"  netctl logs NAME [--container C] [--tail N] [-g GROUP]\n"
 	"  netctl delete TYPE NAME [-g GROUP] [--no-wait]\n"
 	"  netctl token create [--subscription ID] [--role reader|contributor|owner]\n"
 	"         [--scope ID] [--caller NAME] [--seconds N]   prints a new token, once\n"
 	"  netctl token list | token revoke ID\n"
 	"  netctl completion                             bash completion\n"
 	"Environment: NETD_API, NETD_CA, NETD_TOKEN (HTTPS), else NETD_SOCKET; NETD_SUBSCRIPTION.\n";
+
+/* Words by position; names are asked of the API. */
+static const char completion_text[] =
+	"_netctl()\n"
+	"{\n"
+	"	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
+	"	local types='cg vnet pip prefix profile rg' list='' i words=() group=()\n"
+	"	for ((i = 1; i < COMP_CWORD; i++)); do\n"
+	"		case ${COMP_WORDS[i]} in\n"
+	"		--no-wait) ;;\n"
+	"		-g) group=(-g \"${COMP_WORDS[++i]}\") ;;\n"
+	"		-*) ((++i)) ;;\n"
+	"		*) words+=(\"${COMP_WORDS[i]}\") ;;\n"
+	"		esac\n"
+	"	done\n"
+	"	case $before in\n"
+	"	-f) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
+	"	-g) list=$(netctl get rg -o name 2>/dev/null) ;;\n"
+	"	-o) list='table json yaml name' ;;\n"
+	"	--role) list='reader contributor owner' ;;\n"
+	"	*)\n"
+	"		if [ ${#words[@]} = 0 ]; then\n"
+	"			list='apply get describe events logs delete token completion help'\n"
+	"		elif [[ $word = -* ]]; then\n"
+	"			list='-f -g -o --no-wait --subscription --role --scope --caller --seconds --container --tail'\n"
+	"		else\n"
+	"			case ${words[0]}:${#words[@]} in\n"
+	"			get:1 | describe:1 | delete:1) list=$types ;;\n"
+	"			get:2 | describe:2 | delete:2) list=$(netctl get \"${words[1]}\" \"${group[@]}\" -o name 2>/dev/null) ;;\n"
+	"			events:1 | logs:1) list=$(netctl get cg \"${group[@]}\" -o name 2>/dev/null) ;;\n"
+	"			token:1) list='create list revoke' ;;\n"
+	"			esac\n"
+	"		fi ;;\n"
+	"	esac\n"
+	"	COMPREPLY=($(compgen -W \"$list\" -- \"$word\"))\n"
+	"}\n"
+	"complete -F _netctl netctl\n";
 
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
@@ -186,7 +228,11 @@ static int wait_for(const char *url)
 		}
 		usleep(i < 50 ? 10000 : 100000);
 	}
-	return path && *path ? 1 : 0;
+	if (path && *path) {
+		fprintf(stderr, "netctl: still under way; `netctl events NAME` tells more\n");
+		return 1;
+	}
+	return 0;
 }
 
 /* ---- output ---- */
@@ -217,6 +263,13 @@ static void print(const json_t *answer)
 		putchar('\n');
 	} else if (strcmp(self.output, "yaml") == 0) {
 		yaml_print(answer, 0);
+	} else if (strcmp(self.output, "name") == 0) {
+		for (size_t i = 0; i < json_array_size(list); i++) {
+			puts(model_str(json_array_get(list, i), "name"));
+		}
+		if (!list) {
+			puts(model_str(answer, "name"));
+		}
 	} else {
 		printf("%-24s %-16s %-12s %-18s %s\n", "NAME", "GROUP", "STATE", "ADDRESS", "FQDN");
 		for (size_t i = 0; i < json_array_size(list); i++) {
@@ -230,6 +283,29 @@ static void print(const json_t *answer)
 
 /* ---- commands ---- */
 
+/* Puts the next page behind what is there. */
+static int next_page(json_t *answer)
+{
+	const char *path = strstr(model_str(answer, "nextLink"), "/subscriptions");
+	json_t *page = NULL;
+
+	if (!path) {
+		fprintf(stderr, "netctl: a list's nextLink is no path of this API\n");
+		return 1;
+	}
+	long status = request("GET", path, NULL, &page, NULL);
+	int rc = status == 200 ? 0 : failed(status, page);
+	if (rc == 0) {
+		json_t *next = json_object_get(page, "nextLink");
+
+		json_array_extend(json_object_get(answer, "value"), json_object_get(page, "value"));
+		next ? json_object_set(answer, "nextLink", next)
+		     : json_object_del(answer, "nextLink");
+	}
+	json_decref(page);
+	return rc;
+}
+
 static int get(const char *word, const char *name)
 {
 	const struct type *t = type_of(word);
@@ -242,8 +318,42 @@ static int get(const char *word, const char *name)
 	path_of(t, name, path, sizeof(path));
 	long status = request("GET", path, NULL, &answer, NULL);
 	int rc = status == 200 ? 0 : failed(status, answer);
+	while (rc == 0 && *model_str(answer, "nextLink")) {
+		rc = next_page(answer);
+	}
 	if (rc == 0) {
 		print(answer);
+	}
+	json_decref(answer);
+	return rc;
+}
+
+/* The container named, else the group's first. */
+static int logs(const char *name)
+{
+	json_t *answer = NULL;
+	char path[1500], more[1800];
+
+	path_of(&types[0], name, path, sizeof(path));
+	long status = request("GET", path, NULL, &answer, NULL);
+	if (status != 200) {
+		int rc = failed(status, answer);
+
+		json_decref(answer);
+		return rc;
+	}
+	const char *first =
+		model_str(json_array_get(model_at(answer, "properties.containers"), 0), "name");
+	path[strcspn(path, "?")] = '\0';
+	snprintf(more, sizeof(more), "%s/containers/%.63s/logs?api-version=2023-05-01%s%.10s", path,
+	         self.container ? self.container : first, self.tail ? "&tail=" : "",
+	         self.tail ? self.tail : "");
+	json_decref(answer);
+	answer = NULL;
+	status = request("GET", more, NULL, &answer, NULL);
+	int rc = status == 200 ? 0 : failed(status, answer);
+	if (rc == 0) {
+		fputs(model_str(answer, "content"), stdout);
 	}
 	json_decref(answer);
 	return rc;
@@ -314,14 +424,9 @@ static bool expression(const json_t *v, char *path, size_t size, size_t at)
 static int put_one(json_t *doc)
 {
 	const char *name = model_str(doc, "name"), *type = model_str(doc, "type");
-	char path[1500], operation[1200] = "", where[300];
+	char path[1500], operation[1200] = "";
 	json_t *answer = NULL;
 
-	if (expression(doc, where, sizeof(where), 0)) {
-		fprintf(stderr, "netctl: InvalidTemplate: expressions are not evaluated yet (%s)\n",
-		        where);
-		return 1;
-	}
 	if (!*name) {
 		fprintf(stderr, "netctl: the document has no name\n");
 		return 1;
@@ -354,7 +459,7 @@ static int ensure_group(void)
 	char path[1500];
 	long status;
 
-	path_of(&types[3], self.group ? self.group : "default", path, sizeof(path));
+	path_of(type_of("rg"), self.group ? self.group : "default", path, sizeof(path));
 	status = request("GET", path, NULL, &answer, NULL);
 	json_decref(answer);
 	answer = NULL;
@@ -367,13 +472,44 @@ static int ensure_group(void)
 	return rc;
 }
 
-/* Networks before what stands in them; else the order of the document. */
+/* What others refer to comes first; else the order of the document. */
 static int rank(const json_t *r)
 {
-	const char *type = model_str(r, "type");
+	static const char *const order[] = {
+		"Microsoft.Network/virtualNetworks",         "Microsoft.Network/publicIPPrefixes",
+		"Microsoft.Network/virtualNetworks/subnets", "Microsoft.Network/publicIPAddresses",
+		"Microsoft.Network/networkProfiles",
+	};
+	int i = 0;
 
-	return strcasestr(type, "Microsoft.Network/") ? (strchr(strchr(type, '/') + 1, '/') ? 1 : 0)
-	                                              : 2;
+	while (i < (int)ARRAY_N(order) && strcasecmp(model_str(r, "type"), order[i]) != 0) {
+		i++;
+	}
+	return i;
+}
+#define RANKS 6
+
+/* The resource groups that ids inside the document name: how many, and the first. */
+static void groups_named(const json_t *v, char first[100], int *n)
+{
+	const char *key, *s = json_string_value(v);
+	struct model_id id;
+	json_t *x;
+	size_t i;
+
+	if (s && strncasecmp(s, "/subscriptions/", 15) == 0 && model_id_parse(s, &id) == 0 &&
+	    id.group && (*n == 0 || strcasecmp(first, id.group) != 0)) {
+		snprintf(first, 100, "%s", id.group);
+		++*n;
+	}
+	json_object_foreach((json_t *)(uintptr_t)v, key, x)
+	{
+		groups_named(x, first, n);
+	}
+	json_array_foreach((json_t *)(uintptr_t)v, i, x)
+	{
+		groups_named(x, first, n);
+	}
 }
 
 static int apply(void)
@@ -401,13 +537,24 @@ static int apply(void)
 		json_decref(doc);
 		return 1;
 	}
+	static char named[100];
+	char where[300];
+	int groups = 0;
+	if (expression(doc, where, sizeof(where), 0)) {
+		fprintf(stderr, "netctl: InvalidTemplate: expressions are not evaluated yet (%s)\n",
+		        where);
+		json_decref(doc);
+		return 1;
+	}
+	groups_named(doc, named, &groups);
+	self.group = self.group ? self.group : groups == 1 ? named : NULL;
 	int rc = ensure_group();
 	json_t *list = json_object_get(doc, "resources"), *x;
 	size_t i;
 	if (rc == 0 && !list) {
 		rc = put_one(doc);
 	}
-	for (int step = 0; rc == 0 && list && step < 3; step++) {
+	for (int step = 0; rc == 0 && list && step < RANKS; step++) {
 		json_array_foreach(list, i, x)
 		{
 			if (rc == 0 && rank(x) == step) {
@@ -493,7 +640,8 @@ static const char **option(const char *name)
 	} options[] = { { "-f", &self.file },         { "-g", &self.group },
 		        { "-o", &self.output },       { "--subscription", &self.subscription },
 		        { "--role", &self.role },     { "--scope", &self.scope },
-		        { "--caller", &self.caller }, { "--seconds", &self.seconds } };
+		        { "--caller", &self.caller }, { "--seconds", &self.seconds },
+		        { "--tail", &self.tail },     { "--container", &self.container } };
 
 	for (size_t i = 0; i < ARRAY_N(options); i++) {
 		if (strcmp(name, options[i].name) == 0) {
@@ -520,6 +668,9 @@ static int run(int n, char **words)
 	if (strcmp(verb, "events") == 0 && n == 2) {
 		return events(words[1]);
 	}
+	if (strcmp(verb, "logs") == 0 && n == 2) {
+		return logs(words[1]);
+	}
 	if (strcmp(verb, "delete") == 0 && n == 3) {
 		return delete_one(words[1], words[2]);
 	}
@@ -533,7 +684,7 @@ static int run(int n, char **words)
 		return token_revoke(words[2]);
 	}
 	if (strcmp(verb, "completion") == 0) {
-		puts("complete -W 'apply get describe events delete token create list revoke cg vnet pip rg -f -g -o --subscription --role --scope --caller --seconds --no-wait' netctl");
+		fputs(completion_text, stdout);
 		return 0;
 	}
 	fputs(usage_text,

@@ -20,6 +20,12 @@ static json_t *bad(struct err *e, const yaml_event_t *ev, const char *what)
 	return NULL;
 }
 
+static bool has_zero(const yaml_event_t *ev)
+{
+	return memchr(ev->data.scalar.value, '\0', ev->data.scalar.length) != NULL;
+}
+
+/* NULL: a number that JSON does not have. */
 static json_t *scalar(const yaml_event_t *ev)
 {
 	const char *s = (const char *)ev->data.scalar.value;
@@ -76,9 +82,10 @@ static json_t *mapping(yaml_parser_t *p, int depth, struct err *e)
 		}
 		const char *name =
 			ev.type == YAML_SCALAR_EVENT ? (char *)ev.data.scalar.value : NULL;
-		if (!name || json_object_get(o, name)) {
+		if (!name || has_zero(&ev) || json_object_get(o, name)) {
 			bad(e, &ev,
-			    name ? "this key is there twice" : "a key must be a plain text");
+			    !name || has_zero(&ev) ? "a key must be a plain text"
+			                           : "this key is there twice");
 			yaml_event_delete(&ev);
 			break;
 		}
@@ -122,7 +129,10 @@ static json_t *node(yaml_parser_t *p, yaml_event_t *ev, int depth, struct err *e
 	if (depth > DEPTH_MAX) {
 		bad(e, ev, "nested too deep");
 	} else if (ev->type == YAML_SCALAR_EVENT) {
-		v = scalar(ev);
+		v = has_zero(ev) ? NULL : scalar(ev);
+		if (!v) {
+			bad(e, ev, has_zero(ev) ? "a zero byte in a text" : "a number too large");
+		}
 	} else if (ev->type == YAML_MAPPING_START_EVENT) {
 		v = mapping(p, depth, e);
 	} else if (ev->type == YAML_SEQUENCE_START_EVENT) {

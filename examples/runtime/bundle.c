@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "examples/runtime/image.h"
 #include "lib/base/buf.h"
 #include "lib/base/own.h"
 #include "lib/model/model.h"
@@ -71,6 +72,13 @@ static int root_folder(struct bundle *b, char root[512])
 	image_name(image, name, sizeof(name));
 	snprintf(root, 512, "%s/%s", image[0] == '/' ? "" : b->images,
 	         image[0] == '/' ? image : name);
+	if (name[0] && name[0] != '.' && image_is_layout(root)) {
+		char layout[512];
+
+		memcpy(layout, root, sizeof(layout));
+		snprintf(root, 512, "%.200s/%.63s/rootfs", b->dir, b->name);
+		return mkdir(root, 0755) < 0 ? -1 : image_unpack(layout, root, &b->image);
+	}
 	if (name[0] && name[0] != '.' && access(root, X_OK) == 0) {
 		return 0;
 	}
@@ -82,7 +90,7 @@ static int root_folder(struct bundle *b, char root[512])
 
 static json_t *environment(const struct bundle *b)
 {
-	json_t *env = json_array(), *x;
+	json_t *env = json_array(), *x, *own = json_object_get(b->image, "Env");
 	struct buf ports = { 0 };
 	char line[4096];
 	size_t i;
@@ -90,6 +98,7 @@ static json_t *environment(const struct bundle *b)
 	json_array_append_new(
 		env,
 		json_string("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
+	json_array_extend(env, own); /* later ones win */
 	json_array_foreach(model_at(b->container, "properties.environmentVariables"), i, x)
 	{
 		const char *secure = model_str(x, "secureValue");
@@ -246,8 +255,59 @@ static json_t *linux_part(const struct bundle *b)
 	return l;
 }
 
+/* The document's command, else the image's. */
+static json_t *arguments(const struct bundle *b)
+{
+	json_t *command = model_at(b->container, "properties.command"), *args = json_array();
+
+	if (b->substituted) {
+		json_array_append_new(args, json_string("/helloworld"));
+	} else if (json_array_size(command)) {
+		json_array_extend(args, command);
+	} else {
+		json_array_extend(args, json_object_get(b->image, "Entrypoint"));
+		json_array_extend(args, json_object_get(b->image, "Cmd"));
+		if (json_array_size(args) == 0) {
+			json_array_append_new(args, json_string("/bin/sh"));
+		}
+	}
+	return args;
+}
+
+/* securityContext.runAsUser and runAsGroup, else the image's User: numbers, or a name of its
+ * /etc/passwd. */
+static void user_of(const struct bundle *b, const char *root, int *uid, int *gid)
+{
+	const json_t *u = model_at(b->container, "properties.securityContext.runAsUser"),
+		     *g = model_at(b->container, "properties.securityContext.runAsGroup");
+	const char *user = model_str(b->image, "User");
+	char path[600], line[512], name[64];
+
+	*uid = *gid = 0;
+	if (*user && sscanf(user, "%d:%d", uid, gid) < 1) {
+		snprintf(path, sizeof(path), "%s/etc/passwd", root);
+		FILE *f = fopen(path, "r");
+
+		while (f && fgets(line, sizeof(line), f)) {
+			int a, c;
+
+			if (sscanf(line, "%63[^:]:%*[^:]:%d:%d", name, &a, &c) == 3 &&
+			    strcmp(name, user) == 0) {
+				*uid = a;
+				*gid = c;
+			}
+		}
+		if (f) {
+			fclose(f);
+		}
+	}
+	*uid = json_is_integer(u) ? (int)json_integer_value(u) : *uid;
+	*gid = json_is_integer(g) ? (int)json_integer_value(g) : *gid;
+}
+
 int bundle_make(struct bundle *b)
 {
+	int uid, gid;
 	char path[600], root[512];
 	json_t *args, *mounts, *caps = json_array();
 	static const char *const kept[] = { "CAP_CHOWN",  "CAP_KILL",   "CAP_NET_BIND_SERVICE",
@@ -263,20 +323,22 @@ int bundle_make(struct bundle *b)
 	for (size_t i = 0; i < ARRAY_N(kept); i++) {
 		json_array_append_new(caps, json_string(kept[i]));
 	}
-	args = model_at(b->container, "properties.command");
-	args = !b->substituted && json_array_size(args) ? json_incref(args)
-	       : b->substituted                         ? json_pack("[s]", "/helloworld")
-	                                                : json_pack("[s]", "/bin/sh");
+	args = arguments(b);
+	user_of(b, root, &uid, &gid);
+	const char *cwd = model_str(b->image, "WorkingDir");
 	json_t *config = json_pack(
 		"{s:s, s:{s:b, s:{s:i, s:i}, s:o, s:o, s:s, s:b, s:{s:O, s:O, s:O}}, s:{s:s, s:b}, s:s, s:o, s:o}",
-		"ociVersion", "1.0.2", "process", "terminal", 0, "user", "uid", 0, "gid", 0, "args",
-		args, "env", environment(b), "cwd", "/", "noNewPrivileges", 1, "capabilities",
-		"bounding", caps, "effective", caps, "permitted", caps, "root", "path", root,
-		"readonly", 0, "hostname", b->group, "mounts", mounts, "linux", linux_part(b));
+		"ociVersion", "1.0.2", "process", "terminal", 0, "user", "uid", uid, "gid", gid,
+		"args", args, "env", environment(b), "cwd", *cwd == '/' ? cwd : "/",
+		"noNewPrivileges", 1, "capabilities", "bounding", caps, "effective", caps,
+		"permitted", caps, "root", "path", root, "readonly", 0, "hostname", b->group,
+		"mounts", mounts, "linux", linux_part(b));
 	json_decref(caps);
 	snprintf(path, sizeof(path), "%s/%s/config.json", b->dir, b->name);
 	int rc = config ? json_dump_file(config, path, JSON_INDENT(1)) : -1;
 	chmod(path, 0600); /* may hold secrets */
 	json_decref(config);
+	json_decref(b->image);
+	b->image = NULL;
 	return rc;
 }

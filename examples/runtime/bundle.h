@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * OCI bundles for runc out of a group's description: root folder, config.json, volumes.
+ * OCI bundles for runc out of a group's description: root folder (a folder, or an OCI
+ * layout unpacked), config.json, volumes.
  */
 #pragma once
 
@@ -11,6 +12,7 @@ struct bundle {
 	const char *dir, *images, *helloworld, *group, *name, *id;
 	json_t *message;   /* netd's "group" frame */
 	json_t *container; /* one of its containers */
+	json_t *image;     /* while it is made: what an OCI image says of itself, or NULL */
 	bool substituted;  /* out: no such image, helloworld instead */
 };
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "examples/runtime/bundle.h"
+#include "examples/runtime/probe.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/base/own.h"
@@ -25,6 +26,7 @@
 
 #define CONTAINERS_MAX 60
 #define TICK_MS        20
+#define LOG_MAX        1000000
 
 enum phase {
 	PHASE_START,
@@ -37,8 +39,10 @@ struct container {
 	pid_t pid; /* of `runc run`, 0 none */
 	enum phase phase;
 	int restarts, exit_code;
-	bool init, restarting;
+	bool init;
 	int64_t due_ms;
+	const json_t *spec; /* in the group's message */
+	struct probe probe;
 };
 
 struct group {
@@ -48,7 +52,7 @@ struct group {
 	json_t *message;
 	struct container c[CONTAINERS_MAX];
 	int n;
-	bool started, listed, stopping, removing, held;
+	bool started, ready, stopping, removing, held;
 	int64_t kill_ms;
 };
 
@@ -215,15 +219,45 @@ static void step_start(struct group *g)
 		if (!c->init && c->pid && c->phase == PHASE_START && now_ms() >= c->due_ms) {
 			if (runc("state", c->id, NULL) == 0) {
 				c->phase = PHASE_RUN;
+				probe_begin(&c->probe, c->spec, now_ms());
 			}
 			c->due_ms = now_ms() + 30;
 		}
-		all = all && (c->init || c->phase != PHASE_START);
+		/* One that ended and is started again has been started. */
+		all = all && (c->init || c->phase != PHASE_START || c->restarts > 0);
 	}
 	if (!init_left && all && !g->started) {
 		g->started = true;
 		report(g, "started", "Started", "Started containers");
-		report(g, "ready", "Ready", "");
+	}
+}
+
+/* Ready is a group whose containers are; told when it changes. */
+static void step_ready(struct group *g)
+{
+	char root[300];
+	bool ready = true;
+
+	snprintf(root, sizeof(root), "%s/runc", self.dir);
+	for (int i = 0; i < g->n; i++) {
+		struct container *c = &g->c[i];
+
+		if (c->init) {
+			continue;
+		}
+		probe_step(
+			&c->probe,
+			&(struct probe_at){ model_str(g->message, "namespace"),
+		                            json_string_value(json_array_get(
+						    json_object_get(g->message, "addresses"), 0)),
+		                            root, c->id },
+			now_ms());
+		ready = ready && c->probe.ready;
+	}
+	if (ready != g->ready) {
+		g->ready = ready;
+		report(g, ready ? "ready" : "notReady", ready ? "Ready" : "Unhealthy",
+		       ready ? "All containers are ready" : "A readiness probe failed");
 	}
 }
 
@@ -244,6 +278,9 @@ static void step(struct group *g)
 		}
 	} else if (!g->held) {
 		step_start(g);
+		if (g->started) {
+			step_ready(g);
+		}
 	}
 }
 
@@ -259,6 +296,7 @@ static void on_exit_of(struct group *g, struct container *c, int status)
 	                      : strcasecmp(policy, "Never") != 0 &&
 	                                (strcasecmp(policy, "OnFailure") != 0 || c->exit_code));
 	c->phase = again ? PHASE_START : PHASE_EXITED;
+	c->probe.ready = c->probe.ready && !c->probe.spec;
 	if (again) {
 		c->restarts++;
 		c->due_ms = now_ms() + (c->restarts < 8 ? 100 << c->restarts : 30000);
@@ -276,6 +314,8 @@ static void reap(void)
 			for (int i = 0; i < g->n; i++) {
 				if (g->c[i].pid == pid) {
 					on_exit_of(g, &g->c[i], status);
+				} else if (g->c[i].probe.pid == pid) {
+					probe_ended(&g->c[i].probe, status, now_ms());
 				}
 			}
 		}
@@ -314,10 +354,10 @@ static void add_containers(struct group *g, const char *list, bool init)
 			            .container = x,
 			            .id = c->id };
 
-		*c = (struct container){ .init = init };
+		*c = (struct container){ .init = init, .spec = x };
 		snprintf(c->name, sizeof(c->name), "%s", model_str(x, "name"));
-		snprintf(c->id, sizeof(c->id), "netd%d-%.60s-%.60s", (int)getpid(), g->name,
-		         c->name);
+		snprintf(c->id, sizeof(c->id), "netd%d-%.60s-%.60s", (int)getpid(),
+		         model_str(g->message, "name"), model_str(x, "name"));
 		if (bundle_make(&b) < 0) {
 			report(g, "failed", "Failed", "the container's bundle could not be made");
 			g->held = true;
@@ -335,7 +375,7 @@ static void start_group(struct group *g, json_t *m)
 	g->message = json_incref(m);
 	g->spec = json_object_get(m, "group");
 	g->n = 0;
-	g->started = false;
+	g->started = g->ready = false;
 	g->held = json_is_true(json_object_get(m, "stopped"));
 	add_containers(g, "properties.initContainers", true);
 	add_containers(g, "properties.containers", false);
@@ -347,11 +387,10 @@ static void on_group(json_t *m)
 	json_int_t generation = json_integer_value(json_object_get(m, "generation"));
 
 	if (g) {
-		g->listed = true;
 		if (json_integer_value(json_object_get(g->message, "generation")) == generation) {
 			if (g->started) { /* told again after a reconnection */
 				report(g, "started", "", "");
-				report(g, "ready", "", "");
+				report(g, g->ready ? "ready" : "notReady", "", "");
 			}
 			return;
 		}
@@ -369,7 +408,6 @@ static void on_group(json_t *m)
 		return;
 	}
 	g->key = strdup(model_str(m, "id"));
-	g->listed = true;
 	snprintf(g->name, sizeof(g->name), "%s", model_str(m, "name"));
 	static unsigned counter;
 	snprintf(g->dir, sizeof(g->dir), "%.150s/%s-%u", self.dir, model_str(m, "name"), ++counter);
@@ -391,25 +429,74 @@ static void on_stop(const json_t *m)
 	begin_stop(g, remove, json_integer_value(json_object_get(m, "graceSeconds")) * 100);
 }
 
+/* Groups that netd has no more, after a time without it. */
+static void end_unlisted(json_t *ids)
+{
+	for (struct group *g = self.groups; g; g = g->next) {
+		const json_t *x;
+		bool listed = false;
+		size_t i;
+
+		json_array_foreach(ids, i, x)
+		{
+			listed = listed ||
+			         (json_is_string(x) && strcmp(json_string_value(x), g->key) == 0);
+		}
+		if (!listed && !g->stopping) {
+			begin_stop(g, true, 1000);
+		}
+	}
+}
+
+/* The end of a container's log: `tail` lines, or as much as fits in a frame. */
+static void on_logs(const struct group *g, const json_t *m)
+{
+	long tail = (long)json_integer_value(json_object_get(m, "tail"));
+	char path[400], *text = calloc(1, LOG_MAX + 1);
+	size_t n = 0;
+
+	snprintf(path, sizeof(path), "%s/%s.log", g ? g->dir : "", model_str(m, "container"));
+	FILE *f = g && text && !strchr(model_str(m, "container"), '/') ? fopen(path, "r") : NULL;
+	if (f) {
+		fseek(f, 0, SEEK_END);
+		long size = ftell(f);
+		fseek(f, size > LOG_MAX ? size - LOG_MAX : 0, SEEK_SET);
+		n = fread(text, 1, LOG_MAX, f);
+		fclose(f);
+	}
+	size_t from = n;
+	for (long lines = 0; tail > 0 && from > 0; from--) {
+		lines += text[from - 1] == '\n' && from < n;
+		if (lines == tail) {
+			break;
+		}
+	}
+	from = tail > 0 ? from : 0;
+	for (size_t i = from; i < n; i++) { /* a container may write any bytes */
+		text[i] = text[i] == '\0' || (unsigned char)text[i] > 126 ? '?' : text[i];
+	}
+	send_json(json_pack("{s:s, s:O, s:o}", "type", "logs", "request",
+	                    json_object_get(m, "request"), "content",
+	                    f ? json_string(text + from) : json_null()));
+	free(text);
+}
+
 static void on_frame(json_t *m)
 {
 	const char *type = model_str(m, "type");
 	struct group *g = find(model_str(m, "id"));
 
 	if (strcmp(type, "hello") == 0) {
-		for (g = self.groups; g; g = g->next) {
-			g->listed = false;
-		}
-	} else if (strcmp(type, "group") == 0) {
+		return;
+	}
+	if (strcmp(type, "group") == 0) {
 		on_group(m);
 	} else if (strcmp(type, "listEnd") == 0) {
-		for (g = self.groups; g; g = g->next) {
-			if (!g->listed && !g->stopping) {
-				begin_stop(g, true, 1000);
-			}
-		}
+		end_unlisted(json_object_get(m, "ids"));
 	} else if (strcmp(type, "stop") == 0) {
 		on_stop(m);
+	} else if (strcmp(type, "logs") == 0) {
+		on_logs(g, m);
 	} else if (g && (strcmp(type, "start") == 0 || strcmp(type, "restart") == 0)) {
 		signal_all(g, "KILL");
 		while (!all_gone(g)) {
@@ -420,7 +507,7 @@ static void on_frame(json_t *m)
 			g->c[i].phase = PHASE_START;
 			g->c[i].due_ms = 0;
 		}
-		g->held = g->started = false;
+		g->held = g->started = g->ready = false;
 	}
 }
 

@@ -38,7 +38,8 @@ struct kernel {
 	 * transaction. On failure some of the first may have happened: the caller dumps again. */
 	int (*apply)(struct kernel *k, uint32_t ns, const struct kop *ops, size_t n, struct err *e);
 	/* Reports what others changed: fn(arg, ns, index) with the interface index concerned, 0 for
-	 * nftables and whatever cannot be told. Events of the engine's own calls are not reported. */
+	 * nftables and whatever cannot be told. Events of the engine's own calls are not reported,
+	 * nor what happens in groups' namespaces. */
 	void (*watch)(struct kernel *k, struct loop *l,
 	              void (*fn)(void *arg, uint32_t ns, uint32_t index), void *arg);
 	/* Stops reading a namespace's events (a noisy tenant) or starts afresh. */

@@ -26,6 +26,7 @@
 #include "lib/base/own.h"
 #include "lib/kernel/kernel.h"
 #include "lib/kernel/netlink.h"
+#include "lib/kernel/netns.h"
 #include "lib/kernel/nft.h"
 #include "lib/kernel/rtnl.h"
 
@@ -52,6 +53,7 @@ struct linux_kernel {
 	int home;
 	struct space **spaces; /* sorted by number */
 	size_t n, cap;
+	struct netns_stock *stock; /* from the first group on */
 	struct loop *loop;
 	void (*on_event)(void *arg, uint32_t ns, uint32_t index);
 	void *arg;
@@ -234,32 +236,33 @@ static void on_nft_event(void *arg)
 	read_events(s, &s->nft_ev, true);
 }
 
+/* The host's, the gateway's and VNets' namespaces only: the kernel walks all sockets that listen
+ * anywhere for each event anywhere (netlink_broadcast: a sixth of an attach at 1,000 groups), and
+ * what a tenant does in his own should cost nobody else. */
 static int open_events_here(struct space *s, struct err *e)
 {
-	static const unsigned inner[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+	static const unsigned every[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
 		                          RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE };
 	static const unsigned router[] = { RTNLGRP_NEIGH, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE };
 
 	if (nl_open(&s->rt_ev, NETLINK_ROUTE, e) < 0) {
 		return -1;
 	}
-	for (size_t i = 0; i < ARRAY_N(inner); i++) {
-		if (nl_subscribe(&s->rt_ev, inner[i], e) < 0) {
+	for (size_t i = 0; i < ARRAY_N(every); i++) {
+		if (nl_subscribe(&s->rt_ev, every[i], e) < 0) {
 			return -1;
 		}
 	}
-	if (s->type != KOBJ_NETNS_GROUP) {
-		for (size_t i = 0; s->type && i < ARRAY_N(router); i++) {
-			if (nl_subscribe(&s->rt_ev, router[i], e) < 0) {
-				return -1;
-			}
-		}
-		if (nl_open(&s->nft_ev, NETLINK_NETFILTER, e) < 0 ||
-		    nl_subscribe(&s->nft_ev, NFNLGRP_NFTABLES, e) < 0) {
+	for (size_t i = 0; s->type && i < ARRAY_N(router); i++) {
+		if (nl_subscribe(&s->rt_ev, router[i], e) < 0) {
 			return -1;
 		}
-		s->nft_watch = loop_watch_read(s->k->loop, s->nft_ev.fd, on_nft_event, s);
 	}
+	if (nl_open(&s->nft_ev, NETLINK_NETFILTER, e) < 0 ||
+	    nl_subscribe(&s->nft_ev, NFNLGRP_NFTABLES, e) < 0) {
+		return -1;
+	}
+	s->nft_watch = loop_watch_read(s->k->loop, s->nft_ev.fd, on_nft_event, s);
 	s->rt_watch = loop_watch_read(s->k->loop, s->rt_ev.fd, on_rt_event, s);
 	return 0;
 }
@@ -278,7 +281,7 @@ static int ready(struct space *s, bool events, struct err *e)
 {
 	bool want_rt = s->rt.fd < 0 || s->rt.broken, group = s->type == KOBJ_NETNS_GROUP;
 	bool want_nft = !group && (s->nft.fd < 0 || s->nft.broken);
-	bool want_events = events && s->k->loop && s->rt_ev.fd < 0;
+	bool want_events = events && s->k->loop && s->rt_ev.fd < 0 && !group;
 	int rc = 0;
 
 	if (!want_rt && !want_nft && !want_events) {
@@ -304,72 +307,6 @@ static int ready(struct space *s, bool events, struct err *e)
 
 /* ---- namespaces ---- */
 
-static void write_sysctl(const char *path, const char *value)
-{
-	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	/* Absent ones (no IPv6, no br_netfilter) have nothing to switch off. */
-	if (fd >= 0 && write(fd, value, strlen(value)) < 0) {
-		return;
-	}
-}
-
-#define V4 "/proc/sys/net/ipv4/"
-#define V6 "/proc/sys/net/ipv6/"
-#define BR "/proc/sys/net/bridge/bridge-nf-call-"
-
-static void sysctls(uint8_t type)
-{
-	static const char *const every[][2] = {
-		{ V4 "conf/all/accept_redirects", "0" },
-		{ V4 "conf/default/accept_redirects", "0" },
-		{ V6 "conf/all/accept_ra", "0" },
-		{ V6 "conf/default/accept_ra", "0" },
-		{ V6 "conf/default/accept_redirects", "0" },
-		{ V6 "conf/default/accept_dad", "0" },
-		/* No link-local addresses, the plane's neighbours are permanent; by default of the
-		 * namespace, since kernel 6.18 refuses IFLA_AF_SPEC while a link is made. */
-		{ V6 "conf/default/addr_gen_mode", "1" },
-	};
-	static const char *const router[][2] = {
-		{ V4 "ip_forward", "1" },
-		{ V6 "conf/all/forwarding", "1" },
-		{ V4 "conf/all/send_redirects", "0" },
-		{ V4 "conf/default/send_redirects", "0" },
-		{ V4 "conf/all/rp_filter", "0" },
-		{ V4 "conf/default/rp_filter", "0" },
-		{ V4 "neigh/default/proxy_delay", "0" },
-		{ V6 "neigh/default/proxy_delay", "0" },
-		{ V6 "conf/default/proxy_ndp", "1" },
-		{ BR "iptables", "0" },
-		{ BR "ip6tables", "0" },
-		{ BR "arptables", "0" },
-	};
-
-	for (size_t i = 0; i < ARRAY_N(every); i++) {
-		write_sysctl(every[i][0], every[i][1]);
-	}
-	for (size_t i = 0; type != KOBJ_NETNS_GROUP && i < ARRAY_N(router); i++) {
-		write_sysctl(router[i][0], router[i][1]);
-	}
-}
-
-static int make_here(const char *path, uint8_t type, struct err *e)
-{
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
-
-	if (fd < 0) {
-		return err_set(e, ERR_SYSTEM, errno, "make %s", path);
-	}
-	sysctls(type);
-	if (mount("/proc/thread-self/ns/net", path, "none", MS_BIND, NULL) < 0) {
-		err_set(e, ERR_SYSTEM, errno, "bind namespace to %s", path);
-		unlink(path);
-		return -1;
-	}
-	return 0;
-}
-
 static int linux_ns_adopt(struct kernel *ops, uint32_t ns, uint8_t type, struct err *e)
 {
 	struct linux_kernel *k = self(ops);
@@ -382,10 +319,45 @@ static int linux_ns_adopt(struct kernel *ops, uint32_t ns, uint8_t type, struct 
 		return err_set(e, ERR_NO_MEMORY, 0, "namespace %u: out of memory", ns);
 	}
 	if (setns(fd, CLONE_NEWNET) == 0) {
-		sysctls(type);
+		netns_sysctls(type);
 		go_home(k);
 	}
 	return 0;
+}
+
+/* Gateway and VNets: made here and now. */
+static int make_router(struct linux_kernel *k, struct space *s, const char *path, struct err *e)
+{
+	if (unshare(CLONE_NEWNET) < 0) {
+		return err_set(e, ERR_SYSTEM, errno, "make namespace %u", s->ns);
+	}
+	netns_sysctls(s->type);
+	int rc = netns_bind(path, -1, e);
+	if (rc == 0) {
+		rc = nl_open(&s->rt, NETLINK_ROUTE, e);
+	}
+	if (rc == 0) {
+		rc = nl_open(&s->nft, NETLINK_NETFILTER, e);
+	}
+	go_home(k);
+	return rc;
+}
+
+/* A group's comes from the stock, with its socket open. */
+static int take_spare(struct linux_kernel *k, struct space *s, const char *path, struct err *e)
+{
+	struct netns_spare spare;
+
+	if (!k->stock && !(k->stock = netns_stock_new(e))) {
+		return -1;
+	}
+	if (netns_stock_take(k->stock, &spare, e) < 0) {
+		return -1;
+	}
+	int rc = netns_bind(path, spare.fd, e);
+	close(spare.fd);
+	s->rt = spare.rt;
+	return rc;
 }
 
 static int linux_ns_add(struct kernel *ops, uint32_t ns, uint8_t type, struct err *e)
@@ -401,19 +373,7 @@ static int linux_ns_add(struct kernel *ops, uint32_t ns, uint8_t type, struct er
 	if (!s) {
 		return err_set(e, ERR_NO_MEMORY, 0, "namespace %u: out of memory", ns);
 	}
-	if (unshare(CLONE_NEWNET) < 0) {
-		err_set(e, ERR_SYSTEM, errno, "make namespace %u", ns);
-		forget(k, ns);
-		return -1;
-	}
-	int rc = make_here(path, type, e);
-	if (rc == 0) {
-		rc = nl_open(&s->rt, NETLINK_ROUTE, e);
-	}
-	if (rc == 0 && type != KOBJ_NETNS_GROUP) {
-		rc = nl_open(&s->nft, NETLINK_NETFILTER, e);
-	}
-	go_home(k);
+	int rc = type == KOBJ_NETNS_GROUP ? take_spare(k, s, path, e) : make_router(k, s, path, e);
 	if (rc < 0) {
 		forget(k, ns);
 	}
@@ -427,10 +387,7 @@ static int linux_ns_del(struct kernel *ops, uint32_t ns, uint8_t type, struct er
 
 	path_of(k, ns, type, path, sizeof(path));
 	forget(k, ns);
-	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT) {
-		return err_set(e, ERR_SYSTEM, errno, "unmount %s", path);
-	}
-	if (unlink(path) < 0 && errno != ENOENT) {
+	if (netns_clear(path) < 0) {
 		return err_set(e, ERR_SYSTEM, errno, "remove %s", path);
 	}
 	return 0;
@@ -747,6 +704,7 @@ static void linux_free(struct kernel *ops)
 		space_free(k->spaces[--k->n]);
 	}
 	free(k->spaces);
+	netns_stock_free(k->stock);
 	close(k->home);
 	free(k);
 }

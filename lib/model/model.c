@@ -349,6 +349,11 @@ int model_id_parse(const char *id, struct model_id *to)
 	if ((size_t)snprintf(to->room, sizeof(to->room), "%s", id) >= sizeof(to->room)) {
 		return -1;
 	}
+	for (const char *c = id; *c; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f) {
+			return -1;
+		}
+	}
 	while (*p == '/') { /* some clients send two at the front */
 		p++;
 	}
@@ -379,7 +384,12 @@ int model_id_parse(const char *id, struct model_id *to)
 		to->name = n > i + 3 ? part[i + 3] : NULL;
 		to->child_type = n > i + 4 ? part[i + 4] : NULL;
 		to->child = n > i + 5 ? part[i + 5] : NULL;
-		i = n > i + 6 ? -1 : n;
+		if (n == i + 7 && strcasecmp(to->child_type, "containers") == 0) {
+			to->action = part[i + 6];
+			i = n;
+		} else {
+			i = n > i + 6 ? -1 : n;
+		}
 	}
 	return i == n ? 0 : -1;
 }

@@ -75,8 +75,10 @@ bool model_is(const json_t *doc, const char *path, const char *value); /* any ca
 struct model_id {
 	char room[1024];
 	const char *subscription, *group, *type, *name, *child_type, *child; /* NULL when absent */
+	const char *action; /* of a container: ".../containers/C/logs" */
 };
-/* "/subscriptions/S/resourceGroups/G/providers/P/T/N[/CT/CN]"; any prefix of it. -1 malformed. */
+/* "/subscriptions/S/resourceGroups/G/providers/P/T/N[/CT/CN]"; any prefix of it. -1 malformed:
+ * empty parts, more parts, control characters. */
 int model_id_parse(const char *id, struct model_id *to);
 /* Prints markdown of all types and fields to standard output. */
 void model_document(void);

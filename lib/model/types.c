@@ -58,6 +58,8 @@
 	S("id", RO), S("name", RO), S("type", RO), S("etag", RO), L("location", 0, 1, 90), \
 		K("tags", MODEL_MAP, 0), K("zones", MODEL_STRINGS, KEPT)
 
+#define CHILD S("id", RO), S("type", RO), S("etag", RO), L("name", 0, 1, 80)
+
 FIELDS ref_fields[] = { L("id", REQ, 1, 1000), END };
 
 /* ---- containerGroups ---- */
@@ -177,12 +179,7 @@ FIELDS subnet_props[] = { S("provisioningState", RO),
 	                  S("privateEndpointNetworkPolicies", KEPT),
 	                  S("privateLinkServiceNetworkPolicies", KEPT),
 	                  END };
-FIELDS subnet_fields[] = { S("id", RO),
-	                   L("name", 0, 1, 80),
-	                   S("etag", RO),
-	                   S("type", RO),
-	                   O("properties", 0, subnet_props),
-	                   END };
+FIELDS subnet_fields[] = { CHILD, O("properties", 0, subnet_props), END };
 FIELDS dhcp_fields[] = { { "dnsServers", MODEL_IPS, 0, 0, 20, NULL, NULL }, END };
 FIELDS vnet_props[] = { S("provisioningState", RO),
 	                S("resourceGuid", RO),
@@ -230,20 +227,10 @@ FIELDS prefix_props[] = { S("provisioningState", RO),
 	                  END };
 FIELDS prefix_fields[] = { TOP, O("sku", 0, sku_fields), O("properties", REQ, prefix_props), END };
 FIELDS nic_ip_props[] = { S("provisioningState", RO), O("subnet", REQ, ref_fields), END };
-FIELDS nic_ip_fields[] = { S("id", RO),
-	                   S("type", RO),
-	                   S("etag", RO),
-	                   L("name", 0, 1, 80),
-	                   O("properties", REQ, nic_ip_props),
-	                   END };
+FIELDS nic_ip_fields[] = { CHILD, O("properties", REQ, nic_ip_props), END };
 FIELDS nic_props[] = { S("provisioningState", RO), A("ipConfigurations", REQ, 10, nic_ip_fields),
 	               K("containerNetworkInterfaces", MODEL_ANY, RO), END };
-FIELDS nic_fields[] = { S("id", RO),
-	                S("type", RO),
-	                S("etag", RO),
-	                L("name", 0, 1, 80),
-	                O("properties", REQ, nic_props),
-	                END };
+FIELDS nic_fields[] = { CHILD, O("properties", REQ, nic_props), END };
 FIELDS profile_props[] = { S("provisioningState", RO), S("resourceGuid", RO),
 	                   K("containerNetworkInterfaces", MODEL_ANY, RO),
 	                   A("containerNetworkInterfaceConfigurations", REQ, 10, nic_fields), END };
@@ -252,7 +239,17 @@ FIELDS profile_fields[] = { TOP, O("properties", REQ, profile_props), END };
 FIELDS rg_props[] = { S("provisioningState", RO), END };
 FIELDS rg_fields[] = { TOP, S("managedBy", KEPT), O("properties", 0, rg_props), END };
 
+FIELDS subscription_fields[] = { TOP,
+	                         S("subscriptionId", RO),
+	                         S("tenantId", RO),
+	                         S("state", RO),
+	                         K("subscriptionPolicies", MODEL_ANY, RO),
+	                         L("displayName", 0, 1, 64),
+	                         END };
+
 const struct model_type model_types[] = {
+	{ "Microsoft.Resources/subscriptions", subscription_fields,
+	  "1 to 80 letters, digits, -_.()", true },
 	{ "Microsoft.Resources/resourceGroups", rg_fields, "1 to 80 letters, digits, -_.()", true },
 	{ "Microsoft.ContainerInstance/containerGroups", group_fields,
 	  "1 to 63 lower-case letters, digits and hyphens", true },

@@ -14,6 +14,7 @@
 #include "lib/base/log.h"
 #include "lib/base/own.h"
 #include "netd/api/caller.h"
+#include "netd/api/logs.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
@@ -23,8 +24,13 @@
 /* A call whose answer waits for the store. */
 struct call {
 	struct http_request *r;
-	char key[1200], location[100];
-	bool created, deleted;
+	enum {
+		CALL_PUT,      /* 200 or 201 with the resource */
+		CALL_ACCEPTED, /* 202 with an operation */
+		CALL_DONE      /* 204 */
+	} answer;
+	char key[1200], verb[12];
+	bool created;
 	char operation[37];
 	char child[100]; /* name of the subnet, when one was put */
 };
@@ -64,21 +70,6 @@ static void refuse(struct http_request *r, enum err_kind kind, const char *code,
 
 /* ---- answers that waited ---- */
 
-static json_t *child_view(const struct resource *r, const char *name)
-{
-	json_t *doc = change_view(r), *x, *found = NULL;
-	size_t i;
-
-	json_array_foreach(model_at(doc, "properties.subnets"), i, x)
-	{
-		if (strcasecmp(model_str(x, "name"), name) == 0) {
-			found = json_incref(x);
-		}
-	}
-	json_decref(doc);
-	return found;
-}
-
 static void operation_headers(const struct call *c, char *to, size_t size)
 {
 	struct model_id id;
@@ -97,41 +88,50 @@ static void operation_headers(const struct call *c, char *to, size_t size)
 		plane.config->region, c->operation);
 }
 
+static void audit(const struct call *c, const struct err *e)
+{
+	log_info("audit", LOG_STR("id", c->key), LOG_STR("verb", c->verb),
+	         LOG_STR("request", c->r->id),
+	         LOG_STR("result", e ? e->code ? e->code : err_kind_code(e->kind) : "ok"));
+}
+
 static void on_stored(void *arg, const struct err *e)
 {
 	struct call *c = arg;
 	char headers[1200] = "";
 	struct resource *r = table_get(c->key);
 
-	if (e) {
-		operation_end(c->key, e);
-		api_error(c->r, e);
-	} else if (c->deleted) {
+	audit(c, e);
+	if (c->operation[0]) {
 		operation_headers(c, headers, sizeof(headers));
-		if (!r) {
-			operation_end(c->key, NULL);
+		if (e || !r || !(r->group || r->deleting)) {
+			operation_end(c->key, e);
 		}
-		api_json(c->r, 202, headers, NULL);
-	} else {
-		operation_headers(c, headers, sizeof(headers));
-		if (r && !r->group) {
-			operation_end(c->key, NULL);
-		}
-		json_t *view = r ? (c->child[0] ? child_view(r, c->child) : change_view(r)) : NULL;
-		api_json(c->r, c->created ? 201 : 200, headers, view);
 	}
-	log_info("audit", LOG_STR("id", c->key), LOG_STR("verb", c->deleted ? "DELETE" : "PUT"),
-	         LOG_STR("result", e ? err_kind_code(e->kind) : "ok"));
+	if (e) {
+		api_error(c->r, e);
+	} else if (c->answer == CALL_PUT) {
+		json_t *view =
+			r ? (c->child[0] ? view_subnet(r, c->child) : view_resource(r)) : NULL;
+		api_json(c->r, c->created ? 201 : 200, headers, view);
+	} else {
+		api_json(c->r, c->answer == CALL_DONE ? 204 : 202, headers, NULL);
+	}
 	free(c);
 }
 
-static void row_stored(void *arg, const struct err *e, uint64_t rev)
+/* Refused before anything was stored. */
+static void call_refused(struct call *c, const struct err *e)
 {
-	(void)rev;
-	on_stored(arg, e);
+	audit(c, e);
+	if (c->operation[0]) {
+		operation_end(c->key, e);
+	}
+	api_error(c->r, e);
+	free(c);
 }
 
-static struct call *call_new(struct http_request *r, const char *id)
+static struct call *call_new(struct http_request *r, const char *id, bool operation)
 {
 	struct call *c = calloc(1, sizeof(*c));
 	AUTO_FREE char *key = table_key(id);
@@ -141,6 +141,10 @@ static struct call *call_new(struct http_request *r, const char *id)
 	}
 	c->r = r;
 	snprintf(c->key, sizeof(c->key), "%s", key);
+	snprintf(c->verb, sizeof(c->verb), "%s", r->method);
+	if (operation) {
+		operation_begin(c->key, c->operation);
+	}
 	return c;
 }
 
@@ -172,59 +176,48 @@ static void not_found(struct http_request *r, const char *id)
 	api_error(r, &e);
 }
 
-static void put(struct http_request *r, const struct model_id *id, json_t *doc)
+/* `was`: what the condition in the headers is about; NULL none. */
+static void put(struct http_request *r, const struct model_id *id, const struct resource *was,
+                json_t *doc)
 {
 	struct change change = { 0 };
 	struct err e = ERR_INIT;
-	AUTO_FREE char *key = table_key(r->path);
-	struct resource *was = table_get(key);
-	char group[600];
+	AUTO_FREE char *whole = strdup(was && !id->child ? was->id : r->path),
+		       *parent = strdup(r->path);
 
-	table_group_key(r->path, group, sizeof(group));
-	if (id->type && !table_get(group)) {
-		err_set_at(&e, ERR_NOT_FOUND, "ResourceGroupNotFound", NULL,
-		           "Resource group '%.100s' could not be found.", id->group);
-		api_error(r, &e);
-		json_decref(doc);
-		return;
-	}
 	if (!conditions(r, was)) {
 		json_decref(doc);
 		return;
 	}
-	struct call *c = call_new(r, r->path);
+	if (id->child) {
+		*strcasestr(parent, "/subnets/") = '\0';
+	}
+	struct call *c = call_new(r, parent, id->group != NULL);
 	if (id->child) {
 		snprintf(c->child, sizeof(c->child), "%s", id->child);
-		*strstr(c->key, "/subnets/") = '\0';
 	}
-	operation_begin(c->key, c->operation);
-	if (change_put(id, was ? was->id : r->path, doc, on_stored, c, &change, &e) < 0) {
-		operation_end(c->key, &e);
-		api_error(r, &e);
-		free(c);
+	if (change_put(id, whole, doc, on_stored, c, &change, &e) < 0) {
+		call_refused(c, &e);
 	} else {
 		c->created = change.created; /* the answer comes from the loop, later */
 	}
 	json_decref(doc);
 }
 
-static void patch(struct http_request *r, struct resource *x, const struct model_id *id,
-                  json_t *doc)
+static void patch(struct http_request *r, struct resource *x, json_t *doc)
 {
-	json_t *next = json_deep_copy(x->doc), *tags = json_object_get(doc, "tags");
+	const json_t *tags = json_object_get(doc, "tags");
+	struct err e = ERR_INIT;
 
-	if (tags) {
-		json_object_set(next, "tags", tags);
-	}
-	json_decref(doc);
-	if (x->group) { /* tags alone: containers run on */
-		json_decref(x->doc);
-		x->doc = next;
-		x->etag++;
-		table_save(&x, 1, row_stored, call_new(r, r->path));
+	if (!conditions(r, x)) {
+		json_decref(doc);
 		return;
 	}
-	put(r, id, next);
+	struct call *c = call_new(r, x->id, false);
+	if (change_tags(x, tags ? tags : json_object_get(x->doc, "tags"), on_stored, c, &e) < 0) {
+		call_refused(c, &e);
+	}
+	json_decref(doc);
 }
 
 static void delete (struct http_request *r, struct resource *x)
@@ -234,15 +227,12 @@ static void delete (struct http_request *r, struct resource *x)
 	if (!conditions(r, x)) {
 		return;
 	}
-	struct call *c = call_new(r, x->id);
-	c->deleted = true;
-	operation_begin(c->key, c->operation);
+	struct call *c = call_new(r, x->id, true);
+	c->answer = CALL_ACCEPTED;
 	if (x->deleting) { /* answered once what is stored says so */
-		table_save(&x, 1, row_stored, c);
+		change_save(x, on_stored, c);
 	} else if (change_delete(x, on_stored, c, &e) < 0) {
-		operation_end(c->key, &e);
-		api_error(r, &e);
-		free(c);
+		call_refused(c, &e);
 	}
 }
 
@@ -251,7 +241,7 @@ static void get(struct http_request *r, const struct resource *x)
 	char headers[128];
 
 	snprintf(headers, sizeof(headers), "ETag: W/\"%llu\"\r\n", (unsigned long long)x->etag);
-	json_t *view = change_view(x);
+	json_t *view = view_resource(x);
 	if (x->group && r->unix_socket) { /* the node's own tools see where the namespace is */
 		char path[200];
 
@@ -263,119 +253,103 @@ static void get(struct http_request *r, const struct resource *x)
 	api_json(r, 200, headers, view);
 }
 
-/* Cuts a list to a page: $top members, from $skiptoken (the position) on. */
-static void page(struct http_request *r, json_t *value)
+static size_t page_size(struct http_request *r)
 {
-	char text[32] = "", link[2300];
-	size_t total = json_array_size(value), top = PAGE, skip = 0;
-	json_t *some = json_array();
+	char text[32] = "";
+	size_t top = http_query(r, "$top", text, sizeof(text)) ? strtoul(text, NULL, 10) : 0;
 
-	if (http_query(r, "$top", text, sizeof(text)) && strtoul(text, NULL, 10) > 0) {
-		top = strtoul(text, NULL, 10) < PAGE ? strtoul(text, NULL, 10) : PAGE;
+	return top > 0 && top < PAGE ? top : PAGE;
+}
+
+/* Answers a page; `next` is where the following one begins, NULL none. Takes value. */
+static void page(struct http_request *r, json_t *value, const char *next)
+{
+	json_t *body = json_pack("{s:o}", "value", value);
+	AUTO_BUF struct buf link = { 0 };
+
+	if (next) {
+		buf_addf(&link, "%s://%s%s?api-version=2023-05-01&$top=%zu&$skiptoken=%s",
+		         r->tls ? "https" : "http", r->host, r->path, page_size(r), next);
+		json_object_set_new(body, "nextLink", json_string(buf_str(&link)));
 	}
-	if (http_query(r, "$skiptoken", text, sizeof(text))) {
-		skip = strtoul(text, NULL, 10);
-	}
-	for (size_t i = skip; i < total && i < skip + top; i++) {
-		json_array_append(some, json_array_get(value, i));
-	}
-	json_t *body = json_pack("{s:o}", "value", some);
-	if (skip + top < total) {
-		snprintf(link, sizeof(link),
-		         "%s://%s%s?api-version=2023-05-01&$top=%zu&$skiptoken=%zu",
-		         r->tls ? "https" : "http", r->host, r->path, top, skip + top);
-		json_object_set_new(body, "nextLink", json_string(link));
-	}
-	json_decref(value);
 	api_json(r, 200, "", body);
 }
 
+/* A page begins at a key, so that what is made and deleted meanwhile moves nothing. */
 static void list(struct http_request *r, const struct caller *who, const char *prefix,
                  const char *type)
 {
+	size_t n = strlen(prefix), left = page_size(r);
+	char from[1800], token[1000] = "";
+	const char *next = NULL;
 	json_t *value = json_array();
-	size_t n = strlen(prefix);
 
 	if (!model_type_find(type)) {
 		json_decref(value);
 		not_found(r, r->path);
 		return;
 	}
-	for (size_t i = table_from(prefix);
-	     table_at(i) && strncmp(table_at(i)->key, prefix, n) == 0; i++) {
-		if (strcasecmp(table_at(i)->type->name, type) == 0 &&
-		    caller_sees(who, table_at(i)->key)) {
-			json_array_append_new(value, change_view(table_at(i)));
+	(void)http_query(r, "$skiptoken", token, sizeof(token));
+	snprintf(from, sizeof(from), "%s%s", prefix, token);
+	for (size_t i = table_from(from); table_at(i) && strncmp(table_at(i)->key, prefix, n) == 0;
+	     i++) {
+		const struct resource *x = table_at(i);
+
+		if (strcasecmp(x->type->name, type) != 0 || !caller_sees(who, x->key)) {
+			continue;
 		}
+		if (left-- == 0) {
+			next = x->key + n;
+			break;
+		}
+		json_array_append_new(value, view_resource(x));
 	}
-	page(r, value);
+	page(r, value, next);
 }
 
 /* ---- subscriptions ---- */
-
-static json_t *view_subscription(const char *id)
-{
-	AUTO_FREE char *low = table_key(id);
-	char path[200];
-
-	snprintf(path, sizeof(path), "/subscriptions/%.150s", low);
-	const struct resource *x = table_get(path);
-	const char *name = x ? model_str(x->doc, "displayName") : "";
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s}}", "id", path, "subscriptionId", low,
-	                 "tenantId", plane.config->tenant_id, "displayName", *name ? name : low,
-	                 "state", "Enabled", "subscriptionPolicies", "spendingLimit", "Off");
-}
 
 /* Those that hold something, and those that the caller was given. */
 static void list_subscriptions(struct http_request *r, const struct caller *who)
 {
 	json_t *value = json_array(), *ids = json_object(), *x;
 	AUTO_FREE char *list = strdup(who->subscriptions);
-	char *save = NULL, id[160];
-	const char *key;
+	char *save = NULL, id[160], token[32] = "";
+	size_t left = page_size(r), at = 0;
+	const char *key, *next = NULL;
 
-	for (size_t i = table_from("/subscriptions/"); table_at(i); i++) {
+	for (size_t i = table_from("/subscriptions/"); table_at(i);) {
 		const char *s = table_at(i)->key + 15;
+		char after[200];
 
 		snprintf(id, sizeof(id), "%.*s", (int)strcspn(s, "/"), s);
 		if (caller_in(who, id)) {
 			json_object_set_new(ids, id, json_true());
 		}
+		snprintf(after, sizeof(after), "/subscriptions/%s/\x7f", id);
+		i = strchr(s, '/') ? table_from(after) : i + 1; /* past all that it holds */
 	}
 	for (char *s = strtok_r(list, " ", &save); s; s = strtok_r(NULL, " ", &save)) {
 		if (*s != '*') {
 			json_object_set_new(ids, s, json_true());
 		}
 	}
+	(void)http_query(r, "$skiptoken", token, sizeof(token));
+	size_t skip = strtoul(token, NULL, 10);
 	json_object_foreach(ids, key, x)
 	{
+		if (at++ < skip) {
+			continue;
+		}
+		if (left-- == 0) {
+			snprintf(token, sizeof(token), "%zu", at - 1);
+			next = token;
+			break;
+		}
 		json_array_append_new(value, view_subscription(key));
 	}
 	json_decref(ids);
-	page(r, value);
-}
-
-static void subscription(struct http_request *r, const struct caller *who, const char *id)
-{
-	AUTO_FREE char *key = table_key(r->path);
-	char prefix[200];
-
-	snprintf(prefix, sizeof(prefix), "%.180s/", key);
-	size_t i = table_from(key);
-	bool known = table_get(key) ||
-	             (table_at(i) && strncmp(table_at(i)->key, prefix, strlen(prefix)) == 0) ||
-	             strcmp(who->subscriptions, "*") != 0;
-	if (strcmp(r->method, "GET") == 0 && known) {
-		api_json(r, 200, "", view_subscription(id));
-	} else if (strcmp(r->method, "GET") == 0) {
-		struct err e = ERR_INIT;
-
-		err_set_at(&e, ERR_NOT_FOUND, "SubscriptionNotFound", NULL,
-		           "The subscription '%.100s' could not be found.", id);
-		api_error(r, &e);
-	} else {
-		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
-	}
+	page(r, value, next);
 }
 
 static json_t *body_of(struct http_request *r)
@@ -390,10 +364,78 @@ static json_t *body_of(struct http_request *r)
 	return doc;
 }
 
+/* DELETE of a subscription that holds nothing. */
+static void delete_subscription(struct http_request *r, bool holds)
+{
+	AUTO_FREE char *key = table_key(r->path);
+	struct resource *x = table_get(key);
+	struct err e = ERR_INIT;
+
+	if (holds) {
+		err_set_at(&e, ERR_CONFLICT, "SubscriptionNotEmpty", NULL,
+		           "The subscription holds resources; delete them first.");
+		api_error(r, &e);
+	} else if (!x) {
+		http_reply(r, 204, "", NULL, 0);
+	} else if (conditions(r, x)) {
+		struct call *c = call_new(r, x->id, false);
+
+		c->answer = CALL_DONE;
+		(void)change_delete(x, on_stored, c, &e);
+	}
+}
+
+static void subscription(struct http_request *r, const struct caller *who,
+                         const struct model_id *id)
+{
+	AUTO_FREE char *key = table_key(r->path);
+	char prefix[200];
+	struct err e = ERR_INIT;
+	json_t *doc;
+
+	snprintf(prefix, sizeof(prefix), "%.180s/", key);
+	const struct resource *first = table_at(table_from(prefix)), *x = table_get(key);
+	bool holds = first && strncmp(first->key, prefix, strlen(prefix)) == 0;
+	bool known = x || holds || strcmp(who->subscriptions, "*") != 0;
+	if (strcmp(r->method, "GET") == 0 && known) {
+		api_json(r, 200, "", view_subscription(id->subscription));
+	} else if (strcmp(r->method, "GET") == 0) {
+		err_set_at(&e, ERR_NOT_FOUND, "SubscriptionNotFound", NULL,
+		           "The subscription '%.100s' could not be found.", id->subscription);
+		api_error(r, &e);
+	} else if (who->role != CALLER_OWNER || *who->scope) {
+		err_set(&e, ERR_FORBIDDEN, 0, "A subscription is managed by its owner.");
+		api_error(r, &e);
+	} else if (strcmp(r->method, "PUT") == 0 && (doc = body_of(r))) {
+		put(r, id, x, doc);
+	} else if (strcmp(r->method, "DELETE") == 0) {
+		delete_subscription(r, holds);
+	} else if (strcmp(r->method, "PUT") != 0) {
+		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
+	}
+}
+
+static void delete_subnet(struct http_request *r, struct resource *vnet, const char *name)
+{
+	struct err e = ERR_INIT;
+
+	if (!conditions(r, vnet)) {
+		return;
+	}
+	struct call *c = call_new(r, vnet->id, true);
+	c->answer = CALL_ACCEPTED;
+	if (change_delete_subnet(vnet, name, on_stored, c, &e) < 0) {
+		call_refused(c, &e);
+	}
+}
+
+/* Subnets: part of their VNet's document, with paths of their own. */
 static void subnet(struct http_request *r, const struct model_id *id)
 {
 	AUTO_FREE char *key = table_key(r->path);
 	char *cut = strstr(key, "/subnets");
+	bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
+	json_t *doc;
 
 	if (!cut || strcasecmp(id->child_type, "subnets") != 0) {
 		not_found(r, r->path);
@@ -401,71 +443,56 @@ static void subnet(struct http_request *r, const struct model_id *id)
 	}
 	*cut = '\0';
 	struct resource *v = table_get(key);
-	json_t *view = v && id->child ? child_view(v, id->child) : NULL;
-	if (!v || (id->child && !view && strcmp(r->method, "PUT") != 0)) {
-		if (v && strcmp(r->method, "DELETE") == 0) {
-			http_reply(r, 204, "", NULL, 0);
-		} else {
-			not_found(r, r->path);
+	json_t *view = v && id->child ? view_subnet(v, id->child) : NULL;
+	if (id->child && strcmp(r->method, "PUT") == 0) {
+		if ((doc = body_of(r))) {
+			put(r, id, view ? v : NULL, doc);
 		}
-	} else if (!id->child) {
-		json_decref(view);
-		view = change_view(v);
+	} else if (v && !view && id->child && strcmp(r->method, "DELETE") == 0) {
+		http_reply(r, 204, "", NULL, 0);
+	} else if (!v || (id->child && !view)) {
+		not_found(r, r->path);
+	} else if (reads && !id->child) {
+		view = view_resource(v);
 		api_json(r, 200, "",
 		         json_pack("{s:O}", "value", model_at(view, "properties.subnets")));
-	} else if (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0) {
+	} else if (reads) {
 		api_json(r, 200, "", json_incref(view));
-	} else if (strcmp(r->method, "PUT") == 0) {
-		json_t *doc = body_of(r);
-		if (doc) {
-			put(r, id, doc);
-		}
-	} else if (strcmp(r->method, "DELETE") == 0 && network_subnet_used(v, id->child)) {
-		refuse(r, ERR_INVALID, "InUseSubnetCannotBeDeleted",
-		       "The subnet is in use and cannot be deleted.");
-	} else if (strcmp(r->method, "DELETE") == 0) {
-		size_t i;
-		json_t *x, *subnets = model_at(v->doc, "properties.subnets");
-
-		json_array_foreach(subnets, i, x)
-		{
-			if (strcasecmp(model_str(x, "name"), id->child) == 0) {
-				json_array_remove(subnets, i);
-				break;
-			}
-		}
-		struct call *c = call_new(r, v->id);
-		c->deleted = true;
-		operation_begin(c->key, c->operation);
-		operation_end(c->key, NULL);
-		v->etag++;
-		table_save(&v, 1, row_stored, c);
+	} else if (id->child && strcmp(r->method, "DELETE") == 0) {
+		delete_subnet(r, v, id->child);
 	} else {
 		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
 	}
 	json_decref(view);
 }
 
+/* Start, stop, restart of a container group. */
 static void action(struct http_request *r, struct resource *x, const char *what)
 {
-	struct call *c;
+	static const char *const actions[] = { "start", "restart", "stop" };
+	struct err e = ERR_INIT;
 
-	if (strcmp(r->method, "POST") != 0) {
-		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
+	for (size_t i = 0; i < ARRAY_N(actions); i++) {
+		if (strcasecmp(what, actions[i]) != 0) {
+			continue;
+		}
+		bool stop = i == 2;
+		if (strcmp(r->method, "POST") != 0) {
+			refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
+			return;
+		}
+		struct call *c = call_new(r, x->id, !stop);
+		c->answer = stop ? CALL_DONE : CALL_ACCEPTED;
+		if (x->deleting) {
+			err_set_at(&e, ERR_CONFLICT, "ContainerGroupTransitioning", "",
+			           "The container group '%s' is being deleted.", x->name);
+			call_refused(c, &e);
+		} else {
+			group_action(x, actions[i], on_stored, c);
+		}
 		return;
 	}
-	if (strcasecmp(what, "stop") == 0) {
-		group_action(x, "stop");
-		http_reply(r, 204, "", NULL, 0);
-	} else if (strcasecmp(what, "start") == 0 || strcasecmp(what, "restart") == 0) {
-		c = call_new(r, x->id);
-		c->deleted = true; /* 202 with an operation */
-		operation_begin(c->key, c->operation);
-		group_action(x, strcasecmp(what, "start") == 0 ? "start" : "restart");
-		on_stored(c, NULL);
-	} else {
-		not_found(r, r->path);
-	}
+	not_found(r, r->path);
 }
 
 static void resource(struct http_request *r, const struct model_id *id)
@@ -477,7 +504,7 @@ static void resource(struct http_request *r, const struct model_id *id)
 		json_t *doc = body_of(r);
 
 		if (doc) {
-			put(r, id, doc);
+			put(r, id, x, doc);
 		}
 	} else if (!x && strcmp(r->method, "DELETE") == 0) {
 		http_reply(r, 204, "", NULL, 0);
@@ -493,7 +520,7 @@ static void resource(struct http_request *r, const struct model_id *id)
 		json_t *doc = body_of(r);
 
 		if (doc) {
-			patch(r, x, id, doc);
+			patch(r, x, doc);
 		}
 	} else {
 		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
@@ -527,10 +554,37 @@ static void health(struct http_request *r)
 
 /* ---- routing ---- */
 
-/* What lies below a resource: its actions, subnets, operations of a location. */
+/* GET of a container's logs. */
+static void container(struct http_request *r, const struct model_id *id)
+{
+	AUTO_FREE char *key = table_key(r->path);
+
+	*strstr(key, "/containers/") = '\0';
+	struct resource *x = table_get(key);
+	bool found = false;
+	json_t *c;
+	size_t i;
+
+	json_array_foreach(x ? model_at(x->doc, "properties.containers") : NULL, i, c)
+	{
+		found = found || strcasecmp(model_str(c, "name"), id->child) == 0;
+	}
+	if (!found || !x->group || !id->action || strcasecmp(id->action, "logs") != 0) {
+		not_found(r, r->path);
+	} else if (strcmp(r->method, "GET") != 0) {
+		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
+	} else {
+		logs_request(r, x->key, id->child);
+	}
+}
+
+/* What lies below a resource: its actions, subnets, logs, operations of a location. */
 static void below(struct http_request *r, const struct model_id *id)
 {
-	if (strcasecmp(id->child_type, "operations") == 0 && id->child) {
+	if (strcasecmp(id->child_type, "containers") == 0 && id->child &&
+	    strcasecmp(id->type, "Microsoft.ContainerInstance/containerGroups") == 0) {
+		container(r, id);
+	} else if (strcasecmp(id->child_type, "operations") == 0 && id->child) {
 		json_t *op = operation_get(id->child, id->subscription);
 
 		if (op) {
@@ -565,7 +619,7 @@ static bool allowed(struct http_request *r, const struct caller *who, const stru
 
 	/* A foreign one is answered like one that is not there. */
 	if (!caller_in(who, id->subscription) ||
-	    (!caller_sees(who, r->path) && !(reads && (lists || location)))) {
+	    (!caller_sees(who, r->path) && !(lists || (reads && location)))) {
 		not_found(r, r->path);
 		return false;
 	}
@@ -621,7 +675,7 @@ static void arm(struct http_request *r, const struct caller *who)
 	} else if (lists && id.type) {
 		list(r, who, prefix, id.type);
 	} else if (lists) {
-		subscription(r, who, id.subscription);
+		subscription(r, who, &id);
 	} else if (id.child_type) {
 		below(r, &id);
 	} else {

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/base/hex.h"
 #include "lib/base/own.h"
 #include "netd/api/api.h"
 #include "netd/plane.h"
@@ -41,9 +42,7 @@ static void hash_of(const char *token, char to[65])
 	unsigned char sum[SHA256_DIGEST_LENGTH];
 
 	SHA256((const unsigned char *)token, strlen(token), sum);
-	for (int i = 0; i < 32; i++) {
-		snprintf(to + 2 * i, 3, "%02x", sum[i]);
-	}
+	hex_print(sum, sizeof(sum), to);
 }
 
 static struct caller *caller_find(const char *name)
@@ -181,14 +180,20 @@ bool caller_in(const struct caller *c, const char *subscription)
 	return c->subscriptions[0] == '*' || strstr(c->subscriptions, low);
 }
 
+/* Is `path` the scope or below it? */
+static bool below(const char *scope, const char *path)
+{
+	size_t n = strlen(scope);
+
+	return n == 0 || (strncasecmp(path, scope, n) == 0 && (path[n] == '\0' || path[n] == '/'));
+}
+
 bool caller_sees(const struct caller *c, const char *path)
 {
-	size_t n = strlen(c->scope);
 	struct model_id id;
 
 	return model_id_parse(path, &id) == 0 && caller_in(c, id.subscription) &&
-	       (n == 0 ||
-	        (strncasecmp(path, c->scope, n) == 0 && (path[n] == '\0' || path[n] == '/')));
+	       below(c->scope, path);
 }
 
 /* ---- /netd/callers, /netd/tokens ---- */
@@ -204,8 +209,7 @@ static bool covers(const struct caller *who, const struct caller *c)
 	     s = strtok_r(NULL, " ", &save)) {
 		all = caller_in(who, s);
 	}
-	return all && who->role == CALLER_OWNER &&
-	       strncmp(c->scope, who->scope, strlen(who->scope)) == 0;
+	return all && who->role == CALLER_OWNER && below(who->scope, c->scope);
 }
 
 static json_t *view_caller(const struct caller *c)
@@ -456,10 +460,7 @@ static void create_token(struct http_request *r, const struct caller *who, json_
 
 	if (!json_object_get(doc, "token")) {
 		random_system.fill(&random_system, raw, sizeof(raw));
-		for (size_t i = 0; i < sizeof(raw); i++) {
-			snprintf(drawn + 2 * i, 3, "%02x", raw[i]);
-		}
-		token = drawn;
+		token = hex_print(raw, sizeof(raw), drawn);
 	}
 	int64_t s = seconds ? json_integer_value(seconds) : TOKEN_DAYS * 86400LL;
 	hash_of(token, hash);

@@ -7,29 +7,38 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
-#include <event2/listener.h>
+#include <event2/event.h>
 #include <event2/util.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/loop.h"
 
-#define HEAD_MAX 16384
-#define BODY_MAX (4 << 20)
-#define CONN_MAX 1024
-#define HEAD_MS  10000
-#define BODY_MS  30000
-#define IDLE_MS  120000
+#define HEAD_MAX    16384
+#define BODY_MAX    (4 << 20)
+#define CONN_MAX    1024 /* a listener's; the one that has waited longest makes room */
+#define ACCEPT_MAX  16
+#define HEAD_MS     10000
+#define BODY_MS     30000
+#define IDLE_MS     120000
+#define DISCARD_MS  2000
+#define DISCARD_MAX (32 << 20) /* bytes */
 
 struct server {
 	struct loop *loop;
+	int fd; /* listens */
 	SSL_CTX *tls;
 	http_fn fn;
 	void *arg;
+	TAILQ_HEAD(conns, conn) waiting; /* for their next request or its rest, longest first */
+	unsigned n;
 };
 
 enum state {
@@ -38,10 +47,12 @@ enum state {
 	READ_CHUNK_SIZE,
 	READ_CHUNK,
 	READ_TRAILER,
-	ANSWERING
+	ANSWERING,
+	DISCARD /* refused: the rest is read and dropped, else the refusal would be lost */
 };
 
 struct conn {
+	TAILQ_ENTRY(conn) link; /* while not ANSWERING */
 	struct server *s;
 	struct bufferevent *bev;
 	struct loop_timer *deadline;
@@ -52,15 +63,16 @@ struct conn {
 	uid_t uid;
 };
 
-static unsigned n_conns;
-
 static void conn_free(struct conn *c)
 {
 	if (c->bev) {
 		bufferevent_free(c->bev);
 		loop_timer_free(c->deadline);
 		c->bev = NULL;
-		n_conns--;
+		c->s->n--;
+		if (c->state != ANSWERING) {
+			TAILQ_REMOVE(&c->s->waiting, c, link);
+		}
 	}
 	if (c->r && c->state == ANSWERING) {
 		c->gone = true; /* the handler still has the request; http_reply() frees */
@@ -110,11 +122,12 @@ static const char *reason(int status)
 }
 
 static void send_answer(struct conn *c, int status, const char *headers, const char *body,
-                        size_t len, bool head_only)
+                        size_t len, bool head_only, const char *id)
 {
 	struct evbuffer *out = bufferevent_get_output(c->bev);
 
-	evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\n%s", status, reason(status), headers);
+	evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nx-ms-request-id: %s\r\n%s", status,
+	                    reason(status), id, headers);
 	if (status != 204) {
 		evbuffer_add_printf(out,
 		                    "Content-Type: application/json; charset=utf-8\r\n"
@@ -136,19 +149,25 @@ static void refuse(struct conn *c, int status)
 		"large.\"}}",
 		status == 413 ? "RequestContentTooLarge" : "BadRequest");
 
+	char id[37];
+	random_uuid(&random_system, id);
 	c->close = true;
-	c->state = READ_HEAD;
-	send_answer(c, status, "", body, (size_t)n, false);
-	bufferevent_disable(c->bev, EV_READ);
-	loop_timer_start(c->deadline, 2000);
+	c->state = DISCARD;
+	c->left = DISCARD_MAX;
+	send_answer(c, status, "", body, (size_t)n, false, id);
+	loop_timer_start(c->deadline, DISCARD_MS);
 }
 
 static void on_written(struct bufferevent *bev, void *arg)
 {
 	struct conn *c = arg;
 
-	(void)bev;
-	if (c->close && c->state != ANSWERING) {
+	if (evbuffer_get_length(bufferevent_get_output(bev)) > 0) {
+		return; /* libevent calls once before anything was written */
+	}
+	if (c->state == DISCARD) {
+		shutdown(bufferevent_getfd(c->bev), SHUT_WR); /* nothing more comes from here */
+	} else if (c->close && c->state != ANSWERING) {
 		conn_free(c);
 	}
 }
@@ -174,8 +193,10 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 
 static void dispatch(struct conn *c)
 {
+	TAILQ_REMOVE(&c->s->waiting, c, link);
 	c->state = ANSWERING;
 	loop_timer_stop(c->deadline);
+	random_uuid(&random_system, c->r->id);
 	c->s->fn(c->s->arg, c->r);
 }
 
@@ -301,6 +322,16 @@ static bool more(struct conn *c)
 		}
 		return false;
 	}
+	case DISCARD: {
+		struct evbuffer *in = bufferevent_get_input(c->bev);
+
+		c->left -= (int64_t)evbuffer_get_length(in);
+		evbuffer_drain(in, evbuffer_get_length(in));
+		if (c->left < 0) {
+			conn_free(c);
+		}
+		return false;
+	}
 	case ANSWERING:
 		return false;
 	}
@@ -312,7 +343,9 @@ void http_reply(struct http_request *r, int status, const char *headers, const c
 {
 	struct conn *c = r->conn;
 	bool head_only = strcmp(r->method, "HEAD") == 0;
+	char id[37];
 
+	memcpy(id, r->id, sizeof(id));
 	buf_fini(&r->body);
 	free(r);
 	c->r = NULL;
@@ -321,7 +354,8 @@ void http_reply(struct http_request *r, int status, const char *headers, const c
 		return;
 	}
 	c->state = READ_HEAD;
-	send_answer(c, status, headers, body, len, head_only);
+	TAILQ_INSERT_TAIL(&c->s->waiting, c, link);
+	send_answer(c, status, headers, body, len, head_only, id);
 	loop_timer_start(c->deadline, IDLE_MS);
 	if (c->close) {
 		bufferevent_disable(c->bev, EV_READ);
@@ -330,24 +364,48 @@ void http_reply(struct http_request *r, int status, const char *headers, const c
 	}
 }
 
-static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int len,
-                      void *arg)
+/* Slow and idle clients do not keep others out; those of root go last. False: all are at work. */
+static bool make_room(struct server *s)
 {
-	struct server *s = arg;
-	struct conn *c = n_conns < CONN_MAX ? calloc(1, sizeof(*c)) : NULL;
-	struct ucred cred = { .uid = (uid_t)-1 };
-	socklen_t cl = sizeof(cred);
+	struct conn *c;
 
-	(void)l;
-	(void)len;
-	if (!c) {
-		evutil_closesocket(fd);
-		return;
+	if (s->n < CONN_MAX) {
+		return true;
 	}
-	n_conns++;
+	TAILQ_FOREACH(c, &s->waiting, link)
+	{
+		if (!(c->unix_socket && c->uid == 0)) {
+			break;
+		}
+	}
+	c = c ? c : TAILQ_FIRST(&s->waiting);
+	if (c) {
+		conn_free(c);
+	}
+	return c != NULL;
+}
+
+static bool accept_one(struct server *s)
+{
+	struct sockaddr_storage sa = { 0 };
+	socklen_t len = sizeof(sa), cl;
+	struct ucred cred = { .uid = (uid_t)-1 };
+	int fd = accept4(s->fd, (struct sockaddr *)&sa, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0) {
+		return false;
+	}
+	struct conn *c = make_room(s) ? calloc(1, sizeof(*c)) : NULL;
+	if (!c) {
+		close(fd);
+		return true;
+	}
+	s->n++;
 	c->s = s;
-	c->unix_socket = sa->sa_family == AF_UNIX;
+	TAILQ_INSERT_TAIL(&s->waiting, c, link);
+	c->unix_socket = sa.ss_family == AF_UNIX;
 	c->uid = (uid_t)-1;
+	cl = sizeof(cred);
 	if (c->unix_socket && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cl) == 0) {
 		c->uid = cred.uid;
 	}
@@ -362,6 +420,15 @@ static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct socka
 	bufferevent_setcb(c->bev, on_read, on_written, on_event, c);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, 256 * 1024);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+	return true;
+}
+
+/* A few at a time: what make_room() closed is closed by the loop, so a flood of connections must
+ * not keep it from turning. */
+static void on_accept(void *arg)
+{
+	for (int i = 0; i < ACCEPT_MAX && accept_one(arg); i++) {
+	}
 }
 
 void http_serve(struct loop *l, int fd, SSL_CTX *tls, http_fn fn, void *arg)
@@ -371,10 +438,9 @@ void http_serve(struct loop *l, int fd, SSL_CTX *tls, http_fn fn, void *arg)
 	if (!s) {
 		abort();
 	}
-	*s = (struct server){ l, tls, fn, arg };
-	if (!evconnlistener_new(loop_base(l), on_accept, s, LEV_OPT_CLOSE_ON_EXEC, 0, fd)) {
-		abort();
-	}
+	*s = (struct server){ .loop = l, .tls = tls, .fn = fn, .arg = arg, .fd = fd };
+	TAILQ_INIT(&s->waiting);
+	loop_watch_read(l, fd, on_accept, s);
 }
 
 SSL_CTX *http_tls(const char *cert, const char *key, struct err *e)

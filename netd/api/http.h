@@ -25,7 +25,8 @@ struct http_request {
 	char host[256], authorization[512], if_match[128], if_none_match[128];
 	struct buf body;
 	bool unix_socket, tls;
-	uid_t uid; /* of the peer, Unix socket only */
+	uid_t uid;   /* of the peer, Unix socket only */
+	char id[37]; /* x-ms-request-id of the answer, and of the audit line */
 	void *conn;
 };
 

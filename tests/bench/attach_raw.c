@@ -5,6 +5,8 @@
  * in between. Prints "SYSTEM WORK US" lines. Run in network and mount namespaces of its own:
  *   attach_raw DIR PRESENT ROUNDS one-subnet|own-subscription
  */
+#include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,12 +14,15 @@
 #include <unistd.h>
 
 #include "lib/base/own.h"
+#include "lib/kernel/netns.h"
 #include "netd/reconcile.h"
 #include "vnet/plan.h"
 
 static struct kernel *k;
 static struct reconcile *r;
 static bool own;
+static const char *folder;
+static int home;
 static uint32_t next = KOBJ_NS_FIRST + 8;
 
 static double now_us(void)
@@ -42,7 +47,7 @@ static void plan_router(uint32_t vnet, uint32_t subnet, struct kset *to)
 {
 	vnet_plan_vnet(&(struct plan_vnet){ .ns = vnet, .mtu = 1450 }, to);
 	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = vnet,
-	                                        .id = subnet,
+	                                        .bridge = subnet,
 	                                        .mtu = 1450,
 	                                        .prefixes = &prefix,
 	                                        .n_prefixes = 1 },
@@ -58,7 +63,7 @@ static void plan_group(uint32_t ns, uint32_t vnet, uint32_t subnet, struct kset 
 	(void)ip_add(&a.pub, ns);
 	vnet_plan_group(&(struct plan_group){ .ns = ns,
 	                                      .vnet_ns = vnet,
-	                                      .subnet_id = subnet,
+	                                      .bridge = subnet,
 	                                      .mtu = 1450,
 	                                      .addrs = &a,
 	                                      .n_addrs = 1,
@@ -72,6 +77,20 @@ static bool makes_link(const struct kobj *o)
 	return o->kind == KOBJ_LINK && o->sub != KOBJ_LINK_PEER && o->sub != KOBJ_LINK_LO;
 }
 
+/* Here and now, not from the engine's stock. */
+static void make_namespace(const struct kobj *o)
+{
+	struct err e = ERR_INIT;
+	char name[24], path[200];
+
+	kobj_ns_name(o->ns, o->sub, name);
+	snprintf(path, sizeof(path), "%s/ns/%s", folder, name);
+	must(unshare(CLONE_NEWNET), &e);
+	must(netns_bind(path, -1, &e), &e);
+	must(setns(home, CLONE_NEWNET), &e);
+	must(k->ns_adopt(k, o->ns, o->sub, &e), &e); /* sets its sysctls */
+}
+
 /* Every namespace's objects in one batch, links first: what a program for this one purpose does. */
 static void raw(struct kset *set)
 {
@@ -80,7 +99,7 @@ static void raw(struct kset *set)
 	kset_sort(set);
 	for (size_t i = 0; i < set->n; i++) {
 		if (set->v[i].kind == KOBJ_NETNS) {
-			must(k->ns_add(k, set->v[i].ns, set->v[i].sub, &e), &e);
+			make_namespace(&set->v[i]);
 		}
 	}
 	for (int links = 1; links >= 0; links--) {
@@ -152,6 +171,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "attach_raw DIR PRESENT ROUNDS SHAPE\n");
 		return 2;
 	}
+	folder = argv[1];
+	home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	own = strcmp(argv[4], "own-subscription") == 0;
 	r = reconcile_new(k, &clock_system);
 	reconcile_begin(r);

@@ -39,10 +39,12 @@ static void plan_all(int groups, struct kset sets[], size_t n)
 	                                    .shared = shared,
 	                                    .n_shared = 1 },
 	               &sets[1]);
-	vnet_plan_subnet(
-		&(struct plan_subnet){
-			.vnet_ns = 16, .id = 17, .mtu = 1450, .prefixes = subnet, .n_prefixes = 2 },
-		&sets[2]);
+	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = 16,
+	                                        .bridge = 17,
+	                                        .mtu = 1450,
+	                                        .prefixes = subnet,
+	                                        .n_prefixes = 2 },
+	                 &sets[2]);
 	for (int i = 0; i < groups; i++) {
 		struct plan_addr a[2] = {
 			{ .prefix = subnet[0], .ip = subnet[0].ip, .pub = pools[0].ip },
@@ -56,7 +58,7 @@ static void plan_all(int groups, struct kset sets[], size_t n)
 		}
 		vnet_plan_group(&(struct plan_group){ .ns = 32 + (uint32_t)i,
 		                                      .vnet_ns = 16,
-		                                      .subnet_id = 17,
+		                                      .bridge = 17,
 		                                      .mtu = 1450,
 		                                      .addrs = a,
 		                                      .n_addrs = 2,

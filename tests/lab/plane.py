@@ -28,6 +28,18 @@ def call(method, path, body=None, headers={}):
         return 0, None, {}
 
 
+def everything(path):
+    """All members of a list, page after page."""
+    got = []
+    while path:
+        s, doc, _ = call("GET", path)
+        if s != 200:
+            return []
+        got += doc["value"]
+        path = doc.get("nextLink", "").partition("lab")[2].replace("api-version=2023-05-01&", "")
+    return got
+
+
 def retry(method, path, body=None, want=(200, 201, 202, 204), seconds=15):
     end = time.time() + seconds
     while True:
@@ -59,6 +71,17 @@ def namespaces():
     return sorted(n for n in os.listdir(os.environ["NETD_LAB"] + "/node1/run/ns") if n != "gw")
 
 
+def page(ip, port=80):
+    """What is served there; None when nothing is."""
+    try:
+        s = socket.create_connection((ip, port), timeout=1)
+        s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        head, _, body = s.recv(4096).partition(b"\r\n\r\n")
+        return (body + s.recv(4096)).decode() if b" 200 " in head else None
+    except OSError:
+        return None
+
+
 def group(name="web", label=None, ports=(80,), **props):
     ip = {"type": "Public", "ports": [{"port": p, "protocol": "TCP"} for p in ports]}
     if label:
@@ -78,14 +101,21 @@ def state(path):
 class Runtime(threading.Thread):
     """Says started and ready to every group; serves HTTP in its namespace when asked to."""
 
+    hold = False  # answers no stop until release()
+
     def __init__(self, serve=False):
         super().__init__(daemon=True)
-        self.serve, self.servers, self.groups, self.stops = serve, {}, {}, []
+        self.serve, self.servers, self.groups, self.stops, self.held, self.told = serve, {}, {}, [], [], []
         self.start()
 
     def send(self, m):
         data = json.dumps(m).encode()
         self.sock.sendall(struct.pack(">I", len(data)) + data)
+
+    def release(self):
+        self.hold = False
+        while self.held:
+            self.frame(self.held.pop())
 
     def run(self):
         while True:
@@ -113,7 +143,11 @@ class Runtime(threading.Thread):
                 data = data[n:]
 
     def frame(self, m):
-        if m["type"] == "group":
+        if m["type"] == "listEnd":  # what is not in the list is gone
+            for i in set(self.groups) - set(m["ids"]):
+                self.drop(i)
+        elif m["type"] == "group":
+            self.told.append((m["id"], m["generation"]))
             self.groups[m["id"]] = m
             if self.serve and m["id"] not in self.servers:
                 self.servers[m["id"]] = subprocess.Popen(
@@ -130,12 +164,18 @@ class Runtime(threading.Thread):
             self.send({"type": "state", "id": m["id"], "state": "ready"})
         elif m["type"] == "stop":
             self.stops.append(m["id"])
-            self.groups.pop(m["id"], None)
-            s = self.servers.pop(m["id"], None)
-            if s:
-                s.kill()
-                s.wait()
+            if self.hold:
+                self.held.append(m)
+                return
+            self.drop(m["id"])
             self.send({"type": "state", "id": m["id"], "state": "stopped"})
+
+    def drop(self, i):
+        self.groups.pop(i, None)
+        s = self.servers.pop(i, None)
+        if s:
+            s.kill()
+            s.wait()
 
 
 class Tap:
@@ -154,9 +194,9 @@ class Tap:
         sys.exit(1 if self.failed or not self.n else 0)
 
 
-def inside(*config):
-    """Re-executes the test in a lab, unless it is in one."""
+def inside(*config, runtime=False):
+    """Re-executes the test in a lab, unless it is in one; `runtime`: with the example runtime."""
     if "NETD_LAB" not in os.environ:
         here = os.path.dirname(os.path.abspath(__file__))
         args = [a for c in config for a in ("--config", c)]
-        os.execv(here + "/run", [here + "/run", "--no-runtime", *args, "--", sys.executable, *sys.argv])
+        os.execv(here + "/run", [here + "/run", *([] if runtime else ["--no-runtime"]), *args, "--", sys.executable, *sys.argv])

@@ -124,4 +124,11 @@ ok(https(other) == 404 and https(f"/subscriptions/{SUB}/resourceGroups") == 200,
 ok(https(f"/subscriptions/{SUB}/x/resourceGroups") == 404, "no list below a path that does not exist")
 s, doc, _ = call("PUT", VNET + "net/subnets/more", {"properties": {"addressPrefix": "10.9.7.0/24"}})
 ok(s == 201 and doc["name"] == "more", "a new subnet answers 201", s)
+# tags do not restart containers, not even when the runtime is told the list again
+told = lambda: [g for i, g in rt.told if i == (CG + "web").lower()]
+before = told()
+ok(call("PATCH", CG + "web", {"tags": {"a": "b"}})[0] == 200, "tags are set")
+kill("control")
+wait(lambda: call("GET", "/readyz")[0] == 200)
+ok(wait(lambda: len(told()) > len(before)) and told()[-1] == before[-1], "and the generation stays", (before, told()))
 t.end()

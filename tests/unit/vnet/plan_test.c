@@ -92,10 +92,15 @@ static void group(void **state)
 	                                    .shared = &shared,
 	                                    .n_shared = 1 },
 	               &set);
-	vnet_plan_subnet(&(struct plan_subnet){ 16, 17, 1450, subnet, 2 }, &set);
+	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = 16,
+	                                        .bridge = 17,
+	                                        .mtu = 1450,
+	                                        .prefixes = subnet,
+	                                        .n_prefixes = 2 },
+	                 &set);
 	vnet_plan_group(&(struct plan_group){ .ns = 18,
 	                                      .vnet_ns = 16,
-	                                      .subnet_id = 17,
+	                                      .bridge = 17,
 	                                      .mtu = 1450,
 	                                      .addrs = a,
 	                                      .n_addrs = 2,

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See subnet.h.
+ */
+#include "netd/subnet.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct subnet **subnets; /* sorted by VNet, then by number */
+static size_t n_subnets;
+
+static size_t position(uint32_t vnet, uint32_t id)
+{
+	size_t lo = 0, hi = n_subnets;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		const struct subnet *s = subnets[mid];
+
+		if (s->vnet < vnet || (s->vnet == vnet && s->id < id)) {
+			lo = mid + 1;
+		} else {
+			hi = mid;
+		}
+	}
+	return lo;
+}
+
+struct subnet *subnet_at(size_t i)
+{
+	return i < n_subnets ? subnets[i] : NULL;
+}
+
+struct subnet *subnet_find(uint32_t vnet, uint32_t id)
+{
+	struct subnet *s = subnet_at(position(vnet, id));
+
+	return s && s->vnet == vnet && s->id == id ? s : NULL;
+}
+
+bool subnet_any(uint32_t vnet)
+{
+	const struct subnet *s = subnet_at(position(vnet, 0));
+
+	return s && s->vnet == vnet;
+}
+
+struct subnet *subnet_make(uint32_t vnet, uint32_t id, const struct ip_prefix prefix[2])
+{
+	struct subnet *s = subnet_find(vnet, id);
+	size_t i = position(vnet, id);
+
+	if (s) {
+		return s;
+	}
+	s = calloc(1, sizeof(*s));
+	subnets = realloc(subnets, (n_subnets + 1) * sizeof(struct subnet *));
+	if (!s || !subnets) {
+		abort();
+	}
+	*s = (struct subnet){ .vnet = vnet, .id = id };
+	for (int f = 0; f < 2; f++) {
+		s->prefix[f] = prefix[f];
+		if (prefix[f].ip.family) {
+			ipam_init(&s->ipam[f], &prefix[f], 4, 1);
+		}
+	}
+	subnet_bridge_add(s, id);
+	memmove(&subnets[i + 1], &subnets[i], (n_subnets - i) * sizeof(struct subnet *));
+	subnets[i] = s;
+	n_subnets++;
+	return s;
+}
+
+void subnet_free(struct subnet *s)
+{
+	size_t i = position(s->vnet, s->id);
+
+	memmove(&subnets[i], &subnets[i + 1], (n_subnets - i - 1) * sizeof(struct subnet *));
+	n_subnets--;
+	for (int f = 0; f < 2; f++) {
+		ipam_fini(&s->ipam[f]);
+	}
+	free(s->bridges);
+	free(s);
+}
+
+struct subnet_bridge *subnet_bridge_free(struct subnet *s)
+{
+	for (size_t i = 0; i < s->n_bridges; i++) {
+		if (s->bridges[i].ports < SUBNET_PORTS) {
+			return &s->bridges[i];
+		}
+	}
+	return NULL;
+}
+
+struct subnet_bridge *subnet_bridge_find(struct subnet *s, uint32_t id)
+{
+	for (size_t i = 0; i < s->n_bridges; i++) {
+		if (s->bridges[i].id == id) {
+			return &s->bridges[i];
+		}
+	}
+	return NULL;
+}
+
+struct subnet_bridge *subnet_bridge_add(struct subnet *s, uint32_t id)
+{
+	struct subnet_bridge *v =
+		realloc(s->bridges, (s->n_bridges + 1) * sizeof(struct subnet_bridge));
+
+	if (!v) {
+		abort();
+	}
+	s->bridges = v;
+	v[s->n_bridges] = (struct subnet_bridge){ .id = id };
+	return &v[s->n_bridges++];
+}
+
+void subnet_bridge_remove(struct subnet *s, struct subnet_bridge *b)
+{
+	size_t i = (size_t)(b - s->bridges);
+
+	memmove(b, b + 1, (s->n_bridges - i - 1) * sizeof(*b));
+	s->n_bridges--;
+}

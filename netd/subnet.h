@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Subnets with groups in them: their address pools and bridges. One lives from its first group to
+ * its last. Memory only; one thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vnet/ipam.h"
+
+/* The kernel gives a bridge 1,023 ports (BR_MAX_PORTS); a subnet has as many bridges as it needs,
+ * which tenants cannot tell: groups are routed, not bridged. */
+#define SUBNET_PORTS 512u
+
+struct subnet_bridge {
+	uint32_t id; /* number; the first has the subnet's */
+	unsigned ports;
+	bool sent; /* the engine has it */
+};
+
+struct subnet {
+	uint32_t vnet, id; /* numbers */
+	unsigned groups;
+	struct ip_prefix prefix[2]; /* IPv4, IPv6; family 0 when absent */
+	struct ipam ipam[2];
+	struct ip shared; /* egress of groups without a public address */
+	bool platform;
+	bool sent;                     /* the engine has the VNet's router as it is now */
+	struct subnet_bridge *bridges; /* never none */
+	size_t n_bridges;
+};
+
+/* NULL when it has no groups. */
+struct subnet *subnet_find(uint32_t vnet, uint32_t id);
+/* That one, made when absent. */
+struct subnet *subnet_make(uint32_t vnet, uint32_t id, const struct ip_prefix prefix[2]);
+void subnet_free(struct subnet *s);
+/* Has the VNet any subnet here? */
+bool subnet_any(uint32_t vnet);
+/* The i-th of all, NULL at the end. */
+struct subnet *subnet_at(size_t i);
+
+/* A bridge with a port to spare; NULL: all are full. */
+struct subnet_bridge *subnet_bridge_free(struct subnet *s);
+struct subnet_bridge *subnet_bridge_find(struct subnet *s, uint32_t id);
+struct subnet_bridge *subnet_bridge_add(struct subnet *s, uint32_t id);
+void subnet_bridge_remove(struct subnet *s, struct subnet_bridge *b);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What GET returns: the document as it was sent and what the service adds. See plane.h.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/base/own.h"
+#include "netd/plane.h"
+
+json_t *view_subscription(const char *id)
+{
+	AUTO_FREE char *low = table_key(id);
+	char path[200];
+
+	snprintf(path, sizeof(path), "/subscriptions/%.150s", low);
+	const struct resource *x = table_get(path);
+	const char *name = x ? model_str(x->doc, "displayName") : "";
+	json_t *view =
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s}}", "id", path, "subscriptionId", low,
+	                  "tenantId", plane.config->tenant_id, "displayName", *name ? name : low,
+	                  "state", "Enabled", "subscriptionPolicies", "spendingLimit", "Off");
+	if (x && json_object_get(x->doc, "tags")) {
+		json_object_set(view, "tags", json_object_get(x->doc, "tags"));
+	}
+	return view;
+}
+
+json_t *view_subnet(const struct resource *vnet, const char *name)
+{
+	json_t *doc = view_resource(vnet), *x, *found = NULL;
+	size_t i;
+
+	json_array_foreach(model_at(doc, "properties.subnets"), i, x)
+	{
+		if (strcasecmp(model_str(x, "name"), name) == 0) {
+			found = json_incref(x);
+		}
+	}
+	json_decref(doc);
+	return found;
+}
+
+static void view_group(const struct resource *r, json_t *props)
+{
+	json_t *view = json_object(), *ip = json_object_get(props, "ipAddress"), *x;
+	const json_t *states = json_object_get(r->status, "containers");
+	const char *state = group_state(r);
+	size_t i;
+
+	json_object_set_new(view, "state",
+	                    json_string(json_is_true(json_object_get(r->status, "stopped"))
+	                                        ? "Stopped"
+	                                : strcmp(state, "Succeeded") == 0 ? "Running"
+	                                                                  : "Pending"));
+	json_t *events = json_object_get(r->status, "events");
+	json_object_set_new(view, "events", events ? json_deep_copy(events) : json_array());
+	json_object_set_new(props, "instanceView", view);
+	if (ip) {
+		const char *own = model_is(ip, "type", "Public") ? "pub4" : "ip4";
+
+		if (*model_str(r->status, own)) {
+			json_object_set(ip, "ip", json_object_get(r->status, own));
+		}
+		if (*model_str(r->status, "fqdn")) {
+			json_object_set(ip, "fqdn", json_object_get(r->status, "fqdn"));
+		}
+	}
+	json_array_foreach(json_object_get(props, "containers"), i, x)
+	{
+		json_t *c = json_object_get(states, model_str(x, "name"));
+
+		if (c) {
+			json_object_set(json_object_get(x, "properties"), "instanceView", c);
+		}
+	}
+}
+
+json_t *view_resource(const struct resource *r)
+{
+	if (r->type == model_type_find("Microsoft.Resources/subscriptions")) {
+		return view_subscription(r->name);
+	}
+	json_t *doc = json_deep_copy(r->doc), *props = json_object_get(doc, "properties"), *x;
+	const char *state = r->deleting ? "Deleting" : group_state(r), *name;
+	char etag[64];
+	size_t i;
+
+	if (!props) {
+		props = json_object();
+		json_object_set_new(doc, "properties", props);
+	}
+	json_object_set_new(doc, "id", json_string(r->id));
+	json_object_set_new(doc, "name", json_string(r->name));
+	json_object_set_new(doc, "type", json_string(r->type->name));
+	json_object_set_new(props, "provisioningState", json_string(state));
+	if (r->group) {
+		view_group(r, props);
+		return doc;
+	}
+	if (strstr(r->type->name, "Network/")) {
+		snprintf(etag, sizeof(etag), "W/\"%llu\"", (unsigned long long)r->etag);
+		json_object_set_new(doc, "etag", json_string(etag));
+	}
+	if (json_object_get(props, "subnets")) {
+		json_object_set_new(props, "virtualNetworkPeerings", json_array());
+	}
+	json_array_foreach(json_object_get(props, "subnets"), i, x)
+	{
+		char id[1400];
+
+		snprintf(id, sizeof(id), "%s/subnets/%s", r->id, model_str(x, "name"));
+		json_object_set_new(x, "id", json_string(id));
+		json_object_set_new(x, "type",
+		                    json_string("Microsoft.Network/virtualNetworks/subnets"));
+		json_object_set_new(json_object_get(x, "properties"), "provisioningState",
+		                    json_string("Succeeded"));
+	}
+	if (*model_str(r->status, "ipPrefix")) {
+		json_object_set(props, "ipPrefix", json_object_get(r->status, "ipPrefix"));
+		json_t *list = json_array();
+		json_object_foreach(json_object_get(r->status, "used"), name, x)
+		{
+			json_array_append_new(list, json_pack("{s:O}", "id", x));
+		}
+		json_object_set_new(props, "publicIPAddresses", list);
+	}
+	if (*model_str(r->status, "address")) {
+		json_object_set(props, "ipAddress", json_object_get(r->status, "address"));
+	}
+	if (*model_str(r->status, "fqdn")) {
+		json_object_set(json_object_get(props, "dnsSettings"), "fqdn",
+		                json_object_get(r->status, "fqdn"));
+	}
+	return doc;
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * virtualNetworks and their subnets as documents: which prefixes may be, what may change under
+ * groups, the numbers that the kernel's objects are named by. See plane.h.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/base/own.h"
+#include "netd/plane.h"
+#include "netd/subnet.h"
+
+#define ACI "Microsoft.ContainerInstance/containerGroups"
+
+static uint32_t number(const json_t *status, const char *path)
+{
+	return (uint32_t)json_integer_value(model_at(status, path));
+}
+
+static void subnet_prefixes(const json_t *subnet, struct ip_prefix to[2])
+{
+	const json_t *list = model_at(subnet, "properties.addressPrefixes");
+	const char *one = model_str(subnet, "properties.addressPrefix");
+	struct err e = ERR_INIT;
+	struct ip_prefix p;
+
+	memset(to, 0, 2 * sizeof(*to));
+	for (size_t i = 0; i <= json_array_size(list); i++) {
+		const char *text = i == 0 ? one : json_string_value(json_array_get(list, i - 1));
+
+		if (text && *text && ip_prefix_parse(text, &p, &e) == 0 &&
+		    !to[p.ip.family == 6].ip.family) {
+			to[p.ip.family == 6] = p;
+		}
+	}
+}
+
+static bool reserved(const struct ip_prefix *p)
+{
+	static const struct ip_prefix never[] = {
+		{ { 4, { 224 } }, 4 },
+		{ { 4, { 127 } }, 8 },
+		{ { 4, { 169, 254 } }, 16 },
+		{ { 4, { 168, 63, 129, 16 } }, 32 },
+		{ { 4, { 255, 255, 255, 255 } }, 32 },
+		{ { 4, { 0 } }, 8 },
+		{ { 6, { 0xfe, 0x80 } }, 10 },
+		{ { 6, { 0xff } }, 8 },
+	};
+
+	for (size_t i = 0; i < ARRAY_N(never); i++) {
+		if (ip_prefix_overlaps(p, &never[i])) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static int check_space(const json_t *list, struct err *e)
+{
+	struct ip_prefix a, b;
+	char at[80];
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		snprintf(at, sizeof(at), "properties.addressSpace.addressPrefixes[%zu]", i);
+		if (ip_prefix_parse(json_string_value(json_array_get(list, i)), &a, e) < 0) {
+			return -1;
+		}
+		if (reserved(&a) || a.len < (a.ip.family == 4 ? 2 : 16)) {
+			return err_set_at(
+				e, ERR_INVALID, "AddressPrefixNotAllowed", at,
+				"Address prefix %s is too large or contains reserved addresses.",
+				json_string_value(json_array_get(list, i)));
+		}
+		for (size_t k = 0; k < i; k++) {
+			if (ip_prefix_parse(json_string_value(json_array_get(list, k)), &b, e) ==
+			            0 &&
+			    ip_prefix_overlaps(&a, &b)) {
+				return err_set_at(
+					e, ERR_INVALID, "AddressSpacePrefixesOverlap", at,
+					"Address prefixes of the virtual network overlap.");
+			}
+		}
+	}
+	return 0;
+}
+
+static int check_subnet(const json_t *doc, size_t i, struct err *e)
+{
+	const json_t *subnet = json_array_get(model_at(doc, "properties.subnets"), i);
+	const json_t *space = model_at(doc, "properties.addressSpace.addressPrefixes");
+	struct ip_prefix mine[2], other[2], whole;
+	char at[80];
+
+	snprintf(at, sizeof(at), "properties.subnets[%zu]", i);
+	subnet_prefixes(subnet, mine);
+	if (!model_name_ok(model_str(subnet, "name")) ||
+	    (!mine[0].ip.family && !mine[1].ip.family)) {
+		return err_set_at(e, ERR_INVALID, "InvalidRequestFormat", at,
+		                  "A subnet needs a name and an address prefix.");
+	}
+	for (int f = 0; f < 2; f++) {
+		bool inside = !mine[f].ip.family;
+
+		for (size_t k = 0; k < json_array_size(space) && !inside; k++) {
+			inside = ip_prefix_parse(json_string_value(json_array_get(space, k)),
+			                         &whole, e) == 0 &&
+			         ip_prefix_covers(&whole, &mine[f]);
+		}
+		if (!inside || mine[f].len > (f ? 64 : 29)) {
+			return err_set_at(
+				e, ERR_INVALID,
+				inside ? "InvalidSubnetPrefixLength" : "NetcfgInvalidSubnet", at,
+				"Subnet '%s' is not valid in the virtual network: its prefix must "
+				"lie inside the address space, /29 or larger (IPv6: /64).",
+				model_str(subnet, "name"));
+		}
+	}
+	for (size_t k = 0; k < i; k++) {
+		const json_t *o = json_array_get(model_at(doc, "properties.subnets"), k);
+
+		subnet_prefixes(o, other);
+		if (strcasecmp(model_str(o, "name"), model_str(subnet, "name")) == 0) {
+			return err_set_at(e, ERR_INVALID, "InvalidRequestFormat", at,
+			                  "Two subnets are named '%s'.", model_str(o, "name"));
+		}
+		for (int f = 0; f < 2; f++) {
+			if (mine[f].ip.family && other[f].ip.family &&
+			    ip_prefix_overlaps(&mine[f], &other[f])) {
+				return err_set_at(e, ERR_INVALID, "NetcfgSubnetRangesOverlap", at,
+				                  "Subnet '%s' overlaps with subnet '%s'.",
+				                  model_str(subnet, "name"), model_str(o, "name"));
+			}
+		}
+	}
+	return 0;
+}
+
+/* The subnet's number in the kernel, 0 before its first group. */
+static uint32_t subnet_number(const struct resource *vnet, const char *name)
+{
+	AUTO_FREE char *low = table_key(name);
+
+	return (uint32_t)json_integer_value(
+		json_object_get(model_at(vnet->status, "subnets"), low));
+}
+
+bool network_subnet_used(const struct resource *vnet, const char *name)
+{
+	return subnet_find(number(vnet->status, "serial"), subnet_number(vnet, name)) != NULL;
+}
+
+static json_t *subnet_named(const json_t *doc, const char *name)
+{
+	json_t *x;
+	size_t i;
+
+	json_array_foreach(model_at(doc, "properties.subnets"), i, x)
+	{
+		if (strcasecmp(model_str(x, "name"), name) == 0) {
+			return x;
+		}
+	}
+	return NULL;
+}
+
+static bool delegated(const json_t *subnet)
+{
+	json_t *x;
+	size_t i;
+
+	json_array_foreach(model_at(subnet, "properties.delegations"), i, x)
+	{
+		if (model_is(x, "properties.serviceName", ACI)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A subnet with groups in it stays, and stays as it is. */
+static int check_used(const struct resource *r, const json_t *doc, struct err *e)
+{
+	struct ip_prefix was[2], now[2];
+	json_t *x;
+	size_t i;
+
+	json_array_foreach(model_at(r->doc, "properties.subnets"), i, x)
+	{
+		const char *name = model_str(x, "name");
+		const json_t *next = subnet_named(doc, name);
+
+		if (!network_subnet_used(r, name)) {
+			continue;
+		}
+		if (!next) {
+			return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeDeleted",
+			                  "properties.subnets",
+			                  "Subnet %s is in use and cannot be deleted.", name);
+		}
+		subnet_prefixes(x, was);
+		subnet_prefixes(next, now);
+		if (memcmp(was, now, sizeof(was)) != 0 || !delegated(next)) {
+			return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeUpdated",
+			                  "properties.subnets",
+			                  "Subnet %s is in use: its prefixes and its delegation "
+			                  "cannot be changed.",
+			                  name);
+		}
+	}
+	return 0;
+}
+
+int network_vnet_check(const struct resource *r, const json_t *doc, struct err *e)
+{
+	size_t n = json_array_size(model_at(doc, "properties.subnets"));
+
+	if (check_space(model_at(doc, "properties.addressSpace.addressPrefixes"), e) < 0) {
+		return -1;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (check_subnet(doc, i, e) < 0) {
+			return -1;
+		}
+	}
+	return r ? check_used(r, doc, e) : 0;
+}
+
+const struct resource *network_vnet_user(const struct resource *vnet, const char *except)
+{
+	size_t n = except ? strlen(except) : 0;
+	bool is = strstr(vnet->type->name, "virtualNetworks") != NULL;
+	uint32_t serial = is ? number(vnet->status, "serial") : 0;
+
+	for (size_t i = 0; serial && i < plane.n; i++) {
+		const struct resource *g = plane.v[i];
+
+		if (g->group && number(g->status, "vnet") == serial &&
+		    !(except && strncmp(g->key, except, n) == 0)) {
+			return g;
+		}
+	}
+	return NULL;
+}
+
+/* Numbers for the VNet and its subnets, where they have none yet. */
+static void number_vnet(struct resource *r)
+{
+	json_t *had = model_at(r->status, "subnets"), *now = json_object(), *x;
+	size_t i;
+
+	if (!number(r->status, "serial")) {
+		json_object_set_new(r->status, "serial", json_integer(table_serial()));
+	}
+	json_array_foreach(model_at(r->doc, "properties.subnets"), i, x)
+	{
+		AUTO_FREE char *low = table_key(model_str(x, "name"));
+		json_t *n = json_object_get(had, low);
+
+		json_object_set_new(now, low, n ? json_incref(n) : json_integer(table_serial()));
+	}
+	json_object_set_new(r->status, "subnets", now);
+}
+
+int network_vnet_subnet(const struct resource *g, const char *id, struct resource **vnet,
+                        struct subnet **ret, struct err *e)
+{
+	static const char at[] = "properties.subnetIds[0].id";
+	AUTO_FREE char *whole = strdup(id);
+	struct model_id parts;
+	struct ip_prefix prefix[2];
+
+	if (model_id_parse(id, &parts) < 0 || !parts.child ||
+	    strcasecmp(parts.child_type, "subnets") != 0) {
+		return err_set_at(e, ERR_INVALID, "LinkedInvalidPropertyId", at,
+		                  "Property id '%.200s' is not a subnet's id.", id);
+	}
+	*strcasestr(whole, "/subnets/") = '\0';
+	struct resource *v = reference(g, whole, "Microsoft.Network/virtualNetworks", at, e);
+	const json_t *found = v ? subnet_named(v->doc, parts.child) : NULL;
+	if (!found) { /* a foreign one is answered like one that is not there */
+		return reference_absent(id, g, at, e);
+	}
+	if (!delegated(found)) {
+		return err_set_at(e, ERR_INVALID, "SubnetMissingRequiredDelegation", at,
+		                  "Subnet missing required delegation '" ACI
+		                  "' for container group '%s'.",
+		                  g->name);
+	}
+	number_vnet(v);
+	subnet_prefixes(found, prefix);
+	*ret = subnet_make(number(v->status, "serial"), subnet_number(v, parts.child), prefix);
+	(*ret)->shared = table_ip(v->status, "shared");
+	*vnet = v;
+	return 0;
+}

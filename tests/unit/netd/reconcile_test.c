@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * After any sequence of changes, failures and strangers' hands, the kernel is what a full list on
+ * an empty kernel would have made of the same plans. Fake kernel, fake clock, seeded.
+ */
+#include "netd/reconcile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/test.h"
+#include "vnet/plan.h"
+
+#define VNETS  3
+#define GROUPS 24
+#define STEPS  40
+
+static int64_t now_ms;
+
+static int64_t fake_now(const struct clock *c)
+{
+	(void)c;
+	return now_ms;
+}
+
+static const struct clock clock_fake = { fake_now, fake_now, NULL };
+static unsigned seed;
+
+static unsigned draw(unsigned below)
+{
+	return (unsigned)rand_r(&seed) % below;
+}
+
+/* What is wanted now: owners 1 (gateway), VNets, bridges, groups; n 0 absent. */
+#define OWNERS (1 + 3 * VNETS + GROUPS)
+struct want {
+	uint64_t owner;
+	struct kset set;
+};
+
+static uint32_t vnet_ns(unsigned v)
+{
+	return 16 + v * 3;
+}
+
+static uint32_t bridge_id(unsigned v, unsigned b)
+{
+	return 17 + v * 3 + b;
+}
+
+static void plan_base(struct want *w)
+{
+	static const struct ip_prefix pools[] = { { { 4, { 198, 18 } }, 24 },
+		                                  { { 6, { 0x20, 1, 0xd, 0xb8 } }, 64 } };
+	static const struct ip_prefix subnet[2] = { { { 4, { 10, 1, 2 } }, 24 },
+		                                    { { 6, { 0xfd } }, 64 } };
+
+	w[0].owner = 1;
+	vnet_plan_gateway(&(struct plan_gateway){ .pools = pools, .n_pools = 2, .mtu = 1500 },
+	                  &w[0].set);
+	for (unsigned v = 0; v < VNETS; v++) {
+		struct want *x = &w[1 + v * 3];
+
+		x[0].owner = vnet_ns(v);
+		vnet_plan_vnet(&(struct plan_vnet){ .ns = vnet_ns(v), .mtu = 1450 }, &x[0].set);
+		for (unsigned b = 0; b < 2; b++) {
+			x[1 + b].owner = bridge_id(v, b);
+			vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = vnet_ns(v),
+			                                        .bridge = bridge_id(v, b),
+			                                        .more = b > 0,
+			                                        .mtu = 1450,
+			                                        .prefixes = subnet,
+			                                        .n_prefixes = 2 },
+			                 &x[1 + b].set);
+		}
+	}
+}
+
+/* A group anew: place, addresses and ports drawn. */
+static void plan_group(struct want *w, unsigned i)
+{
+	static const struct ip_prefix subnet[2] = { { { 4, { 10, 1, 2 } }, 24 },
+		                                    { { 6, { 0xfd } }, 64 } };
+	struct plan_port ports[3] = { { 6, (uint16_t)(1 + draw(3)) },
+		                      { 17, (uint16_t)(1 + draw(3)) },
+		                      { 6, (uint16_t)(4 + draw(3)) } };
+	struct plan_addr a[2] = { { .prefix = subnet[0], .ip = subnet[0].ip },
+		                  { .prefix = subnet[1], .ip = subnet[1].ip } };
+	unsigned v = i % VNETS; /* a group's place is for life */
+
+	for (int f = 0; f < 2; f++) {
+		assert_true(ip_add(&a[f].ip, 4 + i));
+	}
+	if (draw(2)) {
+		a[0].pub = (struct ip){ 4, { 198, 18, 0, (uint8_t)(4 + i) } };
+	} else if (draw(2)) {
+		a[0].egress = (struct ip){ 4, { 198, 18, 0, 200 } };
+	}
+	w->set.n = 0;
+	w->owner = 100 + i;
+	vnet_plan_group(&(struct plan_group){ .ns = 100 + i,
+	                                      .vnet_ns = vnet_ns(v),
+	                                      .bridge = bridge_id(v, i / VNETS % 2),
+	                                      .mtu = 1450,
+	                                      .addrs = a,
+	                                      .n_addrs = 1 + draw(2),
+	                                      .ports = ports,
+	                                      .n_ports = draw(4) },
+	                &w->set);
+}
+
+static void text(struct kernel *k, struct buf *to)
+{
+	struct kernel_ns *found = NULL;
+	struct err e = ERR_INIT;
+	int n = k->ns_list(k, &found, &e);
+
+	for (uint32_t ns = 0; ns < 200; ns++) {
+		struct kset have = { 0 };
+		bool there = ns == 0;
+
+		for (int i = 0; i < n; i++) {
+			there = there || found[i].ns == ns;
+		}
+		if (there && k->dump(k, ns, &have, &e) == 0) {
+			for (size_t i = 0; i < have.n; i++) {
+				kobj_format(&have.v[i], to);
+				buf_addf(to, "\n");
+			}
+		}
+		kset_fini(&have);
+	}
+	free(found);
+}
+
+/* The judge: everything wanted, on an empty kernel, by one full list. */
+static void replan(const struct want *w, struct buf *to)
+{
+	struct kernel *k = kernel_fake_new();
+	struct reconcile *r = reconcile_new(k, &clock_fake);
+	struct err e = ERR_INIT;
+
+	reconcile_begin(r);
+	for (int i = 0; i < OWNERS; i++) {
+		if (w[i].set.n) {
+			assert_int_equal(reconcile_set(r, w[i].owner, w[i].set.v, w[i].set.n, &e),
+			                 0);
+		}
+	}
+	assert_int_equal(reconcile_end(r, &e), 0);
+	text(k, to);
+	reconcile_free(r);
+	k->free(k);
+}
+
+static void on_event(void *arg, uint32_t ns, uint32_t index)
+{
+	reconcile_event(arg, ns, index);
+}
+
+static void settle(struct reconcile *r)
+{
+	for (int i = 0; i < 1000; i++) {
+		int64_t wait = reconcile_repair(r);
+
+		if (wait < 0) {
+			return;
+		}
+		now_ms += wait + 1;
+	}
+	fail_msg("repair does not come to rest");
+}
+
+/* Lines of `a` that `b` lacks. */
+static void lines_beyond(const char *what, const char *a, const char *b)
+{
+	for (const char *p = a; *p; p += strcspn(p, "\n") + 1) {
+		char line[400];
+
+		snprintf(line, sizeof(line), "%.*s\n", (int)strcspn(p, "\n"), p);
+		if (!strstr(b, line)) {
+			print_error("%s: %s", what, line);
+		}
+	}
+}
+
+/* One change of one owner, as control would ask for it. */
+static void change(struct reconcile *r, struct want *w)
+{
+	struct err e = ERR_INIT;
+	unsigned i = draw(GROUPS);
+	struct want *x = &w[1 + 3 * VNETS + i];
+
+	if (x->set.n && draw(3) == 0) {
+		x->set.n = 0;
+		(void)!reconcile_del(r, x->owner, &e);
+	} else {
+		plan_group(x, i);
+		(void)!reconcile_set(r, x->owner, x->set.v, x->set.n, &e);
+	}
+}
+
+/* A stranger takes something of ours away. */
+static void lose(struct kernel *k, const struct want *w)
+{
+	const struct want *x = &w[draw(OWNERS)];
+
+	if (x->set.n) {
+		const struct kobj *o = &x->set.v[draw((unsigned)x->set.n)];
+
+		if (o->kind != KOBJ_NETNS && o->sub != KOBJ_LINK_LO) {
+			kernel_fake_lose(k, o);
+		}
+	}
+}
+
+static void run(bool failures, bool strangers)
+{
+	struct kernel *k = kernel_fake_new();
+	struct reconcile *r = reconcile_new(k, &clock_fake);
+	struct want w[OWNERS] = { 0 };
+	struct err e = ERR_INIT;
+	unsigned first = seed;
+
+	plan_base(w);
+	k->watch(k, NULL, on_event, r);
+	reconcile_begin(r);
+	assert_int_equal(reconcile_end(r, &e), 0);
+	for (int i = 0; i < OWNERS; i++) {
+		if (w[i].set.n) {
+			assert_int_equal(reconcile_set(r, w[i].owner, w[i].set.v, w[i].set.n, &e),
+			                 0);
+		}
+	}
+	for (int step = 0; step < STEPS; step++) {
+		AUTO_BUF struct buf have = { 0 }, should = { 0 };
+
+		if (failures && draw(3) == 0) {
+			kernel_fake_fail(k, 1 + draw(3));
+		}
+		for (unsigned n = draw(4); n; n--) {
+			change(r, w);
+		}
+		if (strangers && draw(2)) {
+			lose(k, w);
+		}
+		kernel_fake_fail(k, 0);
+		reconcile_audit(r);
+		now_ms += 20000;
+		settle(r);
+		text(k, &have);
+		replan(w, &should);
+		if (strcmp(buf_str(&have), buf_str(&should)) != 0) {
+			lines_beyond("too much", buf_str(&have), buf_str(&should));
+			lines_beyond("missing", buf_str(&should), buf_str(&have));
+			fail_msg("seed %u, step %d", first, step);
+		}
+	}
+	for (int i = 0; i < OWNERS; i++) {
+		kset_fini(&w[i].set);
+	}
+	reconcile_free(r);
+	k->free(k);
+}
+
+static void sequences(bool failures, bool strangers)
+{
+	const char *from = getenv("SEED"), *many = getenv("LONG");
+	int n = many && *many == '1' ? 400 : 20;
+
+	for (int i = 0; i < n; i++) {
+		seed = (unsigned)atoi(from ? from : "1") * 1000 + (unsigned)i;
+		run(failures, strangers);
+	}
+}
+
+static void test_changes(void **state)
+{
+	(void)state;
+	sequences(false, false);
+}
+
+static void test_changes_that_fail(void **state)
+{
+	(void)state;
+	sequences(true, false);
+}
+
+static void test_strangers(void **state)
+{
+	(void)state;
+	sequences(true, true);
+}
+
+/* A set that failed is answered as such until the kernel is right. */
+static void test_failed_set_is_not_forgotten(void **state)
+{
+	struct kernel *k = kernel_fake_new();
+	struct reconcile *r = reconcile_new(k, &clock_fake);
+	struct want w[OWNERS] = { 0 };
+	struct err e = ERR_INIT;
+
+	(void)state;
+	plan_base(w);
+	reconcile_begin(r);
+	assert_int_equal(reconcile_end(r, &e), 0);
+	kernel_fake_fail(k, 1);
+	assert_int_equal(reconcile_set(r, 1, w[0].set.v, w[0].set.n, &e), -1);
+	kernel_fake_fail(k, 0);
+	assert_int_equal(reconcile_set(r, 1, w[0].set.v, w[0].set.n, &e), -1);
+	assert_int_equal(e.kind, ERR_BUSY);
+	settle(r);
+	assert_int_equal(reconcile_set(r, 1, w[0].set.v, w[0].set.n, &e), 0);
+	for (int i = 0; i < OWNERS; i++) {
+		kset_fini(&w[i].set);
+	}
+	reconcile_free(r);
+	k->free(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_changes_that_fail),
+		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_failed_set_is_not_forgotten),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
