@@ -123,7 +123,7 @@ call("PUT", CG + "sec", secret("one"))
 ok(wait(lambda: state(CG + "sec") == "Succeeded"), "a group with a secret", state(CG + "sec"))
 subprocess.run(f"mount --bind {ns} {ns} && mount -o remount,ro,bind {ns}", shell=True, check=True)
 call("PUT", CG + "sec2", {**secret("two"), "properties": {**secret("two")["properties"]}})  # cannot be attached, so not handed over
-pid = [p for p in os.listdir("/proc") if p.isdigit() and b"--role\0control" in open(f"/proc/{p}/cmdline", "rb").read()][0]
+pid = wait(lambda: role_pid("control"))
 os.kill(int(pid), 9)
 subprocess.run(["umount", ns], check=True)
 ok(wait(lambda: state(CG + "sec2") == "Failed"), "one whose secrets were lost says so", state(CG + "sec2"))

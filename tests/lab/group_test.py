@@ -41,9 +41,7 @@ import socket
 c = socket.create_connection((ip, 80), timeout=5)
 req = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n"
 for victim in ("engine", "dns", "control"):
-    pid = [p for p in os.listdir("/proc") if p.isdigit()
-           and f"--role\0{victim}".encode() in open(f"/proc/{p}/cmdline", "rb").read()]
-    os.kill(int(pid[0]), 9)
+    os.kill(wait(lambda: role_pid(victim)), 9)
     ok(wait(lambda: call("GET", "/readyz")[0] == 200), f"{victim} comes back after kill -9")
     ok(wait(lambda: page(ip) == "192.0.2.1", 3), f"the group is served after {victim} was killed")
     ok(wait(lambda: dig(fqdn) == ("NOERROR", [ip])), f"its name is answered after {victim} was killed", dig(fqdn))

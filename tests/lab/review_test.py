@@ -11,20 +11,7 @@ ok = t.ok
 
 
 def role(name):
-    return wait(lambda: find_role(name))
-
-
-def find_role(name):
-    got = [p for p in os.listdir("/proc") if p.isdigit()
-            and f"--role\0{name}".encode() in cmdline(p)]
-    return int(got[0]) if got else None
-
-
-def cmdline(p):
-    try:
-        return open(f"/proc/{p}/cmdline", "rb").read()
-    except OSError:
-        return b""
+    return wait(lambda: role_pid(name))
 
 
 def kill(name):
