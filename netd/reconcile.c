@@ -36,7 +36,7 @@ void reconcile_free(struct reconcile *r)
 		return;
 	}
 	for (size_t i = 0; i < r->n_owners; i++) {
-		free(r->owners[i].v);
+		owner_clear(&r->owners[i]);
 	}
 	for (size_t i = 0; i < r->n_spaces; i++) {
 		free(r->spaces[i].want);
@@ -120,6 +120,9 @@ static bool in_phase(const struct kops *all, const struct kop *op, enum phase ph
 
 	if (op->o->kind == KOBJ_NETNS || (going && netns_step(all, op->o->ns, KOP_DEL))) {
 		return false;
+	}
+	if (op->o->kind >= KOBJ_RULESET) {
+		return phase == PHASE_REST; /* one transaction, with what goes */
 	}
 	if (op->verb == KOP_DEL) {
 		if (going && outer && op->o->sub == KOBJ_LINK_VETH &&
@@ -254,115 +257,184 @@ static int execute(struct reconcile *r, const struct kops *ops, struct err *e)
 
 /* ---- owners ---- */
 
-static void diff_owner(const struct kobj *was, size_t n_was, const struct kobj *now, size_t n_now,
-                       struct kops *ops)
+/* A change of one owner: what goes, what comes, and the list that stands afterwards. Objects that
+ * stay the same keep their place in memory. */
+struct turn {
+	struct kobj **now;         /* the new list */
+	struct kobj **gone, **new; /* out of it and into it, sorted by key */
+	size_t n, n_gone, n_new;
+	struct kops ops;
+	bool failed;
+};
+
+static void turn_fini(struct turn *t)
 {
-	size_t i = 0, j = 0;
-
-	while (i < n_was || j < n_now) {
-		int c = i == n_was ? 1 : j == n_now ? -1 : kobj_compare(&was[i], &now[j]);
-
-		if (c < 0) {
-			kops_add(ops, KOP_DEL, &was[i++]);
-		} else if (c > 0) {
-			kops_add(ops, KOP_ADD, &now[j++]);
-		} else {
-			if (memcmp(&was[i], &now[j], sizeof(was[i])) != 0) {
-				kops_add(ops, KOP_SET, &now[j]);
-			}
-			i++;
-			j++;
-		}
+	for (size_t i = 0; i < t->n_gone; i++) {
+		free(t->gone[i]);
 	}
+	free(t->gone);
+	free(t->new);
+	free(t->now);
+	kops_fini(&t->ops);
 }
 
-static int replace(struct reconcile *r, struct owner *o, struct kset *now, struct err *e)
+static void come(struct turn *t, enum kop_verb verb, const struct kobj *o)
 {
-	struct kops ops = { 0 };
-	struct kobj *was = o->v;
-	size_t n_was = o->n;
-	int rc = 0;
+	struct kobj *copy = malloc(sizeof(*copy));
 
-	for (size_t i = 0; i < n_was; i++) {
-		want_remove(r, &was[i]);
+	if (!copy) {
+		t->failed = true;
+		return;
 	}
-	o->v = now->v;
-	o->n = now->n;
-	*now = (struct kset){ 0 };
-	for (size_t i = 0; i < o->n; i++) {
-		if (want_add(r, &o->v[i]) < 0) {
-			rc = err_set(e, ERR_NO_MEMORY, 0, "owner: out of memory");
+	*copy = *o;
+	t->now[t->n++] = copy;
+	t->new[t->n_new++] = copy;
+	kops_add(&t->ops, verb, copy);
+}
+
+/* Merges sorted `puts` and `dels` (or, with `whole`, all that is not put) into what the owner has. */
+static void turn_make(struct turn *t, const struct owner *o, const struct kset *puts,
+                      const struct kset *dels, bool whole)
+{
+	size_t i = 0, j = 0, d = 0;
+
+	*t = (struct turn){ 0 };
+	t->now = calloc(o->n + puts->n + 1, sizeof(struct kobj *));
+	t->new = calloc(puts->n + 1, sizeof(struct kobj *));
+	t->gone = calloc(o->n + 1, sizeof(struct kobj *));
+	if (!t->now || !t->new || !t->gone) {
+		t->failed = true;
+		return;
+	}
+	while (i < o->n || j < puts->n) {
+		int c = i == o->n ? 1 : j == puts->n ? -1 : kobj_compare(o->v[i], &puts->v[j]);
+
+		if (c > 0) {
+			come(t, KOP_ADD, &puts->v[j++]);
+		} else if (c == 0 && memcmp(o->v[i], &puts->v[j], sizeof(struct kobj)) == 0) {
+			t->now[t->n++] = o->v[i++];
+			j++;
+		} else if (c == 0) {
+			t->gone[t->n_gone++] = o->v[i++];
+			come(t, KOP_SET, &puts->v[j++]);
+		} else {
+			while (d < dels->n && kobj_compare(&dels->v[d], o->v[i]) < 0) {
+				d++;
+			}
+			if (whole || (d < dels->n && kobj_compare(&dels->v[d], o->v[i]) == 0)) {
+				t->gone[t->n_gone++] = o->v[i];
+				kops_add(&t->ops, KOP_DEL, o->v[i]);
+			} else {
+				t->now[t->n++] = o->v[i];
+			}
+			i++;
 		}
 	}
-	struct kobj *v = o->v; /* the owner's place may move below */
-	size_t n = o->n;
+	t->failed = t->failed || t->ops.failed;
+}
+
+static int turn_run(struct reconcile *r, struct owner *o, struct turn *t, struct err *e)
+{
+	int rc = 0;
+
+	want_remove(r, t->gone, t->n_gone);
+	free(o->v);
+	o->v = t->now;
+	o->n = t->n;
+	t->now = NULL;
+	if (want_add(r, t->new, t->n_new) < 0) {
+		rc = err_set(e, ERR_NO_MEMORY, 0, "owner: out of memory");
+	}
 	if (rc == 0 && !r->listing) {
-		diff_owner(was, n_was, v, n, &ops);
-		kops_sort(&ops);
-		rc = execute(r, &ops, e);
+		kops_sort(&t->ops);
+		rc = execute(r, &t->ops, e);
 		if (rc < 0) {
 			r->stats.failures++;
-			for (size_t i = 0; i < ops.n; i++) {
-				mark_broken(r, &ops.v[i]);
+			for (size_t i = 0; i < t->ops.n; i++) {
+				mark_broken(r, &t->ops.v[i]);
 			}
 		}
 		struct err late = ERR_INIT;
-		if (drop_spaces(r, &ops, rc < 0 ? &late : e) < 0) {
+		if (drop_spaces(r, &t->ops, rc < 0 ? &late : e) < 0) {
 			rc = -1;
 		}
 	}
-	kops_fini(&ops);
-	free(was);
+	return rc;
+}
+
+static int change(struct reconcile *r, uint64_t owner, const struct kset *puts,
+                  const struct kset *dels, bool whole, struct err *e)
+{
+	struct owner *o = owner_get(r, owner);
+	struct turn t;
+	int rc;
+
+	if (!o && !(o = owner_make(r, owner))) {
+		return err_set(e, ERR_NO_MEMORY, 0, "owner: out of memory");
+	}
+	o->named = true;
+	turn_make(&t, o, puts, dels, whole);
+	if (t.failed) {
+		for (size_t i = 0; i < t.n_new; i++) {
+			free(t.new[i]);
+		}
+		t.n_gone = 0;
+		rc = err_set(e, ERR_NO_MEMORY, 0, "owner: out of memory");
+	} else {
+		rc = turn_run(r, o, &t, e);
+	}
+	for (size_t i = 0; rc == 0 && !r->listing && i < puts->n; i++) {
+		const struct space *s = space_get(r, puts->v[i].ns);
+
+		if (s && s->broken) {
+			rc = err_set(e, ERR_BUSY, 0, "namespace %u is being repaired", s->ns);
+		}
+	}
+	turn_fini(&t);
+	return rc;
+}
+
+int reconcile_patch(struct reconcile *r, uint64_t owner, struct kset *puts, struct kset *dels,
+                    bool whole, struct err *e)
+{
+	for (size_t i = 0; i < puts->n; i++) {
+		if (kobj_check(&puts->v[i], e) < 0) {
+			return -1;
+		}
+	}
+	kset_sort(puts);
+	kset_sort(dels);
+	crash_point(CRASH_ENGINE_RECEIVED);
+	int rc = puts->failed || dels->failed
+	                 ? err_set(e, ERR_NO_MEMORY, 0, "owner: out of memory")
+	                 : change(r, owner, puts, dels, whole, e);
+	crash_point(CRASH_ENGINE_APPLIED);
 	return rc;
 }
 
 int reconcile_set(struct reconcile *r, uint64_t owner, const struct kobj *objects, size_t n,
                   struct err *e)
 {
-	struct kset now = { 0 };
-	struct owner *o;
+	struct kset puts = { 0 }, none = { 0 };
 
 	for (size_t i = 0; i < n; i++) {
-		if (kobj_check(&objects[i], e) < 0) {
-			kset_fini(&now);
-			return -1;
-		}
-		kset_add(&now, &objects[i]);
+		kset_add(&puts, &objects[i]);
 	}
-	kset_sort(&now);
-	crash_point(CRASH_ENGINE_RECEIVED);
-	o = owner_get(r, owner);
-	if (!o && !now.failed) {
-		o = owner_make(r, owner);
-	}
-	if (now.failed || !o) {
-		kset_fini(&now);
-		return err_set(e, ERR_NO_MEMORY, 0, "owner: out of memory");
-	}
-	o->named = true;
-	int rc = replace(r, o, &now, e);
-	for (size_t i = 0; rc == 0 && !r->listing && i < n; i++) {
-		const struct space *s = space_get(r, objects[i].ns);
-
-		if (s && s->broken) {
-			rc = err_set(e, ERR_BUSY, 0, "namespace %u is being repaired", s->ns);
-		}
-	}
-	crash_point(CRASH_ENGINE_APPLIED);
+	int rc = reconcile_patch(r, owner, &puts, &none, true, e);
+	kset_fini(&puts);
 	return rc;
 }
 
 int reconcile_del(struct reconcile *r, uint64_t owner, struct err *e)
 {
-	struct kset none = { 0 };
-	struct owner *o = owner_get(r, owner);
+	const struct kset none = { 0 };
 
-	if (!o) {
+	if (!owner_get(r, owner)) {
 		return 0;
 	}
-	int rc = replace(r, o, &none, e);
+	int rc = change(r, owner, &none, &none, true, e);
 	size_t i = owner_at(r, owner);
-	free(r->owners[i].v);
+	owner_clear(&r->owners[i]);
 	memmove(&r->owners[i], &r->owners[i + 1], (r->n_owners - i - 1) * sizeof(*r->owners));
 	r->n_owners--;
 	crash_point(CRASH_ENGINE_REMOVED);
@@ -394,19 +466,20 @@ static int compare(struct reconcile *r, struct space *s, struct kset *have, stru
 	if (r->k->dump(r->k, s->ns, have, e) < 0) {
 		return -1;
 	}
-	/* The ruleset differs: it comes anew, with all elements in the same transaction. */
+	/* The ruleset differs: it comes anew, with all that is in it in the same transaction. */
 	struct kobj **want = s->want;
 	size_t n = s->n, keep = 0;
 	struct kops probe = { 0 };
 	bool anew = false;
 
-	kobj_diff(want, n, have->v, have->n, false, &probe);
+	kobj_diff(want, n, have->v, have->n, true, &probe);
 	for (size_t i = 0; i < probe.n; i++) {
-		anew = anew || (probe.v[i].o->kind == KOBJ_RULESET);
+		anew = anew || (probe.v[i].o->kind >= KOBJ_RULESET &&
+		                probe.v[i].o->kind < KOBJ_ELEM && s->type != KOBJ_NETNS_GROUP);
 	}
 	kops_fini(&probe);
 	for (size_t i = 0; i < have->n; i++) {
-		if (!anew || have->v[i].kind != KOBJ_ELEM) {
+		if (!anew || have->v[i].kind < KOBJ_RULESET) {
 			have->v[keep++] = have->v[i];
 		}
 	}
@@ -522,10 +595,8 @@ int reconcile_end(struct reconcile *r, struct err *e)
 			i++;
 			continue;
 		}
-		for (size_t k = 0; k < o->n; k++) {
-			want_remove(r, &o->v[k]);
-		}
-		free(o->v);
+		want_remove(r, o->v, o->n);
+		owner_clear(o);
 		memmove(o, o + 1, (r->n_owners - i - 1) * sizeof(*o));
 		r->n_owners--;
 	}

@@ -24,6 +24,10 @@ void reconcile_free(struct reconcile *r);
  * `owner` is any number but 0. */
 int reconcile_set(struct reconcile *r, uint64_t owner, const struct kobj *objects, size_t n,
                   struct err *e) __attribute__((warn_unused_result));
+/* The same in parts of what the owner wants: `puts` come or change, `dels` go (their keys count);
+ * with `whole` all goes that is not put. Both lists get sorted. */
+int reconcile_patch(struct reconcile *r, uint64_t owner, struct kset *puts, struct kset *dels,
+                    bool whole, struct err *e) __attribute__((warn_unused_result));
 /* The owner wants nothing any more; absent is success. */
 int reconcile_del(struct reconcile *r, uint64_t owner, struct err *e)
 	__attribute__((warn_unused_result));

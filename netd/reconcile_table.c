@@ -120,43 +120,94 @@ size_t want_at(const struct space *s, const struct kobj *o)
 	return lo;
 }
 
-int want_add(struct reconcile *r, struct kobj *o)
+/* Sorted objects of one namespace into its sorted list: merged from the back. */
+static int add_run(struct space *s, struct kobj *const *v, size_t n)
 {
-	struct space *s = space_make(r, o->ns);
+	if (s->n + n > s->cap) {
+		size_t cap = s->cap * 2 > s->n + n ? s->cap * 2 : s->n + n + 16;
+		struct kobj **grown = realloc(s->want, cap * sizeof(struct kobj *));
 
-	if (!s) {
-		return -1;
-	}
-	if (s->n == s->cap) {
-		size_t cap = s->cap ? s->cap * 2 : 16;
-		struct kobj **v = realloc(s->want, cap * sizeof(struct kobj *));
-
-		if (!v) {
+		if (!grown) {
 			return -1;
 		}
-		s->want = v;
+		s->want = grown;
 		s->cap = cap;
 	}
-	size_t i = want_at(s, o);
-	memmove(&s->want[i + 1], &s->want[i], (s->n - i) * sizeof(struct kobj *));
-	s->want[i] = o;
-	s->n++;
-	if (o->kind == KOBJ_NETNS) {
-		s->type = o->sub;
+	for (size_t at = s->n + n, from = s->n; n > 0;) {
+		size_t i = want_at(s, v[n - 1]);
+
+		i = i < from ? i : from;
+		memmove(&s->want[at - (from - i)], &s->want[i], (from - i) * sizeof(struct kobj *));
+		at -= from - i;
+		s->n = from = i; /* what lies behind has its place */
+		s->want[--at] = v[--n];
+		if (v[n]->kind == KOBJ_NETNS) {
+			s->type = v[n]->sub;
+		}
 	}
 	return 0;
 }
 
-void want_remove(struct reconcile *r, const struct kobj *o)
+int want_add(struct reconcile *r, struct kobj *const *v, size_t n)
 {
-	struct space *s = space_get(r, o->ns);
+	for (size_t i = 0; i < n;) {
+		struct space *s = space_make(r, v[i]->ns);
+		size_t run = i, had;
 
-	for (size_t i = s ? want_at(s, o) : 0; s && i < s->n; i++) {
-		if (s->want[i] == o) {
-			memmove(&s->want[i], &s->want[i + 1],
-			        (s->n - i - 1) * sizeof(struct kobj *));
-			s->n--;
-			return;
+		while (run < n && v[run]->ns == v[i]->ns) {
+			run++;
+		}
+		had = s ? s->n : 0;
+		if (!s || add_run(s, v + i, run - i) < 0) {
+			return -1;
+		}
+		s->n = had + run - i;
+		i = run;
+	}
+	return 0;
+}
+
+void want_remove(struct reconcile *r, struct kobj *const *v, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n) {
+		struct space *s = space_get(r, v[i]->ns);
+		uint32_t ns = v[i]->ns;
+		size_t keep = s ? want_at(s, v[i]) : 0, at = keep;
+
+		for (; s && at < s->n && i < n && v[i]->ns == ns; at++) {
+			size_t k = i;
+
+			while (i < n && v[i]->ns == ns && kobj_compare(v[i], s->want[at]) < 0) {
+				k = ++i;
+			}
+			while (k < n && kobj_compare(v[k], s->want[at]) == 0 &&
+			       v[k] != s->want[at]) {
+				k++; /* two want the same thing */
+			}
+			if (k < n && v[k] == s->want[at]) {
+				continue;
+			}
+			s->want[keep++] = s->want[at];
+		}
+		if (s) {
+			memmove(&s->want[keep], &s->want[at],
+			        (s->n - at) * sizeof(struct kobj *));
+			s->n -= at - keep;
+		}
+		while (i < n && v[i]->ns == ns) {
+			i++;
 		}
 	}
+}
+
+void owner_clear(struct owner *o)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		free(o->v[i]);
+	}
+	free(o->v);
+	o->v = NULL;
+	o->n = 0;
 }

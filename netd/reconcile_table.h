@@ -9,7 +9,7 @@
 
 struct owner {
 	uint64_t id;
-	struct kobj *v; /* sorted by key */
+	struct kobj **v; /* sorted by key, each malloc'ed */
 	size_t n;
 	bool named; /* in the full list that is coming in */
 };
@@ -59,7 +59,9 @@ struct space *space_make(struct reconcile *r, uint32_t ns);
 void space_drop(struct reconcile *r, struct space *s);
 /* Where an object is, or would be, in what a namespace should have. */
 size_t want_at(const struct space *s, const struct kobj *o);
-/* Borrows the object until want_remove(); -1: out of memory. */
-int want_add(struct reconcile *r, struct kobj *o);
-/* Absent is success. */
-void want_remove(struct reconcile *r, const struct kobj *o);
+/* Borrows the objects, sorted by key, until want_remove(); -1: out of memory. */
+int want_add(struct reconcile *r, struct kobj *const *v, size_t n);
+/* The same objects, sorted by key; absent ones are passed over. */
+void want_remove(struct reconcile *r, struct kobj *const *v, size_t n);
+/* Frees the owner's objects; nobody borrows them any more. */
+void owner_clear(struct owner *o);

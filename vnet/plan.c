@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vnet/nsg.h"
+
 static const uint8_t router_mac[6] = { 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc };
 static const uint8_t gateway_mac[6] = { 0x02, 0xfe, 0, 0, 0, 1 };
 static const uint8_t vnet_mac[6] = { 0x02, 0xfe, 0, 0, 0, 2 };
@@ -236,6 +238,9 @@ void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
 	for (size_t i = 0; i < p->n_closed; i++) {
 		add_prefix_elem(to, p->ns, KOBJ_SET_CLOSED4, &p->closed[i]);
 	}
+	for (size_t i = 0; i < p->n_vtag; i++) {
+		add_prefix_elem(to, p->ns, KOBJ_SET_VTAG4, &p->vtag[i]);
+	}
 	for (size_t i = 0; i < p->n_shared; i++) {
 		const struct ip *ip = &p->shared[i];
 		struct ip_prefix one = host_prefix(ip);
@@ -252,7 +257,7 @@ void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
 
 void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to)
 {
-	char bridge[KOBJ_NAME];
+	char bridge[KOBJ_NAME] = "";
 
 	snprintf(bridge, sizeof(bridge), "br%u", p->bridge);
 	struct kobj o = base(p->vnet_ns, KOBJ_LINK, KOBJ_LINK_BRIDGE, bridge);
@@ -271,6 +276,17 @@ void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to)
 		if (!p->more) {
 			add_route(to, p->vnet_ns, &p->prefixes[i], NULL, "");
 		}
+		if (!p->more && p->nsg) {
+			o = elem(p->vnet_ns, KOBJ_SET_IN4, &p->prefixes[i].ip);
+			o.plen = p->prefixes[i].len;
+			nsg_chain_name(p->nsg, true, o.peer);
+			kset_add(to, &o);
+		}
+	}
+	if (p->nsg) {
+		o = base(p->vnet_ns, KOBJ_ELEM, KOBJ_SET_OUT, bridge);
+		nsg_chain_name(p->nsg, false, o.peer);
+		kset_add(to, &o);
 	}
 }
 

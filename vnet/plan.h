@@ -33,6 +33,8 @@ struct plan_vnet {
 	size_t n_closed;
 	const struct ip *shared; /* shared egress addresses, one a family at most */
 	size_t n_shared;
+	const struct ip_prefix *vtag; /* what the tag VirtualNetwork stands for here */
+	size_t n_vtag;
 };
 void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to);
 
@@ -44,6 +46,7 @@ struct plan_subnet {
 	uint32_t mtu;
 	const struct ip_prefix *prefixes;
 	size_t n_prefixes;
+	uint32_t nsg; /* number of its security group, whose plan comes before; 0 none */
 };
 void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to);
 

@@ -57,8 +57,8 @@ static void lose_link(struct fake *f, struct kobj link)
 {
 	for (size_t i = 0; i < f->objects.n;) {
 		const struct kobj *o = &f->objects.v[i];
-		bool on = o->ns == link.ns && o->kind != KOBJ_ELEM && o->kind != KOBJ_RULESET &&
-		          o->dev[0] && strcmp(o->dev, link.dev) == 0;
+		bool on = o->ns == link.ns && o->kind < KOBJ_RULESET && o->dev[0] &&
+		          strcmp(o->dev, link.dev) == 0;
 		bool other = link.sub == KOBJ_LINK_VETH && o->ns == link.peer_ns &&
 		             o->kind == KOBJ_LINK && strcmp(o->dev, link.peer) == 0;
 		bool outer = link.sub == KOBJ_LINK_PEER && o->kind == KOBJ_LINK &&
@@ -95,7 +95,7 @@ static void lose(struct fake *f, const struct kobj *o)
 		for (size_t i = 0; i < f->objects.n;) {
 			const struct kobj *x = &f->objects.v[i];
 
-			if (x->ns == copy.ns && x->kind == KOBJ_ELEM) {
+			if (x->ns == copy.ns && x->kind > KOBJ_RULESET) {
 				drop(f, x);
 			} else {
 				i++;
@@ -189,8 +189,7 @@ static int fake_dump(struct kernel *k, uint32_t ns, struct kset *to, struct err 
 
 static bool device_there(struct fake *f, const struct kobj *o)
 {
-	if (!o->dev[0] || o->kind == KOBJ_ELEM || o->kind == KOBJ_RULESET ||
-	    strcmp(o->dev, "lo") == 0) {
+	if (!o->dev[0] || o->kind >= KOBJ_RULESET || strcmp(o->dev, "lo") == 0) {
 		return true;
 	}
 	for (size_t i = 0; i < f->objects.n; i++) {
@@ -238,8 +237,8 @@ static int add(struct fake *f, const struct kobj *o, struct err *e)
 	if (needs_dev && !device_there(f, o)) {
 		return err_set(e, ERR_SYSTEM, 0, "no device %s", o->dev);
 	}
-	if (o->kind == KOBJ_ELEM && !ruleset_there(f, o)) {
-		return err_set(e, ERR_SYSTEM, 0, "no ruleset for an element");
+	if (o->kind > KOBJ_RULESET && !ruleset_there(f, o)) {
+		return err_set(e, ERR_SYSTEM, 0, "no ruleset for %s", o->dev);
 	}
 	if (have) {
 		*have = *o;
@@ -265,7 +264,7 @@ static int fake_apply(struct kernel *k, uint32_t ns, const struct kop *ops, size
 			lose(f, ops[i].o);
 		} else {
 			if (ops[i].o->kind == KOBJ_RULESET) {
-				lose(f, ops[i].o); /* replaced whole */
+				lose(f, ops[i].o); /* replaced whole, with all in it */
 			}
 			if (add(f, ops[i].o, e) < 0) {
 				return -1;

@@ -28,6 +28,7 @@
 #include "lib/kernel/netlink.h"
 #include "lib/kernel/netns.h"
 #include "lib/kernel/nft.h"
+#include "lib/kernel/nft_policy.h"
 #include "lib/kernel/rtnl.h"
 
 #ifndef NSFS_MAGIC
@@ -601,6 +602,10 @@ static int apply_nft(struct space *s, const struct kop *ops, size_t n, struct er
 	}
 	if (rc == 0) {
 		encode_elems(&b, ops, n, true, run);
+		nft_policy_items(&b, ops, n, true);
+		nft_policy_remove(&b, ops, n);
+		nft_policy_add(&b, ops, n);
+		nft_policy_items(&b, ops, n, false);
 		encode_elems(&b, ops, n, false, run);
 	}
 	for (size_t i = 0; rc == 0 && i < n; i++) {

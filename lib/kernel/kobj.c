@@ -64,17 +64,84 @@ bool kobj_same(const struct kobj *want, const struct kobj *have)
 		       want->mtu == have->mtu && want->index == have->index &&
 		       strncmp(want->master, have->master, KOBJ_NAME) == 0;
 	}
+	if (want->kind == KOBJ_FILTER) {
+		return want->flags == have->flags; /* the hash */
+	}
 	return memcmp((const char *)want + KEY_SIZE, (const char *)have + KEY_SIZE,
 	              sizeof(*want) - KEY_SIZE) == 0;
+}
+
+/* ---- filters ---- */
+
+static void put_be32(uint8_t *to, uint32_t v)
+{
+	for (int i = 0; i < 4; i++) {
+		to[i] = (uint8_t)(v >> (24 - 8 * i));
+	}
+}
+
+static uint32_t get_be32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+void kobj_filter_pack(const struct kobj_filter *f, uint32_t ns, const char *chain, struct kobj *to)
+{
+	const uint8_t small[6] = { f->side[0],
+		                   f->plen[0],
+		                   f->side[1],
+		                   f->plen[1],
+		                   (uint8_t)(f->op << 1 | f->inbound),
+		                   f->family };
+	uint32_t hash = 2166136261u;
+
+	*to = (struct kobj){ .ns = ns, .kind = KOBJ_FILTER };
+	snprintf(to->dev, sizeof(to->dev), "%s", chain);
+	put_be32(to->addr, f->position);
+	memcpy(to->mac, small, sizeof(small));
+	memcpy(to->via, f->value[0], 16);
+	memcpy(to->master, f->value[1], 16);
+	to->via_port = f->priority;
+	to->index = f->group;
+	to->mtu = (uint32_t)f->sport[0] << 16 | f->sport[1];
+	memcpy(to->peer, f->target, KOBJ_NAME);
+	for (const uint8_t *p = to->via; p < (const uint8_t *)(to + 1); p++) {
+		hash = (hash ^ *p) * 16777619u;
+	}
+	to->flags = hash;
+}
+
+void kobj_filter_unpack(const struct kobj *o, struct kobj_filter *to)
+{
+	*to = (struct kobj_filter){ .position = get_be32(o->addr),
+		                    .op = o->mac[4] >> 1,
+		                    .inbound = o->mac[4] & 1,
+		                    .family = o->mac[5],
+		                    .side = { o->mac[0], o->mac[2] },
+		                    .plen = { o->mac[1], o->mac[3] },
+		                    .sport = { (uint16_t)(o->mtu >> 16), (uint16_t)o->mtu },
+		                    .group = o->index,
+		                    .priority = o->via_port };
+	memcpy(to->value[0], o->via, 16);
+	memcpy(to->value[1], o->master, 16);
+	memcpy(to->target, o->peer, KOBJ_NAME);
+}
+
+void kobj_counter_name(uint32_t group, bool inbound, uint16_t priority, char to[static KOBJ_NAME])
+{
+	memset(to, 0, KOBJ_NAME);
+	snprintf(to, KOBJ_NAME, "c%x%c%x", group, inbound ? 'i' : 'o', priority);
 }
 
 /* ---- text ---- */
 
 static const char *const kind_names[] = { "netns", "link", "addr",    "neigh", "fdb",
-	                                  "route", "rule", "ruleset", "elem" };
+	                                  "route", "rule", "ruleset", "set",   "counter",
+	                                  "chain", "filter", "elem", "item" };
 static_assert(ARRAY_N(kind_names) == KOBJ_KIND_N, "a name for every kind");
 static const char *const set_names[] = { "port4",   "port6",   "pub4",  "pub6",    "egress4",
 	                                 "egress6", "own4",    "own6",  "closed4", "closed6",
+	                                 "out",     "in4",     "in6",   "vtag4",   "vtag6",
 	                                 "source4", "source6", "pool4", "pool6" };
 static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
 
@@ -149,9 +216,14 @@ static void format_elem(const struct kobj *o, struct buf *to)
 	if (!zero(o->kmac, 6)) {
 		add_mac(to, " ", o->kmac);
 	}
-	add_ip(to, " ", o->family, o->addr);
+	if (o->family) {
+		add_ip(to, " ", o->family, o->addr);
+	}
 	if (o->plen) {
 		buf_addf(to, "/%u", o->plen);
+	}
+	if (o->peer[0]) {
+		buf_addf(to, " : %s", o->peer);
 	}
 	if (o->port) {
 		buf_addf(to, " %s %u", o->proto == 6 ? "tcp" : "udp", o->port);
@@ -161,6 +233,59 @@ static void format_elem(const struct kobj *o, struct buf *to)
 	}
 	if (o->via_port) {
 		buf_addf(to, " %u", o->via_port);
+	}
+}
+
+static const char *const pset_names[] = { "?",          "address4",  "address6", "by-address4",
+	                                  "by-address6", "by-port", "by-protocol" };
+static_assert(ARRAY_N(pset_names) == KOBJ_PSET_N, "a name for every kind of set");
+
+static void format_item(const struct kobj *o, struct buf *to)
+{
+	buf_addf(to, " %s ", o->dev);
+	if (o->sub == KOBJ_PMAP_PROTO) {
+		buf_addf(to, "v%u protocol %u", o->addr[0], o->addr[1]);
+	} else if (o->sub == KOBJ_PMAP_PORT) {
+		buf_addf(to, "%u-%u", o->addr[0] << 8 | o->addr[1], o->via[0] << 8 | o->via[1]);
+	} else {
+		add_ip(to, "", o->family, o->addr);
+		add_ip(to, "-", o->family, o->via);
+	}
+	if (o->peer[0]) {
+		buf_addf(to, " : %s", o->peer);
+	}
+}
+
+static void format_filter(const struct kobj *o, struct buf *to)
+{
+	static const char *const ops[] = { "?",     "by-protocol", "by-port", "by-source",
+		                           "by-destination", "goto",  "allow",   "deny" };
+	struct kobj_filter f;
+
+	kobj_filter_unpack(o, &f);
+	buf_addf(to, " %s %u", o->dev, f.position);
+	if (f.family) {
+		buf_addf(to, " v%u", f.family);
+	}
+	for (int i = 0; i < 2; i++) {
+		const char *word = i ? " to " : " from ";
+
+		if (f.side[i] == KOBJ_SIDE_PREFIX) {
+			add_ip(to, word, f.family, f.value[i]);
+			buf_addf(to, "/%u", f.plen[i]);
+		} else if (f.side[i] != KOBJ_SIDE_ANY) {
+			buf_addf(to, "%s%s%.15s", word, f.side[i] == KOBJ_SIDE_SET ? "" : "not ",
+			         (const char *)f.value[i]);
+		}
+	}
+	if (f.sport[1]) {
+		buf_addf(to, " sport %u-%u", f.sport[0], f.sport[1]);
+	}
+	buf_addf(to, " %s", f.op < ARRAY_N(ops) ? ops[f.op] : "?");
+	if (f.op == KOBJ_FILTER_ALLOW || f.op == KOBJ_FILTER_DENY) {
+		buf_addf(to, " %u", f.priority);
+	} else {
+		buf_addf(to, " %.15s", f.target);
 	}
 }
 
@@ -219,8 +344,21 @@ void kobj_format(const struct kobj *o, struct buf *to)
 			buf_addf(to, " dev %s", o->dev);
 		}
 		break;
+	case KOBJ_SET:
+		buf_addf(to, " %s %s", o->dev, pset_names[o->sub]);
+		break;
+	case KOBJ_COUNTER:
+	case KOBJ_CHAIN:
+		buf_addf(to, " %s", o->dev);
+		break;
+	case KOBJ_FILTER:
+		format_filter(o, to);
+		break;
 	case KOBJ_ELEM:
 		format_elem(o, to);
+		break;
+	case KOBJ_ITEM:
+		format_item(o, to);
 		break;
 	case KOBJ_KIND_N:
 		break;
@@ -277,12 +415,17 @@ static int check_shape(const struct kobj *o, struct err *e)
 		                        KOBJ_ROUTE_UNREACHABLE,
 		                        KOBJ_RULE_MAIN,
 		                        KOBJ_RULESET_UPLINK,
-		                        KOBJ_SET_N - 1 };
+		                        KOBJ_PSET_N - 1,
+		                        0,
+		                        0,
+		                        0,
+		                        KOBJ_SET_N - 1,
+		                        KOBJ_PSET_N - 1 };
 	static_assert(ARRAY_N(subs) == KOBJ_KIND_N, "a limit for every kind");
 
 	if (o->kind >= KOBJ_KIND_N || o->sub > subs[o->kind] ||
-	    memchr(o->dev, '\0', KOBJ_NAME) == NULL || memchr(o->master, '\0', KOBJ_NAME) == NULL ||
-	    memchr(o->peer, '\0', KOBJ_NAME) == NULL) {
+	    memchr(o->dev, '\0', KOBJ_NAME) == NULL || memchr(o->peer, '\0', KOBJ_NAME) == NULL ||
+	    (o->kind != KOBJ_FILTER && memchr(o->master, '\0', KOBJ_NAME) == NULL)) {
 		return err_set(e, ERR_FORBIDDEN, 0, "object: kind, type or name out of range");
 	}
 	if (o->family != 0 && o->family != 4 && o->family != 6) {
@@ -292,6 +435,42 @@ static int check_shape(const struct kobj *o, struct err *e)
 		return err_set(e, ERR_FORBIDDEN, 0, "object: prefix length %u", o->plen);
 	}
 	return 0;
+}
+
+/* Names that plans give: N and L for chains and sets, a for members of application security groups,
+ * c for counters; nothing of the ruleset's own begins so. */
+static int check_policy(const struct kobj *o)
+{
+	static const char *const first[] = { [KOBJ_SET] = "Na",
+		                             [KOBJ_COUNTER] = "c",
+		                             [KOBJ_CHAIN] = "NL",
+		                             [KOBJ_FILTER] = "NL",
+		                             [KOBJ_ITEM] = "Na" };
+	struct kobj_filter f;
+	bool ok = o->ns >= KOBJ_NS_FIRST && o->dev[0] && strchr(first[o->kind], o->dev[0]);
+
+	for (const char *c = o->dev; *c; c++) {
+		ok = ok && isalnum((unsigned char)*c);
+	}
+	if (o->kind == KOBJ_SET || o->kind == KOBJ_ITEM) {
+		return ok && o->sub ? 0 : -1;
+	}
+	if (o->kind != KOBJ_FILTER) {
+		return ok ? 0 : -1;
+	}
+	kobj_filter_unpack(o, &f);
+	ok = ok && f.op >= KOBJ_FILTER_PROTO && f.op <= KOBJ_FILTER_DENY &&
+	     (f.family == 0 || f.family == 4 || f.family == 6) && f.sport[0] <= f.sport[1];
+	for (int i = 0; i < 2 && ok; i++) {
+		unsigned bits = f.family ? ip_bits(f.family) : 0;
+
+		ok = f.side[i] == KOBJ_SIDE_ANY ||
+		     (f.side[i] == KOBJ_SIDE_PREFIX
+		              ? f.plen[i] <= bits
+		              : f.side[i] <= KOBJ_SIDE_NOT_SET && f.family &&
+		                        memchr(f.value[i], 0, 16));
+	}
+	return ok ? 0 : -1;
 }
 
 int kobj_check(const struct kobj *o, struct err *e)
@@ -319,6 +498,10 @@ int kobj_check(const struct kobj *o, struct err *e)
 	bool needs_dev = o->kind >= KOBJ_LINK && o->kind <= KOBJ_FDB;
 	if (o->kind == KOBJ_ROUTE && o->sub != KOBJ_ROUTE_UNREACHABLE) {
 		needs_dev = true;
+	}
+	if (((o->kind >= KOBJ_SET && o->kind <= KOBJ_FILTER) || o->kind == KOBJ_ITEM) &&
+	    check_policy(o) < 0) {
+		return refuse(o, e, "not a rule, set, chain or counter of a security group");
 	}
 	if (needs_dev && !own_device(o)) {
 		return refuse(o, e, "device is not the plane's");

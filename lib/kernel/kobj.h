@@ -31,7 +31,12 @@ enum kobj_kind {
 	KOBJ_ROUTE,
 	KOBJ_RULE,
 	KOBJ_RULESET,
-	KOBJ_ELEM,
+	KOBJ_SET,     /* what follows lives in a VNet's ruleset, and is made by plans: sets and maps */
+	KOBJ_COUNTER, /* of a security rule */
+	KOBJ_CHAIN,
+	KOBJ_FILTER, /* rule of such a chain */
+	KOBJ_ELEM,   /* element of one of the ruleset's own sets (enum kobj_set) */
+	KOBJ_ITEM,   /* element of a KOBJ_SET */
 	KOBJ_KIND_N,
 };
 
@@ -80,11 +85,29 @@ enum kobj_set {
 	KOBJ_SET_OWN6,
 	KOBJ_SET_CLOSED4, /* prefixes that groups may not reach */
 	KOBJ_SET_CLOSED6,
+	KOBJ_SET_OUT, /* device : chain of the rules that what enters there is held against */
+	KOBJ_SET_IN4, /* prefix : chain of the rules that what goes there is held against */
+	KOBJ_SET_IN6,
+	KOBJ_SET_VTAG4, /* what the tag VirtualNetwork stands for here */
+	KOBJ_SET_VTAG6,
 	KOBJ_SET_SOURCE4, /* gateway guard: link . source */
 	KOBJ_SET_SOURCE6,
 	KOBJ_SET_POOL4, /* uplink: prefixes that cross to the gateway */
 	KOBJ_SET_POOL6,
 	KOBJ_SET_N,
+};
+
+/* Kinds of KOBJ_SET and KOBJ_ITEM. Intervals, so that an item is `addr` to `via`; ports are two
+ * bytes, the family and protocol of KOBJ_PMAP_PROTO one each, all in network order. A map's item has
+ * the chain's name in `peer`. */
+enum kobj_pset {
+	KOBJ_PSET_ADDR4 = 1,
+	KOBJ_PSET_ADDR6,
+	KOBJ_PMAP_ADDR4,
+	KOBJ_PMAP_ADDR6,
+	KOBJ_PMAP_PORT,
+	KOBJ_PMAP_PROTO, /* no interval */
+	KOBJ_PSET_N,
 };
 
 /* LINK flags */
@@ -98,7 +121,7 @@ struct kobj {
 	uint8_t kind;   /* enum kobj_kind */
 	uint8_t family; /* 4, 6 or 0 */
 	uint8_t plen;   /* ADDR, ROUTE, prefix ELEM */
-	uint8_t sub;    /* enum kobj_netns, _link, _route, _rule, _ruleset, _set */
+	uint8_t sub;    /* enum kobj_netns, _link, _route, _rule, _ruleset, _set, _pset */
 	char dev[KOBJ_NAME];
 	uint8_t addr[16];
 	uint8_t kmac[6]; /* FDB, guard ELEM */
@@ -118,6 +141,41 @@ struct kobj {
 };
 
 #define KOBJ_PEER_INDEX 2u
+
+/* A KOBJ_FILTER spelt out. Its chain is `dev`, its place in it the key; the rest is packed into the
+ * value, with a hash that a dump gives back. */
+enum kobj_filter_op {
+	KOBJ_FILTER_PROTO = 1, /* go on by the map `target`: family . protocol */
+	KOBJ_FILTER_PORT,      /* ... destination port */
+	KOBJ_FILTER_SADDR,
+	KOBJ_FILTER_DADDR,
+	KOBJ_FILTER_GOTO, /* go on in the chain `target` */
+	KOBJ_FILTER_ALLOW,
+	KOBJ_FILTER_DENY,
+};
+enum kobj_side {
+	KOBJ_SIDE_ANY,
+	KOBJ_SIDE_PREFIX,
+	KOBJ_SIDE_SET,
+	KOBJ_SIDE_NOT_SET
+};
+struct kobj_filter {
+	uint32_t position;    /* in its chain, from 0 */
+	uint8_t op;           /* enum kobj_filter_op */
+	uint8_t family;       /* 0: any */
+	uint8_t side[2];      /* source, destination: enum kobj_side */
+	uint8_t plen[2];      /* KOBJ_SIDE_PREFIX */
+	uint8_t value[2][16]; /* address, or name of a set */
+	uint16_t sport[2];    /* source ports, both 0: any */
+	uint32_t group;       /* security group's number, and */
+	uint16_t priority;    /* its rule's, for ALLOW and DENY: they name the counter */
+	bool inbound;
+	char target[KOBJ_NAME];
+};
+void kobj_filter_pack(const struct kobj_filter *f, uint32_t ns, const char *chain, struct kobj *to);
+void kobj_filter_unpack(const struct kobj *o, struct kobj_filter *to);
+/* Name of a rule's counter: "c2ai64". */
+void kobj_counter_name(uint32_t group, bool inbound, uint16_t priority, char to[static KOBJ_NAME]);
 
 /* A growing list of objects. kset_sort() orders it by key. */
 struct kset {

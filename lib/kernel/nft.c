@@ -20,8 +20,10 @@
 
 #include "lib/base/own.h"
 #include "lib/kernel/mnl.h"
+#include "lib/kernel/nft_policy.h"
 
 #define PORT_KEY (NFT_K_DEV | NFT_K_MAC | NFT_K_ADDR)
+#define IN_KEY   (NFT_K_ADDR | NFT_K_PREFIX | NFT_D_CHAIN)
 #define PUB_KEY  (NFT_K_ADDR | NFT_K_PORT | NFT_D_ADDR | NFT_D_PORT)
 
 const struct nft_set nft_sets[KOBJ_SET_N] = {
@@ -35,6 +37,11 @@ const struct nft_set nft_sets[KOBJ_SET_N] = {
 	[KOBJ_SET_OWN6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, NFT_K_ADDR },
 	[KOBJ_SET_CLOSED4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, NFT_K_ADDR | NFT_K_PREFIX },
 	[KOBJ_SET_CLOSED6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, NFT_K_ADDR | NFT_K_PREFIX },
+	[KOBJ_SET_OUT] = { NFPROTO_INET, KOBJ_RULESET_VNET, 0, NFT_K_DEV | NFT_D_CHAIN },
+	[KOBJ_SET_IN4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, IN_KEY },
+	[KOBJ_SET_IN6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, IN_KEY },
+	[KOBJ_SET_VTAG4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, NFT_K_ADDR | NFT_K_PREFIX },
+	[KOBJ_SET_VTAG6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, NFT_K_ADDR | NFT_K_PREFIX },
 	[KOBJ_SET_SOURCE4] = { NFPROTO_INET, KOBJ_RULESET_GATEWAY, 4, NFT_K_DEV | NFT_K_ADDR },
 	[KOBJ_SET_SOURCE6] = { NFPROTO_INET, KOBJ_RULESET_GATEWAY, 6, NFT_K_DEV | NFT_K_ADDR },
 	[KOBJ_SET_POOL4] = { NFPROTO_NETDEV, KOBJ_RULESET_UPLINK, 4, NFT_K_ADDR | NFT_K_PREFIX },
@@ -64,7 +71,9 @@ static size_t elem_key(const struct kobj *o, uint8_t to[KEY_MAX])
 	if (d->parts & NFT_K_MAC) {
 		n = put(to, n, o->kmac, 6);
 	}
-	n = put(to, n, o->addr, d->ip == 4 ? 4 : 16);
+	if (d->parts & NFT_K_ADDR) {
+		n = put(to, n, o->addr, d->ip == 4 ? 4 : 16);
+	}
 	if (d->parts & NFT_K_PORT) {
 		n = put(to, n, &o->proto, 1);
 		n = put(to, n, &port, 2);
@@ -95,6 +104,36 @@ static void put_value(struct nlmsghdr *h, uint16_t attr, const uint8_t *data, si
 	mnl_attr_nest_end(h, nest);
 }
 
+void nft_put_verdict(struct nlmsghdr *h, int verdict, const char *chain)
+{
+	struct nlattr *data = mnl_attr_nest_start(h, NFTA_SET_ELEM_DATA);
+	struct nlattr *in = mnl_attr_nest_start(h, NFTA_DATA_VERDICT);
+
+	mnl_attr_put_u32(h, NFTA_VERDICT_CODE, htonl((uint32_t)verdict));
+	mnl_attr_put_strz(h, NFTA_VERDICT_CHAIN, chain);
+	mnl_attr_nest_end(h, in);
+	mnl_attr_nest_end(h, data);
+}
+
+const char *nft_get_verdict(const struct nlattr *data)
+{
+	const struct nlattr *a, *v;
+
+	mnl_attr_for_each_nested(a, data)
+	{
+		if (mnl_attr_get_type(a) != NFTA_DATA_VERDICT) {
+			continue;
+		}
+		mnl_attr_for_each_nested(v, a)
+		{
+			if (mnl_attr_get_type(v) == NFTA_VERDICT_CHAIN) {
+				return mnl_attr_get_str(v);
+			}
+		}
+	}
+	return "";
+}
+
 static void put_elem(struct nlmsghdr *h, const struct kobj *o, bool with_data)
 {
 	uint8_t key[KEY_MAX], data[KEY_MAX];
@@ -104,6 +143,9 @@ static void put_elem(struct nlmsghdr *h, const struct kobj *o, bool with_data)
 	put_value(h, NFTA_SET_ELEM_KEY, key, len);
 	if (dlen && with_data) {
 		put_value(h, NFTA_SET_ELEM_DATA, data, dlen);
+	}
+	if (nft_sets[o->sub].parts & NFT_D_CHAIN) {
+		nft_put_verdict(h, NFT_JUMP, o->peer);
 	}
 	mnl_attr_nest_end(h, nest);
 	if (nft_sets[o->sub].parts & NFT_K_PREFIX) {
@@ -224,14 +266,19 @@ static int on_chain(const struct nlmsghdr *h, void *arg)
 	if (nftnl_chain_nlmsg_parse(h, c) == 0 &&
 	    of_ruleset(w, msg_family(h), nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE))) {
 		const char *type = nftnl_chain_get_str(c, NFTNL_CHAIN_TYPE);
+		const char *name = nftnl_chain_get_str(c, NFTNL_CHAIN_NAME);
 
+		w->found = true;
+		if (!type && w->ruleset == KOBJ_RULESET_VNET &&
+		    nft_policy_chain(w->ns, name, w->to)) {
+			nftnl_chain_free(c);
+			return 0;
+		}
 		snprintf(text, sizeof(text), "chain %u %s %s %u %d %u", msg_family(h),
-		         nftnl_chain_get_str(c, NFTNL_CHAIN_NAME), type ? type : "-",
-		         nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM),
+		         name, type ? type : "-", nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM),
 		         nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO),
 		         nftnl_chain_get_u32(c, NFTNL_CHAIN_POLICY));
 		w->sum += nft_sum_text(text);
-		w->found = true;
 	}
 	nftnl_chain_free(c);
 	return 0;
@@ -247,7 +294,10 @@ static int on_set(const struct nlmsghdr *h, void *arg)
 		return -1;
 	}
 	if (nftnl_set_nlmsg_parse(h, s) == 0 &&
-	    of_ruleset(w, msg_family(h), nftnl_set_get_str(s, NFTNL_SET_TABLE))) {
+	    of_ruleset(w, msg_family(h), nftnl_set_get_str(s, NFTNL_SET_TABLE)) &&
+	    !nft_policy_set(w->ns, nftnl_set_get_str(s, NFTNL_SET_NAME),
+	                    nftnl_set_get_u32(s, NFTNL_SET_FLAGS),
+	                    nftnl_set_get_u32(s, NFTNL_SET_KEY_LEN), w->to)) {
 		snprintf(text, sizeof(text), "set %u %s %u %u", msg_family(h),
 		         nftnl_set_get_str(s, NFTNL_SET_NAME),
 		         nftnl_set_get_u32(s, NFTNL_SET_KEY_LEN),
@@ -295,9 +345,13 @@ static int on_rule(const struct nlmsghdr *h, void *arg)
 		                  mnl_attr_get_payload_len(by[NFTA_RULE_USERDATA]), comment_of,
 		                  &comment);
 	}
+	w->found = true;
+	if (nft_policy_rule(w->ns, chain, w->position, comment, w->to)) {
+		w->position++;
+		return 0;
+	}
 	snprintf(text, sizeof(text), "rule %u %s %u %s", w->family, chain, w->position++, comment);
 	w->sum += nft_sum_text(text);
-	w->found = true;
 	return 0;
 }
 
@@ -337,7 +391,9 @@ static bool read_key(struct kobj *o, const struct nft_set *d, const struct nlatt
 	if (d->parts & NFT_K_MAC) {
 		ok = ok && take(key, len, &at, o->kmac, 6);
 	}
-	ok = ok && take(key, len, &at, o->addr, d->ip == 4 ? 4 : 16);
+	if (d->parts & NFT_K_ADDR) {
+		ok = ok && take(key, len, &at, o->addr, d->ip == 4 ? 4 : 16);
+	}
 	if (d->parts & NFT_K_PORT) {
 		ok = ok && take(key, len, &at, &o->proto, 1) && take(key, len, &at, &port, 2);
 		o->port = ntohs(port);
@@ -379,7 +435,11 @@ static int read_elem(struct walk *w, const struct nlattr *elem)
 			break;
 		case NFTA_SET_ELEM_DATA:
 			v = value_of(a);
-			ok = ok && v && read_data(&o, d, v);
+			if (d->parts & NFT_D_CHAIN) {
+				snprintf(o.peer, sizeof(o.peer), "%.15s", nft_get_verdict(a));
+			} else {
+				ok = ok && v && read_data(&o, d, v);
+			}
 			break;
 		case NFTA_SET_ELEM_FLAGS:
 			flags = ntohl(mnl_attr_get_u32(a));
@@ -497,6 +557,7 @@ int nft_dump(struct nl_sock *s, uint32_t ns, uint8_t ruleset, struct kset *to, s
 		     { NFT_MSG_GETRULE, on_rule } };
 	struct walk w = { .ns = ns, .ruleset = ruleset, .to = to };
 	struct nfgenmsg nf = { .nfgen_family = NFPROTO_UNSPEC };
+	size_t from = to->n;
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < ARRAY_N(asks); i++) {
@@ -517,6 +578,9 @@ int nft_dump(struct nl_sock *s, uint32_t ns, uint8_t ruleset, struct kset *to, s
 				rc = dump_set(s, &w, e);
 			}
 		}
+	}
+	if (rc == 0 && w.found && ruleset == KOBJ_RULESET_VNET) {
+		rc = nft_policy_dump(s, ns, from, to, e);
 	}
 	kset_fini(&w.edges);
 	return to->failed ? err_set(e, ERR_NO_MEMORY, 0, "kernel dump: out of memory") : rc;

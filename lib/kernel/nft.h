@@ -12,7 +12,7 @@
 struct nft_set {
 	uint8_t family;  /* NFPROTO_INET, NFPROTO_BRIDGE, NFPROTO_NETDEV */
 	uint8_t ruleset; /* enum kobj_ruleset */
-	uint8_t ip;      /* 4 or 6 */
+	uint8_t ip;      /* 4 or 6, 0 no address */
 	unsigned parts;  /* NFT_K_*, NFT_D_* */
 };
 #define NFT_K_DEV    0x01u
@@ -22,6 +22,7 @@ struct nft_set {
 #define NFT_K_PREFIX 0x10u /* intervals */
 #define NFT_D_ADDR   0x20u
 #define NFT_D_PORT   0x40u
+#define NFT_D_CHAIN  0x80u /* jumps there */
 extern const struct nft_set nft_sets[KOBJ_SET_N];
 
 #define NFT_TABLE "netd"
@@ -39,6 +40,11 @@ uint64_t nft_sum_text(const char *text);
 /* Appends element steps, all of one set and verb (ADD or DEL). */
 void nft_elems_encode(struct nl_batch *b, enum kop_verb verb, const struct kobj *const *elems,
                       size_t n);
+
+/* The verdict of a map's element. */
+void nft_put_verdict(struct nlmsghdr *h, int verdict, const char *chain);
+/* The chain that an element's data names; "" none. */
+const char *nft_get_verdict(const struct nlattr *data);
 
 /* Begin and end of a transaction. */
 void nft_batch_begin(struct nl_batch *b);

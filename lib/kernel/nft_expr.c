@@ -80,6 +80,14 @@ void nft_any_bit(struct nftnl_rule *r, uint32_t reg, uint32_t mask)
 	nft_cmp(r, NFT_CMP_NEQ, reg, &zero, 4);
 }
 
+void nft_no_bit(struct nftnl_rule *r, uint32_t reg, uint32_t mask)
+{
+	static const uint32_t zero;
+
+	bitwise(r, reg, mask, 0);
+	nft_cmp(r, NFT_CMP_EQ, reg, &zero, 4);
+}
+
 static struct nftnl_expr *lookup(struct nftnl_rule *r, const char *set, uint32_t sreg)
 {
 	struct nftnl_expr *x = add(r, "lookup");
@@ -110,6 +118,47 @@ void nft_verdict(struct nftnl_rule *r, int verdict)
 
 	nftnl_expr_set_u32(x, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
 	nftnl_expr_set_u32(x, NFTNL_EXPR_IMM_VERDICT, (uint32_t)verdict);
+}
+
+void nft_jump(struct nftnl_rule *r, int verdict, const char *chain)
+{
+	struct nftnl_expr *x = add(r, "immediate");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_IMM_VERDICT, (uint32_t)verdict);
+	nftnl_expr_set_str(x, NFTNL_EXPR_IMM_CHAIN, chain);
+}
+
+void nft_counter_named(struct nftnl_rule *r, const char *name)
+{
+	struct nftnl_expr *x = add(r, "objref");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+	nftnl_expr_set_str(x, NFTNL_EXPR_OBJREF_IMM_NAME, name);
+}
+
+void nft_prefix(struct nftnl_rule *r, uint32_t reg, uint8_t family, const uint8_t *addr,
+                uint8_t plen)
+{
+	uint32_t len = family == 4 ? 4 : 16;
+	uint8_t mask[16] = { 0 }, zero[16] = { 0 }, want[16];
+
+	for (unsigned i = 0; i < plen && i < len * 8; i++) {
+		mask[i / 8] |= (uint8_t)(0x80u >> i % 8);
+	}
+	for (uint32_t i = 0; i < len; i++) {
+		want[i] = addr[i] & mask[i];
+	}
+	if (plen < len * 8) {
+		struct nftnl_expr *x = add(r, "bitwise");
+
+		nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_SREG, reg);
+		nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_DREG, reg);
+		nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_LEN, len);
+		nftnl_expr_set(x, NFTNL_EXPR_BITWISE_MASK, mask, len);
+		nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, zero, len);
+	}
+	nft_cmp(r, NFT_CMP_EQ, reg, want, len);
 }
 
 void nft_reject(struct nftnl_rule *r)

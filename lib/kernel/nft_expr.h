@@ -21,12 +21,18 @@ void nft_ct(struct nftnl_rule *r, uint32_t key, uint32_t reg);
 void nft_cmp(struct nftnl_rule *r, uint32_t op, uint32_t reg, const void *data, uint32_t len);
 /* Matches when (reg & mask) != 0; 32-bit host order. */
 void nft_any_bit(struct nftnl_rule *r, uint32_t reg, uint32_t mask);
+void nft_no_bit(struct nftnl_rule *r, uint32_t reg, uint32_t mask); /* none of them */
 void nft_lookup(struct nftnl_rule *r, const char *set, uint32_t sreg);
 void nft_lookup_not(struct nftnl_rule *r, const char *set, uint32_t sreg);
 void nft_lookup_map(struct nftnl_rule *r, const char *set, uint32_t sreg, uint32_t dreg);
-void nft_verdict(struct nftnl_rule *r, int verdict); /* NF_ACCEPT, NF_DROP */
+void nft_verdict(struct nftnl_rule *r, int verdict); /* NF_ACCEPT, NF_DROP, NFT_RETURN */
+void nft_jump(struct nftnl_rule *r, int verdict, const char *chain); /* NFT_JUMP, NFT_GOTO */
 void nft_reject(struct nftnl_rule *r);               /* icmpx admin-prohibited */
 void nft_counter(struct nftnl_rule *r);
+void nft_counter_named(struct nftnl_rule *r, const char *name);
+/* The address in reg lies in the prefix; the register is masked. */
+void nft_prefix(struct nftnl_rule *r, uint32_t reg, uint8_t family, const uint8_t *addr,
+                uint8_t plen);
 void nft_nat(struct nftnl_rule *r, uint32_t type, uint32_t family, uint32_t addr_reg,
              uint32_t port_reg, uint32_t flags); /* port_reg 0: none */
 void nft_daddr_local(struct nftnl_rule *r);      /* fib daddr type local */

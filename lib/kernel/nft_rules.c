@@ -109,7 +109,9 @@ static void set(struct build *w, enum kobj_set id)
 	if (d->parts & NFT_K_MAC) {
 		part(&kt, &kl, DT_ETHER, 6);
 	}
-	part(&kt, &kl, ip, ip_len);
+	if (d->parts & NFT_K_ADDR) {
+		part(&kt, &kl, ip, ip_len);
+	}
 	if (d->parts & NFT_K_PORT) {
 		part(&kt, &kl, DT_PROTO, 1);
 		part(&kt, &kl, DT_SERVICE, 2);
@@ -121,6 +123,7 @@ static void set(struct build *w, enum kobj_set id)
 	if (d->parts & NFT_D_PORT) {
 		part(&dt, &dl, DT_SERVICE, 2);
 	}
+	flags |= d->parts & NFT_D_CHAIN ? NFT_SET_MAP : 0;
 	snprintf(text, sizeof(text), "set %u %s %u %u", w->family, kobj_set_name((uint8_t)id), kl,
 	         flags);
 	w->sum += nft_sum_text(text);
@@ -141,6 +144,8 @@ static void set(struct build *w, enum kobj_set id)
 	if (dl) {
 		nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, dt);
 		nftnl_set_set_u32(s, NFTNL_SET_DATA_LEN, dl);
+	} else if (d->parts & NFT_D_CHAIN) {
+		nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, NFT_DATA_VERDICT);
 	}
 	nftnl_set_nlmsg_build_payload(h, s);
 	nl_batch_end(w->b, 0);
@@ -149,7 +154,7 @@ static void set(struct build *w, enum kobj_set id)
 
 struct hook {
 	const char *name;
-	const char *type; /* "filter" or "nat" */
+	const char *type; /* "filter" or "nat"; NULL: jumped to */
 	uint32_t hook;
 	int32_t priority;
 	uint32_t policy;
@@ -162,8 +167,8 @@ static void chain(struct build *w, const struct hook *c)
 
 	w->chain = c->name;
 	w->position = 0;
-	snprintf(text, sizeof(text), "chain %u %s %s %u %d %u", w->family, c->name, c->type,
-	         c->hook, c->priority, c->policy);
+	snprintf(text, sizeof(text), "chain %u %s %s %u %d %u", w->family, c->name,
+	         c->type ? c->type : "-", c->hook, c->priority, c->policy);
 	w->sum += nft_sum_text(text);
 	if (!w->b) {
 		return;
@@ -175,10 +180,12 @@ static void chain(struct build *w, const struct hook *c)
 	}
 	nftnl_chain_set_str(n, NFTNL_CHAIN_TABLE, NFT_TABLE);
 	nftnl_chain_set_str(n, NFTNL_CHAIN_NAME, c->name);
-	nftnl_chain_set_str(n, NFTNL_CHAIN_TYPE, c->type);
-	nftnl_chain_set_u32(n, NFTNL_CHAIN_HOOKNUM, c->hook);
-	nftnl_chain_set_s32(n, NFTNL_CHAIN_PRIO, c->priority);
-	nftnl_chain_set_u32(n, NFTNL_CHAIN_POLICY, c->policy);
+	if (c->type) {
+		nftnl_chain_set_str(n, NFTNL_CHAIN_TYPE, c->type);
+		nftnl_chain_set_u32(n, NFTNL_CHAIN_HOOKNUM, c->hook);
+		nftnl_chain_set_s32(n, NFTNL_CHAIN_PRIO, c->priority);
+		nftnl_chain_set_u32(n, NFTNL_CHAIN_POLICY, c->policy);
+	}
 	if (c->device) {
 		nftnl_chain_set_str(n, NFTNL_CHAIN_DEV, c->device);
 	}
@@ -318,6 +325,7 @@ static void closed_rule(struct build *w, uint8_t family)
 {
 	struct nftnl_rule *r = rule(w);
 
+	nft_iifname(r, "gw0", false, NFT_CMP_NEQ);
 	nft_family(r, family);
 	nft_daddr(r, family, R(0));
 	nft_lookup(r, family == 4 ? "closed4" : "closed6", R(0));
@@ -326,14 +334,21 @@ static void closed_rule(struct build *w, uint8_t family)
 	rule_end(w, r, "closed to groups");
 }
 
-static void ct_rule(struct build *w, uint32_t key, uint32_t bits, bool from_gateway, int verdict,
-                    const char *what)
+/* Where it goes decides which rules it is held against on the way in. */
+static void inbound_rule(struct build *w, uint8_t family)
 {
 	struct nftnl_rule *r = rule(w);
 
-	if (from_gateway) {
-		nft_iifname(r, "gw0", false, NFT_CMP_EQ);
-	}
+	nft_family(r, family);
+	nft_daddr(r, family, R(0));
+	nft_lookup_map(r, family == 4 ? "in4" : "in6", R(0), NFT_REG_VERDICT);
+	rule_end(w, r, "inbound security rules");
+}
+
+static void ct_rule(struct build *w, uint32_t key, uint32_t bits, int verdict, const char *what)
+{
+	struct nftnl_rule *r = rule(w);
+
 	nft_ct(r, key, R(0));
 	nft_any_bit(r, R(0), bits);
 	if (verdict == NF_ACCEPT) {
@@ -376,23 +391,49 @@ static void local_rule(struct build *w, const char *except, const char *what)
 
 #define CT_NEW_BITS(state) (1u << ((state) % IP_CT_IS_REPLY + 1))
 
+/* From the gateway comes what a public port takes in; all else was not asked for. */
+static void closed_port_rule(struct build *w)
+{
+	struct nftnl_rule *r = rule(w);
+
+	nft_iifname(r, "gw0", false, NFT_CMP_EQ);
+	nft_ct(r, NFT_CT_STATUS, R(0));
+	nft_no_bit(r, R(0), IPS_DST_NAT);
+	nft_counter(r);
+	nft_verdict(r, NF_DROP);
+	rule_end(w, r, "public port is closed");
+}
+
 static void vnet_filter(struct build *w)
 {
+	struct nftnl_rule *r;
+
+	chain(w, &(struct hook){ .name = "denied" });
+	r = rule(w);
+	nft_counter(r);
+	nft_verdict(r, NF_DROP);
+	rule_end(w, r, "denied by a security rule");
+
 	chain(w, &(struct hook){ "nsg", "filter", NF_INET_PRE_ROUTING, -50, NF_DROP, NULL });
 	iif_rule(w, "lo", 0, NF_ACCEPT, "own traffic");
 	iif_rule(w, "gw0", BIT_GUARD, -1, "the gateway checked the source");
-	ct_rule(w, NFT_CT_STATE, CT_NEW_BITS(IP_CT_ESTABLISHED) | CT_NEW_BITS(IP_CT_RELATED), false,
+	ct_rule(w, NFT_CT_STATE, CT_NEW_BITS(IP_CT_ESTABLISHED) | CT_NEW_BITS(IP_CT_RELATED),
 	        NF_ACCEPT, "known flow");
-	ct_rule(w, NFT_CT_STATE, 1, false, NF_DROP, "invalid");
+	ct_rule(w, NFT_CT_STATE, 1, NF_DROP, "invalid");
 	local_rule(w, NULL, "router is no host");
-	ct_rule(w, NFT_CT_STATUS, IPS_DST_NAT, true, NF_ACCEPT, "public port is open");
-	iif_rule(w, "gw0", 0, NF_DROP, "public port is closed");
+	closed_port_rule(w);
 	closed_rule(w, 4);
 	closed_rule(w, 6);
-	iif_rule(w, NULL, BIT_NSG, NF_ACCEPT, "from a group");
+	r = rule(w);
+	nft_meta(r, NFT_META_IIFNAME, R(0));
+	nft_lookup_map(r, "out", R(0), NFT_REG_VERDICT);
+	rule_end(w, r, "outbound security rules");
+	inbound_rule(w, 4);
+	inbound_rule(w, 6);
+	iif_rule(w, NULL, BIT_NSG, NF_ACCEPT, "nothing denies it");
 
 	chain(w, &(struct hook){ "turn", "filter", NF_INET_FORWARD, 0, NF_ACCEPT, NULL });
-	struct nftnl_rule *r = rule(w);
+	r = rule(w);
 	nft_iifname(r, "gw0", false, NFT_CMP_EQ);
 	nft_oifname(r, "gw0");
 	nft_verdict(r, NF_DROP);
@@ -407,7 +448,7 @@ static void vnet(struct build *w)
 {
 	vnet_guard(w);
 	table(w, NFPROTO_INET);
-	for (unsigned s = KOBJ_SET_PUB4; s <= KOBJ_SET_CLOSED6; s++) {
+	for (unsigned s = KOBJ_SET_PUB4; s <= KOBJ_SET_VTAG6; s++) {
 		set(w, (enum kobj_set)s);
 	}
 	chain(w, &(struct hook){ "pubin", "nat", NF_INET_PRE_ROUTING, -100, NF_ACCEPT, NULL });

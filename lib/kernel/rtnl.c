@@ -325,10 +325,7 @@ int rtnl_encode(struct nl_batch *b, const struct kop *op, int peer_fd)
 	case KOBJ_RULE:
 		encode_rule(b, op);
 		break;
-	case KOBJ_NETNS:
-	case KOBJ_RULESET:
-	case KOBJ_ELEM:
-	case KOBJ_KIND_N:
+	default: /* namespaces and nftables objects */
 		break;
 	}
 	return (int)(b->n - before);

@@ -13,6 +13,7 @@
 #include "lib/base/own.h"
 #include "netd/reconcile.h"
 #include "tests/test.h"
+#include "vnet/nsg.h"
 #include "vnet/plan.h"
 
 static char dir[] = "/tmp/netd-kernel-test.XXXXXX";
@@ -21,12 +22,51 @@ static const struct ip_prefix pools[] = { { { 4, { 198, 18 } }, 24 },
 static const struct ip_prefix subnet[] = { { { 4, { 10, 1 } }, 24 },
 	                                   { { 6, { 0xfd, 0, 0, 1 } }, 64 } };
 
+/* A security group with all that a rule can have, and a set of members. */
+static void plan_rules(struct kset *to)
+{
+	struct nsg g = { .id = 42 };
+	struct kobj members = { .ns = 16, .kind = KOBJ_SET, .sub = KOBJ_PSET_ADDR4 };
+	bool ok = true;
+
+	for (uint16_t i = 0; i < 40; i++) {
+		struct nsg_rule *r = nsg_add(&g);
+		struct ip_prefix a = { { 4, { 192, 0, (uint8_t)i } }, 24 },
+				 b = { { 6, { 0x20, 1, (uint8_t)i } }, 64 },
+				 last = { { 4, { 255, 255, 255, (uint8_t)i } }, 32 };
+
+		assert_non_null(r);
+		r->priority = (uint16_t)(100 + i);
+		r->inbound = i % 3;
+		r->allow = i % 2;
+		r->proto = i % 4 ? 6 : 0;
+		r->side[1].any = true;
+		ok = ok && nsg_side_add(&r->side[0], &a) == 0 &&
+		     nsg_side_add(&r->side[0], &b) == 0 &&
+		     (i % 5 || nsg_side_add(&r->side[0], &last) == 0) &&
+		     nsg_ports_add(r, 1, 443, 443) == 0 &&
+		     (i % 7 || nsg_ports_add(r, 0, 1024, 65535) == 0);
+		if (i == 39) {
+			r->side[0].asgs[r->side[0].n_asgs++] = 5;
+		}
+	}
+	assert_true(ok && nsg_add_defaults(&g) == 0);
+	nsg_sort(&g);
+	vnet_plan_nsg(&g, 16, to);
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		nsg_asg_name(5, family, members.dev);
+		members.sub = family == 4 ? KOBJ_PSET_ADDR4 : KOBJ_PSET_ADDR6;
+		kset_add(to, &members);
+	}
+	nsg_fini(&g);
+}
+
 static void plan_all(int groups, struct kset sets[], size_t n)
 {
 	struct ip shared[] = { { 4, { 198, 18, 0, 200 } } };
 	struct ip_prefix closed[] = { subnet[0], subnet[1] };
 
-	assert_true(n >= (size_t)groups + 3);
+	assert_true(n >= (size_t)groups + 4);
 	vnet_plan_gateway(&(struct plan_gateway){ .pools = pools,
 	                                          .n_pools = 2,
 	                                          .mtu = 1500,
@@ -37,14 +77,18 @@ static void plan_all(int groups, struct kset sets[], size_t n)
 	                                    .closed = closed,
 	                                    .n_closed = 2,
 	                                    .shared = shared,
-	                                    .n_shared = 1 },
+	                                    .n_shared = 1,
+	                                    .vtag = subnet,
+	                                    .n_vtag = 2 },
 	               &sets[1]);
+	plan_rules(&sets[2]);
 	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = 16,
 	                                        .bridge = 17,
 	                                        .mtu = 1450,
 	                                        .prefixes = subnet,
-	                                        .n_prefixes = 2 },
-	                 &sets[2]);
+	                                        .n_prefixes = 2,
+	                                        .nsg = 42 },
+	                 &sets[3]);
 	for (int i = 0; i < groups; i++) {
 		struct plan_addr a[2] = {
 			{ .prefix = subnet[0], .ip = subnet[0].ip, .pub = pools[0].ip },
@@ -64,7 +108,7 @@ static void plan_all(int groups, struct kset sets[], size_t n)
 		                                      .n_addrs = 2,
 		                                      .ports = ports,
 		                                      .n_ports = 2 },
-		                &sets[3 + i]);
+		                &sets[4 + i]);
 	}
 }
 
@@ -90,7 +134,13 @@ static void dump_text(struct kernel *k, struct buf *to)
 		for (size_t i = 0; i < have.n; i++) {
 			struct kobj o = have.v[i];
 
-			o.peer[0] = '\0'; /* the real dump cannot tell */
+			if (o.kind == KOBJ_LINK) {
+				o.peer[0] = '\0'; /* the real dump cannot tell */
+			} else if (o.kind == KOBJ_FILTER) { /* it gives the hash */
+				buf_addf(to, "%u filter %s %02x%02x %08x\n", o.ns, o.dev,
+				         o.addr[2], o.addr[3], o.flags);
+				continue;
+			}
 			if (o.kind == KOBJ_LINK && o.sub == KOBJ_LINK_BRIDGE) {
 				o.mtu = 0; /* a bridge takes its smallest port's */
 			}
@@ -154,10 +204,10 @@ static void same_as_fake(void **state)
 
 		reconcile_begin(r);
 		assert_int_equal(reconcile_end(r, &e), 0);
-		apply_all(ks[i], r, sets, 6);
+		apply_all(ks[i], r, sets, 7);
 		dump_text(ks[i], &text[i]);
 		assert_settled(r, i ? "fake" : "real");
-		for (uint64_t o = 6; o > 0; o--) {
+		for (uint64_t o = 7; o > 0; o--) {
 			if (reconcile_del(r, o, &e) < 0) {
 				fail_msg("remove owner %d: %s", (int)o, e.msg);
 			}
@@ -230,6 +280,12 @@ static void strangers(void **state)
 		{ "v16", "nft flush chain inet netd nsg" },
 		{ "v16", "nft insert rule inet netd nsg accept" },
 		{ "v16", "nft flush set bridge netd port4" },
+		{ "v16", "nft flush chain inet netd N2ai" },
+		{ "v16", "nft insert rule inet netd N2ai return" },
+		{ "v16", "nft add chain inet netd Nmine" },
+		{ "v16", "nft delete element inet netd in4 { 10.1.0.0/24 }" },
+		{ "v16", "nft add element inet netd N2ao { ipv4 . gre : drop }" },
+		{ "v16", "nft flush set inet netd N2ai69s4" },
 		{ "v16", "ip link del p32" },
 		{ "v16", "ip link set br17 down" },
 		{ "v16", "ip link del br17" },
@@ -258,7 +314,7 @@ static void strangers(void **state)
 	(void)on_event;
 	reconcile_begin(r);
 	assert_int_equal(reconcile_end(r, &e), 0);
-	apply_all(k, r, sets, 6);
+	apply_all(k, r, sets, 7);
 	for (size_t i = 0; i < ARRAY_N(hands); i++) {
 		repaired_after(k, r, hands[i].ns, hands[i].cmd);
 	}
@@ -268,7 +324,7 @@ static void strangers(void **state)
 	k = real_kernel();
 	r = reconcile_new(k, &clock_system);
 	reconcile_begin(r);
-	apply_all(k, r, sets, 6);
+	apply_all(k, r, sets, 7);
 	if (reconcile_end(r, &e) < 0) {
 		fail_msg("take over: %s", e.msg);
 	}
