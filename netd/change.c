@@ -10,28 +10,54 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/fabric.h"
 #include "netd/plane.h"
+#include "netd/security.h"
 
-/* A transaction under way, with who waits for it. */
+/* A transaction under way, with who waits for it: the store and, beside it, the engine. */
 struct pending {
 	void (*reply)(void *arg, const struct err *e);
 	void *arg;
 	char *key; /* of the resource; its name becomes visible with the answer */
+	struct err e;
+	bool failed, stored, applied;
 };
+
+static void finish(struct pending *p)
+{
+	if (!p->stored || !p->applied) {
+		return;
+	}
+	const struct resource *r = table_get(p->key);
+
+	if (!p->failed && r && !r->group) {
+		network_publish_public(r, true);
+	}
+	p->reply(p->arg, p->failed ? &p->e : NULL);
+	free(p->key);
+	free(p);
+}
 
 static void stored(void *arg, const struct err *e, uint64_t rev)
 {
 	struct pending *p = arg;
-	const struct resource *r = table_get(p->key);
 
 	(void)rev;
 	control_stored(e);
-	if (!e && r && !r->group) {
-		network_publish_public(r, true);
+	p->stored = true;
+	if (e) {
+		p->e = *e;
+		p->failed = true;
 	}
-	p->reply(p->arg, e);
-	free(p->key);
-	free(p);
+	finish(p);
+}
+
+static void applied(void *arg)
+{
+	struct pending *p = arg;
+
+	p->applied = true;
+	finish(p);
 }
 
 static struct pending *pending_new(const struct resource *r,
@@ -42,13 +68,39 @@ static struct pending *pending_new(const struct resource *r,
 	if (!p) {
 		abort();
 	}
-	*p = (struct pending){ reply, arg, strdup(r->key) };
+	*p = (struct pending){ .reply = reply, .arg = arg, .key = strdup(r->key) };
 	return p;
 }
 
 void change_save(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg)
 {
-	table_save(&r, 1, stored, pending_new(r, reply, arg));
+	struct pending *p = pending_new(r, reply, arg);
+
+	table_save(&r, 1, stored, p);
+	fabric_wait(applied, p);
+}
+
+/* Types of documents that plans of VNets are made from. */
+static bool in_plans(const struct resource *r)
+{
+	static const char *const types[] = { "virtualNetworks", "networkSecurityGroups",
+		                             "applicationSecurityGroups" };
+
+	for (size_t i = 0; i < ARRAY_N(types); i++) {
+		if (strncmp(r->type->name, "Microsoft.Network/", 18) == 0 &&
+		    strcmp(r->type->name + 18, types[i]) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The kernel's part of a change runs beside its commit. */
+static void replan(const struct resource *r)
+{
+	if (in_plans(r)) {
+		fabric_vnets(tenant_of(r->id)->number);
+	}
 }
 
 /* The document as it is kept; its etag tells of a change, secrets that came along are one. */
@@ -264,15 +316,29 @@ static int put_group(struct resource *r, const char *id, const struct model_type
 	return 0;
 }
 
-/* ---- virtual networks ---- */
+/* ---- virtual networks, security groups, and their parts ---- */
 
-static int put_vnet(struct resource *r, const char *id, const struct model_type *type, json_t *doc,
-                    struct change *ret, struct err *e)
+/* What the tables of lib/model cannot say of a document. */
+static int check_document(const struct model_type *type, const struct resource *r, const char *id,
+                          const json_t *doc, struct err *e)
 {
-	if (!json_is_array(model_at(doc, "properties.subnets"))) {
+	if (strstr(type->name, "/virtualNetworks")) {
+		return network_vnet_check(r, id, doc, e);
+	}
+	if (strstr(type->name, "/networkSecurityGroups")) {
+		return security_check(id, doc, e);
+	}
+	return 0;
+}
+
+static int put_checked(struct resource *r, const char *id, const struct model_type *type,
+                       json_t *doc, struct change *ret, struct err *e)
+{
+	if (strstr(type->name, "/virtualNetworks") &&
+	    !json_is_array(model_at(doc, "properties.subnets"))) {
 		json_object_set_new(json_object_get(doc, "properties"), "subnets", json_array());
 	}
-	if (network_vnet_check(r, doc, e) < 0) {
+	if (check_document(type, r, id, doc, e) < 0) {
 		return -1;
 	}
 	*ret = (struct change){ r, r == NULL, true };
@@ -285,38 +351,63 @@ static int put_vnet(struct resource *r, const char *id, const struct model_type 
 	return 0;
 }
 
-/* A subnet is edited inside its VNet's document. */
-static int put_subnet(const struct model_id *id, const char *full, json_t *doc, struct change *ret,
-                      struct err *e)
+/* The list that a document keeps its parts of a type in; NULL: it has none yet. */
+static json_t *parts_of(const json_t *doc, const char *type)
 {
-	AUTO_FREE char *key = table_key(full);
-	size_t i;
-	json_t *x;
+	char path[120];
 
-	*strstr(key, "/subnets/") = '\0';
-	struct resource *v = table_get(key);
-	if (!v) {
-		return err_set_at(e, ERR_NOT_FOUND, "ParentResourceNotFound", "",
-		                  "The virtual network '%.80s' was not found.", id->name);
-	}
-	json_t *next = json_deep_copy(v->doc), *list = model_at(next, "properties.subnets");
-	json_object_set_new(doc, "name", json_string(id->child));
-	bool found = false;
-	json_array_foreach(list, i, x)
+	snprintf(path, sizeof(path), "properties.%s", type);
+	return model_at(doc, path);
+}
+
+static size_t part_index(const json_t *list, const char *name)
+{
+	json_t *x;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i, x)
 	{
-		if (strcasecmp(model_str(x, "name"), id->child) == 0) {
-			json_array_set(list, i, doc);
-			found = true;
+		if (strcasecmp(model_str(x, "name"), name) == 0) {
 			break;
 		}
 	}
-	if (!found) {
+	return i;
+}
+
+/* A part is edited inside its parent's document. */
+static int put_child(const struct model_id *id, const char *full, const struct model_type *type,
+                     json_t *doc, struct change *ret, struct err *e)
+{
+	AUTO_FREE char *key = table_key(full);
+	const char *child = strrchr(type->name, '/') + 1;
+
+	*strrchr(key, '/') = '\0';
+	*strrchr(key, '/') = '\0';
+	struct resource *r = table_get(key);
+	if (!r) {
+		return err_set_at(e, ERR_NOT_FOUND, "ParentResourceNotFound", "",
+		                  "The resource '%.80s' was not found.", id->name);
+	}
+	json_t *next = json_deep_copy(r->doc), *list = parts_of(next, child);
+	json_object_set_new(doc, "name", json_string(id->child));
+	if (!list) {
+		if (!json_object_get(next, "properties")) {
+			json_object_set_new(next, "properties", json_object());
+		}
+		list = json_array();
+		json_object_set_new(json_object_get(next, "properties"), child, list);
+	}
+	size_t i = part_index(list, id->child);
+	bool found = i < json_array_size(list);
+	if (found) {
+		json_array_set(list, i, doc);
+	} else {
 		json_array_append(list, doc);
 	}
-	int rc = network_vnet_check(v, next, e);
+	int rc = check_document(r->type, r, r->id, next, e);
 	if (rc == 0) {
-		set_doc(v, next);
-		*ret = (struct change){ v, !found, true };
+		set_doc(r, next);
+		*ret = (struct change){ r, !found, true };
 	}
 	json_decref(next);
 	return rc;
@@ -427,19 +518,6 @@ static int put_prefix(struct resource *r, const char *id, const struct model_typ
 
 /* ---- PUT ---- */
 
-static int put_plain(struct resource *r, const char *id, const struct model_type *type, json_t *doc,
-                     struct change *ret)
-{
-	*ret = (struct change){ r, r == NULL, true };
-	if (!r) {
-		ret->r = table_add(id, type, model_public(type, doc));
-		ret->r->etag = 1;
-	} else {
-		set_doc(r, doc);
-	}
-	return 0;
-}
-
 /* "West Europe" and "westeurope" are one place. */
 static bool same_place(const char *a, const char *b)
 {
@@ -534,17 +612,16 @@ int change_put(const struct model_id *id, const char *full_id, json_t *doc,
 		return put_group(r, full_id, type, doc, reply, arg, ret, e);
 	}
 	if (id->child) {
-		rc = put_subnet(id, full_id, doc, ret, e);
-	} else if (strstr(type->name, "virtualNetworks")) {
-		rc = put_vnet(r, full_id, type, doc, ret, e);
+		rc = put_child(id, full_id, type, doc, ret, e);
 	} else if (strstr(type->name, "publicIPAddresses")) {
 		rc = put_public(r, full_id, type, doc, ret, e);
 	} else if (strstr(type->name, "publicIPPrefixes")) {
 		rc = put_prefix(r, full_id, type, doc, ret, e);
 	} else {
-		rc = put_plain(r, full_id, type, doc, ret);
+		rc = put_checked(r, full_id, type, doc, ret, e);
 	}
 	if (rc == 0) {
+		replan(ret->r);
 		change_save(ret->r, reply, arg);
 	}
 	return rc;
@@ -590,6 +667,7 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 	}
 	store_submit(plane.store, &(struct store_op){ .key = r->key }, 1, stored, p);
 	table_remove(r);
+	fabric_wait(applied, p);
 }
 
 static void nobody(void *arg, const struct err *e)
@@ -598,26 +676,26 @@ static void nobody(void *arg, const struct err *e)
 	(void)e;
 }
 
-int change_delete_subnet(struct resource *vnet, const char *name,
-                         void (*reply)(void *arg, const struct err *e), void *arg, struct err *e)
+int change_delete_child(struct resource *r, const char *type, const char *name,
+                        void (*reply)(void *arg, const struct err *e), void *arg, struct err *e)
 {
-	json_t *list = model_at(vnet->doc, "properties.subnets"), *x;
-	size_t i;
+	json_t *next = json_deep_copy(r->doc), *list = parts_of(next, type);
+	size_t i = part_index(list, name);
 
-	if (network_subnet_used(vnet, name)) {
+	if (strcmp(type, "subnets") == 0 && network_subnet_used(r, name)) {
+		json_decref(next);
 		return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeDeleted", "",
 		                  "Subnet %s is in use and cannot be deleted.", name);
 	}
-	json_array_foreach(list, i, x)
-	{
-		if (strcasecmp(model_str(x, "name"), name) == 0) {
-			json_array_remove(list, i);
-			vnet->etag++;
-			break;
-		}
+	json_array_remove(list, i);
+	int rc = check_document(r->type, r, r->id, next, e);
+	if (rc == 0) {
+		set_doc(r, next);
+		replan(r);
+		change_save(r, reply, arg);
 	}
-	change_save(vnet, reply, arg);
-	return 0;
+	json_decref(next);
+	return rc;
 }
 
 /* Does anything of the resource group serve somebody outside it? */
@@ -691,7 +769,7 @@ int change_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 		                  "The virtual network is in use by %.300s and cannot be deleted.",
 		                  user->id);
 	}
-	if (prefix_unused(r, e) < 0) {
+	if (prefix_unused(r, e) < 0 || reference_unused(r, e) < 0) {
 		return -1;
 	}
 	remove_row(r, reply, arg);

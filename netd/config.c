@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lib/base/own.h"
 
@@ -20,6 +21,7 @@ enum kind {
 	KIND_USER,
 	KIND_IP,
 	KIND_POOL,
+	KIND_TAG,
 	KIND_ENDPOINT
 };
 
@@ -65,6 +67,8 @@ static const struct key {
 	T("tenant-id", KIND_TEXT, tenant_id, "00000000-0000-0000-0000-000000000000",
 	  "tenant of all subscriptions"),
 	{ "pool", KIND_POOL, 0, 0, 0, 0, "", "onlink PREFIX or routed PREFIX; may be repeated" },
+	{ "service-tag", KIND_TAG, 0, 0, 0, 0, "",
+	  "NAME PREFIX..., a service tag of security rules; may be repeated" },
 	N("mtu", mtu, 1280, 9000, "1500", "bytes, of the uplink; groups get 50 less"),
 	N("ttl", ttl_s, 0, 86400, "10", "seconds, of public names"),
 	N("rest", rest_s, 0, 604800, "300",
@@ -93,6 +97,7 @@ static const char *accepted(const struct key *k, char *to, size_t size)
 		[KIND_USER] = "a user's name or a number from 1 (not root)",
 		[KIND_IP] = "an IP address, like 192.0.2.1",
 		[KIND_POOL] = "'onlink PREFIX' or 'routed PREFIX', like 'routed 203.0.113.0/24'",
+		[KIND_TAG] = "'NAME PREFIX PREFIX...', like 'Storage 203.0.113.0/26'",
 		[KIND_ENDPOINT] = "ADDRESS:PORT, like 127.0.0.1:53 or [::1]:53",
 	};
 
@@ -130,6 +135,99 @@ static bool set_pool(struct config *c, const char *v)
 	return true;
 }
 
+const struct config_tag *config_tag(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_tags; i++) {
+		if (strcasecmp(c->tags[i].name, name) == 0) {
+			return &c->tags[i];
+		}
+	}
+	return NULL;
+}
+
+static bool tag_name_ok(const char *name)
+{
+	static const char *const taken[] = { "VirtualNetwork", "Internet", "Any",
+		                             "AzureLoadBalancer" };
+	bool ok = isalpha((unsigned char)name[0]) && strlen(name) < sizeof(((struct config_tag *)0)->name);
+
+	for (size_t i = 0; i < ARRAY_N(taken); i++) {
+		ok = ok && strcasecmp(taken[i], name) != 0;
+	}
+	for (const char *p = name; *p; p++) {
+		ok = ok && (isalnum((unsigned char)*p) || *p == '.' || *p == '_' || *p == '-');
+	}
+	return ok;
+}
+
+static bool add_tag(struct config *c, const char *name, const struct ip_prefix *p)
+{
+	struct config_tag *t = (struct config_tag *)(uintptr_t)config_tag(c, name);
+
+	if (!t) {
+		struct config_tag *grown = realloc(c->tags, (c->n_tags + 1) * sizeof(*grown));
+
+		if (!grown) {
+			return false;
+		}
+		c->tags = grown;
+		t = &grown[c->n_tags++];
+		*t = (struct config_tag){ 0 };
+		snprintf(t->name, sizeof(t->name), "%s", name);
+	}
+	struct ip_prefix *v = realloc(t->prefixes, (t->n + 1) * sizeof(*v));
+	if (!v) {
+		return false;
+	}
+	t->prefixes = v;
+	v[t->n++] = *p;
+	return true;
+}
+
+/* "NAME PREFIX PREFIX..." */
+static bool set_tag(struct config *c, const char *v)
+{
+	AUTO_FREE char *text = strdup(v);
+	char *save = NULL, *name = text ? strtok_r(text, " \t", &save) : NULL, *word;
+	struct err e = ERR_INIT;
+	struct ip_prefix p;
+	size_t n = 0;
+
+	if (!name || !tag_name_ok(name)) {
+		return false;
+	}
+	while ((word = strtok_r(NULL, " \t", &save))) {
+		if (ip_prefix_parse(word, &p, &e) < 0 || !add_tag(c, name, &p)) {
+			return false;
+		}
+		n++;
+	}
+	return n > 0;
+}
+
+/* learn.microsoft.com, "Virtual network service tags" and "What is IP address 168.63.129.16?". */
+static void builtin_tags(struct config *c)
+{
+	static const struct {
+		const char *name, *prefix;
+	} tags[] = {
+		{ "AzureLoadBalancer", "168.63.129.16/32" },
+		{ "AzureLoadBalancer", "fd53:a83f:8110::10/128" },
+		{ "AzurePlatformDNS", "168.63.129.16/32" },
+		{ "AzurePlatformDNS", "fd53:a83f:8110::10/128" },
+		{ "AzurePlatformIMDS", "169.254.169.254/32" },
+		{ "AzurePlatformLKM", "168.63.129.16/32" },
+	};
+	struct err e = ERR_INIT;
+	struct ip_prefix p;
+
+	for (size_t i = 0; i < ARRAY_N(tags); i++) {
+		if (ip_prefix_parse(tags[i].prefix, &p, &e) == 0) {
+			(void)add_tag(c, tags[i].name, &p);
+		}
+	}
+}
+
 static bool set_value(struct config *c, const struct key *k, const char *v)
 {
 	char *to = (char *)c + k->offset;
@@ -150,6 +248,8 @@ static bool set_value(struct config *c, const struct key *k, const char *v)
 	}
 	case KIND_POOL:
 		return !*v || set_pool(c, v);
+	case KIND_TAG:
+		return !*v || set_tag(c, v);
 	case KIND_IP:
 		if (*v && ip_parse(v, &ip, &e) < 0) {
 			return false;
@@ -231,6 +331,7 @@ int config_read(const char *path, struct config *to, struct err *e)
 	int number = 0, rc = 0;
 
 	memset(to, 0, sizeof(*to));
+	builtin_tags(to);
 	for (size_t i = 0; i < ARRAY_N(keys); i++) {
 		(void)set_value(to, &keys[i], keys[i].preset);
 	}

@@ -12,6 +12,13 @@
 
 #define CONFIG_POOLS_MAX 16
 
+/* A service tag of security rules, as the administrator's table has it. */
+struct config_tag {
+	char name[64];
+	struct ip_prefix *prefixes;
+	size_t n;
+};
+
 struct config {
 	char state_dir[96], run_dir[80], region[64], dns_suffix[128], ip_suffix[128];
 	char listen_dns[64], listen_api[64], tls_cert[160], tls_key[160];
@@ -20,11 +27,15 @@ struct config {
 	struct ip_prefix pools[CONFIG_POOLS_MAX];
 	bool pool_onlink[CONFIG_POOLS_MAX], pool_default; /* pool_default: none was configured */
 	int64_t n_pools, mtu, ttl_s, rest_s, user_control, user_dns, max_groups, log_level;
+	struct config_tag *tags; /* the built-in ones first */
+	size_t n_tags;
 	int64_t node_cpu, node_memory, limit_groups, limit_addresses, limit_labels, limit_requests;
 };
 
 /* Reads the file (NULL: defaults only). ERR_INVALID names file, line, key and what is accepted. */
 int config_read(const char *path, struct config *to, struct err *e)
 	__attribute__((warn_unused_result));
+/* The service tag of that name in any case; NULL: none. */
+const struct config_tag *config_tag(const struct config *c, const char *name);
 /* Prints every key with default, range and help to standard output. */
 void config_help(void);

@@ -17,6 +17,7 @@
 #include "lib/base/own.h"
 #include "lib/store/seal.h"
 #include "netd/api/logs.h"
+#include "netd/fabric.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
@@ -57,6 +58,9 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 	if (type == MSG_PONG) {
 		int i = from == ROLE_DNS;
 
+		if (from == ROLE_ENGINE && request) {
+			fabric_answered(request);
+		}
 		get_str(r, pongs[i], sizeof(pongs[i]));
 		pong_ms[i] = clock_system.now_ms(&clock_system);
 	} else if (type == MSG_ENGINE_DONE) {
@@ -91,6 +95,7 @@ static void on_peer_closed(void *arg, enum role peer)
 	pong_ms[peer == ROLE_DNS] = 0;
 	if (peer == ROLE_ENGINE) {
 		plane.engine_synced = false;
+		fabric_engine_gone();
 	}
 }
 
@@ -106,6 +111,9 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 	}
 	struct channel **c = peer == ROLE_ENGINE ? &plane.engine : &plane.dns;
 	channel_free(*c);
+	if (peer == ROLE_ENGINE) {
+		fabric_engine_gone();
+	}
 	*c = channel_new(plane.loop, fd, ROLE_CONTROL, (enum role)peer, on_peer, on_peer_closed,
 	                 NULL);
 	if (plane.blind) { /* an empty list would take everything away */

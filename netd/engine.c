@@ -113,6 +113,44 @@ static void owner_set(struct reader *r)
 	}
 }
 
+/* Parts of one owner's change follow each other; another owner's first part begins anew. */
+static void owner_part(struct reader *r)
+{
+	static struct kset puts, dels;
+	static uint64_t of;
+	uint64_t request = get_u64(r), owner = get_u64(r);
+	uint8_t flags = get_u8(r);
+	uint32_t n = get_u32(r);
+	struct err e = ERR_INIT;
+
+	if (n > PART_MAX || (owner != of && !(flags & PART_FIRST))) {
+		r->failed = true;
+		return;
+	}
+	if (flags & PART_FIRST) {
+		of = owner;
+		kset_fini(&puts);
+		kset_fini(&dels);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		uint8_t verb = get_u8(r);
+		struct kobj o;
+
+		get_kobj(r, &o);
+		kset_add(verb == KOP_DEL ? &dels : &puts, &o);
+	}
+	if (!reader_done(r) || !(flags & PART_LAST)) {
+		return;
+	}
+	int rc = reconcile_patch(self.state, owner, &puts, &dels, flags & PART_WHOLE, &e);
+	kset_fini(&puts);
+	kset_fini(&dels);
+	done(request, rc, &e, -1);
+	if (rc < 0) {
+		loop_timer_start(self.repair, 0);
+	}
+}
+
 static void sync_end(uint64_t request)
 {
 	struct err e = ERR_INIT;
@@ -161,6 +199,9 @@ static void on_control(void *arg, enum role from, enum msg_type type, struct rea
 	switch ((int)type) {
 	case MSG_OWNER_SET:
 		owner_set(r);
+		break;
+	case MSG_OWNER_PART:
+		owner_part(r);
 		break;
 	case MSG_OWNER_DEL:
 		request = get_u64(r);

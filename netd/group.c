@@ -45,6 +45,7 @@ struct group {
 	bool deleting, unnamed, stopped, detached, removing, failed, down;
 	bool lost; /* its secrets, when control ended before the runtime had them */
 	bool stop_sent;
+	bool held; /* the runtime may have it: it was handed over, by this control or one before */
 	int64_t retry_ms, retry_at_ms; /* of an attach that failed; 0: it did not */
 	unsigned commits; /* under way; the group is as the store says when there are none */
 };
@@ -256,7 +257,7 @@ static void hand_over(struct group *g)
 	runtime_send(m, g->ns_fd);
 	json_decref(g->full);
 	g->full = NULL;
-	g->handed = true;
+	g->handed = g->held = true;
 	if (json_object_get(g->r->status, "secretsDue")) {
 		json_object_del(g->r->status, "secretsDue");
 		save_status(g);
@@ -323,7 +324,7 @@ static void take_down(struct group *g)
 		g->unnamed = true; /* a dns role that comes up gets a list without it */
 	}
 	crash_point(CRASH_CONTROL_UNNAMED);
-	if (g->handed && !g->stopped && runtime_expected()) {
+	if (g->held && !g->stopped && runtime_expected()) {
 		if (!g->stop_sent && runtime_connected()) {
 			send_stop(g, true);
 			g->stop_sent = true;
@@ -474,8 +475,8 @@ void group_load(struct resource *r)
 		group_event(r, "SecretsLost",
 		            "netd ended before the runtime had the group's secrets; send it again");
 	}
-	/* A deletion that was under way asks the runtime again. */
-	g->handed = g->deleting;
+	/* A deletion asks the runtime, also before it is heard of. */
+	g->held = true;
 	if (!has_name(g)) {
 		g->unnamed = true;
 	}
@@ -661,7 +662,6 @@ void group_runtime_up(void)
 		}
 		json_array_append_new(ids, json_string(g->r->key));
 		if (g->deleting) {
-			g->handed = true;
 			g->stopped = g->stop_sent = false;
 			advance(g);
 		} else if (g->attached && g->commits == 0 && !g->lost) {

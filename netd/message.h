@@ -25,12 +25,20 @@ enum role {
 	ROLE_N
 };
 
+/* A change in parts: request, owner, flags, count, then count times a verb (enum kop_verb) and an
+ * object. It happens with the last part. */
+#define PART_FIRST 1u
+#define PART_LAST  2u
+#define PART_WHOLE 4u /* what is not put goes */
+#define PART_MAX   1000u
+
 /* id, version, from, to, shortest and longest payload in bytes */
 #define MSG_BODY_MAX 180000u
 #define MSG_TABLE(X)                                                                             \
 	X(PEER, 1, ROLE_MAIN, ROLE_N, 4, 4)  /* a new channel to a role, with fd */              \
 	X(READY, 1, ROLE_N, ROLE_MAIN, 0, 0) /* the role serves */                               \
 	X(OWNER_SET, 1, ROLE_CONTROL, ROLE_ENGINE, 21, MSG_BODY_MAX)                             \
+	X(OWNER_PART, 1, ROLE_CONTROL, ROLE_ENGINE, 21, MSG_BODY_MAX) /* see owner_part() */     \
 	X(OWNER_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 16, 16)                                       \
 	X(SYNC_BEGIN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0)                                        \
 	X(SYNC_END, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)                                          \

@@ -11,11 +11,10 @@
 #include <sys/socket.h>
 
 #include "lib/base/own.h"
+#include "netd/fabric.h"
 #include "netd/plane.h"
 #include "netd/subnet.h"
 #include "vnet/plan.h"
-
-#define OWNER_GATEWAY 1u
 
 /* ---- status ↔ values ---- */
 
@@ -263,19 +262,21 @@ static void give_port(const struct resource *g, struct subnet *s)
 	s->groups--;
 	b->ports--;
 	if (b->ports == 0 && b->id != s->id) {
-		send_del(b->id, 0);
+		fabric_drop(b->id);
 		subnet_bridge_remove(s, b);
 	}
 	if (s->groups > 0) {
 		return;
 	}
-	send_del(s->id, 0);
+	fabric_drop(s->id);
 	if (s->platform && s->shared.family) {
 		network_public_free(&s->shared, tenant_of(g->id)->number);
 	}
 	subnet_free(s);
 	if (!subnet_any(vnet)) {
-		send_del(vnet, 0);
+		fabric_vnet_gone(vnet);
+	} else {
+		fabric_vnet(vnet);
 	}
 }
 
@@ -318,7 +319,7 @@ static void send_owner(uint64_t owner, const struct kset *objects, uint64_t requ
 	buf_fini(&b);
 }
 
-static void send_gateway(void)
+static void plan_gateway(void)
 {
 	const struct config *c = plane.config;
 	struct kset set = { 0 };
@@ -342,61 +343,33 @@ static void send_gateway(void)
 	(void)!(c->host4[0] && ip_parse(c->host4, &p.host4, &e));
 	(void)!(c->host6[0] && ip_parse(c->host6, &p.host6, &e));
 	vnet_plan_gateway(&p, &set);
-	send_owner(OWNER_GATEWAY, &set, 0, false);
-	kset_fini(&set);
-}
-
-/* The VNet's router, and a bridge of the subnet, where the engine does not have them yet. */
-static void send_subnet(struct subnet *s, struct subnet_bridge *b)
-{
-	struct kset set = { 0 };
-	uint32_t mtu = (uint32_t)plane.config->mtu - 50;
-	struct ip_prefix some[2];
-	size_t n = 0;
-
-	for (int f = 0; f < 2; f++) {
-		if (s->prefix[f].ip.family) {
-			some[n++] = s->prefix[f];
-		}
-	}
-	if (!s->sent) {
-		vnet_plan_vnet(&(struct plan_vnet){ .ns = s->vnet,
-		                                    .mtu = mtu,
-		                                    .closed = some,
-		                                    .n_closed = s->platform ? n : 0,
-		                                    .shared = &s->shared,
-		                                    .n_shared = s->shared.family ? 1 : 0 },
-		               &set);
-		send_owner(s->vnet, &set, 0, false);
-		s->sent = true;
-	}
-	if (!b->sent) {
-		set.n = 0;
-		vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = s->vnet,
-		                                        .bridge = b->id,
-		                                        .more = b->id != s->id,
-		                                        .mtu = mtu,
-		                                        .prefixes = some,
-		                                        .n_prefixes = n },
-		                 &set);
-		send_owner(b->id, &set, 0, false);
-		b->sent = true;
-	}
-	kset_fini(&set);
+	fabric_put(OWNER_GATEWAY, &set);
 }
 
 void network_send_base(void)
 {
-	struct subnet *s;
+	plan_gateway();
+	fabric_vnets(0);
+	fabric_resend();
+}
 
-	send_gateway();
-	for (size_t i = 0; (s = subnet_at(i)); i++) {
-		s->sent = false;
-		for (size_t k = 0; k < s->n_bridges; k++) {
-			s->bridges[k].sent = false;
-			send_subnet(s, &s->bridges[k]);
+/* Numbers of the application security groups that the group belongs to. */
+static size_t memberships(const struct resource *g, struct subnet *s, uint32_t to[10])
+{
+	json_t *x;
+	size_t i, n = 0;
+
+	json_array_foreach(model_at(g->doc, "properties.applicationSecurityGroups"), i, x)
+	{
+		AUTO_FREE char *low = table_key(model_str(x, "id"));
+		struct resource *a = table_get(low);
+
+		if (a && n < 10) {
+			to[n++] = table_number(a);
+			subnet_asg_add(s, to[n - 1]);
 		}
 	}
+	return n;
 }
 
 void network_send_group(const struct resource *g, uint64_t request)
@@ -404,6 +377,7 @@ void network_send_group(const struct resource *g, uint64_t request)
 	struct subnet *s = subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
 	struct plan_port ports[100];
 	struct plan_addr addrs[2] = { 0 };
+	uint32_t asgs[10];
 	struct plan_group p = { .ns = number(g->status, "serial"),
 		                .addrs = addrs,
 		                .ports = ports,
@@ -438,7 +412,11 @@ void network_send_group(const struct resource *g, uint64_t request)
 			};
 		}
 	}
-	send_subnet(s, subnet_bridge_find(s, p.bridge));
+	p.asgs = asgs;
+	p.n_asgs = memberships(g, s, asgs);
+	if (!s->sent) {
+		fabric_vnet(s->vnet);
+	}
 	vnet_plan_group(&p, &set);
 	send_owner(p.ns, &set, request, true);
 	kset_fini(&set);

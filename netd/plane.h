@@ -83,6 +83,10 @@ char *table_row(const struct resource *r);
 int table_load(void *arg, const char *key, uint64_t rev, const char *value);
 /* Next number, never given before; *ops gets the row that reserves it when one is needed. */
 uint32_t table_serial(void);
+/* The number that the resource's kernel objects are named by; it gets one, and its row is stored,
+ * when it has none. Not for container groups. */
+uint32_t table_number(struct resource *r);
+struct resource *table_numbered(uint32_t n); /* NULL: nobody has it */
 /* Stores the resources' rows (status and document) as one transaction. */
 void table_save(struct resource *const *rs, size_t n,
                 void (*done)(void *arg, const struct err *e, uint64_t rev), void *arg);
@@ -102,14 +106,19 @@ void network_restore(struct resource *group);
 void network_release(struct resource *group);
 /* The same for a public address, and for the egress address that a VNet keeps. */
 void network_restore_public(const struct resource *r);
-/* May this be the document of the VNet `r` (NULL: a new one)? */
-int network_vnet_check(const struct resource *r, const json_t *doc, struct err *e);
+/* May this be the document of the VNet `r` (NULL: a new one, with that id)? */
+int network_vnet_check(const struct resource *r, const char *id, const json_t *doc,
+                       struct err *e);
 bool network_subnet_used(const struct resource *vnet, const char *subnet);
 /* A group in the VNet whose key does not begin with `except` (NULL: any); NULL none. */
 const struct resource *network_vnet_user(const struct resource *vnet, const char *except);
 /* The subnet that a group's document names by its id, and its VNet, which has numbers then. */
 int network_vnet_subnet(const struct resource *group, const char *id, struct resource **vnet,
                         struct subnet **ret, struct err *e);
+/* The resource that the VNet's subnet of that number names as its `what` (a property with an id). */
+struct resource *vnet_subnet_ref(const struct resource *vnet, uint32_t subnet, const char *what);
+/* [{"id": ...}] of all subnets that name `r` at the path; new reference. */
+json_t *vnet_subnets_with(const struct resource *r, const char *path);
 /* Sends what a group's network needs to the engine: gateway, VNet, subnet (when they are not
  * there yet), then the group itself. `request` comes back with the group's answer. */
 void network_send_group(const struct resource *group, uint64_t request);
@@ -164,6 +173,8 @@ bool prefix_address_free(const struct resource *pip); /* false: it came from a p
 const struct resource *prefix_user(const struct resource *r, const char *except);
 /* May it go? */
 int prefix_unused(const struct resource *r, struct err *e);
+/* The same for what subnets and rules name. */
+int reference_unused(const struct resource *r, struct err *e);
 /* The subnet's id that a group's legacy networkProfile names; NULL with *e set. */
 const char *profile_subnet(const struct resource *group, struct err *e);
 
@@ -210,8 +221,9 @@ int change_put(const struct model_id *id, const char *full_id, json_t *doc,
 /* PATCH, of tags alone: containers run on. */
 int change_tags(struct resource *r, const json_t *tags,
                 void (*reply)(void *arg, const struct err *e), void *arg, struct err *e);
-int change_delete_subnet(struct resource *vnet, const char *name,
-                         void (*reply)(void *arg, const struct err *e), void *arg, struct err *e);
+/* A part of the resource that has a path of its own, by its type ("subnets") and name. */
+int change_delete_child(struct resource *r, const char *type, const char *name,
+                        void (*reply)(void *arg, const struct err *e), void *arg, struct err *e);
 int change_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg,
                   struct err *e);
 /* Waits for what is stored as it is. */
@@ -221,7 +233,8 @@ void change_save(struct resource *r, void (*reply)(void *arg, const struct err *
 /* What GET returns; new reference. */
 json_t *view_resource(const struct resource *r);
 json_t *view_subscription(const char *id);
-json_t *view_subnet(const struct resource *vnet, const char *name); /* NULL: absent */
+/* A part of the resource that has a path of its own (subnets, securityRules); NULL: absent. */
+json_t *view_child(const struct resource *r, const char *type, const char *name);
 
 /* ---- control.c ---- */
 /* Every transaction ends here. One that failed stops all changes: memory is ahead of the disk, so

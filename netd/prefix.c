@@ -197,6 +197,24 @@ int prefix_unused(const struct resource *r, struct err *e)
 	                  r->name, user->id);
 }
 
+int reference_unused(const struct resource *r, struct err *e)
+{
+	json_t *subnets = NULL;
+	int rc = 0;
+
+	if (strstr(r->type->name, "/networkSecurityGroups")) {
+		subnets = vnet_subnets_with(r, "properties.networkSecurityGroup");
+	}
+	if (json_array_size(subnets) > 0) {
+		rc = err_set_at(e, ERR_INVALID, "InUseNetworkSecurityGroupCannotBeDeleted", "",
+		                "Network security group %s cannot be deleted because it is in use "
+		                "by %.300s.",
+		                r->name, model_str(json_array_get(subnets, 0), "id"));
+	}
+	json_decref(subnets);
+	return rc;
+}
+
 const char *profile_subnet(const struct resource *group, struct err *e)
 {
 	static const char at[] = "properties.networkProfile.id";

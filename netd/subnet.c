@@ -39,6 +39,27 @@ struct subnet *subnet_find(uint32_t vnet, uint32_t id)
 	return s && s->vnet == vnet && s->id == id ? s : NULL;
 }
 
+size_t subnet_first(uint32_t vnet)
+{
+	return position(vnet, 0);
+}
+
+void subnet_asg_add(struct subnet *s, uint32_t asg)
+{
+	for (size_t i = 0; i < s->n_asgs; i++) {
+		if (s->asgs[i] == asg) {
+			return;
+		}
+	}
+	uint32_t *v = realloc(s->asgs, (s->n_asgs + 1) * sizeof(*v));
+	if (!v) {
+		abort();
+	}
+	s->asgs = v;
+	v[s->n_asgs++] = asg;
+	s->sent = false;
+}
+
 bool subnet_any(uint32_t vnet)
 {
 	const struct subnet *s = subnet_at(position(vnet, 0));
@@ -83,6 +104,7 @@ void subnet_free(struct subnet *s)
 		ipam_fini(&s->ipam[f]);
 	}
 	free(s->bridges);
+	free(s->asgs);
 	free(s);
 }
 
@@ -116,6 +138,7 @@ struct subnet_bridge *subnet_bridge_add(struct subnet *s, uint32_t id)
 	}
 	s->bridges = v;
 	v[s->n_bridges] = (struct subnet_bridge){ .id = id };
+	s->sent = false;
 	return &v[s->n_bridges++];
 }
 

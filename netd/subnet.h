@@ -18,7 +18,6 @@
 struct subnet_bridge {
 	uint32_t id; /* number; the first has the subnet's */
 	unsigned ports;
-	bool sent; /* the engine has it */
 };
 
 struct subnet {
@@ -28,7 +27,9 @@ struct subnet {
 	struct ipam ipam[2];
 	struct ip shared; /* egress of groups without a public address */
 	bool platform;
-	bool sent;                     /* the engine has the VNet's router as it is now */
+	bool sent;                     /* the engine has it as it is now */
+	uint32_t *asgs;                /* application security groups of its groups, by number */
+	size_t n_asgs;
 	struct subnet_bridge *bridges; /* never none */
 	size_t n_bridges;
 };
@@ -40,6 +41,10 @@ struct subnet *subnet_make(uint32_t vnet, uint32_t id, const struct ip_prefix pr
 void subnet_free(struct subnet *s);
 /* Has the VNet any subnet here? */
 bool subnet_any(uint32_t vnet);
+/* Where the VNet's begin among all. */
+size_t subnet_first(uint32_t vnet);
+/* A group of it belongs to that application security group. */
+void subnet_asg_add(struct subnet *s, uint32_t asg);
 /* The i-th of all, NULL at the end. */
 struct subnet *subnet_at(size_t i);
 

@@ -92,10 +92,80 @@ struct resource *table_add(const char *id, const struct model_type *type, json_t
 	return r;
 }
 
+/* ---- numbers ---- */
+
+/* Resources that kernel objects are named by, container groups left out; sorted by number. */
+static struct numbered {
+	uint32_t n;
+	struct resource *r;
+} *numbers;
+static size_t n_numbers, cap_numbers;
+
+static size_t number_at(uint32_t n)
+{
+	size_t lo = 0, hi = n_numbers;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (numbers[mid].n < n) {
+			lo = mid + 1;
+		} else {
+			hi = mid;
+		}
+	}
+	return lo;
+}
+
+struct resource *table_numbered(uint32_t n)
+{
+	size_t i = number_at(n);
+
+	return i < n_numbers && numbers[i].n == n ? numbers[i].r : NULL;
+}
+
+static void number_add(struct resource *r, uint32_t n)
+{
+	size_t i = number_at(n);
+
+	if (n_numbers == cap_numbers) {
+		cap_numbers = cap_numbers ? cap_numbers * 2 : 64;
+		numbers = realloc(numbers, cap_numbers * sizeof(*numbers));
+		if (!numbers) {
+			abort();
+		}
+	}
+	memmove(&numbers[i + 1], &numbers[i], (n_numbers - i) * sizeof(*numbers));
+	numbers[i] = (struct numbered){ n, r };
+	n_numbers++;
+}
+
+static uint32_t number_of(const struct resource *r)
+{
+	return (uint32_t)json_integer_value(json_object_get(r->status, "serial"));
+}
+
+uint32_t table_number(struct resource *r)
+{
+	uint32_t n = number_of(r);
+
+	if (!n) {
+		n = table_serial();
+		json_object_set_new(r->status, "serial", json_integer(n));
+		number_add(r, n);
+		table_save(&r, 1, control_saved, NULL);
+	}
+	return n;
+}
+
 void table_remove(struct resource *r)
 {
-	size_t i = table_from(r->key);
+	size_t i = table_from(r->key), k = number_at(number_of(r));
 
+	if (k < n_numbers && numbers[k].r == r) {
+		memmove(&numbers[k], &numbers[k + 1], (n_numbers - k - 1) * sizeof(*numbers));
+		n_numbers--;
+	}
 	memmove(&plane.v[i], &plane.v[i + 1], (plane.n - i - 1) * sizeof(struct resource *));
 	plane.n--;
 	json_decref(r->doc);
@@ -155,6 +225,9 @@ int table_load(void *arg, const char *key, uint64_t rev, const char *value)
 		r->status = json_incref(json_object_get(row, "status"));
 		r->etag = (uint64_t)json_integer_value(json_object_get(row, "etag"));
 		r->deleting = json_is_true(json_object_get(row, "deleting"));
+		if (number_of(r) && !strstr(type->name, "containerGroups")) {
+			number_add(r, number_of(r));
+		}
 	}
 	json_decref(row);
 	return 0;

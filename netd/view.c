@@ -8,6 +8,7 @@
 
 #include "lib/base/own.h"
 #include "netd/plane.h"
+#include "netd/security.h"
 
 json_t *view_subscription(const char *id)
 {
@@ -27,16 +28,21 @@ json_t *view_subscription(const char *id)
 	return view;
 }
 
-json_t *view_subnet(const struct resource *vnet, const char *name)
+json_t *view_child(const struct resource *r, const char *type, const char *name)
 {
-	json_t *doc = view_resource(vnet), *x, *found = NULL;
+	json_t *doc = view_resource(r), *x, *found = NULL;
+	char path[120];
 	size_t i;
 
-	json_array_foreach(model_at(doc, "properties.subnets"), i, x)
+	snprintf(path, sizeof(path), "properties.%s", type);
+	json_array_foreach(model_at(doc, path), i, x)
 	{
 		if (strcasecmp(model_str(x, "name"), name) == 0) {
 			found = json_incref(x);
 		}
+	}
+	if (found) {
+		json_object_set(found, "etag", json_object_get(doc, "etag"));
 	}
 	json_decref(doc);
 	return found;
@@ -116,6 +122,9 @@ json_t *view_resource(const struct resource *r)
 		                    json_string("Microsoft.Network/virtualNetworks/subnets"));
 		json_object_set_new(json_object_get(x, "properties"), "provisioningState",
 		                    json_string("Succeeded"));
+	}
+	if (strstr(r->type->name, "/networkSecurityGroups")) {
+		security_view(r, props);
 	}
 	if (*model_str(r->status, "ipPrefix")) {
 		json_object_set(props, "ipPrefix", json_object_get(r->status, "ipPrefix"));

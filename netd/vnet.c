@@ -166,6 +166,57 @@ static json_t *subnet_named(const json_t *doc, const char *name)
 	return NULL;
 }
 
+static const json_t *subnet_by_number(const struct resource *vnet, uint32_t n)
+{
+	const char *name;
+	json_t *x;
+
+	json_object_foreach(model_at(vnet->status, "subnets"), name, x)
+	{
+		if ((uint32_t)json_integer_value(x) == n) {
+			return subnet_named(vnet->doc, name);
+		}
+	}
+	return NULL;
+}
+
+struct resource *vnet_subnet_ref(const struct resource *vnet, uint32_t subnet, const char *what)
+{
+	char path[100];
+
+	snprintf(path, sizeof(path), "properties.%s.id", what);
+	const json_t *doc = subnet_by_number(vnet, subnet);
+	AUTO_FREE char *low = table_key(doc ? model_str(doc, path) : "");
+	return *low ? table_get(low) : NULL;
+}
+
+json_t *vnet_subnets_with(const struct resource *r, const char *path)
+{
+	json_t *list = json_array(), *x;
+	char prefix[200], at[100], id[1400];
+	size_t i;
+
+	snprintf(at, sizeof(at), "%s.id", path);
+	snprintf(prefix, sizeof(prefix), "%.*s/", (int)(strchr(r->key + 15, '/') - r->key), r->key);
+	for (size_t k = table_from(prefix);
+	     table_at(k) && strncmp(table_at(k)->key, prefix, strlen(prefix)) == 0; k++) {
+		const struct resource *v = table_at(k);
+
+		if (strcasecmp(v->type->name, "Microsoft.Network/virtualNetworks") != 0) {
+			continue;
+		}
+		json_array_foreach(model_at(v->doc, "properties.subnets"), i, x)
+		{
+			if (strcasecmp(model_str(x, at), r->id) == 0) {
+				snprintf(id, sizeof(id), "%s/subnets/%s", v->id,
+				         model_str(x, "name"));
+				json_array_append_new(list, json_pack("{s:s}", "id", id));
+			}
+		}
+	}
+	return list;
+}
+
 static bool delegated(const json_t *subnet)
 {
 	json_t *x;
@@ -213,7 +264,39 @@ static int check_used(const struct resource *r, const json_t *doc, struct err *e
 	return 0;
 }
 
-int network_vnet_check(const struct resource *r, const json_t *doc, struct err *e)
+/* What a subnet names must be there, and the subscription's. */
+static int check_refs(const char *id, const json_t *doc, struct err *e)
+{
+	static const struct {
+		const char *path, *type;
+	} refs[] = {
+		{ "properties.networkSecurityGroup.id", "Microsoft.Network/networkSecurityGroups" },
+	};
+	json_t *x;
+	size_t i;
+	char at[140];
+
+	json_array_foreach(model_at(doc, "properties.subnets"), i, x)
+	{
+		for (size_t k = 0; k < ARRAY_N(refs); k++) {
+			const char *to = model_str(x, refs[k].path);
+			AUTO_FREE char *low = table_key(to);
+			const struct resource *t = *to ? table_get(low) : NULL;
+
+			snprintf(at, sizeof(at), "properties.subnets[%zu].%s", i, refs[k].path);
+			if (*to && (!t || strcasecmp(t->type->name, refs[k].type) != 0 ||
+			            tenant_of(t->id) != tenant_of(id))) {
+				return err_set_at(e, ERR_INVALID, "InvalidResourceReference", at,
+				                  "Resource %.300s referenced by %.100s was not "
+				                  "found.",
+				                  to, strrchr(id, '/') + 1);
+			}
+		}
+	}
+	return 0;
+}
+
+int network_vnet_check(const struct resource *r, const char *id, const json_t *doc, struct err *e)
 {
 	size_t n = json_array_size(model_at(doc, "properties.subnets"));
 
@@ -224,6 +307,9 @@ int network_vnet_check(const struct resource *r, const json_t *doc, struct err *
 		if (check_subnet(doc, i, e) < 0) {
 			return -1;
 		}
+	}
+	if (check_refs(id, doc, e) < 0) {
+		return -1;
 	}
 	return r ? check_used(r, doc, e) : 0;
 }
@@ -251,9 +337,7 @@ static void number_vnet(struct resource *r)
 	json_t *had = model_at(r->status, "subnets"), *now = json_object(), *x;
 	size_t i;
 
-	if (!number(r->status, "serial")) {
-		json_object_set_new(r->status, "serial", json_integer(table_serial()));
-	}
+	(void)table_number(r);
 	json_array_foreach(model_at(r->doc, "properties.subnets"), i, x)
 	{
 		AUTO_FREE char *low = table_key(model_str(x, "name"));

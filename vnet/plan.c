@@ -340,6 +340,14 @@ static void group_address(const struct plan_group *p, const struct plan_addr *a,
 		memcpy(o.via, leave->b, 16);
 		kset_add(to, &o);
 	}
+	for (size_t i = 0; i < p->n_asgs; i++) {
+		o = base(p->vnet_ns, KOBJ_ITEM,
+		         a->ip.family == 4 ? KOBJ_PSET_ADDR4 : KOBJ_PSET_ADDR6, "");
+		nsg_asg_name(p->asgs[i], a->ip.family, o.dev);
+		set_addr(&o, &a->ip);
+		memcpy(o.via, a->ip.b, 16);
+		kset_add(to, &o);
+	}
 	if (a->pub.family) {
 		group_public(p, a, to);
 	}

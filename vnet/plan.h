@@ -72,5 +72,7 @@ struct plan_group {
 	size_t n_addrs;
 	const struct plan_port *ports; /* open on the public addresses */
 	size_t n_ports;
+	const uint32_t *asgs; /* application security groups that it belongs to, by number */
+	size_t n_asgs;
 };
 void vnet_plan_group(const struct plan_group *p, struct kset *to);

@@ -154,6 +154,7 @@ FIELDS group_props[] = { S("provisioningState", RO),
 	                 K("containerGroupProfile", MODEL_MAP, NOT),
 	                 K("standbyPoolProfile", MODEL_MAP, NOT),
 	                 O("networkProfile", 0, ref_fields),
+	                 A("applicationSecurityGroups", 0, 10, ref_fields),
 	                 END };
 FIELDS group_fields[] = { TOP, K("netd", MODEL_ANY, RO), K("identity", MODEL_MAP, KEPT),
 	                  O("properties", REQ, group_props), END };
@@ -168,7 +169,7 @@ FIELDS subnet_props[] = { S("provisioningState", RO),
 	                  K("addressPrefix", MODEL_PREFIX, 0),
 	                  { "addressPrefixes", MODEL_PREFIXES, 0, 1, 16, NULL, NULL },
 	                  A("delegations", 0, 20, delegation_fields),
-	                  K("networkSecurityGroup", MODEL_MAP, NOT),
+	                  O("networkSecurityGroup", 0, ref_fields),
 	                  K("routeTable", MODEL_MAP, NOT),
 	                  K("natGateway", MODEL_MAP, NOT),
 	                  K("serviceEndpoints", MODEL_ANY, KEPT),
@@ -191,6 +192,37 @@ FIELDS vnet_props[] = { S("provisioningState", RO),
 	                B("enableDdosProtection", KEPT),
 	                END };
 FIELDS vnet_fields[] = { TOP, O("properties", REQ, vnet_props), END };
+
+/* ---- networkSecurityGroups ---- */
+#define PORTS_PREFIXES(side)                                                             \
+	S(side "PortRange", 0), { side "PortRanges", MODEL_STRINGS, 0, 0, 4000, NULL, NULL }, \
+		S(side "AddressPrefix", 0),                                              \
+		{ side "AddressPrefixes", MODEL_STRINGS, 0, 0, 4000, NULL, NULL },       \
+	{                                                                                \
+		side "ApplicationSecurityGroups", MODEL_OBJECTS, 0, 0, 10, NULL, ref_fields \
+	}
+FIELDS rule_props[] = { S("provisioningState", RO),
+	                { "description", MODEL_STRING, 0, 0, 140, NULL, NULL },
+	                E("protocol", REQ, "Tcp|Udp|Icmp|Esp|Ah|*"),
+	                E("access", REQ, "Allow|Deny"),
+	                E("direction", REQ, "Inbound|Outbound"),
+	                I("priority", REQ, 100, 4096),
+	                PORTS_PREFIXES("source"),
+	                PORTS_PREFIXES("destination"),
+	                END };
+FIELDS rule_fields[] = { CHILD, O("properties", REQ, rule_props), END };
+FIELDS nsg_props[] = { S("provisioningState", RO),
+	               S("resourceGuid", RO),
+	               B("flushConnection", 0),
+	               A("securityRules", 0, 1000, rule_fields),
+	               K("defaultSecurityRules", MODEL_ANY, RO),
+	               K("networkInterfaces", MODEL_ANY, RO),
+	               K("subnets", MODEL_ANY, RO),
+	               K("flowLogs", MODEL_ANY, RO),
+	               END };
+FIELDS nsg_fields[] = { TOP, O("properties", 0, nsg_props), END };
+FIELDS asg_props[] = { S("provisioningState", RO), S("resourceGuid", RO), END };
+FIELDS asg_fields[] = { TOP, O("properties", 0, asg_props), END };
 
 /* ---- publicIPAddresses ---- */
 FIELDS sku_fields[] = { E("name", 0, "Basic|Standard|StandardV2"), E("tier", 0, "Regional|Global"),
@@ -257,6 +289,12 @@ const struct model_type model_types[] = {
 	{ "Microsoft.Network/virtualNetworks/subnets", subnet_fields,
 	  "1 to 80 letters, digits, -_.", false },
 	{ "Microsoft.Network/publicIPAddresses", pip_fields, "1 to 80 letters, digits, -_.", true },
+	{ "Microsoft.Network/networkSecurityGroups", nsg_fields, "1 to 80 letters, digits, -_.",
+	  true },
+	{ "Microsoft.Network/networkSecurityGroups/securityRules", rule_fields,
+	  "1 to 80 letters, digits, -_.", false },
+	{ "Microsoft.Network/applicationSecurityGroups", asg_fields, "1 to 80 letters, digits, -_.",
+	  true },
 	{ "Microsoft.Network/publicIPPrefixes", prefix_fields, "1 to 80 letters, digits, -_.",
 	  true },
 	{ "Microsoft.Network/networkProfiles", profile_fields, "1 to 80 letters, digits, -_.",

@@ -32,7 +32,8 @@ struct call {
 	char key[1200], verb[12];
 	bool created;
 	char operation[37];
-	char child[100]; /* name of the subnet, when one was put */
+	char child[100]; /* name of the part that was put, "" none, and its type */
+	const char *child_type;
 };
 
 void api_json(struct http_request *r, int status, const char *headers, json_t *body)
@@ -112,7 +113,9 @@ static void on_stored(void *arg, const struct err *e)
 		api_error(c->r, e);
 	} else if (c->answer == CALL_PUT) {
 		json_t *view =
-			r ? (c->child[0] ? view_subnet(r, c->child) : view_resource(r)) : NULL;
+			!r            ? NULL
+			: c->child[0] ? view_child(r, c->child_type, c->child)
+			              : view_resource(r);
 		api_json(c->r, c->created ? 201 : 200, headers, view);
 	} else {
 		api_json(c->r, c->answer == CALL_DONE ? 204 : 202, headers, NULL);
@@ -176,6 +179,23 @@ static void not_found(struct http_request *r, const char *id)
 	api_error(r, &e);
 }
 
+/* "subnets", "securityRules": parts of a resource's document that have paths of their own, spelt as
+ * in the document; NULL: no such thing. */
+static const char *part_type(const struct model_id *id)
+{
+	char name[200];
+
+	snprintf(name, sizeof(name), "%s/%s", id->type, id->child_type);
+	const struct model_type *t = model_type_find(name);
+	if (t) {
+		return strrchr(t->name, '/') + 1;
+	}
+	return strcasecmp(id->type, "Microsoft.Network/networkSecurityGroups") == 0 &&
+	                       strcasecmp(id->child_type, "defaultSecurityRules") == 0
+	               ? "defaultSecurityRules"
+	               : NULL;
+}
+
 /* `was`: what the condition in the headers is about; NULL none. */
 static void put(struct http_request *r, const struct model_id *id, const struct resource *was,
                 json_t *doc)
@@ -190,11 +210,13 @@ static void put(struct http_request *r, const struct model_id *id, const struct 
 		return;
 	}
 	if (id->child) {
-		*strcasestr(parent, "/subnets/") = '\0';
+		*strrchr(parent, '/') = '\0';
+		*strrchr(parent, '/') = '\0';
 	}
 	struct call *c = call_new(r, parent, id->group != NULL);
 	if (id->child) {
 		snprintf(c->child, sizeof(c->child), "%s", id->child);
+		c->child_type = part_type(id);
 	}
 	if (change_put(id, whole, doc, on_stored, c, &change, &e) < 0) {
 		call_refused(c, &e);
@@ -415,51 +437,55 @@ static void subscription(struct http_request *r, const struct caller *who,
 	}
 }
 
-static void delete_subnet(struct http_request *r, struct resource *vnet, const char *name)
+static void delete_part(struct http_request *r, struct resource *x, const char *type,
+                        const char *name)
 {
 	struct err e = ERR_INIT;
 
-	if (!conditions(r, vnet)) {
+	if (!conditions(r, x)) {
 		return;
 	}
-	struct call *c = call_new(r, vnet->id, true);
+	struct call *c = call_new(r, x->id, true);
 	c->answer = CALL_ACCEPTED;
-	if (change_delete_subnet(vnet, name, on_stored, c, &e) < 0) {
+	if (change_delete_child(x, type, name, on_stored, c, &e) < 0) {
 		call_refused(c, &e);
 	}
 }
 
-/* Subnets: part of their VNet's document, with paths of their own. */
-static void subnet(struct http_request *r, const struct model_id *id)
+/* Parts of a resource's document, with paths of their own. */
+static void part(struct http_request *r, const struct model_id *id, const char *type)
 {
 	AUTO_FREE char *key = table_key(r->path);
-	char *cut = strstr(key, "/subnets");
 	bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
+	bool fixed = strcmp(type, "defaultSecurityRules") == 0;
 	json_t *doc;
 
-	if (!cut || strcasecmp(id->child_type, "subnets") != 0) {
-		not_found(r, r->path);
-		return;
+	*strrchr(key, '/') = '\0';
+	if (id->child) {
+		*strrchr(key, '/') = '\0';
 	}
-	*cut = '\0';
-	struct resource *v = table_get(key);
-	json_t *view = v && id->child ? view_subnet(v, id->child) : NULL;
-	if (id->child && strcmp(r->method, "PUT") == 0) {
+	struct resource *x = table_get(key);
+	json_t *view = x && id->child ? view_child(x, type, id->child) : NULL;
+	if (id->child && strcmp(r->method, "PUT") == 0 && !fixed) {
 		if ((doc = body_of(r))) {
-			put(r, id, view ? v : NULL, doc);
+			put(r, id, view ? x : NULL, doc);
 		}
-	} else if (v && !view && id->child && strcmp(r->method, "DELETE") == 0) {
+	} else if (x && !view && id->child && strcmp(r->method, "DELETE") == 0 && !fixed) {
 		http_reply(r, 204, "", NULL, 0);
-	} else if (!v || (id->child && !view)) {
+	} else if (!x || (id->child && !view)) {
 		not_found(r, r->path);
 	} else if (reads && !id->child) {
-		view = view_resource(v);
+		char path[120];
+
+		snprintf(path, sizeof(path), "properties.%s", type);
+		view = view_resource(x);
+		json_t *list = model_at(view, path);
 		api_json(r, 200, "",
-		         json_pack("{s:O}", "value", model_at(view, "properties.subnets")));
+		         json_pack("{s:o}", "value", list ? json_incref(list) : json_array()));
 	} else if (reads) {
 		api_json(r, 200, "", json_incref(view));
-	} else if (id->child && strcmp(r->method, "DELETE") == 0) {
-		delete_subnet(r, v, id->child);
+	} else if (id->child && strcmp(r->method, "DELETE") == 0 && !fixed) {
+		delete_part(r, x, type, id->child);
 	} else {
 		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
 	}
@@ -578,7 +604,7 @@ static void container(struct http_request *r, const struct model_id *id)
 	}
 }
 
-/* What lies below a resource: its actions, subnets, logs, operations of a location. */
+/* What lies below a resource: its parts, actions, logs, operations of a location. */
 static void below(struct http_request *r, const struct model_id *id)
 {
 	if (strcasecmp(id->child_type, "containers") == 0 && id->child &&
@@ -592,8 +618,8 @@ static void below(struct http_request *r, const struct model_id *id)
 		} else {
 			not_found(r, r->path);
 		}
-	} else if (strcasecmp(id->type, "Microsoft.Network/virtualNetworks") == 0) {
-		subnet(r, id);
+	} else if (part_type(id)) {
+		part(r, id, part_type(id));
 	} else if (!id->child) {
 		AUTO_FREE char *key = table_key(r->path);
 

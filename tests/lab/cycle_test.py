@@ -113,5 +113,5 @@ def gateway_empty():
 t.ok(wait(gateway_empty), "no device, route, neighbour or element of the gateway's", gw)
 rows = [r[0] for r in sqlite3.connect(f"file:{run}/../state/netd.db?mode=ro", uri=True).execute("SELECT key FROM pairs")]
 t.ok([r for r in rows if r[0] == "/" or r.startswith("rest/")] == [], "no record", rows)
-t.ok(rt.groups == {}, "and the runtime has none", list(rt.groups))
+t.ok(wait(lambda: rt.groups == {}), "and the runtime has none", list(rt.groups))
 t.end()

@@ -116,6 +116,7 @@ class Runtime(threading.Thread):
     """Says started and ready to every group; serves HTTP in its namespace when asked to."""
 
     hold = False  # answers no stop until release()
+    away = False  # does not come back once its connection has ended
 
     def __init__(self, serve=False):
         super().__init__(daemon=True)
@@ -134,6 +135,8 @@ class Runtime(threading.Thread):
     def run(self):
         while True:
             try:
+                while self.away:
+                    time.sleep(0.02)
                 self.sock = socket.socket(socket.AF_UNIX)
                 self.sock.connect(os.environ["NETD_LAB"] + "/node1/run/runtime.sock")
                 self.send({"type": "hello", "version": 1})

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Symptoms found by reading: each stood as a failing case before its fix."""
-import concurrent.futures, os, threading, urllib.request, urllib.error, ssl
+import concurrent.futures, os, threading, time, urllib.request, urllib.error, ssl
 from plane import *
 
 inside()
@@ -118,4 +118,12 @@ ok(call("PATCH", CG + "web", {"tags": {"a": "b"}})[0] == 200, "tags are set")
 kill("control")
 wait(lambda: call("GET", "/readyz")[0] == 200)
 ok(wait(lambda: len(told()) > len(before)) and told()[-1] == before[-1], "and the generation stays", (before, told()))
+# deleted before the runtime is back: it is asked to end the containers all the same
+rt.away = True
+kill("control")
+wait(lambda: call("GET", "/readyz")[0] == 200)
+call("DELETE", CG + "web")
+time.sleep(0.3)
+rt.away = False
+ok(wait(lambda: (CG + "web").lower() not in rt.groups) and (CG + "web").lower() in rt.stops, "a group deleted while the runtime is away is ended by it", (list(rt.groups), rt.stops))
 t.end()

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See fabric.h.
+ */
+#include "netd/fabric.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "lib/base/own.h"
+#include "netd/plane.h"
+#include "netd/security.h"
+#include "netd/subnet.h"
+#include "vnet/plan.h"
+
+/* An owner that belongs to a thing in a VNet: its number above the VNet's. */
+static uint64_t owner_in(uint32_t number, uint32_t vnet)
+{
+	return (uint64_t)number << 32 | vnet;
+}
+
+/* ---- what the engine has ---- */
+
+struct sent {
+	uint64_t owner;
+	uint64_t sign; /* of what it was planned from; 0: plan again */
+	struct kset set;
+	bool used; /* while a VNet is planned */
+};
+static struct sent *sent;
+static size_t n_sent, cap_sent;
+
+static size_t sent_at(uint64_t owner)
+{
+	size_t lo = 0, hi = n_sent;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (sent[mid].owner < owner) {
+			lo = mid + 1;
+		} else {
+			hi = mid;
+		}
+	}
+	return lo;
+}
+
+static struct sent *sent_get(uint64_t owner)
+{
+	size_t i = sent_at(owner);
+
+	return i < n_sent && sent[i].owner == owner ? &sent[i] : NULL;
+}
+
+static struct sent *sent_make(uint64_t owner)
+{
+	struct sent *s = sent_get(owner);
+	size_t i = sent_at(owner);
+
+	if (s) {
+		return s;
+	}
+	if (n_sent == cap_sent) {
+		cap_sent = cap_sent ? cap_sent * 2 : 64;
+		sent = realloc(sent, cap_sent * sizeof(*sent));
+		if (!sent) {
+			abort();
+		}
+	}
+	memmove(&sent[i + 1], &sent[i], (n_sent - i) * sizeof(*sent));
+	sent[i] = (struct sent){ .owner = owner };
+	n_sent++;
+	return &sent[i];
+}
+
+/* ---- sending ---- */
+
+static void part_begin(struct buf *b, uint64_t owner, uint8_t flags, size_t n)
+{
+	put_u64(b, 0);
+	put_u64(b, owner);
+	put_u8(b, flags);
+	put_u32(b, (uint32_t)n);
+}
+
+static void send_steps(uint64_t owner, const struct kop *v, size_t n, bool whole)
+{
+	size_t i = 0;
+
+	do {
+		size_t some = n - i < PART_MAX ? n - i : PART_MAX;
+		struct buf b = { 0 };
+		unsigned flags = (i == 0 ? PART_FIRST : 0) | (i + some == n ? PART_LAST : 0) |
+		                 (whole ? PART_WHOLE : 0);
+
+		part_begin(&b, owner, (uint8_t)flags, some);
+		for (size_t k = i; k < i + some; k++) {
+			put_u8(&b, (uint8_t)v[k].verb);
+			put_kobj(&b, v[k].o);
+		}
+		channel_send(plane.engine, MSG_OWNER_PART, &b, -1);
+		buf_fini(&b);
+		i += some;
+	} while (i < n);
+}
+
+static void send_whole(const struct sent *s)
+{
+	struct kops ops = { 0 };
+
+	for (size_t i = 0; i < s->set.n; i++) {
+		kops_add(&ops, KOP_ADD, &s->set.v[i]);
+	}
+	send_steps(s->owner, ops.v, ops.n, true);
+	kops_fini(&ops);
+}
+
+static void send_difference(uint64_t owner, const struct kset *was, const struct kset *now)
+{
+	struct kops ops = { 0 };
+	size_t i = 0, j = 0;
+
+	while (i < was->n || j < now->n) {
+		int c = i == was->n ? 1 : j == now->n ? -1 : kobj_compare(&was->v[i], &now->v[j]);
+
+		if (c < 0) {
+			kops_add(&ops, KOP_DEL, &was->v[i++]);
+		} else if (c > 0) {
+			kops_add(&ops, KOP_ADD, &now->v[j++]);
+		} else {
+			if (memcmp(&was->v[i], &now->v[j], sizeof(struct kobj)) != 0) {
+				kops_add(&ops, KOP_SET, &now->v[j]);
+			}
+			i++;
+			j++;
+		}
+	}
+	if (ops.failed || now->failed) {
+		abort();
+	}
+	if (ops.n > 0) {
+		send_steps(owner, ops.v, ops.n, false);
+	}
+	kops_fini(&ops);
+}
+
+void fabric_put(uint64_t owner, struct kset *objects)
+{
+	struct sent *s = sent_get(owner);
+	bool fresh = s == NULL;
+
+	kset_sort(objects);
+	if (fresh) {
+		s = sent_make(owner);
+	}
+	struct kset was = s->set;
+	s->set = *objects;
+	s->used = true;
+	*objects = (struct kset){ 0 };
+	if (fresh) {
+		send_whole(s);
+	} else {
+		send_difference(owner, &was, &s->set);
+	}
+	kset_fini(&was);
+}
+
+void fabric_drop(uint64_t owner)
+{
+	struct sent *s = sent_get(owner);
+	struct buf b = { 0 };
+
+	if (!s) {
+		return;
+	}
+	kset_fini(&s->set);
+	memmove(s, s + 1, (size_t)(sent + n_sent - s - 1) * sizeof(*s));
+	n_sent--;
+	put_u64(&b, 0);
+	put_u64(&b, owner);
+	channel_send(plane.engine, MSG_OWNER_DEL, &b, -1);
+	buf_fini(&b);
+}
+
+void fabric_resend(void)
+{
+	for (size_t i = 0; i < n_sent; i++) {
+		send_whole(&sent[i]);
+	}
+}
+
+/* ---- plans of a VNet ---- */
+
+#define VTAG_MAX 1100
+#define ASGS_MAX 1000
+
+static uint32_t mtu(void)
+{
+	return (uint32_t)plane.config->mtu - 50;
+}
+
+/* VirtualNetwork: the VNet's own space and the platform's address. learn.microsoft.com, "Virtual
+ * network service tags". */
+static size_t vtag(const struct resource *v, struct ip_prefix *to, size_t max)
+{
+	static const char *const platform[] = { "168.63.129.16/32", "fd53:a83f:8110::10/128" };
+	struct err e = ERR_INIT;
+	size_t n = 0, i;
+	json_t *x;
+
+	for (i = 0; v && i < ARRAY_N(platform); i++) {
+		n += ip_prefix_parse(platform[i], &to[n], &e) == 0;
+	}
+	json_array_foreach(model_at(v ? v->doc : NULL, "properties.addressSpace.addressPrefixes"),
+	                   i, x)
+	{
+		if (n < max && ip_prefix_parse(json_string_value(x), &to[n], &e) == 0) {
+			n++;
+		}
+	}
+	return n;
+}
+
+static void plan_router(const struct subnet *s, const struct resource *v)
+{
+	static struct ip_prefix tags[VTAG_MAX];
+	struct ip_prefix closed[2];
+	struct kset set = { 0 };
+	size_t n = 0;
+
+	for (int f = 0; f < 2 && s->platform; f++) {
+		if (s->prefix[f].ip.family) {
+			closed[n++] = s->prefix[f];
+		}
+	}
+	vnet_plan_vnet(&(struct plan_vnet){ .ns = s->vnet,
+	                                    .mtu = mtu(),
+	                                    .closed = closed,
+	                                    .n_closed = n,
+	                                    .shared = &s->shared,
+	                                    .n_shared = s->shared.family ? 1 : 0,
+	                                    .vtag = tags,
+	                                    .n_vtag = vtag(v, tags, VTAG_MAX) },
+	               &set);
+	fabric_put(s->vnet, &set);
+}
+
+static void plan_asgs(uint32_t vnet, const uint32_t *numbers, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct kobj o = { .ns = vnet, .kind = KOBJ_SET };
+		struct kset set = { 0 };
+
+		for (uint8_t family = 4; family <= 6; family += 2) {
+			o.sub = family == 4 ? KOBJ_PSET_ADDR4 : KOBJ_PSET_ADDR6;
+			nsg_asg_name(numbers[i], family, o.dev);
+			kset_add(&set, &o);
+		}
+		fabric_put(owner_in(numbers[i], vnet), &set);
+	}
+}
+
+/* The security group's chains in the VNet, planned when its document is another than last time. */
+static void plan_security(uint32_t vnet, struct resource *nsg)
+{
+	static uint32_t asgs[ASGS_MAX];
+	uint64_t owner = owner_in(table_number(nsg), vnet);
+	struct sent *s = sent_get(owner);
+
+	plan_asgs(vnet, asgs, security_asgs(nsg, asgs, ASGS_MAX));
+	if (s && s->sign == nsg->etag) {
+		s->used = true;
+		return;
+	}
+	struct nsg g;
+	struct kset set = { 0 };
+	security_read(nsg, &g);
+	vnet_plan_nsg(&g, vnet, &set);
+	nsg_fini(&g);
+	fabric_put(owner, &set);
+	sent_get(owner)->sign = nsg->etag;
+}
+
+static void plan_bridges(const struct subnet *s, uint32_t nsg)
+{
+	struct ip_prefix some[2];
+	size_t n = 0;
+
+	for (int f = 0; f < 2; f++) {
+		if (s->prefix[f].ip.family) {
+			some[n++] = s->prefix[f];
+		}
+	}
+	for (size_t i = 0; i < s->n_bridges; i++) {
+		struct kset set = { 0 };
+
+		vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = s->vnet,
+		                                        .bridge = s->bridges[i].id,
+		                                        .more = s->bridges[i].id != s->id,
+		                                        .mtu = mtu(),
+		                                        .prefixes = some,
+		                                        .n_prefixes = n,
+		                                        .nsg = nsg },
+		                 &set);
+		fabric_put(s->bridges[i].id, &set);
+	}
+}
+
+/* Application security groups that groups in the VNet belong to, beside those that rules name. */
+static void plan_memberships(const struct subnet *s)
+{
+	for (size_t i = 0; i < s->n_asgs; i++) {
+		plan_asgs(s->vnet, &s->asgs[i], 1);
+	}
+}
+
+static bool in_vnet(const struct sent *s, uint32_t vnet)
+{
+	return s->owner >> 32 && (uint32_t)s->owner == vnet;
+}
+
+static void drop_unused(uint32_t vnet)
+{
+	for (size_t i = n_sent; i-- > 0;) {
+		if (in_vnet(&sent[i], vnet) && !sent[i].used) {
+			fabric_drop(sent[i].owner);
+		}
+	}
+}
+
+void fabric_vnet(uint32_t vnet)
+{
+	struct resource *v = table_numbered(vnet);
+	struct subnet *s;
+	bool first = true;
+
+	for (size_t i = 0; i < n_sent; i++) {
+		sent[i].used = sent[i].used && !in_vnet(&sent[i], vnet);
+	}
+	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
+		struct resource *nsg = v ? vnet_subnet_ref(v, s->id, "networkSecurityGroup") : NULL;
+
+		if (first) {
+			plan_router(s, v);
+			first = false;
+		}
+		plan_memberships(s);
+		if (nsg) {
+			plan_security(vnet, nsg);
+		}
+		plan_bridges(s, nsg ? table_number(nsg) : 0);
+		s->sent = true;
+	}
+	drop_unused(vnet);
+}
+
+void fabric_vnets(uint32_t tenant)
+{
+	const struct subnet *s;
+	uint32_t last = 0;
+
+	for (size_t i = 0; (s = subnet_at(i)); i++) {
+		const struct resource *v = s->vnet != last ? table_numbered(s->vnet) : NULL;
+
+		if (s->vnet != last &&
+		    (!tenant || (v && tenant_of(v->id)->number == tenant))) {
+			fabric_vnet(s->vnet);
+		}
+		last = s->vnet;
+	}
+}
+
+void fabric_vnet_gone(uint32_t vnet)
+{
+	for (size_t i = 0; i < n_sent; i++) {
+		sent[i].used = sent[i].used && !in_vnet(&sent[i], vnet);
+	}
+	drop_unused(vnet);
+	fabric_drop(vnet);
+}
+
+/* ---- waiting for the engine ---- */
+
+struct waiter {
+	STAILQ_ENTRY(waiter) link;
+	uint64_t request;
+	void (*done)(void *arg);
+	void *arg;
+};
+static STAILQ_HEAD(waiters, waiter) waiters = STAILQ_HEAD_INITIALIZER(waiters);
+
+void fabric_wait(void (*done)(void *arg), void *arg)
+{
+	static uint64_t last;
+	struct waiter *w = calloc(1, sizeof(*w));
+	struct buf b = { 0 };
+
+	if (!w) {
+		abort();
+	}
+	if (!plane.engine) {
+		free(w);
+		done(arg);
+		return;
+	}
+	*w = (struct waiter){ .request = ++last, .done = done, .arg = arg };
+	STAILQ_INSERT_TAIL(&waiters, w, link);
+	put_u64(&b, w->request);
+	channel_send(plane.engine, MSG_PING, &b, -1); /* answered after what came before */
+	buf_fini(&b);
+}
+
+void fabric_answered(uint64_t request)
+{
+	struct waiter *w;
+
+	while ((w = STAILQ_FIRST(&waiters)) && w->request <= request) {
+		STAILQ_REMOVE_HEAD(&waiters, link);
+		w->done(w->arg);
+		free(w);
+	}
+}
+
+void fabric_engine_gone(void)
+{
+	fabric_answered(UINT64_MAX);
+}
