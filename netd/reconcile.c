@@ -278,7 +278,8 @@ static void turn_fini(struct turn *t)
 	kops_fini(&t->ops);
 }
 
-static void come(struct turn *t, enum kop_verb verb, const struct kobj *o)
+/* `was`: what it replaces, or NULL. */
+static void come(struct turn *t, const struct kobj *was, const struct kobj *o)
 {
 	struct kobj *copy = malloc(sizeof(*copy));
 
@@ -289,7 +290,11 @@ static void come(struct turn *t, enum kop_verb verb, const struct kobj *o)
 	*copy = *o;
 	t->now[t->n++] = copy;
 	t->new[t->n_new++] = copy;
-	kops_add(&t->ops, verb, copy);
+	if (was) {
+		kops_change(&t->ops, was, copy);
+	} else {
+		kops_add(&t->ops, KOP_ADD, copy);
+	}
 }
 
 /* Merges sorted `puts` and `dels` (or, with `whole`, all that is not put) into what the owner has. */
@@ -310,13 +315,13 @@ static void turn_make(struct turn *t, const struct owner *o, const struct kset *
 		int c = i == o->n ? 1 : j == puts->n ? -1 : kobj_compare(o->v[i], &puts->v[j]);
 
 		if (c > 0) {
-			come(t, KOP_ADD, &puts->v[j++]);
+			come(t, NULL, &puts->v[j++]);
 		} else if (c == 0 && memcmp(o->v[i], &puts->v[j], sizeof(struct kobj)) == 0) {
 			t->now[t->n++] = o->v[i++];
 			j++;
 		} else if (c == 0) {
-			t->gone[t->n_gone++] = o->v[i++];
-			come(t, KOP_SET, &puts->v[j++]);
+			t->gone[t->n_gone++] = o->v[i];
+			come(t, o->v[i++], &puts->v[j++]);
 		} else {
 			while (d < dels->n && kobj_compare(&dels->v[d], o->v[i]) < 0) {
 				d++;

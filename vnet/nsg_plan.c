@@ -362,7 +362,7 @@ static void map_item(struct work *w, struct map *m, const uint8_t from[16], cons
 		kset_add(w->to, &m->run);
 	}
 	m->run = (struct kobj){ .ns = w->ns, .kind = KOBJ_ITEM, .sub = m->sub };
-	m->run.family = m->sub == KOBJ_PMAP_PORT ? 0 : w->family;
+	m->run.family = m->sub == KOBJ_PMAP_ADDR4 ? 4 : m->sub == KOBJ_PMAP_ADDR6 ? 6 : 0;
 	memcpy(m->run.dev, m->name, KOBJ_NAME);
 	memcpy(m->run.addr, from, 16);
 	memcpy(m->run.via, to, 16);
@@ -681,44 +681,59 @@ static void rule_sets(struct work *w, const struct nsg_rule *r)
 	}
 }
 
+/* "N2ai4": by protocol, all 256 of them; most have the same list. */
+static void plan_family(struct work *w, const char *name)
+{
+	static const uint8_t protos[] = { IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP,
+		                          IPPROTO_ESP,  IPPROTO_AH,  IPPROTO_ICMPV6 };
+	struct map map = { .sub = KOBJ_PMAP_PROTO, .key = 1 };
+	char other[KOBJ_NAME], target[KOBJ_NAME];
+	uint8_t from[16] = { 0 }, to[16] = { 0 };
+	unsigned next = 0;
+
+	memcpy(map.name, name, KOBJ_NAME);
+	map_begin(w, &map, KOBJ_FILTER_PROTO);
+	w->proto = 255;
+	by_protocol(w, other);
+	for (size_t i = 0; i < ARRAY_N(protos); i++) {
+		if (protos[i] == (w->family == 4 ? IPPROTO_ICMPV6 : IPPROTO_ICMP)) {
+			continue;
+		}
+		from[0] = (uint8_t)next;
+		to[0] = (uint8_t)(protos[i] - 1);
+		map_item(w, &map, from, to, other);
+		w->proto = from[0] = to[0] = protos[i];
+		by_protocol(w, target);
+		map_item(w, &map, from, to, target);
+		next = protos[i] + 1u;
+	}
+	from[0] = (uint8_t)next;
+	to[0] = 255;
+	map_item(w, &map, from, to, other);
+	map_end(w, &map);
+	for (size_t i = 0; i < w->g->n; i++) {
+		if (w->g->v[i].inbound == w->inbound) {
+			rule_sets(w, &w->g->v[i]);
+		}
+	}
+}
+
 static void plan_direction(struct work *w)
 {
-	static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ESP,
-		                          IPPROTO_AH };
-	struct map entry = { .sub = KOBJ_PMAP_PROTO };
-	char other[KOBJ_NAME];
+	char entry[KOBJ_NAME];
 
-	nsg_chain_name(w->g->id, w->inbound, entry.name);
-	map_begin(w, &entry, KOBJ_FILTER_PROTO);
+	nsg_chain_name(w->g->id, w->inbound, entry);
+	put(w, KOBJ_CHAIN, 0, entry);
 	for (uint32_t f = 0; f < 2; f++) {
-		w->family = f ? 6 : 4;
-		w->proto = 255;
-		by_protocol(w, other);
-		struct kobj_filter rest = { .position = 1 + f,
-			                    .op = KOBJ_FILTER_GOTO,
-			                    .family = w->family };
+		struct kobj_filter go = { .position = f, .op = KOBJ_FILTER_GOTO };
 		struct kobj o;
-		memcpy(rest.target, other, KOBJ_NAME);
-		kobj_filter_pack(&rest, w->ns, entry.name, &o);
-		kset_add(w->to, &o);
-		for (size_t i = 0; i < ARRAY_N(protos); i++) {
-			struct kobj item = { .ns = w->ns, .kind = KOBJ_ITEM, .sub = entry.sub };
 
-			w->proto = w->family == 6 && protos[i] == IPPROTO_ICMP ? IPPROTO_ICMPV6
-			                                                       : protos[i];
-			by_protocol(w, item.peer);
-			memcpy(item.dev, entry.name, KOBJ_NAME);
-			item.addr[0] = w->family;
-			item.addr[1] = w->proto;
-			if (memcmp(item.peer, other, KOBJ_NAME) != 0) {
-				kset_add(w->to, &item);
-			}
-		}
-		for (size_t i = 0; i < w->g->n; i++) {
-			if (w->g->v[i].inbound == w->inbound) {
-				rule_sets(w, &w->g->v[i]);
-			}
-		}
+		w->family = go.family = f ? 6 : 4;
+		snprintf(go.target, sizeof(go.target), "N%x%c%u", w->g->id, w->inbound ? 'i' : 'o',
+		         w->family);
+		kobj_filter_pack(&go, w->ns, entry, &o);
+		kset_add(w->to, &o);
+		plan_family(w, go.target);
 	}
 }
 

@@ -244,7 +244,7 @@ static void format_item(const struct kobj *o, struct buf *to)
 {
 	buf_addf(to, " %s ", o->dev);
 	if (o->sub == KOBJ_PMAP_PROTO) {
-		buf_addf(to, "v%u protocol %u", o->addr[0], o->addr[1]);
+		buf_addf(to, "protocol %u-%u", o->addr[0], o->via[0]);
 	} else if (o->sub == KOBJ_PMAP_PORT) {
 		buf_addf(to, "%u-%u", o->addr[0] << 8 | o->addr[1], o->via[0] << 8 | o->via[1]);
 	} else {
@@ -541,6 +541,16 @@ void kops_add(struct kops *s, enum kop_verb verb, const struct kobj *o)
 	s->v[s->n++] = (struct kop){ verb, o };
 }
 
+void kops_change(struct kops *s, const struct kobj *was, const struct kobj *now)
+{
+	if (now->kind == KOBJ_ITEM) { /* its end is no part of its key, but the kernel wants it */
+		kops_add(s, KOP_DEL, was);
+		kops_add(s, KOP_ADD, now);
+	} else {
+		kops_add(s, KOP_SET, now);
+	}
+}
+
 static int by_step(const void *pa, const void *pb)
 {
 	const struct kop *a = pa, *b = pb;
@@ -593,7 +603,7 @@ void kobj_diff(struct kobj *const *want, size_t n_want, const struct kobj *have,
 			j++;
 		} else {
 			if (want[i]->kind != KOBJ_NETNS && !kobj_same(want[i], &have[j])) {
-				kops_add(to, KOP_SET, want[i]);
+				kops_change(to, &have[j], want[i]);
 			}
 			i++;
 			j++;

@@ -97,16 +97,16 @@ enum kobj_set {
 	KOBJ_SET_N,
 };
 
-/* Kinds of KOBJ_SET and KOBJ_ITEM. Intervals, so that an item is `addr` to `via`; ports are two
- * bytes, the family and protocol of KOBJ_PMAP_PROTO one each, all in network order. A map's item has
- * the chain's name in `peer`. */
+/* Kinds of KOBJ_SET and KOBJ_ITEM. All of intervals, so that an item is `addr` to `via`, in network
+ * order: an address, a port in two bytes, a protocol in one. A map's item has the chain's name in
+ * `peer`. */
 enum kobj_pset {
 	KOBJ_PSET_ADDR4 = 1,
 	KOBJ_PSET_ADDR6,
 	KOBJ_PMAP_ADDR4,
 	KOBJ_PMAP_ADDR6,
 	KOBJ_PMAP_PORT,
-	KOBJ_PMAP_PROTO, /* no interval */
+	KOBJ_PMAP_PROTO,
 	KOBJ_PSET_N,
 };
 
@@ -145,7 +145,7 @@ struct kobj {
 /* A KOBJ_FILTER spelt out. Its chain is `dev`, its place in it the key; the rest is packed into the
  * value, with a hash that a dump gives back. */
 enum kobj_filter_op {
-	KOBJ_FILTER_PROTO = 1, /* go on by the map `target`: family . protocol */
+	KOBJ_FILTER_PROTO = 1, /* go on by the map `target`: IP protocol */
 	KOBJ_FILTER_PORT,      /* ... destination port */
 	KOBJ_FILTER_SADDR,
 	KOBJ_FILTER_DADDR,
@@ -219,6 +219,8 @@ struct kops {
 };
 void kops_fini(struct kops *s);
 void kops_add(struct kops *s, enum kop_verb verb, const struct kobj *o);
+/* Steps from one value of an object to another. */
+void kops_change(struct kops *s, const struct kobj *was, const struct kobj *now);
 /* Puts steps into the order of execution: removals (last kind first), then additions. */
 void kops_sort(struct kops *s);
 

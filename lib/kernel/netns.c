@@ -58,8 +58,6 @@ void netns_sysctls(uint8_t type)
 		{ V4 "conf/default/send_redirects", "0" },
 		{ V4 "conf/all/rp_filter", "0" },
 		{ V4 "conf/default/rp_filter", "0" },
-		{ V4 "neigh/default/proxy_delay", "0" },
-		{ V6 "neigh/default/proxy_delay", "0" },
 		{ V6 "conf/default/proxy_ndp", "1" },
 		{ BR "iptables", "0" },
 		{ BR "ip6tables", "0" },

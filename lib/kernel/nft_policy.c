@@ -24,7 +24,6 @@
 
 /* nft's numbers of datatypes; see nft_rules.c. */
 enum {
-	DT_NFPROTO = 2,
 	DT_IPV4 = 7,
 	DT_IPV6 = 8,
 	DT_PROTO = 12,
@@ -34,19 +33,19 @@ enum {
 
 static const struct {
 	uint32_t key_type, key_len;
-	bool map, interval;
+	bool map;
 } psets[KOBJ_PSET_N] = {
-	[KOBJ_PSET_ADDR4] = { DT_IPV4, 4, false, true },
-	[KOBJ_PSET_ADDR6] = { DT_IPV6, 16, false, true },
-	[KOBJ_PMAP_ADDR4] = { DT_IPV4, 4, true, true },
-	[KOBJ_PMAP_ADDR6] = { DT_IPV6, 16, true, true },
-	[KOBJ_PMAP_PORT] = { DT_SERVICE, 2, true, true },
-	[KOBJ_PMAP_PROTO] = { DT_NFPROTO << 6 | DT_PROTO, 8, true, false },
+	[KOBJ_PSET_ADDR4] = { DT_IPV4, 4, false },
+	[KOBJ_PSET_ADDR6] = { DT_IPV6, 16, false },
+	[KOBJ_PMAP_ADDR4] = { DT_IPV4, 4, true },
+	[KOBJ_PMAP_ADDR6] = { DT_IPV6, 16, true },
+	[KOBJ_PMAP_PORT] = { DT_SERVICE, 2, true },
+	[KOBJ_PMAP_PROTO] = { DT_PROTO, 1, true },
 };
 
 static uint32_t pset_flags(uint8_t sub)
 {
-	return (psets[sub].map ? NFT_SET_MAP : 0u) | (psets[sub].interval ? NFT_SET_INTERVAL : 0u);
+	return NFT_SET_INTERVAL | (psets[sub].map ? NFT_SET_MAP : 0u);
 }
 
 /* Does it begin as names that plans give to that kind do? (kobj.c checks those) */
@@ -163,8 +162,7 @@ static void dispatch(struct nftnl_rule *r, const struct kobj_filter *f)
 {
 	switch ((enum kobj_filter_op)f->op) {
 	case KOBJ_FILTER_PROTO:
-		nft_meta(r, NFT_META_NFPROTO, R(0));
-		nft_meta(r, NFT_META_L4PROTO, R(1));
+		nft_meta(r, NFT_META_L4PROTO, R(0));
 		break;
 	case KOBJ_FILTER_PORT:
 		nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, R(0));
@@ -282,19 +280,12 @@ void nft_policy_add(struct nl_batch *b, const struct kop *ops, size_t n)
 static void put_key(struct nlmsghdr *h, const struct kobj *o, const uint8_t *at, uint32_t flags)
 {
 	struct nlattr *nest = mnl_attr_nest_start(h, NFTA_LIST_ELEM), *in;
-	uint8_t key[16] = { 0 };
 
-	if (o->sub == KOBJ_PMAP_PROTO) {
-		key[0] = at[0] == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
-		key[4] = at[1];
-	} else {
-		memcpy(key, at, psets[o->sub].key_len);
-	}
 	if (flags) {
 		mnl_attr_put_u32(h, NFTA_SET_ELEM_FLAGS, htonl(flags));
 	}
 	in = mnl_attr_nest_start(h, NFTA_SET_ELEM_KEY);
-	mnl_attr_put(h, NFTA_DATA_VALUE, psets[o->sub].key_len, key);
+	mnl_attr_put(h, NFTA_DATA_VALUE, psets[o->sub].key_len, at);
 	mnl_attr_nest_end(h, in);
 	if (psets[o->sub].map && !flags) {
 		nft_put_verdict(h, NFT_GOTO, o->peer);
@@ -302,7 +293,7 @@ static void put_key(struct nlmsghdr *h, const struct kobj *o, const uint8_t *at,
 	mnl_attr_nest_end(h, nest);
 }
 
-/* The address or port after `via`; false: there is none. */
+/* What comes after `via`; false: nothing does. */
 static bool after(const struct kobj *o, uint8_t to[16])
 {
 	memcpy(to, o->via, 16);
@@ -332,7 +323,7 @@ static size_t put_items(struct nl_batch *b, const struct kop *ops, size_t n, boo
 		const struct kobj *o = ops[used++].o;
 
 		put_key(h, o, o->addr, 0);
-		if (psets[o->sub].interval && after(o, end)) {
+		if (after(o, end)) {
 			put_key(h, o, end, NFT_SET_ELEM_INTERVAL_END);
 		}
 	}
@@ -351,8 +342,7 @@ void nft_policy_items(struct nl_batch *b, const struct kop *ops, size_t n, bool 
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (ops[i].o->kind == KOBJ_ITEM &&
-		    ops[i].verb != (removals ? KOP_ADD : KOP_DEL)) {
+		if (ops[i].o->kind == KOBJ_ITEM && (ops[i].verb == KOP_DEL) == removals) {
 			run[m++] = ops[i];
 		}
 	}
@@ -453,13 +443,6 @@ static void read_item(struct items *w, const struct nlattr *elem)
 		} else if (mnl_attr_get_type(a) == NFTA_SET_ELEM_FLAGS) {
 			flags = ntohl(mnl_attr_get_u32(a));
 		}
-	}
-	if (sub == KOBJ_PMAP_PROTO) {
-		o.addr[0] = o.addr[0] == NFPROTO_IPV4 ? 4 : 6;
-		o.addr[1] = o.addr[4];
-		o.addr[4] = 0;
-		kset_add(w->to, &o);
-		return;
 	}
 	o.flags = flags & NFT_SET_ELEM_INTERVAL_END ? 1 : 0;
 	kset_add(&w->edges, &o);

@@ -12,7 +12,7 @@
  * goes before it and comes after it. Items come with nft_policy_items(). */
 void nft_policy_remove(struct nl_batch *b, const struct kop *ops, size_t n);
 void nft_policy_add(struct nl_batch *b, const struct kop *ops, size_t n);
-/* Removals (of DEL and SET steps), or additions (of ADD and SET steps). */
+/* Removals, or additions; items know no SET (kops_change). */
 void nft_policy_items(struct nl_batch *b, const struct kop *ops, size_t n, bool removals);
 
 /* From a dump's messages to objects; false: not one of ours, nothing is added. */

@@ -95,6 +95,20 @@ static void part(uint32_t *type, uint32_t *len, uint32_t dt, uint32_t bytes)
 	*len += (bytes + 3) & ~3u;
 }
 
+/* nft prints a key that is a device alone by this. */
+static void host_order(struct nftnl_set *s)
+{
+	struct nftnl_udata_buf *u = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
+
+	if (!u) {
+		abort();
+	}
+	nftnl_udata_put_u32(u, NFTNL_UDATA_SET_KEYBYTEORDER, 1);
+	nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(u),
+	                   nftnl_udata_buf_len(u));
+	nftnl_udata_buf_free(u);
+}
+
 static void set(struct build *w, enum kobj_set id)
 {
 	const struct nft_set *d = &nft_sets[id];
@@ -146,6 +160,9 @@ static void set(struct build *w, enum kobj_set id)
 		nftnl_set_set_u32(s, NFTNL_SET_DATA_LEN, dl);
 	} else if (d->parts & NFT_D_CHAIN) {
 		nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, NFT_DATA_VERDICT);
+	}
+	if (!(d->parts & NFT_K_ADDR)) {
+		host_order(s);
 	}
 	nftnl_set_nlmsg_build_payload(h, s);
 	nl_batch_end(w->b, 0);

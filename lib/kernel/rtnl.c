@@ -158,6 +158,33 @@ static void encode_link_set(struct nl_batch *b, const struct kobj *o)
 	nl_batch_end(b, 0);
 }
 
+/* up0 answers for public addresses at once: the kernel waits up to 0.8 s by default, and a namespace
+ * has no default of its own (neigh/default is there in the first one only). */
+static void encode_proxy_delay(struct nl_batch *b, const struct kobj *o)
+{
+	static const struct {
+		uint8_t family;
+		const char *table;
+	} tables[] = { { AF_INET, "arp_cache" }, { AF_INET6, "ndisc_cache" } };
+
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		struct ndtmsg *t;
+		struct nlmsghdr *h =
+			nl_batch_begin(b, RTM_SETNEIGHTBL, 0, sizeof(*t), (void **)&t);
+
+		if (!h) {
+			return;
+		}
+		t->ndtm_family = tables[i].family;
+		mnl_attr_put_strz(h, NDTA_NAME, tables[i].table);
+		struct nlattr *nest = mnl_attr_nest_start(h, NDTA_PARMS);
+		mnl_attr_put_u32(h, NDTPA_IFINDEX, rtnl_device_index(o->dev));
+		mnl_attr_put_u64(h, NDTPA_PROXY_DELAY, 0);
+		mnl_attr_nest_end(h, nest);
+		nl_batch_end(b, NL_FORGIVE_ABSENT); /* no IPv6, no table */
+	}
+}
+
 static void encode_link_del(struct nl_batch *b, const struct kobj *o)
 {
 	struct ifinfomsg *ifi;
@@ -183,6 +210,9 @@ static void encode_link(struct nl_batch *b, const struct kop *op, int peer_fd)
 		encode_link_add(b, o, peer_fd);
 	} else {
 		encode_link_set(b, o);
+	}
+	if (strcmp(o->dev, "up0") == 0) {
+		encode_proxy_delay(b, o);
 	}
 	if (o->flags & KOBJ_ISOLATED) {
 		encode_port(b, o);

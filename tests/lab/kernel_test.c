@@ -284,7 +284,7 @@ static void strangers(void **state)
 		{ "v16", "nft insert rule inet netd N2ai return" },
 		{ "v16", "nft add chain inet netd Nmine" },
 		{ "v16", "nft delete element inet netd in4 { 10.1.0.0/24 }" },
-		{ "v16", "nft add element inet netd N2ao { ipv4 . gre : drop }" },
+		{ "v16", "nft delete element inet netd N2ao4 { 18-255 }" },
 		{ "v16", "nft flush set inet netd N2ai69s4" },
 		{ "v16", "ip link del p32" },
 		{ "v16", "ip link set br17 down" },

@@ -66,11 +66,9 @@ static const char *look_up(const struct box *b, const char *map, const uint8_t *
 {
 	for (size_t i = 0; i < b->set->n; i++) {
 		const struct kobj *o = &b->set->v[i];
-		bool proto = o->sub == KOBJ_PMAP_PROTO;
 
 		if (o->kind == KOBJ_ITEM && strcmp(o->dev, map) == 0 &&
-		    (proto ? memcmp(o->addr, key, 2) == 0
-		           : memcmp(o->addr, key, len) <= 0 && memcmp(key, o->via, len) <= 0)) {
+		    memcmp(o->addr, key, len) <= 0 && memcmp(key, o->via, len) <= 0) {
 			return o->peer;
 		}
 	}
@@ -98,7 +96,6 @@ static bool side_ok(const struct box *b, const struct kobj_filter *f, int s, con
 static int walk(const struct box *b, const char *chain, const struct nsg_flow *f, unsigned *steps)
 {
 	const uint8_t port[2] = { (uint8_t)(f->port[1] >> 8), (uint8_t)f->port[1] };
-	const uint8_t proto[2] = { f->addr[0].family, f->proto };
 	const char *next = NULL;
 
 	for (size_t i = 0; i < b->set->n; i++) {
@@ -115,7 +112,7 @@ static int walk(const struct box *b, const char *chain, const struct nsg_flow *f
 		}
 		switch ((enum kobj_filter_op)x.op) {
 		case KOBJ_FILTER_PROTO:
-			next = look_up(b, x.target, proto, 2);
+			next = look_up(b, x.target, &f->proto, 1);
 			break;
 		case KOBJ_FILTER_PORT:
 			next = look_up(b, x.target, port, 2);
@@ -257,8 +254,7 @@ static void check_plan(struct kset *set)
 		}
 		/* Intervals of one set lie apart. */
 		const struct kobj *a = i ? &set->v[i - 1] : NULL, *b = &set->v[i];
-		if (a && b->kind == KOBJ_ITEM && b->sub != KOBJ_PMAP_PROTO &&
-		    a->kind == KOBJ_ITEM && strcmp(a->dev, b->dev) == 0) {
+		if (a && b->kind == KOBJ_ITEM && a->kind == KOBJ_ITEM && strcmp(a->dev, b->dev) == 0) {
 			assert_true(memcmp(a->via, b->addr, 16) < 0);
 		}
 	}

@@ -1,0 +1,237 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Security groups against an evaluator of the tests' own, written from the rules' text: random
+rule sets, all pairs of groups, TCP, UDP and ICMP, IPv4 and IPv6, by real packets. And what
+rules mean for flows that run."""
+import ipaddress, random, socket, sys
+from plane import *
+
+inside()
+t = Tap()
+ok = t.ok
+LONG = os.environ.get("LONG") == "1"
+SEED = int(os.environ.get("SEED") or 1)
+rng = random.Random(SEED)
+PORTS = [53, 80, 443, 8080, 8081, 9000]
+N = RG + "/providers/Microsoft.Network/"
+NSG, ASG = N + "networkSecurityGroups/", N + "applicationSecurityGroups/"
+ACI = [{"name": "aci", "properties": {"serviceName": "Microsoft.ContainerInstance/containerGroups"}}]
+SPACE = ["10.9.0.0/16", "fd00:9::/48"]
+SUBNETS = {"one": ["10.9.1.0/24", "fd00:9:0:1::/64"], "two": ["10.9.2.0/24", "fd00:9:0:2::/64"]}
+
+
+# ---- the evaluator: learn.microsoft.com, "Network security groups" ----
+DEFAULTS = [("Inbound", 65000, "Allow", "VirtualNetwork", "VirtualNetwork"), ("Inbound", 65001, "Allow", "AzureLoadBalancer", "*"), ("Inbound", 65500, "Deny", "*", "*"),
+            ("Outbound", 65000, "Allow", "VirtualNetwork", "VirtualNetwork"), ("Outbound", 65001, "Allow", "*", "Internet"), ("Outbound", 65500, "Deny", "*", "*")]
+
+
+def address_in(text, ip, vnet):
+    if text == "*":
+        return True
+    if text in ("VirtualNetwork", "Internet"):
+        inside = any(ip in ipaddress.ip_network(p) for p in vnet if ipaddress.ip_network(p).version == ip.version) or str(ip) == "168.63.129.16"
+        return inside == (text == "VirtualNetwork")
+    if text == "AzureLoadBalancer":
+        return str(ip) in ("168.63.129.16", "fd53:a83f:8110::10")
+    n = ipaddress.ip_network(text)
+    return n.version == ip.version and ip in n
+
+
+def side(p, which, ip, members):
+    one, many = p.get(which + "AddressPrefix"), p.get(which + "AddressPrefixes", [])
+    groups = p.get(which + "ApplicationSecurityGroups", [])
+    return any(address_in(a, ip, SPACE) for a in ([one] if one else []) + many) or any(str(ip) in members[g["id"]] for g in groups)
+
+
+def port_in(p, which, port):
+    for r in ([p[which + "PortRange"]] if which + "PortRange" in p else []) + p.get(which + "PortRanges", []):
+        low, _, high = ("0-65535" if r == "*" else r).partition("-")
+        if port is None:
+            if r == "*":
+                return True
+        elif int(low) <= port <= int(high or low):
+            return True
+    return False
+
+
+def verdict(nsg, direction, proto, src, sport, dst, dport, members):
+    if nsg is None:
+        return "none", True
+    rules = [(r["properties"]["priority"], r["name"], r["properties"]) for r in nsg if r["properties"]["direction"] == direction]
+    rules += [(prio, "default", {"protocol": "*", "access": access, "sourceAddressPrefix": s, "destinationAddressPrefix": d, "sourcePortRange": "*", "destinationPortRange": "*"})
+              for d_, prio, access, s, d in DEFAULTS if d_ == direction]
+    for prio, name, p in sorted(rules, key=lambda r: r[0]):
+        if p["protocol"] != "*" and p["protocol"].lower() != proto:
+            continue
+        if not (port_in(p, "source", sport if proto != "icmp" else None) and port_in(p, "destination", dport if proto != "icmp" else None)):
+            continue
+        if side(p, "source", src, members) and side(p, "destination", dst, members):
+            return name, p["access"] == "Allow"
+    raise AssertionError("no rule")
+
+
+# ---- random rules, near what is there ----
+def some_addresses(addresses):
+    a = rng.choice(addresses)
+    n = ipaddress.ip_network(a)
+    length = rng.choice([n.max_prefixlen, n.max_prefixlen, n.max_prefixlen - 1, n.max_prefixlen - 6, n.max_prefixlen - 8, 0])
+    return a if length == n.max_prefixlen and rng.random() < 0.5 else str(ipaddress.ip_network((a, length), strict=False))
+
+
+def random_side(p, which, addresses, asgs):
+    kind = rng.random()
+    if kind < 0.25:
+        p[which + "AddressPrefix"] = "*"
+    elif kind < 0.35:
+        p[which + "AddressPrefix"] = rng.choice(["VirtualNetwork", "Internet", "AzureLoadBalancer"])
+    elif kind < 0.45:
+        p[which + "ApplicationSecurityGroups"] = [{"id": a} for a in rng.sample(asgs, rng.randint(1, len(asgs)))]
+    elif kind < 0.7:
+        p[which + "AddressPrefix"] = some_addresses(addresses)
+    else:
+        p[which + "AddressPrefixes"] = [some_addresses(addresses) for _ in range(rng.randint(1, rng.choice([3, 40])))]
+
+
+def random_ports(p, which, likely):
+    if rng.random() < (0.4 if which == "destination" else 0.85):
+        p[which + "PortRange"] = "*"
+    elif rng.random() < 0.5:
+        low = rng.choice(likely)
+        p[which + "PortRange"] = rng.choice([str(low), f"{low}-{min(65535, low + rng.choice([0, 1, 500, 9000]))}"])
+    else:
+        p[which + "PortRanges"] = [str(x) for x in rng.sample(likely, rng.randint(1, 3))] + [f"{rng.randint(0, 100)}-{rng.randint(100, 9000)}"]
+
+
+def random_rules(n, addresses, asgs):
+    rules = []
+    for i, prio in enumerate(rng.sample(range(100, 4097), n)):
+        p = {"priority": prio, "direction": rng.choice(["Inbound", "Outbound"]), "access": rng.choice(["Allow", "Deny"]), "protocol": rng.choice(["*", "Tcp", "Tcp", "Udp", "Icmp"])}
+        random_side(p, "source", addresses, asgs)
+        random_side(p, "destination", addresses, asgs)
+        random_ports(p, "source", [20000, 30000, 45000])
+        random_ports(p, "destination", PORTS)
+        rules.append({"name": f"r{i}", "properties": p})
+    return rules
+
+
+class Prober:
+    def __init__(self, namespace, addresses):
+        self.addresses, self.port = addresses, 20000
+        self.p = subprocess.Popen(["nsenter", "--net=" + namespace, sys.executable, os.path.dirname(os.path.abspath(__file__)) + "/prober.py", ",".join(map(str, PORTS)), ",".join(addresses)],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.p.stdout.readline() == "ready\n"
+
+    def source_port(self):
+        self.port = self.port + 1 if self.port < 64000 else 20000
+        return self.port
+
+    def start(self, probes, wait):
+        self.p.stdin.write(json.dumps({"probes": probes, "wait": wait}) + "\n")
+        self.p.stdin.flush()
+
+    def result(self):
+        return set(json.loads(self.p.stdout.readline()))
+
+
+def settled(status):
+    return status in (200, 201)
+
+
+rt = Runtime()
+call("PUT", RG, {"location": "westeurope"})
+for a in ("web", "db"):
+    call("PUT", ASG + a, {"location": "westeurope"})
+s, doc, _ = call("PUT", VNET + "net", {"location": "westeurope", "properties": {"addressSpace": {"addressPrefixes": SPACE}, "subnets": [
+    {"name": n, "properties": {"addressPrefixes": p, "delegations": ACI}} for n, p in SUBNETS.items()]}})
+ok(s == 201, "a VNet with two dual-stack subnets", doc)
+members = {ASG + "web": set(), ASG + "db": set()}
+probers = {}
+for i, (subnet, asgs) in enumerate([("one", ["web"]), ("one", []), ("two", ["db"]), ("two", ["web", "db"])]):
+    g = group(f"g{i}", ports=(80,))
+    g["properties"]["ipAddress"] = {"type": "Private", "ports": [{"port": 80}]}
+    g["properties"]["subnetIds"] = [{"id": VNET + "net/subnets/" + subnet}]
+    g["properties"]["applicationSecurityGroups"] = [{"id": ASG + a} for a in asgs]
+    s, doc, _ = call("PUT", CG + f"g{i}", g)
+    if s != 201:
+        ok(False, "a group in a subnet", doc)
+for i, (subnet, asgs) in enumerate([("one", ["web"]), ("one", []), ("two", ["db"]), ("two", ["web", "db"])]):
+    wait(lambda: call("GET", CG + f"g{i}")[1]["properties"]["provisioningState"] == "Succeeded")
+    doc = call("GET", CG + f"g{i}")[1]
+    out = subprocess.run(["nsenter", "--net=" + doc["netd"]["namespace"], "ip", "-o", "addr", "show", "dev", "eth0"], capture_output=True, text=True).stdout
+    addresses = [l.split()[3].split("/")[0] for l in out.splitlines()]
+    for a in asgs:
+        members[ASG + a] |= set(addresses)
+    probers[f"g{i}"] = (subnet, Prober(doc["netd"]["namespace"], addresses))
+outside = Prober("/run/netns/internet", ["192.0.2.1"])
+everybody = [a for _, p in probers.values() for a in p.addresses] + ["192.0.2.1"]
+
+
+def attach(subnet, nsg):
+    props = {"addressPrefixes": SUBNETS[subnet], "delegations": ACI}
+    if nsg:
+        props["networkSecurityGroup"] = {"id": NSG + nsg}
+    return call("PUT", VNET + "net/subnets/" + subnet, {"properties": props})
+
+
+def round_of(rules):
+    """All pairs; the probes that went otherwise than the evaluator says, and how many there were."""
+    expect, n = {}, 0
+    for name, (subnet, p) in probers.items():
+        mine = []
+        for a in everybody:
+            if a in p.addresses:
+                continue
+            dst = ipaddress.ip_address(a)
+            src = next(ipaddress.ip_address(x) for x in p.addresses if ipaddress.ip_address(x).version == dst.version)
+            far = next((s for s, q in probers.values() if a in q.addresses), None)
+            for proto in ("tcp", "udp", "icmp"):
+                for port in PORTS if proto != "icmp" else [0]:
+                    sport = p.source_port()
+                    why = [verdict(rules[subnet], "Outbound", proto, src, sport, dst, port, members)]
+                    if far:
+                        why.append(verdict(rules[far], "Inbound", proto, src, sport, dst, port, members))
+                    expect[n] = (all(w[1] for w in why), (name, proto, str(src), sport, a, port, why))
+                    mine.append([n, proto, a, port, sport])
+                    n += 1
+        p.start(mine, 0.4)
+    got = set()
+    for _, p in probers.values():
+        got |= p.result()
+    return [(i in got, *e) for i, e in expect.items() if (i in got) != e[0]], n
+
+
+none = {"one": None, "two": None}
+wrong, n = round_of(none)
+ok(not wrong, f"without security groups all reach all ({n} probes)", wrong[:3])
+total, bad = n, []
+ROUNDS = 40 if LONG else 12
+for i in range(ROUNDS):
+    rules = {s: random_rules(rng.choice([0, 1, 3, 8, 20, 60]), everybody + ["10.9.1.77", "198.51.100.1"], list(members)) for s in SUBNETS}
+    for s in SUBNETS:
+        st, doc, _ = call("PUT", NSG + s, {"location": "westeurope", "properties": {"securityRules": rules[s]}})
+        if not settled(st):
+            bad.append((st, doc))
+    if i % 6 == 5:
+        rules[rng.choice(list(SUBNETS))] = None
+    for s in SUBNETS:
+        st, doc, _ = attach(s, s if rules[s] is not None else None)
+        if not settled(st):
+            bad.append((st, doc))
+    wrong, n = round_of(rules)
+    if wrong:  # a packet lost to a busy machine is asked again; a verdict does not change
+        again, _ = round_of(rules)
+        wrong = [w for w in wrong if any(w[2][1] == a[2][1] and w[2][2] == a[2][2] and w[2][4:6] == a[2][4:6] for a in again)]
+    bad += wrong
+    total += n
+ok(not bad, f"{ROUNDS} random rule sets, {total} probes: verdicts as the evaluator's", (SEED, bad[:3]))
+print(f"# {total} probes")
+
+# netd's restart changes no verdict
+os.kill(wait(lambda: role_pid("control")), 9)
+os.kill(wait(lambda: role_pid("engine")), 9)
+ok(wait(lambda: call("GET", "/readyz")[0] == 200), "control and engine come back")
+wrong, n = round_of(rules)
+ok(not wrong, "with the same verdicts", wrong[:3])
+subprocess.run(["nsenter", "--net=" + os.environ["NETD_LAB"] + "/node1/run/ns/" + [x for x in namespaces() if x[0] == "v"][0], "nft", "flush", "ruleset"], check=True)
+ok(wait(lambda: not round_of(rules)[0]), "and after 'nft flush ruleset'")
+t.end()
