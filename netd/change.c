@@ -12,6 +12,7 @@
 #include "lib/base/own.h"
 #include "netd/fabric.h"
 #include "netd/plane.h"
+#include "netd/routing.h"
 #include "netd/security.h"
 
 /* A transaction under way, with who waits for it: the store and, beside it, the engine. */
@@ -84,7 +85,8 @@ void change_save(struct resource *r, void (*reply)(void *arg, const struct err *
 static bool in_plans(const struct resource *r)
 {
 	static const char *const types[] = { "virtualNetworks", "networkSecurityGroups",
-		                             "applicationSecurityGroups" };
+		                             "applicationSecurityGroups", "routeTables",
+		                             "natGateways" };
 
 	for (size_t i = 0; i < ARRAY_N(types); i++) {
 		if (strncmp(r->type->name, "Microsoft.Network/", 18) == 0 &&
@@ -327,6 +329,12 @@ static int check_document(const struct model_type *type, const struct resource *
 	}
 	if (strstr(type->name, "/networkSecurityGroups")) {
 		return security_check(id, doc, e);
+	}
+	if (strstr(type->name, "/routeTables")) {
+		return routing_check_table(doc, e);
+	}
+	if (strstr(type->name, "/natGateways")) {
+		return routing_check_nat(r, id, doc, e);
 	}
 	return 0;
 }

@@ -333,7 +333,7 @@ void get_str(struct reader *r, char *to, size_t size)
 /* Fields of an object in the order of the wire; one list for both directions. */
 /* clang-format off */
 #define KOBJ_FIELDS(F) \
-	F(ns) F(kind) F(family) F(plen) F(sub) F(dev) F(addr) F(kmac) F(port) F(proto) F(via) F(mac) \
+	F(ns) F(kind) F(family) F(plen) F(sub) F(dev) F(addr) F(kmac) F(port) F(proto) F(table) F(via) F(mac) \
 	F(via_port) F(flags) F(index) F(mtu) F(peer_ns) F(master) F(peer)
 /* clang-format on */
 

@@ -100,7 +100,7 @@ static int take_public(struct resource *g, struct subnet *s, struct resource *vn
 		return 0;
 	}
 	/* Egress by an address that the VNet's groups share; none left means no egress. */
-	if (!s->shared.family && network_public(4, tenant, &ip, &ignored) == 0) {
+	if (!s->shared.family && vnet_default_outbound(vnet, s->id) && network_public(4, tenant, &ip, &ignored) == 0) {
 		s->shared = ip;
 		s->sent = false;
 		if (vnet) {
@@ -372,6 +372,27 @@ static size_t memberships(const struct resource *g, struct subnet *s, uint32_t t
 	return n;
 }
 
+const struct resource *network_group_at(uint32_t vnet, const struct ip *ip)
+{
+	for (size_t i = 0; i < plane.n; i++) {
+		const struct resource *g = plane.v[i];
+
+		if (g->group && !g->deleting && number(g->status, "vnet") == vnet) {
+			struct ip has = table_ip(g->status, ip->family == 6 ? "ip6" : "ip4");
+
+			if (has.family && ip_compare(&has, ip) == 0) {
+				return g;
+			}
+		}
+	}
+	return NULL;
+}
+
+uint32_t network_bridge_of(const struct resource *g)
+{
+	return number(g->status, "bridge");
+}
+
 void network_send_group(const struct resource *g, uint64_t request)
 {
 	struct subnet *s = subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
@@ -398,9 +419,6 @@ void network_send_group(const struct resource *g, uint64_t request)
 			a->prefix = s->prefix[f];
 			a->ip = table_ip(g->status, f ? "ip6" : "ip4");
 			a->pub = table_ip(g->status, f ? "pub6" : "pub4");
-			if (f == 0) {
-				a->egress = table_ip(g->status, "egress4");
-			}
 		}
 	}
 	json_array_foreach(model_at(g->doc, "properties.ipAddress.ports"), i, x)
@@ -412,10 +430,14 @@ void network_send_group(const struct resource *g, uint64_t request)
 			};
 		}
 	}
+	p.forward = json_is_true(model_at(g->doc, "properties.enableIPForwarding"));
 	p.asgs = asgs;
 	p.n_asgs = memberships(g, s, asgs);
 	if (!s->sent) {
 		fabric_vnet(s->vnet);
+	}
+	if (p.forward) { /* routes may wait for it */
+		fabric_vnets(tenant_of(g->id)->number);
 	}
 	vnet_plan_group(&p, &set);
 	send_owner(p.ns, &set, request, true);

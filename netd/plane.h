@@ -119,6 +119,12 @@ int network_vnet_subnet(const struct resource *group, const char *id, struct res
 struct resource *vnet_subnet_ref(const struct resource *vnet, uint32_t subnet, const char *what);
 /* [{"id": ...}] of all subnets that name `r` at the path; new reference. */
 json_t *vnet_subnets_with(const struct resource *r, const char *path);
+/* May groups in the subnet leave by the platform's address? Not with a NAT gateway, and not where
+ * defaultOutboundAccess is false. `vnet` NULL: the platform's own. */
+bool vnet_default_outbound(const struct resource *vnet, uint32_t subnet);
+/* The group that has the private address in the VNet; NULL: nobody. And the bridge of its port. */
+const struct resource *network_group_at(uint32_t vnet, const struct ip *ip);
+uint32_t network_bridge_of(const struct resource *group);
 /* Sends what a group's network needs to the engine: gateway, VNet, subnet (when they are not
  * there yet), then the group itself. `request` comes back with the group's answer. */
 void network_send_group(const struct resource *group, uint64_t request);

@@ -10,6 +10,7 @@
 
 #include "lib/base/own.h"
 #include "netd/plane.h"
+#include "netd/routing.h"
 
 #define PREFIX_TYPE  "Microsoft.Network/publicIPPrefixes"
 #define PROFILE_TYPE "Microsoft.Network/networkProfiles"
@@ -199,19 +200,40 @@ int prefix_unused(const struct resource *r, struct err *e)
 
 int reference_unused(const struct resource *r, struct err *e)
 {
-	json_t *subnets = NULL;
+	static const struct {
+		const char *type, *path, *code;
+	} uses[] = {
+		{ "/networkSecurityGroups", "properties.networkSecurityGroup",
+		  "InUseNetworkSecurityGroupCannotBeDeleted" },
+		{ "/routeTables", "properties.routeTable", "InUseRouteTableCannotBeDeleted" },
+		{ "/natGateways", "properties.natGateway", "InUseNatGatewayCannotBeDeleted" },
+	};
+	const struct resource *nat = NULL;
 	int rc = 0;
 
-	if (strstr(r->type->name, "/networkSecurityGroups")) {
-		subnets = vnet_subnets_with(r, "properties.networkSecurityGroup");
+	for (size_t i = 0; i < ARRAY_N(uses) && rc == 0; i++) {
+		if (!strstr(r->type->name, uses[i].type)) {
+			continue;
+		}
+		json_t *subnets = vnet_subnets_with(r, uses[i].path);
+		if (json_array_size(subnets) > 0) {
+			rc = err_set_at(e, ERR_INVALID, uses[i].code, "",
+			                "%s cannot be deleted because it is in use by %.300s.",
+			                r->name, model_str(json_array_get(subnets, 0), "id"));
+		}
+		json_decref(subnets);
 	}
-	if (json_array_size(subnets) > 0) {
-		rc = err_set_at(e, ERR_INVALID, "InUseNetworkSecurityGroupCannotBeDeleted", "",
-		                "Network security group %s cannot be deleted because it is in use "
-		                "by %.300s.",
-		                r->name, model_str(json_array_get(subnets, 0), "id"));
+	if (strstr(r->type->name, "/publicIP")) {
+		nat = routing_nat_of(r);
 	}
-	json_decref(subnets);
+	if (nat) {
+		rc = err_set_at(e, ERR_INVALID,
+		                strstr(r->type->name, "Prefixes")
+		                        ? "InUsePublicIpPrefixCannotBeDeleted"
+		                        : "PublicIPAddressCannotBeDeleted",
+		                "", "%s can not be deleted since it is still allocated to %.300s.",
+		                r->name, nat->id);
+	}
 	return rc;
 }
 

@@ -8,6 +8,7 @@
 
 #include "lib/base/own.h"
 #include "netd/plane.h"
+#include "netd/routing.h"
 #include "netd/security.h"
 
 json_t *view_subscription(const char *id)
@@ -109,8 +110,8 @@ json_t *view_resource(const struct resource *r)
 		snprintf(etag, sizeof(etag), "W/\"%llu\"", (unsigned long long)r->etag);
 		json_object_set_new(doc, "etag", json_string(etag));
 	}
-	if (json_object_get(props, "subnets")) {
-		json_object_set_new(props, "virtualNetworkPeerings", json_array());
+	if (strstr(r->type->name, "/virtualNetworks")) {
+		routing_view_vnet(r, props);
 	}
 	json_array_foreach(json_object_get(props, "subnets"), i, x)
 	{
@@ -125,6 +126,16 @@ json_t *view_resource(const struct resource *r)
 	}
 	if (strstr(r->type->name, "/networkSecurityGroups")) {
 		security_view(r, props);
+	}
+	if (strstr(r->type->name, "/routeTables") || strstr(r->type->name, "/natGateways")) {
+		routing_view(r, props);
+	}
+	if (*model_str(r->status, "address") || *model_str(r->status, "ipPrefix")) {
+		const struct resource *nat = routing_nat_of(r);
+
+		if (nat) {
+			json_object_set_new(props, "natGateway", json_pack("{s:s}", "id", nat->id));
+		}
 	}
 	if (*model_str(r->status, "ipPrefix")) {
 		json_object_set(props, "ipPrefix", json_object_get(r->status, "ipPrefix"));

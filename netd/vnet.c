@@ -10,6 +10,7 @@
 
 #include "lib/base/own.h"
 #include "netd/plane.h"
+#include "netd/routing.h"
 #include "netd/subnet.h"
 
 #define ACI "Microsoft.ContainerInstance/containerGroups"
@@ -190,6 +191,14 @@ struct resource *vnet_subnet_ref(const struct resource *vnet, uint32_t subnet, c
 	return *low ? table_get(low) : NULL;
 }
 
+bool vnet_default_outbound(const struct resource *vnet, uint32_t subnet)
+{
+	const json_t *doc = vnet ? subnet_by_number(vnet, subnet) : NULL;
+
+	return !doc || (!*model_str(doc, "properties.natGateway.id") &&
+	                !json_is_false(model_at(doc, "properties.defaultOutboundAccess")));
+}
+
 json_t *vnet_subnets_with(const struct resource *r, const char *path)
 {
 	json_t *list = json_array(), *x;
@@ -271,6 +280,8 @@ static int check_refs(const char *id, const json_t *doc, struct err *e)
 		const char *path, *type;
 	} refs[] = {
 		{ "properties.networkSecurityGroup.id", "Microsoft.Network/networkSecurityGroups" },
+		{ "properties.routeTable.id", "Microsoft.Network/routeTables" },
+		{ "properties.natGateway.id", "Microsoft.Network/natGateways" },
 	};
 	json_t *x;
 	size_t i;
@@ -308,7 +319,7 @@ int network_vnet_check(const struct resource *r, const char *id, const json_t *d
 			return -1;
 		}
 	}
-	if (check_refs(id, doc, e) < 0) {
+	if (check_refs(id, doc, e) < 0 || routing_check_peerings(id, doc, e) < 0) {
 		return -1;
 	}
 	return r ? check_used(r, doc, e) : 0;

@@ -21,7 +21,12 @@ static const struct ip gw4 = { 4, { 169, 254, 0, 1 } }, vnet4 = { 4, { 169, 254,
 static const struct ip gw6 = { 6, { 0xfe, 0x80, [15] = 1 } },
 		       vnet6 = { 6, { 0xfe, 0x80, [15] = 2 } },
 		       host6 = { 6, { 0xfe, 0x80, [15] = 3 } };
+static const struct ip peer4 = { 4, { 169, 254, 0, 4 } };
+static const struct ip peer6 = { 6, { 0xfe, 0x80, [15] = 4 } };
 static const struct ip_prefix linklocal4 = { { 4, { 169, 254 } }, 16 };
+/* learn.microsoft.com, "What is IP address 168.63.129.16?" */
+static const struct ip platform[] = { { 4, { 168, 63, 129, 16 } },
+	                              { 6, { 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 0x10 } } };
 
 static struct kobj base(uint32_t ns, enum kobj_kind kind, uint8_t sub, const char *dev)
 {
@@ -42,6 +47,7 @@ static void add_netns(struct kset *to, uint32_t ns, enum kobj_netns type)
 
 struct pair {
 	uint32_t ns, peer_ns, index, mtu;
+	uint32_t peer_index; /* 0: KOBJ_PEER_INDEX */
 	const char *dev, *peer;
 	const uint8_t *mac, *peer_mac;
 	char master[KOBJ_NAME]; /* "" none; else the outer end is an isolated port of it */
@@ -62,7 +68,7 @@ static void add_pair(struct kset *to, const struct pair *p)
 	kset_add(to, &o);
 	o = base(p->peer_ns, KOBJ_LINK, KOBJ_LINK_PEER, p->peer);
 	memcpy(o.mac, p->peer_mac, 6);
-	o.index = KOBJ_PEER_INDEX;
+	o.index = p->peer_index ? p->peer_index : KOBJ_PEER_INDEX;
 	o.mtu = p->mtu;
 	kset_add(to, &o);
 }
@@ -123,6 +129,9 @@ static void add_rules(struct kset *to, uint32_t ns)
 {
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		for (uint8_t r = KOBJ_RULE_LOCAL; r <= KOBJ_RULE_MAIN; r++) {
+			if (r == KOBJ_RULE_TABLE) {
+				continue;
+			}
 			struct kobj o = base(ns, KOBJ_RULE, r, "");
 
 			o.family = family;
@@ -164,6 +173,13 @@ static void plan_uplink(const struct plan_gateway *p, struct kset *to)
 	for (size_t i = 0; i < p->n_pools; i++) {
 		add_prefix_elem(to, KOBJ_NS_HOST, KOBJ_SET_POOL4, &p->pools[i]);
 	}
+}
+
+/* "N2ag4": chain of a NAT gateway. */
+static void nat_chain(uint32_t id, uint8_t family, char to[KOBJ_NAME])
+{
+	memset(to, 0, KOBJ_NAME);
+	snprintf(to, KOBJ_NAME, "N%xg%u", id, family);
 }
 
 void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
@@ -234,6 +250,9 @@ void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
 	add_default(to, p->ns, &gw6, "gw0");
 	add_neigh(to, KOBJ_NS_GATEWAY, link, &vnet4, vnet_mac);
 	add_neigh(to, KOBJ_NS_GATEWAY, link, &vnet6, vnet_mac);
+	for (size_t i = 0; p->platform_address && i < 2; i++) {
+		add_addr(to, p->ns, "lo", &platform[i], (uint8_t)ip_bits(platform[i].family));
+	}
 	add_prefix_elem(to, p->ns, KOBJ_SET_CLOSED4, &linklocal4);
 	for (size_t i = 0; i < p->n_closed; i++) {
 		add_prefix_elem(to, p->ns, KOBJ_SET_CLOSED4, &p->closed[i]);
@@ -252,6 +271,41 @@ void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
 		add_neigh(to, KOBJ_NS_GATEWAY, "up0", ip, NULL);
 		source = elem(p->ns, KOBJ_SET_OWN4, ip);
 		kset_add(to, &source);
+	}
+}
+
+static void add_table_rule(struct kset *to, uint32_t ns, const char *dev, uint32_t table)
+{
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		struct kobj o = base(ns, KOBJ_RULE, KOBJ_RULE_TABLE, dev);
+
+		o.family = family;
+		o.table = table;
+		kset_add(to, &o);
+	}
+}
+
+/* How those leave who have no public address of their own. */
+static void subnet_egress(const struct plan_subnet *p, struct kset *to)
+{
+	for (size_t i = 0; i < p->n_prefixes; i++) {
+		struct kobj o = elem(p->vnet_ns, KOBJ_SET_NATOUT4, &p->prefixes[i].ip);
+
+		o.plen = p->prefixes[i].len;
+		if (p->nat) {
+			nat_chain(p->nat, o.family, o.peer);
+			kset_add(to, &o);
+			add_prefix_elem(to, p->vnet_ns, KOBJ_SET_NATSRC4, &p->prefixes[i]);
+		}
+		for (size_t k = 0; k < p->n_egress; k++) {
+			if (p->egress[k].family != p->prefixes[i].ip.family) {
+				continue;
+			}
+			o = elem(p->vnet_ns, KOBJ_SET_SUBOUT4, &p->prefixes[i].ip);
+			o.plen = p->prefixes[i].len;
+			memcpy(o.via, p->egress[k].b, 16);
+			kset_add(to, &o);
+		}
 	}
 }
 
@@ -288,6 +342,12 @@ void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to)
 		nsg_chain_name(p->nsg, false, o.peer);
 		kset_add(to, &o);
 	}
+	if (p->table) {
+		add_table_rule(to, p->vnet_ns, bridge, p->table);
+	}
+	if (!p->more) {
+		subnet_egress(p, to);
+	}
 }
 
 static void group_public(const struct plan_group *p, const struct plan_addr *a, struct kset *to)
@@ -316,7 +376,6 @@ static void group_address(const struct plan_group *p, const struct plan_addr *a,
                           const uint8_t mac[6], const char *port, struct kset *to)
 {
 	struct ip_prefix one = host_prefix(&a->ip), gw_one;
-	const struct ip *leave = a->pub.family ? &a->pub : &a->egress;
 	struct ip gw = a->prefix.ip;
 	char bridge[KOBJ_NAME];
 
@@ -335,9 +394,9 @@ static void group_address(const struct plan_group *p, const struct plan_addr *a,
 	memcpy(o.kmac, mac, 6);
 	memcpy(o.dev, port, KOBJ_NAME);
 	kset_add(to, &o);
-	if (leave->family) {
+	if (a->pub.family) {
 		o = elem(p->vnet_ns, KOBJ_SET_EGRESS4, &a->ip);
-		memcpy(o.via, leave->b, 16);
+		memcpy(o.via, a->pub.b, 16);
 		kset_add(to, &o);
 	}
 	for (size_t i = 0; i < p->n_asgs; i++) {
@@ -378,7 +437,201 @@ void vnet_plan_group(const struct plan_group *p, struct kset *to)
 	struct kobj o = base(p->vnet_ns, KOBJ_FDB, 0, port);
 	memcpy(o.kmac, mac, 6);
 	kset_add(to, &o);
+	if (p->forward) {
+		o = base(p->vnet_ns, KOBJ_ELEM, KOBJ_SET_FORWARD, port);
+		memcpy(o.kmac, mac, 6);
+		kset_add(to, &o);
+	}
 	for (size_t i = 0; i < p->n_addrs; i++) {
 		group_address(p, &p->addrs[i], mac, port, to);
+	}
+}
+
+/* ---- NAT gateways, routing tables, peerings ---- */
+
+static void add_named(struct kset *to, uint32_t ns, enum kobj_kind kind, uint8_t sub,
+                      const char name[KOBJ_NAME])
+{
+	struct kobj o = base(ns, kind, sub, "");
+
+	memcpy(o.dev, name, KOBJ_NAME);
+	kset_add(to, &o);
+}
+
+/* A chain never changes: it is named by its content, and another takes its place. */
+static void add_chain(struct kset *to, uint32_t ns, struct kset *filters, char name[KOBJ_NAME])
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < filters->n; i++) {
+		const uint8_t *b = (const uint8_t *)&filters->v[i];
+
+		for (size_t k = 0; k < sizeof(struct kobj); k++) {
+			h = (h ^ b[k]) * UINT64_C(0x100000001b3);
+		}
+	}
+	memset(name, 0, KOBJ_NAME);
+	snprintf(name, KOBJ_NAME, "L%014llx", (unsigned long long)(h & 0xffffffffffffff));
+	add_named(to, ns, KOBJ_CHAIN, 0, name);
+	for (size_t i = 0; i < filters->n; i++) {
+		memcpy(filters->v[i].dev, name, KOBJ_NAME);
+		kset_add(to, &filters->v[i]);
+	}
+	to->failed = to->failed || filters->failed;
+	kset_fini(filters);
+}
+
+/* The chain that subnets refer to stays; it leads on by a map of one item. */
+static void nat_entry(struct kset *to, const struct plan_nat *p, uint8_t family,
+                      struct kset *filters)
+{
+	struct kobj_filter go = { .op = KOBJ_FILTER_PROTO };
+	struct kobj o, item = base(p->vnet_ns, KOBJ_ITEM, KOBJ_PMAP_PROTO, "");
+
+	nat_chain(p->id, family, item.dev);
+	add_named(to, p->vnet_ns, KOBJ_CHAIN, 0, item.dev);
+	add_named(to, p->vnet_ns, KOBJ_SET, KOBJ_PMAP_PROTO, item.dev);
+	memcpy(go.target, item.dev, KOBJ_NAME);
+	kobj_filter_pack(&go, p->vnet_ns, item.dev, &o);
+	kset_add(to, &o);
+	item.via[0] = 255;
+	add_chain(to, p->vnet_ns, filters, item.peer);
+	kset_add(to, &item);
+}
+
+void vnet_plan_nat(const struct plan_nat *p, struct kset *to)
+{
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		struct kset filters = { 0 };
+		uint16_t parts = 0;
+
+		for (size_t i = 0; i < p->n_addrs; i++) {
+			parts = (uint16_t)(parts + (p->addrs[i].family == family));
+		}
+		struct kobj_filter f = { .op = KOBJ_FILTER_SNAT, .family = family };
+		f.sport[0] = parts;
+		for (size_t i = 0; i < p->n_addrs; i++) {
+			struct kobj o;
+
+			if (p->addrs[i].family != family) {
+				continue;
+			}
+			memcpy(f.value[0], p->addrs[i].b, 16);
+			f.group = p->id;
+			kobj_filter_pack(&f, p->vnet_ns, "", &o);
+			kset_add(&filters, &o);
+			f.position++;
+			f.sport[1]++;
+			o = elem(p->vnet_ns, KOBJ_SET_NATPUB4, &p->addrs[i]);
+			kset_add(to, &o);
+		}
+		nat_entry(to, p, family, &filters);
+	}
+}
+
+void vnet_plan_routes(uint32_t vnet_ns, uint32_t table, const struct plan_route *v, size_t n,
+                      struct kset *to)
+{
+	static const uint8_t types[] = { [PLAN_HOP_NEXT] = KOBJ_ROUTE_THROW,
+		                         [PLAN_HOP_NONE] = KOBJ_ROUTE_BLACKHOLE,
+		                         [PLAN_HOP_INTERNET] = KOBJ_ROUTE_UNICAST,
+		                         [PLAN_HOP_DEVICE] = KOBJ_ROUTE_UNICAST };
+
+	for (size_t i = 0; i < n; i++) {
+		bool internet = v[i].hop == PLAN_HOP_INTERNET, device = v[i].hop == PLAN_HOP_DEVICE;
+		const struct ip *gw = v[i].prefix.ip.family == 4 ? &gw4 : &gw6;
+		struct kobj o = base(vnet_ns, KOBJ_ROUTE, types[v[i].hop],
+		                     internet ? "gw0" : device ? v[i].dev : "");
+
+		set_addr(&o, &v[i].prefix.ip);
+		o.plen = v[i].prefix.len;
+		o.table = table;
+		if (internet || device) {
+			memcpy(o.via, internet ? gw->b : v[i].via.b, 16);
+		}
+		kset_add(to, &o);
+	}
+}
+
+void vnet_peer_via(uint8_t family, struct ip *to)
+{
+	*to = family == 4 ? peer4 : peer6;
+}
+
+void vnet_peer_device(uint32_t peer_ns, char to[static KOBJ_NAME])
+{
+	memset(to, 0, KOBJ_NAME);
+	snprintf(to, KOBJ_NAME, "x%u", peer_ns);
+}
+
+/* Whose packets may enter from the peer: its own, or with `forwarded` anybody's. */
+static void peer_guard(const struct plan_peer *p, const char *dev, struct kset *to)
+{
+	struct kobj o = base(p->vnet_ns, KOBJ_ELEM, KOBJ_SET_FROM, dev), rule;
+	struct kobj_filter f = { .op = KOBJ_FILTER_GUARD, .group = p->peer_ns };
+	struct kset filters = { 0 };
+
+	for (size_t i = 0; i < p->n_prefixes && !p->forwarded; i++) {
+		f.family = p->prefixes[i].ip.family;
+		f.side[0] = KOBJ_SIDE_PREFIX;
+		f.plen[0] = p->prefixes[i].len;
+		memcpy(f.value[0], p->prefixes[i].ip.b, 16);
+		kobj_filter_pack(&f, p->vnet_ns, "", &rule);
+		kset_add(&filters, &rule);
+		f.position++;
+	}
+	if (p->forwarded) {
+		kobj_filter_pack(&f, p->vnet_ns, "", &rule);
+		kset_add(&filters, &rule);
+	}
+	add_chain(to, p->vnet_ns, &filters, o.peer);
+	kset_add(to, &o);
+}
+
+void vnet_plan_peer(const struct plan_peer *p, struct kset *to)
+{
+	char dev[KOBJ_NAME], other[KOBJ_NAME];
+	struct plan_route own = { .hop = PLAN_HOP_NEXT };
+	uint32_t table = KOBJ_TABLE_BASE + p->peer_ns;
+
+	vnet_peer_device(p->peer_ns, dev);
+	vnet_peer_device(p->vnet_ns, other);
+	if (p->vnet_ns < p->peer_ns) {
+		add_pair(to, &(struct pair){ .ns = p->vnet_ns,
+		                             .peer_ns = p->peer_ns,
+		                             .dev = dev,
+		                             .index = p->peer_ns,
+		                             .peer = other,
+		                             .peer_index = p->vnet_ns,
+		                             .mac = vnet_mac,
+		                             .peer_mac = vnet_mac,
+		                             .mtu = p->mtu });
+	}
+	add_neigh(to, p->vnet_ns, dev, &peer4, vnet_mac);
+	add_neigh(to, p->vnet_ns, dev, &peer6, vnet_mac);
+	for (size_t i = 0; i < p->n_prefixes; i++) {
+		add_route(to, p->vnet_ns, &p->prefixes[i],
+		          p->prefixes[i].ip.family == 4 ? &peer4 : &peer6, dev);
+	}
+	peer_guard(p, dev, to);
+	/* Not transitive: what enters goes to this VNet, or nowhere. */
+	add_table_rule(to, p->vnet_ns, dev, table);
+	for (size_t i = 0; i < p->n_own; i++) {
+		own.prefix = p->own[i];
+		vnet_plan_routes(p->vnet_ns, table, &own, 1, to);
+	}
+	vnet_plan_routes(p->vnet_ns, table, p->more, p->n_more, to);
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		struct plan_route none = { .prefix = { .ip = { .family = family } },
+			                   .hop = PLAN_HOP_NONE };
+		bool given = false;
+
+		for (size_t i = 0; i < p->n_more; i++) {
+			given = given || (p->more[i].prefix.len == 0 &&
+			                  p->more[i].prefix.ip.family == family);
+		}
+		if (!given) {
+			vnet_plan_routes(p->vnet_ns, table, &none, 1, to);
+		}
 	}
 }

@@ -31,8 +31,9 @@ struct plan_vnet {
 	uint32_t mtu;
 	const struct ip_prefix *closed; /* prefixes its groups may not reach, beside 169.254/16 */
 	size_t n_closed;
-	const struct ip *shared; /* shared egress addresses, one a family at most */
+	const struct ip *shared; /* public addresses that several groups leave by */
 	size_t n_shared;
+	bool platform_address; /* 168.63.129.16 and its twin answer here */
 	const struct ip_prefix *vtag; /* what the tag VirtualNetwork stands for here */
 	size_t n_vtag;
 };
@@ -46,7 +47,11 @@ struct plan_subnet {
 	uint32_t mtu;
 	const struct ip_prefix *prefixes;
 	size_t n_prefixes;
-	uint32_t nsg; /* number of its security group, whose plan comes before; 0 none */
+	uint32_t nsg;    /* number of its security group, whose plan comes before; 0 none */
+	uint32_t nat;    /* the same of its NAT gateway */
+	uint32_t table;  /* routing table of what enters from it, 0 none: KOBJ_TABLE_BASE + number */
+	const struct ip *egress; /* that groups without another leave by, one a family at most */
+	size_t n_egress;
 };
 void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to);
 
@@ -59,7 +64,6 @@ struct plan_addr {
 	struct ip_prefix prefix; /* of the subnet */
 	struct ip ip;            /* private address in it */
 	struct ip pub;           /* own public address, family 0 none */
-	struct ip egress;        /* address that it leaves by when `pub` is none; family 0 none */
 };
 
 /* One group: namespace, port, addresses, public ports. */
@@ -72,7 +76,53 @@ struct plan_group {
 	size_t n_addrs;
 	const struct plan_port *ports; /* open on the public addresses */
 	size_t n_ports;
+	bool forward; /* it may send on what others sent (enableIPForwarding) */
 	const uint32_t *asgs; /* application security groups that it belongs to, by number */
 	size_t n_asgs;
 };
 void vnet_plan_group(const struct plan_group *p, struct kset *to);
+
+/* A NAT gateway in a VNet: its addresses, 1 to 16 a family, share the flows. */
+struct plan_nat {
+	uint32_t id; /* its number */
+	uint32_t vnet_ns;
+	const struct ip *addrs;
+	size_t n_addrs;
+};
+void vnet_plan_nat(const struct plan_nat *p, struct kset *to);
+
+/* A routing table: routes of a user's, ahead of the VNet's own. Longest prefix first, whatever the
+ * order here; what it does not have goes on to the next rule. */
+enum plan_hop {
+	PLAN_HOP_NEXT, /* the VNet's own routes decide */
+	PLAN_HOP_NONE, /* dropped */
+	PLAN_HOP_INTERNET,
+	PLAN_HOP_DEVICE, /* `via` on `dev` */
+};
+struct plan_route {
+	struct ip_prefix prefix;
+	enum plan_hop hop;
+	struct ip via;
+	char dev[KOBJ_NAME];
+};
+void vnet_plan_routes(uint32_t vnet_ns, uint32_t table, const struct plan_route *v, size_t n,
+                      struct kset *to);
+
+/* One side of a peering: routes to the other VNet, and which sources may come from it. The side with
+ * the smaller number has the link. Both routers come before. */
+struct plan_peer {
+	uint32_t vnet_ns, peer_ns;
+	uint32_t mtu;
+	const struct ip_prefix *prefixes; /* the other's space */
+	size_t n_prefixes;
+	const struct ip_prefix *own; /* this one's: where what enters may go */
+	size_t n_own;
+	bool forwarded; /* sources outside the other's space too */
+	const struct plan_route *more; /* ways of what enters to appliances here */
+	size_t n_more;
+};
+void vnet_plan_peer(const struct plan_peer *p, struct kset *to);
+/* The next hop on a peering's device. */
+void vnet_peer_via(uint8_t family, struct ip *to);
+/* Name of a peering's device in a VNet. */
+void vnet_peer_device(uint32_t peer_ns, char to[static KOBJ_NAME]);

@@ -14,7 +14,7 @@
 
 #define KEY_SIZE offsetof(struct kobj, via)
 
-static_assert(sizeof(struct kobj) == 4 + 4 + 16 + 16 + 8 + 4 + 16 + 8 + 16 + 16 + 16,
+static_assert(sizeof(struct kobj) == 4 + 4 + 16 + 16 + 8 + 4 + 4 + 16 + 8 + 16 + 16 + 16,
               "no padding: keys and values are compared as bytes");
 
 void kset_fini(struct kset *s)
@@ -139,10 +139,13 @@ static const char *const kind_names[] = { "netns", "link", "addr",    "neigh", "
 	                                  "route", "rule", "ruleset", "set",   "counter",
 	                                  "chain", "filter", "elem", "item" };
 static_assert(ARRAY_N(kind_names) == KOBJ_KIND_N, "a name for every kind");
-static const char *const set_names[] = { "port4",   "port6",   "pub4",  "pub6",    "egress4",
-	                                 "egress6", "own4",    "own6",  "closed4", "closed6",
-	                                 "out",     "in4",     "in6",   "vtag4",   "vtag6",
-	                                 "source4", "source6", "pool4", "pool6" };
+static const char *const set_names[] = {
+	"port4",   "port6",   "forward", "pub4",    "pub6",    "egress4", "egress6",
+	"subout4", "subout6", "natout4", "natout6", "natsrc4", "natsrc6", "natpub4",
+	"natpub6", "own4",    "own6",    "closed4", "closed6", "out",     "in4",
+	"in6",     "from",    "vtag4",   "vtag6",   "source4", "source6", "pool4",
+	"pool6"
+};
 static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
 
 const char *kobj_set_name(uint8_t set)
@@ -259,11 +262,17 @@ static void format_item(const struct kobj *o, struct buf *to)
 static void format_filter(const struct kobj *o, struct buf *to)
 {
 	static const char *const ops[] = { "?",     "by-protocol", "by-port", "by-source",
-		                           "by-destination", "goto",  "allow",   "deny" };
+		                           "by-destination", "goto",  "allow",   "deny",
+		                           "guard",  "snat" };
 	struct kobj_filter f;
 
 	kobj_filter_unpack(o, &f);
 	buf_addf(to, " %s %u", o->dev, f.position);
+	if (f.op == KOBJ_FILTER_SNAT) {
+		add_ip(to, " snat ", f.family, f.value[0]);
+		buf_addf(to, " part %u of %u", f.sport[1], f.sport[0]);
+		return;
+	}
 	if (f.family) {
 		buf_addf(to, " v%u", f.family);
 	}
@@ -284,7 +293,7 @@ static void format_filter(const struct kobj *o, struct buf *to)
 	buf_addf(to, " %s", f.op < ARRAY_N(ops) ? ops[f.op] : "?");
 	if (f.op == KOBJ_FILTER_ALLOW || f.op == KOBJ_FILTER_DENY) {
 		buf_addf(to, " %u", f.priority);
-	} else {
+	} else if (f.target[0]) {
 		buf_addf(to, " %.15s", f.target);
 	}
 }
@@ -293,8 +302,13 @@ static void format_route(const struct kobj *o, struct buf *to)
 {
 	add_ip(to, " ", o->family, o->addr);
 	buf_addf(to, "/%u", o->plen);
-	if (o->sub == KOBJ_ROUTE_UNREACHABLE) {
-		buf_addf(to, " unreachable");
+	if (o->table) {
+		buf_addf(to, " table %u", o->table);
+	}
+	if (o->sub >= KOBJ_ROUTE_UNREACHABLE) {
+		static const char *const words[] = { "unreachable", "blackhole", "throw" };
+
+		buf_addf(to, " %s", words[o->sub - KOBJ_ROUTE_UNREACHABLE]);
 		return;
 	}
 	if (!zero(o->via, 16)) {
@@ -306,7 +320,8 @@ static void format_route(const struct kobj *o, struct buf *to)
 void kobj_format(const struct kobj *o, struct buf *to)
 {
 	static const char *const netns[] = { "?", "gateway", "vnet", "group" };
-	static const char *const rules[] = { "?", "local", "marked", "blackhole", "main" };
+	static const char *const rules[] = { "?",     "local", "marked", "blackhole",
+		                             "start", "table", "main" };
 	static const char *const rulesets[] = { "?", "vnet", "gateway", "uplink" };
 
 	buf_addf(to, "%u %s", o->ns, kind_names[o->kind]);
@@ -337,6 +352,9 @@ void kobj_format(const struct kobj *o, struct buf *to)
 		break;
 	case KOBJ_RULE:
 		buf_addf(to, " v%u %s", o->family, rules[o->sub]);
+		if (o->table) {
+			buf_addf(to, " %u from %s", o->table, o->dev);
+		}
 		break;
 	case KOBJ_RULESET:
 		buf_addf(to, " %s", rulesets[o->sub]);
@@ -394,7 +412,7 @@ static bool own_device(const struct kobj *o)
 		return strcmp(d, "up0") == 0 || strcmp(d, "lo") == 0 || name_is(d, "v");
 	}
 	return strcmp(d, "lo") == 0 || strcmp(d, "eth0") == 0 || strcmp(d, "gw0") == 0 ||
-	       name_is(d, "br") || name_is(d, "p");
+	       name_is(d, "br") || name_is(d, "p") || name_is(d, "x");
 }
 
 static int refuse(const struct kobj *o, struct err *e, const char *what)
@@ -412,7 +430,7 @@ static int check_shape(const struct kobj *o, struct err *e)
 		                        0,
 		                        KOBJ_NEIGH_PROXY,
 		                        0,
-		                        KOBJ_ROUTE_UNREACHABLE,
+		                        KOBJ_ROUTE_THROW,
 		                        KOBJ_RULE_MAIN,
 		                        KOBJ_RULESET_UPLINK,
 		                        KOBJ_PSET_N - 1,
@@ -459,8 +477,12 @@ static int check_policy(const struct kobj *o)
 		return ok ? 0 : -1;
 	}
 	kobj_filter_unpack(o, &f);
-	ok = ok && f.op >= KOBJ_FILTER_PROTO && f.op <= KOBJ_FILTER_DENY &&
-	     (f.family == 0 || f.family == 4 || f.family == 6) && f.sport[0] <= f.sport[1];
+	ok = ok && f.op >= KOBJ_FILTER_PROTO && f.op <= KOBJ_FILTER_SNAT &&
+	     (f.family == 0 || f.family == 4 || f.family == 6);
+	if (f.op == KOBJ_FILTER_SNAT) {
+		return ok && f.family && f.sport[1] < f.sport[0] ? 0 : -1;
+	}
+	ok = ok && f.sport[0] <= f.sport[1];
 	for (int i = 0; i < 2 && ok; i++) {
 		unsigned bits = f.family ? ip_bits(f.family) : 0;
 
@@ -495,8 +517,13 @@ int kobj_check(const struct kobj *o, struct err *e)
 	} else if (o->ns > KOBJ_NS_GATEWAY && o->ns < KOBJ_NS_FIRST) {
 		return refuse(o, e, "no such namespace");
 	}
-	bool needs_dev = o->kind >= KOBJ_LINK && o->kind <= KOBJ_FDB;
-	if (o->kind == KOBJ_ROUTE && o->sub != KOBJ_ROUTE_UNREACHABLE) {
+	bool table = (o->kind == KOBJ_ROUTE || o->kind == KOBJ_RULE) && o->table;
+	if (table && (o->ns < KOBJ_NS_FIRST || o->table <= KOBJ_TABLE_BASE)) {
+		return refuse(o, e, "table is not the plane's");
+	}
+	bool needs_dev = (o->kind >= KOBJ_LINK && o->kind <= KOBJ_FDB) ||
+	                 (o->kind == KOBJ_RULE && o->sub == KOBJ_RULE_TABLE);
+	if (o->kind == KOBJ_ROUTE && o->sub < KOBJ_ROUTE_UNREACHABLE) {
 		needs_dev = true;
 	}
 	if (((o->kind >= KOBJ_SET && o->kind <= KOBJ_FILTER) || o->kind == KOBJ_ITEM) &&
@@ -511,7 +538,7 @@ int kobj_check(const struct kobj *o, struct err *e)
 	}
 	if (o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_VETH &&
 	    (strcmp(o->peer, "eth0") != 0 && strcmp(o->peer, "gw0") != 0 &&
-	     strcmp(o->peer, "up0") != 0)) {
+	     strcmp(o->peer, "up0") != 0 && !name_is(o->peer, "x"))) {
 		return refuse(o, e, "peer name is not the plane's");
 	}
 	return 0;

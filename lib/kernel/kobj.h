@@ -56,17 +56,24 @@ enum kobj_link {
 enum kobj_route {
 	KOBJ_ROUTE_UNICAST = 1,
 	KOBJ_ROUTE_LINK,
-	KOBJ_ROUTE_UNREACHABLE
+	KOBJ_ROUTE_UNREACHABLE,
+	KOBJ_ROUTE_BLACKHOLE,
+	KOBJ_ROUTE_THROW, /* go on with the next routing rule */
 };
 
 /* Routing rules of the router and gateway namespaces: what no chain has marked is dropped. */
 enum kobj_rule {
 	KOBJ_RULE_LOCAL = 1, /* iif lo lookup main */
-	KOBJ_RULE_MARKED,    /* fwmark 0x3/0x3 goto KOBJ_PREF_MAIN */
+	KOBJ_RULE_MARKED,    /* fwmark 0x3/0x3 goto KOBJ_PREF_START */
 	KOBJ_RULE_BLACKHOLE, /* everything else */
+	KOBJ_RULE_START,     /* nop */
+	KOBJ_RULE_TABLE,     /* iif `dev` lookup `table`: of a subnet or peering */
 	KOBJ_RULE_MAIN,      /* lookup main */
 };
-#define KOBJ_PREF_MAIN 100u
+#define KOBJ_PREF_START 40u
+#define KOBJ_PREF_TABLE 50u
+#define KOBJ_PREF_MAIN  100u
+#define KOBJ_TABLE_BASE 1000u /* routing tables are numbered from here: that of subnet 17 is 1017 */
 
 enum kobj_ruleset {
 	KOBJ_RULESET_VNET = 1,
@@ -77,10 +84,19 @@ enum kobj_ruleset {
 enum kobj_set {
 	KOBJ_SET_PORT4, /* bridge guard: port . MAC . source */
 	KOBJ_SET_PORT6,
+	KOBJ_SET_FORWARD, /* bridge guard: port . MAC that may send what others sent */
 	KOBJ_SET_PUB4, /* public . protocol . port : private . port */
 	KOBJ_SET_PUB6,
-	KOBJ_SET_EGRESS4, /* private : public */
+	KOBJ_SET_EGRESS4, /* private : its own public address */
 	KOBJ_SET_EGRESS6,
+	KOBJ_SET_SUBOUT4, /* prefix : address that those without another leave by */
+	KOBJ_SET_SUBOUT6,
+	KOBJ_SET_NATOUT4, /* prefix : chain of its NAT gateway */
+	KOBJ_SET_NATOUT6,
+	KOBJ_SET_NATSRC4, /* prefixes behind a NAT gateway */
+	KOBJ_SET_NATSRC6,
+	KOBJ_SET_NATPUB4, /* addresses of NAT gateways */
+	KOBJ_SET_NATPUB6,
 	KOBJ_SET_OWN4, /* public sources that may leave the VNet */
 	KOBJ_SET_OWN6,
 	KOBJ_SET_CLOSED4, /* prefixes that groups may not reach */
@@ -88,6 +104,7 @@ enum kobj_set {
 	KOBJ_SET_OUT, /* device : chain of the rules that what enters there is held against */
 	KOBJ_SET_IN4, /* prefix : chain of the rules that what goes there is held against */
 	KOBJ_SET_IN6,
+	KOBJ_SET_FROM, /* device of a peering : chain that guards what enters there */
 	KOBJ_SET_VTAG4, /* what the tag VirtualNetwork stands for here */
 	KOBJ_SET_VTAG6,
 	KOBJ_SET_SOURCE4, /* gateway guard: link . source */
@@ -128,6 +145,7 @@ struct kobj {
 	uint16_t port;   /* ELEM, host order */
 	uint8_t proto;   /* ELEM: 6 or 17 */
 	uint8_t pad[3];
+	uint32_t table; /* ROUTE, RULE_TABLE: routing table; 0 main */
 	/* value */
 	uint8_t via[16];        /* ROUTE gateway; ELEM data; LINK peer MAC in the first six */
 	uint8_t mac[6];         /* LINK, NEIGH */
@@ -152,6 +170,8 @@ enum kobj_filter_op {
 	KOBJ_FILTER_GOTO, /* go on in the chain `target` */
 	KOBJ_FILTER_ALLOW,
 	KOBJ_FILTER_DENY,
+	KOBJ_FILTER_GUARD, /* the source may come from here */
+	KOBJ_FILTER_SNAT,  /* to value[0], for one of sport[0] parts of the flows, the sport[1]th */
 };
 enum kobj_side {
 	KOBJ_SIDE_ANY,

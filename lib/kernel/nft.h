@@ -27,6 +27,10 @@ extern const struct nft_set nft_sets[KOBJ_SET_N];
 
 #define NFT_TABLE "netd"
 
+/* Bits of a packet's mark in a VNet; routing demands both. */
+#define NFT_BIT_GUARD 0x1u /* the source may come from there */
+#define NFT_BIT_NSG   0x2u /* the security rules let it pass */
+
 /* Appends the replacement of a whole ruleset (tables, sets, chains, rules). */
 int nft_ruleset_encode(struct nl_batch *b, const struct kobj *ruleset, struct err *e);
 /* Appends its removal. */

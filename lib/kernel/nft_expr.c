@@ -12,6 +12,7 @@
 #include <linux/netfilter/nf_nat.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,6 +170,69 @@ void nft_reject(struct nftnl_rule *r)
 	nftnl_expr_set_u8(x, NFTNL_EXPR_REJECT_CODE, NFT_REJECT_ICMPX_ADMIN_PROHIBITED);
 }
 
+void nft_reject_tcp(struct nftnl_rule *r)
+{
+	struct nftnl_expr *x = add(r, "reject");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_TCP_RST);
+	nftnl_expr_set_u8(x, NFTNL_EXPR_REJECT_CODE, 0);
+}
+
+void nft_limit(struct nftnl_rule *r, uint64_t per_second)
+{
+	struct nftnl_expr *x = add(r, "limit");
+
+	nftnl_expr_set_u64(x, NFTNL_EXPR_LIMIT_RATE, per_second);
+	nftnl_expr_set_u64(x, NFTNL_EXPR_LIMIT_UNIT, 1);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_LIMIT_BURST, (uint32_t)per_second);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
+}
+
+void nft_flow_part(struct nftnl_rule *r, uint8_t family, uint32_t parts, uint32_t which)
+{
+	uint32_t len = family == 4 ? 4 : 16;
+
+	nft_saddr(r, family, R(0));
+	nft_daddr(r, family, R(len / 4));
+	struct nftnl_expr *x = add(r, "hash");
+	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_TYPE, NFT_HASH_JENKINS);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_SREG, R(0));
+	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_DREG, R(0));
+	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_LEN, len * 2);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_MODULUS, parts);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_SEED, 0x2a);
+	nft_cmp(r, NFT_CMP_EQ, R(0), &which, 4);
+}
+
+void nft_l4proto(struct nftnl_rule *r, uint8_t proto)
+{
+	nft_meta(r, NFT_META_L4PROTO, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), &proto, 1);
+}
+
+void nft_tcp_midstream(struct nftnl_rule *r)
+{
+	const uint8_t begins = 0x02 | 0x04, none = 0; /* SYN, RST */
+
+	nft_l4proto(r, IPPROTO_TCP);
+	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1, R(0));
+	struct nftnl_expr *x = add(r, "bitwise");
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_SREG, R(0));
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_DREG, R(0));
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_LEN, 1);
+	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_MASK, &begins, 1);
+	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, &none, 1);
+	nft_cmp(r, NFT_CMP_EQ, R(0), &none, 1);
+}
+
+void nft_dport(struct nftnl_rule *r, uint16_t port)
+{
+	uint16_t be = htons(port);
+
+	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), &be, 2);
+}
+
 void nft_counter(struct nftnl_rule *r)
 {
 	add(r, "counter");
@@ -207,6 +271,11 @@ static void immediate(struct nftnl_rule *r, uint32_t reg, const void *data, uint
 
 	nftnl_expr_set_u32(x, NFTNL_EXPR_IMM_DREG, reg);
 	nftnl_expr_set(x, NFTNL_EXPR_IMM_DATA, data, len);
+}
+
+void nft_address(struct nftnl_rule *r, uint32_t reg, const uint8_t *addr, uint32_t len)
+{
+	immediate(r, reg, addr, len);
 }
 
 void nft_fwd(struct nftnl_rule *r, uint32_t ifindex, uint8_t family, const uint8_t *hop)

@@ -27,7 +27,16 @@ void nft_lookup_not(struct nftnl_rule *r, const char *set, uint32_t sreg);
 void nft_lookup_map(struct nftnl_rule *r, const char *set, uint32_t sreg, uint32_t dreg);
 void nft_verdict(struct nftnl_rule *r, int verdict); /* NF_ACCEPT, NF_DROP, NFT_RETURN */
 void nft_jump(struct nftnl_rule *r, int verdict, const char *chain); /* NFT_JUMP, NFT_GOTO */
-void nft_reject(struct nftnl_rule *r);               /* icmpx admin-prohibited */
+void nft_reject(struct nftnl_rule *r);     /* icmpx admin-prohibited */
+void nft_reject_tcp(struct nftnl_rule *r); /* with a RST */
+/* At most that many a second match, bursts of as many. */
+void nft_limit(struct nftnl_rule *r, uint64_t per_second);
+/* One of `parts` equal parts of the flows, by their addresses: the `which`th. */
+void nft_flow_part(struct nftnl_rule *r, uint8_t family, uint32_t parts, uint32_t which);
+void nft_l4proto(struct nftnl_rule *r, uint8_t proto);
+/* A TCP segment that does not begin a connection, and is no reset. */
+void nft_tcp_midstream(struct nftnl_rule *r);
+void nft_dport(struct nftnl_rule *r, uint16_t port); /* host order */
 void nft_counter(struct nftnl_rule *r);
 void nft_counter_named(struct nftnl_rule *r, const char *name);
 /* The address in reg lies in the prefix; the register is masked. */
@@ -36,6 +45,8 @@ void nft_prefix(struct nftnl_rule *r, uint32_t reg, uint8_t family, const uint8_
 void nft_nat(struct nftnl_rule *r, uint32_t type, uint32_t family, uint32_t addr_reg,
              uint32_t port_reg, uint32_t flags); /* port_reg 0: none */
 void nft_daddr_local(struct nftnl_rule *r);      /* fib daddr type local */
+/* A constant into the register. */
+void nft_address(struct nftnl_rule *r, uint32_t reg, const uint8_t *addr, uint32_t len);
 void nft_fwd(struct nftnl_rule *r, uint32_t ifindex, uint8_t family, const uint8_t *hop);
 
 /* Matches built of the above. */

@@ -11,6 +11,7 @@
 #include <libnftnl/set.h>
 #include <libnftnl/udata.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stdio.h>
@@ -158,6 +159,25 @@ static void matches(struct nftnl_rule *r, const struct kobj_filter *f)
 	}
 }
 
+/* Addresses of a NAT gateway share its flows; learn.microsoft.com, "Azure NAT Gateway resource". */
+static void snat(struct nftnl_rule *r, const struct kobj_filter *f)
+{
+	if (f->sport[0] > 1) {
+		nft_flow_part(r, f->family, f->sport[0], f->sport[1]);
+	}
+	nft_address(r, R(0), f->value[0], f->family == 4 ? 4 : 16);
+	nft_nat(r, NFT_NAT_SNAT, f->family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+}
+
+static void guard(struct nftnl_rule *r, const struct kobj_filter *f)
+{
+	if (f->family) {
+		nft_family(r, f->family);
+	}
+	side(r, f, 0);
+	nft_mark_or(r, NFT_BIT_GUARD);
+}
+
 static void dispatch(struct nftnl_rule *r, const struct kobj_filter *f)
 {
 	switch ((enum kobj_filter_op)f->op) {
@@ -201,6 +221,9 @@ static void add_rule(struct nl_batch *b, const struct kobj *o)
 			nft_family(r, f.family);
 		}
 		nft_jump(r, NFT_GOTO, f.target);
+		snprintf(comment, sizeof(comment), "#%08x", o->flags);
+	} else if (f.op == KOBJ_FILTER_SNAT || f.op == KOBJ_FILTER_GUARD) {
+		(f.op == KOBJ_FILTER_SNAT ? snat : guard)(r, &f);
 		snprintf(comment, sizeof(comment), "#%08x", o->flags);
 	} else {
 		dispatch(r, &f);

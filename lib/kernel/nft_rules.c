@@ -28,8 +28,8 @@
 #include "lib/kernel/nft.h"
 #include "lib/kernel/nft_expr.h"
 
-#define BIT_GUARD 0x1u /* the source is the port's own */
-#define BIT_NSG   0x2u /* the security rules let it pass */
+#define BIT_GUARD NFT_BIT_GUARD
+#define BIT_NSG   NFT_BIT_NSG
 
 /* What one pass over a ruleset produces: messages, or only the sum. */
 struct build {
@@ -131,7 +131,7 @@ static void set(struct build *w, enum kobj_set id)
 		part(&kt, &kl, DT_SERVICE, 2);
 	}
 	if (d->parts & NFT_D_ADDR) {
-		flags |= NFT_SET_MAP;
+		flags |= NFT_SET_MAP; /* with NFT_K_PREFIX too */
 		part(&dt, &dl, ip, ip_len);
 	}
 	if (d->parts & NFT_D_PORT) {
@@ -284,16 +284,33 @@ static void guard_rule(struct build *w, uint16_t proto, enum kobj_set id, uint32
 	rule_end(w, r, what);
 }
 
+/* A virtual appliance sends on what others sent (enableIPForwarding). */
+static void forward_rule(struct build *w, uint16_t proto)
+{
+	struct nftnl_rule *r = rule(w);
+
+	nft_protocol(r, proto);
+	nft_meta(r, NFT_META_IIFNAME, R(0));
+	nft_payload(r, NFT_PAYLOAD_LL_HEADER, 6, 6, R(4));
+	nft_lookup(r, "forward", R(0));
+	nft_mark_or(r, BIT_GUARD);
+	nft_verdict(r, NF_ACCEPT);
+	rule_end(w, r, "forwarded by an appliance");
+}
+
 static void vnet_guard(struct build *w)
 {
 	table(w, NFPROTO_BRIDGE);
 	set(w, KOBJ_SET_PORT4);
 	set(w, KOBJ_SET_PORT6);
+	set(w, KOBJ_SET_FORWARD);
 	chain(w,
 	      &(struct hook){ "guard", "filter", 0 /* NF_BR_PRE_ROUTING */, -300, NF_DROP, NULL });
 	guard_rule(w, ETH_P_IP, KOBJ_SET_PORT4, 12, 4, "own IPv4 source");
 	guard_rule(w, ETH_P_IPV6, KOBJ_SET_PORT6, 8, 16, "own IPv6 source");
 	guard_rule(w, ETH_P_ARP, KOBJ_SET_PORT4, 14, 4, "own ARP sender");
+	forward_rule(w, ETH_P_IP);
+	forward_rule(w, ETH_P_IPV6);
 }
 
 /* ---- VNet: translation and filter ---- */
@@ -325,6 +342,54 @@ static void egress_rule(struct build *w, uint8_t family)
 	rule_end(w, r, "egress address");
 }
 
+/* Order of egress: NAT gateway, own address, the subnet's. */
+static void nat_gateway_rule(struct build *w, uint8_t family, uint8_t proto)
+{
+	struct nftnl_rule *r = rule(w);
+
+	nft_oifname(r, "gw0");
+	nft_family(r, family);
+	nft_l4proto(r, proto);
+	nft_saddr(r, family, R(0));
+	nft_lookup_map(r, family == 4 ? "natout4" : "natout6", R(0), NFT_REG_VERDICT);
+	rule_end(w, r, "NAT gateway");
+}
+
+static void subnet_out_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = rule(w);
+
+	nft_oifname(r, "gw0");
+	nft_family(r, family);
+	nft_saddr(r, family, R(0));
+	nft_lookup_map(r, family == 4 ? "subout4" : "subout6", R(0), R(0));
+	nft_nat(r, NFT_NAT_SNAT, family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+	rule_end(w, r, "default outbound address");
+}
+
+/* A segment of a connection that a NAT gateway does not know, or not any more. */
+static void nat_unknown_rule(struct build *w, uint8_t family, bool inside)
+{
+	struct nftnl_rule *r = rule(w);
+
+	nft_iifname(r, "gw0", false, inside ? NFT_CMP_NEQ : NFT_CMP_EQ);
+	nft_family(r, family);
+	if (inside) {
+		nft_saddr(r, family, R(0));
+		nft_lookup(r, family == 4 ? "natsrc4" : "natsrc6", R(0));
+		nft_daddr(r, family, R(0));
+		nft_lookup_not(r, family == 4 ? "vtag4" : "vtag6", R(0));
+	} else {
+		nft_daddr(r, family, R(0));
+		nft_lookup(r, family == 4 ? "natpub4" : "natpub6", R(0));
+	}
+	nft_tcp_midstream(r);
+	nft_limit(r, 1000);
+	nft_counter(r);
+	nft_reject_tcp(r);
+	rule_end(w, r, "flow that the NAT gateway does not know");
+}
+
 static void leak_rule(struct build *w, uint8_t family)
 {
 	struct nftnl_rule *r = rule(w);
@@ -346,9 +411,58 @@ static void closed_rule(struct build *w, uint8_t family)
 	nft_family(r, family);
 	nft_daddr(r, family, R(0));
 	nft_lookup(r, family == 4 ? "closed4" : "closed6", R(0));
+	nft_jump(r, NFT_GOTO, "closed");
+	rule_end(w, r, "closed to groups");
+}
+
+/* Refused with an answer, as far as the rate allows; counted. */
+static void closed_chain(struct build *w)
+{
+	struct nftnl_rule *r;
+
+	chain(w, &(struct hook){ .name = "closed" });
+	r = rule(w);
 	nft_counter(r);
+	rule_end(w, r, "closed to groups");
+	r = rule(w);
+	nft_l4proto(r, IPPROTO_TCP);
+	nft_limit(r, 100);
+	nft_reject_tcp(r);
+	rule_end(w, r, "closed to groups");
+	r = rule(w);
+	nft_limit(r, 100);
 	nft_reject(r);
 	rule_end(w, r, "closed to groups");
+	r = rule(w);
+	nft_verdict(r, NF_DROP);
+	rule_end(w, r, "closed to groups");
+}
+
+/* The platform's address answers to groups: names, and echo. */
+static void platform_rule(struct build *w, uint8_t family, uint8_t proto)
+{
+	static const uint8_t addr[2][16] = {
+		{ 168, 63, 129, 16 },
+		{ 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 0x10 },
+	};
+	uint8_t echo = family == 4 ? 8 : 128;
+	struct nftnl_rule *r = rule(w);
+
+	nft_iifname(r, "gw0", false, NFT_CMP_NEQ);
+	nft_family(r, family);
+	nft_daddr(r, family, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), addr[family == 6], family == 4 ? 4 : 16);
+	nft_l4proto(r, proto);
+	if (proto == IPPROTO_TCP || proto == IPPROTO_UDP) {
+		nft_dport(r, 53);
+	} else {
+		nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, R(0));
+		nft_cmp(r, NFT_CMP_EQ, R(0), &echo, 1);
+		nft_limit(r, 1000);
+	}
+	nft_mark_or(r, BIT_NSG);
+	nft_verdict(r, NF_ACCEPT);
+	rule_end(w, r, "the platform's address");
 }
 
 /* Where it goes decides which rules it is held against on the way in. */
@@ -431,13 +545,27 @@ static void vnet_filter(struct build *w)
 	nft_verdict(r, NF_DROP);
 	rule_end(w, r, "denied by a security rule");
 
+	closed_chain(w);
 	chain(w, &(struct hook){ "nsg", "filter", NF_INET_PRE_ROUTING, -50, NF_DROP, NULL });
 	iif_rule(w, "lo", 0, NF_ACCEPT, "own traffic");
 	iif_rule(w, "gw0", BIT_GUARD, -1, "the gateway checked the source");
+	r = rule(w);
+	nft_meta(r, NFT_META_IIFNAME, R(0));
+	nft_lookup_map(r, "from", R(0), NFT_REG_VERDICT);
+	rule_end(w, r, "sources of peerings");
 	ct_rule(w, NFT_CT_STATE, CT_NEW_BITS(IP_CT_ESTABLISHED) | CT_NEW_BITS(IP_CT_RELATED),
 	        NF_ACCEPT, "known flow");
 	ct_rule(w, NFT_CT_STATE, 1, NF_DROP, "invalid");
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		platform_rule(w, family, IPPROTO_UDP);
+		platform_rule(w, family, IPPROTO_TCP);
+		platform_rule(w, family, family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	}
 	local_rule(w, NULL, "router is no host");
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		nat_unknown_rule(w, family, false);
+		nat_unknown_rule(w, family, true);
+	}
 	closed_port_rule(w);
 	closed_rule(w, 4);
 	closed_rule(w, 6);
@@ -465,15 +593,21 @@ static void vnet(struct build *w)
 {
 	vnet_guard(w);
 	table(w, NFPROTO_INET);
-	for (unsigned s = KOBJ_SET_PUB4; s <= KOBJ_SET_VTAG6; s++) {
+	for (unsigned s = KOBJ_SET_PUB4; s <= KOBJ_SET_VTAG6; s++) { /* all but the guard's */
 		set(w, (enum kobj_set)s);
 	}
 	chain(w, &(struct hook){ "pubin", "nat", NF_INET_PRE_ROUTING, -100, NF_ACCEPT, NULL });
 	pub_rule(w, 4);
 	pub_rule(w, 6);
 	chain(w, &(struct hook){ "egress", "nat", NF_INET_POST_ROUTING, 100, NF_ACCEPT, NULL });
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		nat_gateway_rule(w, family, IPPROTO_TCP);
+		nat_gateway_rule(w, family, IPPROTO_UDP);
+	}
 	egress_rule(w, 4);
 	egress_rule(w, 6);
+	subnet_out_rule(w, 4);
+	subnet_out_rule(w, 6);
 	vnet_filter(w);
 }
 

@@ -76,7 +76,7 @@ static void put_peer(struct nlmsghdr *h, const struct kobj *o, int peer_fd)
 
 	/* A peer with IFF_UP here gives ENOTCONN: it comes up in its own namespace. */
 	memset(ifi, 0, sizeof(*ifi));
-	ifi->ifi_index = KOBJ_PEER_INDEX;
+	ifi->ifi_index = (int)rtnl_device_index(o->peer);
 	h->nlmsg_len += MNL_ALIGN(sizeof(*ifi));
 	mnl_attr_put_strz(h, IFLA_IFNAME, o->peer);
 	mnl_attr_put(h, IFLA_ADDRESS, 6, o->via);
@@ -274,6 +274,11 @@ static void encode_neigh(struct nl_batch *b, const struct kop *op)
 
 static void encode_route(struct nl_batch *b, const struct kop *op)
 {
+	static const uint8_t types[] = { [KOBJ_ROUTE_UNICAST] = RTN_UNICAST,
+		                         [KOBJ_ROUTE_LINK] = RTN_UNICAST,
+		                         [KOBJ_ROUTE_UNREACHABLE] = RTN_UNREACHABLE,
+		                         [KOBJ_ROUTE_BLACKHOLE] = RTN_BLACKHOLE,
+		                         [KOBJ_ROUTE_THROW] = RTN_THROW };
 	const struct kobj *o = op->o;
 	bool del = op->verb == KOP_DEL;
 	struct rtmsg *rt;
@@ -286,14 +291,19 @@ static void encode_route(struct nl_batch *b, const struct kop *op)
 	}
 	rt->rtm_family = af(o->family);
 	rt->rtm_dst_len = o->plen;
-	rt->rtm_table = RT_TABLE_MAIN;
-	rt->rtm_protocol = RTNL_PROTO;
-	rt->rtm_type = o->sub == KOBJ_ROUTE_UNREACHABLE ? RTN_UNREACHABLE : RTN_UNICAST;
-	rt->rtm_scope = o->sub == KOBJ_ROUTE_LINK ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+	rt->rtm_table = o->table ? RT_TABLE_UNSPEC : RT_TABLE_MAIN;
+	rt->rtm_protocol = del ? RTPROT_UNSPEC : RTNL_PROTO; /* a stranger's goes too */
+	rt->rtm_type = types[o->sub];
+	rt->rtm_scope = del                          ? RT_SCOPE_NOWHERE
+	                : o->sub == KOBJ_ROUTE_LINK ? RT_SCOPE_LINK
+	                                            : RT_SCOPE_UNIVERSE;
 	if (o->plen) {
 		mnl_attr_put(h, RTA_DST, addr_len(o->family), o->addr);
 	}
-	if (o->sub != KOBJ_ROUTE_UNREACHABLE) {
+	if (o->table) {
+		mnl_attr_put_u32(h, RTA_TABLE, o->table);
+	}
+	if (o->sub < KOBJ_ROUTE_UNREACHABLE) {
 		mnl_attr_put_u32(h, RTA_OIF, rtnl_device_index(o->dev));
 	}
 	if (!is_zero(o->via)) {
@@ -318,18 +328,21 @@ static void encode_rule(struct nl_batch *b, const struct kop *op)
 	}
 	fr->family = af(o->family);
 	fr->action = r->action;
-	fr->table = r->action == FR_ACT_TO_TBL ? RT_TABLE_MAIN : 0;
+	fr->table = r->action == FR_ACT_TO_TBL && !o->table ? RT_TABLE_MAIN : 0;
 	mnl_attr_put_u32(h, FRA_PRIORITY, r->pref);
 	mnl_attr_put_u8(h, FRA_PROTOCOL, RTNL_PROTO);
+	if (o->table) {
+		mnl_attr_put_u32(h, FRA_TABLE, o->table);
+	}
 	if (r->iif) {
-		mnl_attr_put_strz(h, FRA_IIFNAME, r->iif);
+		mnl_attr_put_strz(h, FRA_IIFNAME, *r->iif ? r->iif : o->dev);
 	}
 	if (r->mark) {
 		mnl_attr_put_u32(h, FRA_FWMARK, r->mark);
 		mnl_attr_put_u32(h, FRA_FWMASK, r->mark);
 	}
 	if (r->action == FR_ACT_GOTO) {
-		mnl_attr_put_u32(h, FRA_GOTO, KOBJ_PREF_MAIN);
+		mnl_attr_put_u32(h, FRA_GOTO, KOBJ_PREF_START);
 	}
 	nl_batch_end(b, del ? NL_FORGIVE_ABSENT : EEXIST);
 }

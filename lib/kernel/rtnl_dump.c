@@ -24,6 +24,8 @@ const struct rtnl_rule rtnl_rules[] = {
 	[KOBJ_RULE_LOCAL] = { 10, 0, FR_ACT_TO_TBL, "lo" },
 	[KOBJ_RULE_MARKED] = { 20, RTNL_MARK, FR_ACT_GOTO, NULL },
 	[KOBJ_RULE_BLACKHOLE] = { 30, 0, FR_ACT_BLACKHOLE, NULL },
+	[KOBJ_RULE_START] = { KOBJ_PREF_START, 0, FR_ACT_NOP, NULL },
+	[KOBJ_RULE_TABLE] = { KOBJ_PREF_TABLE, 0, FR_ACT_TO_TBL, "" },
 	[KOBJ_RULE_MAIN] = { KOBJ_PREF_MAIN, 0, FR_ACT_TO_TBL, NULL },
 };
 
@@ -139,7 +141,8 @@ static uint8_t link_type(uint32_t ns, const char *name, const char *kind)
 		return 0;
 	}
 	bool inner = strcmp(name, "eth0") == 0 || strcmp(name, "gw0") == 0 ||
-	             (strcmp(name, "up0") == 0 && ns == KOBJ_NS_GATEWAY);
+	             (strcmp(name, "up0") == 0 && ns == KOBJ_NS_GATEWAY) ||
+	             (name[0] == 'x' && rtnl_device_index(name) < ns); /* of a peering */
 	return inner ? KOBJ_LINK_PEER : KOBJ_LINK_VETH;
 }
 
@@ -250,7 +253,8 @@ static int on_route(const struct nlmsghdr *h, void *arg)
 	struct kobj o = { .ns = w->ns, .kind = KOBJ_ROUTE, .plen = rt->rtm_dst_len };
 
 	parse(w, h, sizeof(*rt));
-	if (get_u32(w->a[RTA_TABLE], rt->rtm_table) != RT_TABLE_MAIN ||
+	uint32_t table = get_u32(w->a[RTA_TABLE], rt->rtm_table);
+	if ((table != RT_TABLE_MAIN && (table <= KOBJ_TABLE_BASE || w->ns == KOBJ_NS_HOST)) ||
 	    rt->rtm_protocol == RTPROT_KERNEL || rt->rtm_protocol == RTPROT_RA ||
 	    (rt->rtm_flags & RTM_F_CLONED) || rt->rtm_type == RTN_MULTICAST ||
 	    (w->ns == KOBJ_NS_HOST && rt->rtm_protocol != RTNL_PROTO)) {
@@ -259,8 +263,11 @@ static int on_route(const struct nlmsghdr *h, void *arg)
 	o.family = rt->rtm_family == AF_INET ? 4 : 6;
 	get_bytes(w->a[RTA_DST], o.addr, 16);
 	get_bytes(w->a[RTA_GATEWAY], o.via, 16);
+	o.table = table == RT_TABLE_MAIN ? 0 : table;
 	if (rt->rtm_type == RTN_UNREACHABLE) {
 		o.sub = KOBJ_ROUTE_UNREACHABLE;
+	} else if (rt->rtm_type == RTN_BLACKHOLE || rt->rtm_type == RTN_THROW) {
+		o.sub = rt->rtm_type == RTN_THROW ? KOBJ_ROUTE_THROW : KOBJ_ROUTE_BLACKHOLE;
 	} else {
 		o.sub = w->a[RTA_GATEWAY] ? KOBJ_ROUTE_UNICAST : KOBJ_ROUTE_LINK;
 		set_name(o.dev, name_of(w, get_u32(w->a[RTA_OIF], 0)));
@@ -277,7 +284,7 @@ static uint8_t rule_type(struct walk *w, const struct fib_rule_hdr *fr)
 
 		if (get_u32(w->a[FRA_PRIORITY], 0) == r->pref && fr->action == r->action &&
 		    get_u32(w->a[FRA_FWMARK], 0) == r->mark && !iif == !r->iif &&
-		    (!iif || strcmp(iif, r->iif) == 0) && !(fr->flags & FIB_RULE_INVERT)) {
+		    (!iif || !*r->iif || strcmp(iif, r->iif) == 0) && !(fr->flags & FIB_RULE_INVERT)) {
 			return i;
 		}
 	}
@@ -293,6 +300,10 @@ static int on_rule(const struct nlmsghdr *h, void *arg)
 	parse(w, h, sizeof(*fr));
 	o.family = fr->family == AF_INET ? 4 : 6;
 	o.sub = rule_type(w, fr);
+	if (o.sub == KOBJ_RULE_TABLE) {
+		o.table = get_u32(w->a[FRA_TABLE], fr->table);
+		set_name(o.dev, mnl_attr_get_str(w->a[FRA_IIFNAME]));
+	}
 	if (o.sub) {
 		kset_add(w->to, &o);
 	}

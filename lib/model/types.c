@@ -155,6 +155,7 @@ FIELDS group_props[] = { S("provisioningState", RO),
 	                 K("standbyPoolProfile", MODEL_MAP, NOT),
 	                 O("networkProfile", 0, ref_fields),
 	                 A("applicationSecurityGroups", 0, 10, ref_fields),
+	                 B("enableIPForwarding", 0),
 	                 END };
 FIELDS group_fields[] = { TOP, K("netd", MODEL_ANY, RO), K("identity", MODEL_MAP, KEPT),
 	                  O("properties", REQ, group_props), END };
@@ -170,8 +171,8 @@ FIELDS subnet_props[] = { S("provisioningState", RO),
 	                  { "addressPrefixes", MODEL_PREFIXES, 0, 1, 16, NULL, NULL },
 	                  A("delegations", 0, 20, delegation_fields),
 	                  O("networkSecurityGroup", 0, ref_fields),
-	                  K("routeTable", MODEL_MAP, NOT),
-	                  K("natGateway", MODEL_MAP, NOT),
+	                  O("routeTable", 0, ref_fields),
+	                  O("natGateway", 0, ref_fields),
 	                  K("serviceEndpoints", MODEL_ANY, KEPT),
 	                  B("defaultOutboundAccess", 0),
 	                  K("ipConfigurations", MODEL_ANY, RO),
@@ -182,12 +183,32 @@ FIELDS subnet_props[] = { S("provisioningState", RO),
 	                  END };
 FIELDS subnet_fields[] = { CHILD, O("properties", 0, subnet_props), END };
 FIELDS dhcp_fields[] = { { "dnsServers", MODEL_IPS, 0, 0, 20, NULL, NULL }, END };
+FIELDS peering_props[] = { S("provisioningState", RO),
+	                   S("peeringState", RO),
+	                   S("peeringSyncLevel", RO),
+	                   S("resourceGuid", RO),
+	                   O("remoteVirtualNetwork", REQ, ref_fields),
+	                   B("allowVirtualNetworkAccess", 0),
+	                   B("allowForwardedTraffic", 0),
+	                   B("allowGatewayTransit", 0),
+	                   B("useRemoteGateways", 0),
+	                   B("doNotVerifyRemoteGateways", KEPT),
+	                   B("peerCompleteVnets", KEPT),
+	                   B("enableOnlyIPv6Peering", KEPT),
+	                   K("localAddressSpace", MODEL_ANY, RO),
+	                   K("remoteAddressSpace", MODEL_ANY, RO),
+	                   K("localVirtualNetworkAddressSpace", MODEL_ANY, RO),
+	                   K("remoteVirtualNetworkAddressSpace", MODEL_ANY, RO),
+	                   K("remoteBgpCommunities", MODEL_ANY, RO),
+	                   K("remoteVirtualNetworkEncryption", MODEL_ANY, RO),
+	                   END };
+FIELDS peering_fields[] = { CHILD, O("properties", REQ, peering_props), END };
 FIELDS vnet_props[] = { S("provisioningState", RO),
 	                S("resourceGuid", RO),
 	                O("addressSpace", REQ, space_fields),
 	                O("dhcpOptions", KEPT, dhcp_fields),
 	                A("subnets", 0, 3000, subnet_fields),
-	                K("virtualNetworkPeerings", MODEL_ANY, RO),
+	                A("virtualNetworkPeerings", 0, 500, peering_fields),
 	                I("flowTimeoutInMinutes", KEPT, 4, 30),
 	                B("enableDdosProtection", KEPT),
 	                END };
@@ -224,6 +245,36 @@ FIELDS nsg_fields[] = { TOP, O("properties", 0, nsg_props), END };
 FIELDS asg_props[] = { S("provisioningState", RO), S("resourceGuid", RO), END };
 FIELDS asg_fields[] = { TOP, O("properties", 0, asg_props), END };
 
+/* ---- routeTables, natGateways ---- */
+FIELDS route_props[] = { S("provisioningState", RO),
+	                 L("addressPrefix", REQ, 1, 64),
+	                 E("nextHopType", REQ,
+	                   "VirtualNetworkGateway|VnetLocal|Internet|VirtualAppliance|None"),
+	                 K("nextHopIpAddress", MODEL_IP, 0),
+	                 B("hasBgpOverride", RO),
+	                 END };
+FIELDS route_fields[] = { CHILD, O("properties", REQ, route_props), END };
+FIELDS table_props[] = { S("provisioningState", RO),
+	                 S("resourceGuid", RO),
+	                 A("routes", 0, 400, route_fields),
+	                 B("disableBgpRoutePropagation", 0),
+	                 K("subnets", MODEL_ANY, RO),
+	                 END };
+FIELDS table_fields[] = { TOP, O("properties", 0, table_props), END };
+FIELDS nat_sku_fields[] = { E("name", 0, "Standard|StandardV2"), S("tier", KEPT), END };
+FIELDS nat_props[] = { S("provisioningState", RO),
+	               S("resourceGuid", RO),
+	               I("idleTimeoutInMinutes", 0, 4, 120),
+	               A("publicIpAddresses", 0, 16, ref_fields),
+	               A("publicIpPrefixes", 0, 16, ref_fields),
+	               A("publicIpAddressesV6", 0, 16, ref_fields),
+	               A("publicIpPrefixesV6", 0, 16, ref_fields),
+	               K("subnets", MODEL_ANY, RO),
+	               K("sourceVirtualNetwork", MODEL_MAP, NOT),
+	               K("nat64", MODEL_ANY, NOT),
+	               END };
+FIELDS nat_fields[] = { TOP, O("sku", 0, nat_sku_fields), O("properties", 0, nat_props), END };
+
 /* ---- publicIPAddresses ---- */
 FIELDS sku_fields[] = { E("name", 0, "Basic|Standard|StandardV2"), E("tier", 0, "Regional|Global"),
 	                END };
@@ -241,7 +292,7 @@ FIELDS pip_props[] = { S("provisioningState", RO),
 	               O("dnsSettings", 0, setting_fields),
 	               K("ipTags", MODEL_ANY, KEPT),
 	               O("publicIPPrefix", 0, ref_fields),
-	               K("natGateway", MODEL_MAP, NOT),
+	               K("natGateway", MODEL_MAP, RO),
 	               K("ddosSettings", MODEL_MAP, KEPT),
 	               END };
 FIELDS pip_fields[] = { TOP, O("sku", 0, sku_fields), O("properties", 0, pip_props), END };
@@ -254,7 +305,7 @@ FIELDS prefix_props[] = { S("provisioningState", RO),
 	                  I("prefixLength", REQ, 1, 128),
 	                  E("publicIPAddressVersion", 0, "IPv4|IPv6"),
 	                  K("ipTags", MODEL_ANY, KEPT),
-	                  K("natGateway", MODEL_MAP, NOT),
+	                  K("natGateway", MODEL_MAP, RO),
 	                  K("customIPPrefix", MODEL_MAP, NOT),
 	                  END };
 FIELDS prefix_fields[] = { TOP, O("sku", 0, sku_fields), O("properties", REQ, prefix_props), END };
@@ -293,6 +344,12 @@ const struct model_type model_types[] = {
 	  true },
 	{ "Microsoft.Network/networkSecurityGroups/securityRules", rule_fields,
 	  "1 to 80 letters, digits, -_.", false },
+	{ "Microsoft.Network/virtualNetworks/virtualNetworkPeerings", peering_fields,
+	  "1 to 80 letters, digits, -_.", false },
+	{ "Microsoft.Network/routeTables", table_fields, "1 to 80 letters, digits, -_.", true },
+	{ "Microsoft.Network/routeTables/routes", route_fields, "1 to 80 letters, digits, -_.",
+	  false },
+	{ "Microsoft.Network/natGateways", nat_fields, "1 to 80 letters, digits, -_.", true },
 	{ "Microsoft.Network/applicationSecurityGroups", asg_fields, "1 to 80 letters, digits, -_.",
 	  true },
 	{ "Microsoft.Network/publicIPPrefixes", prefix_fields, "1 to 80 letters, digits, -_.",

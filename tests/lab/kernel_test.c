@@ -61,12 +61,42 @@ static void plan_rules(struct kset *to)
 	nsg_fini(&g);
 }
 
+/* NAT gateway, routing table and a peering with another VNet, which has a router and no groups. */
+static void plan_routing(struct kset *to)
+{
+	struct ip nat[] = { { 4, { 198, 18, 0, 210 } },
+		            { 4, { 198, 18, 0, 211 } },
+		            { 6, { 0x20, 0x01, 0x0d, 0xb8, 0, 0x12, [15] = 0xd0 } } };
+	struct ip_prefix other[] = { { { 4, { 10, 2 } }, 16 }, { { 6, { 0xfd, 0, 0, 2 } }, 64 } };
+	vnet_plan_vnet(&(struct plan_vnet){ .ns = 20, .mtu = 1450, .platform_address = true }, to);
+	vnet_plan_nat(&(struct plan_nat){ .id = 31, .vnet_ns = 16, .addrs = nat, .n_addrs = 3 },
+	              to);
+	for (int i = 0; i < 2; i++) {
+		vnet_plan_peer(&(struct plan_peer){ .vnet_ns = i ? 20 : 16,
+		                                    .peer_ns = i ? 16 : 20,
+		                                    .mtu = 1450,
+		                                    .prefixes = i ? subnet : other,
+		                                    .n_prefixes = 2,
+		                                    .own = i ? other : subnet,
+		                                    .n_own = 2,
+		                                    .forwarded = i },
+		               to);
+	}
+}
+
 static void plan_all(int groups, struct kset sets[], size_t n)
 {
 	struct ip shared[] = { { 4, { 198, 18, 0, 200 } } };
 	struct ip_prefix closed[] = { subnet[0], subnet[1] };
+	struct plan_route routes[] = {
+		{ { { 4, { 0 } }, 0 }, PLAN_HOP_DEVICE, { 4, { 10, 1, 0, 4 } }, "br17" },
+		{ { { 6, { 0 } }, 0 }, PLAN_HOP_NONE, { 0 }, "" },
+		{ subnet[0], PLAN_HOP_NEXT, { 0 }, "" },
+		{ subnet[1], PLAN_HOP_NEXT, { 0 }, "" },
+		{ { { 4, { 203, 0, 113 } }, 24 }, PLAN_HOP_INTERNET, { 0 }, "" },
+	};
 
-	assert_true(n >= (size_t)groups + 4);
+	assert_true(n >= (size_t)groups + 5);
 	vnet_plan_gateway(&(struct plan_gateway){ .pools = pools,
 	                                          .n_pools = 2,
 	                                          .mtu = 1500,
@@ -82,13 +112,19 @@ static void plan_all(int groups, struct kset sets[], size_t n)
 	                                    .n_vtag = 2 },
 	               &sets[1]);
 	plan_rules(&sets[2]);
+	plan_routing(&sets[3]);
 	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = 16,
 	                                        .bridge = 17,
 	                                        .mtu = 1450,
 	                                        .prefixes = subnet,
 	                                        .n_prefixes = 2,
-	                                        .nsg = 42 },
-	                 &sets[3]);
+	                                        .nsg = 42,
+	                                        .nat = 31,
+	                                        .table = KOBJ_TABLE_BASE + 17,
+	                                        .egress = shared,
+	                                        .n_egress = 1 },
+	                 &sets[4]);
+	vnet_plan_routes(16, KOBJ_TABLE_BASE + 17, routes, ARRAY_N(routes), &sets[4]);
 	for (int i = 0; i < groups; i++) {
 		struct plan_addr a[2] = {
 			{ .prefix = subnet[0], .ip = subnet[0].ip, .pub = pools[0].ip },
@@ -107,8 +143,9 @@ static void plan_all(int groups, struct kset sets[], size_t n)
 		                                      .addrs = a,
 		                                      .n_addrs = 2,
 		                                      .ports = ports,
-		                                      .n_ports = 2 },
-		                &sets[4 + i]);
+		                                      .n_ports = 2,
+		                                      .forward = i == 0 },
+		                &sets[5 + i]);
 	}
 }
 
@@ -204,10 +241,10 @@ static void same_as_fake(void **state)
 
 		reconcile_begin(r);
 		assert_int_equal(reconcile_end(r, &e), 0);
-		apply_all(ks[i], r, sets, 7);
+		apply_all(ks[i], r, sets, 8);
 		dump_text(ks[i], &text[i]);
 		assert_settled(r, i ? "fake" : "real");
-		for (uint64_t o = 7; o > 0; o--) {
+		for (uint64_t o = 8; o > 0; o--) {
 			if (reconcile_del(r, o, &e) < 0) {
 				fail_msg("remove owner %d: %s", (int)o, e.msg);
 			}
@@ -292,6 +329,14 @@ static void strangers(void **state)
 		{ "v16", "ip route flush table main" },
 		{ "v16", "ip addr flush dev gw0" },
 		{ "v16", "ip rule del pref 30" },
+		{ "v16", "ip rule del pref 50" },
+		{ "v16", "ip route flush table 1017" },
+		{ "v16", "ip route add blackhole 10.1.0.4/32 table 1017" },
+		{ "v16", "ip route add 192.0.2.0/24 via 169.254.0.1 dev gw0 onlink" },
+		{ "v16", "ip link del x20" },
+		{ "v20", "ip link set x16 down" },
+		{ "v20", "ip -6 route flush table 1016" },
+		{ "v16", "ip addr del 168.63.129.16/32 dev lo" },
 		{ "v16", "ip neigh flush all nud permanent" },
 		{ "v16", "bridge link set dev p33 isolated off" },
 		{ "gw", "nft flush ruleset" },
@@ -314,7 +359,7 @@ static void strangers(void **state)
 	(void)on_event;
 	reconcile_begin(r);
 	assert_int_equal(reconcile_end(r, &e), 0);
-	apply_all(k, r, sets, 7);
+	apply_all(k, r, sets, 8);
 	for (size_t i = 0; i < ARRAY_N(hands); i++) {
 		repaired_after(k, r, hands[i].ns, hands[i].cmd);
 	}
@@ -324,7 +369,7 @@ static void strangers(void **state)
 	k = real_kernel();
 	r = reconcile_new(k, &clock_system);
 	reconcile_begin(r);
-	apply_all(k, r, sets, 7);
+	apply_all(k, r, sets, 8);
 	if (reconcile_end(r, &e) < 0) {
 		fail_msg("take over: %s", e.msg);
 	}

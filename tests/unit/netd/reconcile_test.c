@@ -94,8 +94,6 @@ static void plan_group(struct want *w, unsigned i)
 	}
 	if (draw(2)) {
 		a[0].pub = (struct ip){ 4, { 198, 18, 0, (uint8_t)(4 + i) } };
-	} else if (draw(2)) {
-		a[0].egress = (struct ip){ 4, { 198, 18, 0, 200 } };
 	}
 	w->set.n = 0;
 	w->owner = 100 + i;
@@ -106,7 +104,8 @@ static void plan_group(struct want *w, unsigned i)
 	                                      .addrs = a,
 	                                      .n_addrs = 1 + draw(2),
 	                                      .ports = ports,
-	                                      .n_ports = draw(4) },
+	                                      .n_ports = draw(4),
+	                                      .forward = draw(4) == 0 },
 	                &w->set);
 }
 

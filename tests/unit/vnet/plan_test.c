@@ -79,8 +79,8 @@ static void group(void **state)
 {
 	struct ip shared = ip("198.18.0.9");
 	struct ip_prefix subnet[] = { net("10.1.0.0/24"), net("fd00:1::/64") };
-	struct plan_addr a[] = { { subnet[0], ip("10.1.0.4"), ip("198.18.0.4"), { 0 } },
-		                 { subnet[1], ip("fd00:1::4"), { 0 }, { 0 } } };
+	struct plan_addr a[] = { { subnet[0], ip("10.1.0.4"), ip("198.18.0.4") },
+		                 { subnet[1], ip("fd00:1::4"), { 0 } } };
 	struct plan_port ports[] = { { 6, 80 }, { 17, 53 } };
 	struct kset set = { 0 };
 
@@ -90,13 +90,16 @@ static void group(void **state)
 	                                    .closed = subnet,
 	                                    .n_closed = 1,
 	                                    .shared = &shared,
-	                                    .n_shared = 1 },
+	                                    .n_shared = 1,
+	                                    .platform_address = true },
 	               &set);
 	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = 16,
 	                                        .bridge = 17,
 	                                        .mtu = 1450,
 	                                        .prefixes = subnet,
-	                                        .n_prefixes = 2 },
+	                                        .n_prefixes = 2,
+	                                        .egress = &shared,
+	                                        .n_egress = 1 },
 	                 &set);
 	vnet_plan_group(&(struct plan_group){ .ns = 18,
 	                                      .vnet_ns = 16,
@@ -108,6 +111,55 @@ static void group(void **state)
 	                                      .n_ports = 2 },
 	                &set);
 	golden("group.txt", &set);
+}
+
+/* A subnet with all that it may name, an appliance, and a peering's two sides. */
+static void routing(void **state)
+{
+	struct ip nat[] = { ip("198.18.0.20"), ip("198.18.0.21"), ip("2001:db8::20") };
+	struct ip_prefix own[] = { net("10.1.0.0/16") }, peer[] = { net("10.2.0.0/16") };
+	struct plan_route routes[] = {
+		{ net("0.0.0.0/0"), PLAN_HOP_DEVICE, ip("10.1.0.7"), "br17" },
+		{ net("10.1.0.0/16"), PLAN_HOP_NEXT, { 0 }, "" },
+		{ net("192.0.2.0/24"), PLAN_HOP_NONE, { 0 }, "" },
+		{ net("198.51.100.0/24"), PLAN_HOP_INTERNET, { 0 }, "" },
+	};
+	struct plan_addr a[] = { { own[0], ip("10.1.0.7"), { 0 } } };
+	struct kset set = { 0 };
+
+	(void)state;
+	vnet_plan_nat(&(struct plan_nat){ .id = 30, .vnet_ns = 16, .addrs = nat, .n_addrs = 3 },
+	              &set);
+	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = 16,
+	                                        .bridge = 17,
+	                                        .mtu = 1450,
+	                                        .prefixes = own,
+	                                        .n_prefixes = 1,
+	                                        .nsg = 42,
+	                                        .nat = 30,
+	                                        .table = KOBJ_TABLE_BASE + 17 },
+	                 &set);
+	vnet_plan_routes(16, KOBJ_TABLE_BASE + 17, routes, 4, &set);
+	vnet_plan_group(&(struct plan_group){ .ns = 18,
+	                                      .vnet_ns = 16,
+	                                      .bridge = 17,
+	                                      .mtu = 1450,
+	                                      .addrs = a,
+	                                      .n_addrs = 1,
+	                                      .forward = true },
+	                &set);
+	for (int i = 0; i < 2; i++) {
+		vnet_plan_peer(&(struct plan_peer){ .vnet_ns = i ? 20 : 16,
+		                                    .peer_ns = i ? 16 : 20,
+		                                    .mtu = 1450,
+		                                    .prefixes = i ? own : peer,
+		                                    .n_prefixes = 1,
+		                                    .own = i ? peer : own,
+		                                    .n_own = 1,
+		                                    .forwarded = i },
+		               &set);
+	}
+	golden("routing.txt", &set);
 }
 
 /* The same input gives the same bytes, whatever the stack held before. */
@@ -258,7 +310,7 @@ static void prefixes(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(gateway),   cmocka_unit_test(group),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(gateway),   cmocka_unit_test(group), cmocka_unit_test(routing),
 		                            cmocka_unit_test(pure),      cmocka_unit_test(refused),
 		                            cmocka_unit_test(addresses), cmocka_unit_test(rests),
 		                            cmocka_unit_test(prefixes) };
