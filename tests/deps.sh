@@ -4,7 +4,7 @@
 set -eu
 want="gcc make pkg-config libmnl-dev libnftnl-dev libevent-dev libsqlite3-dev libjansson-dev
 libssl-dev libcap-ng-dev libcurl4-openssl-dev libyaml-dev libcmocka-dev libc6-dev binutils
-runc nftables iproute2 bind9-dnsutils curl python3 python3-dnspython python3-yaml openssl procps
+runc nftables iproute2 bind9-dnsutils curl python3 python3-dnspython python3-yaml python3-scapy openssl procps
 util-linux busybox-static sqlite3 netcat-openbsd iputils-ping strace"
 missing=
 for p in $want; do

@@ -336,7 +336,7 @@ static void strangers(void **state)
 		{ "v16", "ip link del x20" },
 		{ "v20", "ip link set x16 down" },
 		{ "v20", "ip -6 route flush table 1016" },
-		{ "v16", "ip addr del 168.63.129.16/32 dev lo" },
+		{ "v20", "ip addr del 168.63.129.16/32 dev lo" },
 		{ "v16", "ip neigh flush all nud permanent" },
 		{ "v16", "bridge link set dev p33 isolated off" },
 		{ "gw", "nft flush ruleset" },
