@@ -339,13 +339,42 @@ static int check_document(const struct model_type *type, const struct resource *
 	return 0;
 }
 
+/* What a document means when it does not say so, so that PUT of what GET returned is no change. */
+static void set_presets(const struct model_type *type, json_t *doc)
+{
+	static const struct {
+		const char *type, *name;
+		enum { EMPTY_LIST, FALSE, FOUR } value;
+	} presets[] = {
+		{ "/virtualNetworks", "subnets", EMPTY_LIST },
+		{ "/virtualNetworks", "virtualNetworkPeerings", EMPTY_LIST },
+		{ "/networkSecurityGroups", "securityRules", EMPTY_LIST },
+		{ "/routeTables", "routes", EMPTY_LIST },
+		{ "/routeTables", "disableBgpRoutePropagation", FALSE },
+		{ "/natGateways", "idleTimeoutInMinutes", FOUR },
+	};
+
+	for (size_t i = 0; i < ARRAY_N(presets); i++) {
+		if (!strstr(type->name, presets[i].type)) {
+			continue;
+		}
+		if (!json_object_get(doc, "properties")) {
+			json_object_set_new(doc, "properties", json_object());
+		}
+		json_t *props = json_object_get(doc, "properties");
+		if (!json_object_get(props, presets[i].name)) {
+			json_object_set_new(props, presets[i].name,
+			                    presets[i].value == EMPTY_LIST ? json_array()
+			                    : presets[i].value == FALSE    ? json_false()
+			                                                   : json_integer(4));
+		}
+	}
+}
+
 static int put_checked(struct resource *r, const char *id, const struct model_type *type,
                        json_t *doc, struct change *ret, struct err *e)
 {
-	if (strstr(type->name, "/virtualNetworks") &&
-	    !json_is_array(model_at(doc, "properties.subnets"))) {
-		json_object_set_new(json_object_get(doc, "properties"), "subnets", json_array());
-	}
+	set_presets(type, doc);
 	if (check_document(type, r, id, doc, e) < 0) {
 		return -1;
 	}
@@ -382,6 +411,19 @@ static size_t part_index(const json_t *list, const char *name)
 	return i;
 }
 
+/* An error about the part names the property in its own document. */
+static void retarget(struct err *e, const char *child, size_t i)
+{
+	char prefix[120], rest[sizeof(e->target)];
+
+	snprintf(prefix, sizeof(prefix), "properties.%s[%zu]", child, i);
+	size_t n = strlen(prefix);
+	if (strncmp(e->target, prefix, n) == 0) {
+		snprintf(rest, sizeof(rest), "%s", e->target[n] == '.' ? e->target + n + 1 : "");
+		snprintf(e->target, sizeof(e->target), "%s", *rest ? rest : "properties");
+	}
+}
+
 /* A part is edited inside its parent's document. */
 static int put_child(const struct model_id *id, const char *full, const struct model_type *type,
                      json_t *doc, struct change *ret, struct err *e)
@@ -416,6 +458,8 @@ static int put_child(const struct model_id *id, const char *full, const struct m
 	if (rc == 0) {
 		set_doc(r, next);
 		*ret = (struct change){ r, !found, true };
+	} else {
+		retarget(e, child, i);
 	}
 	json_decref(next);
 	return rc;

@@ -13,9 +13,17 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 P = "/providers/"
 KINDS = {"containerGroups": "Microsoft.ContainerInstance/containerGroups/", "virtualNetworks": "Microsoft.Network/virtualNetworks/",
          "publicIPAddresses": "Microsoft.Network/publicIPAddresses/", "networkProfiles": "Microsoft.Network/networkProfiles/",
-         "publicIPPrefixes": "Microsoft.Network/publicIPPrefixes/", "subnets": None}
+         "publicIPPrefixes": "Microsoft.Network/publicIPPrefixes/", "natGateways": "Microsoft.Network/natGateways/",
+         "networkSecurityGroups": "Microsoft.Network/networkSecurityGroups/", "routeTables": "Microsoft.Network/routeTables/",
+         "applicationSecurityGroups": "Microsoft.Network/applicationSecurityGroups/",
+         "subnets": None, "securityRules": None, "routes": None, "virtualNetworkPeerings": None}
+# parts of a resource, and where they are put
+PARTS = {"subnets": "virtualNetworks/around/subnets/", "virtualNetworkPeerings": "virtualNetworks/around/virtualNetworkPeerings/",
+         "securityRules": "networkSecurityGroups/around/securityRules/", "routes": "routeTables/around/routes/"}
 SERVICE = {"id", "name", "type", "etag", "provisioningState", "instanceView", "resourceGuid", "ip", "fqdn", "ipAddress", "systemData",
-           "virtualNetworkPeerings", "actions", "purpose", "ipConfigurations", "ipPrefix", "publicIPAddresses", "containerNetworkInterfaces"}
+           "actions", "purpose", "ipConfigurations", "peeringState", "peeringSyncLevel",
+           "remoteAddressSpace", "remoteVirtualNetworkAddressSpace", "localAddressSpace", "localVirtualNetworkAddressSpace", "defaultSecurityRules", "networkInterfaces", "hasBgpOverride",
+           "remoteBgpCommunities", "serviceAssociationLinks", "privateEndpoints", "ipPrefix", "publicIPAddresses", "containerNetworkInterfaces"}
 SECRET = {"secureValue", "password", "storageAccountKey", "workspaceKey"}
 
 
@@ -48,11 +56,25 @@ def localized(body):
     return json.loads(text)
 
 
+def kind_of(kind, label, parameter, body):
+    """An example's folder says what it is about; its parts and prefixes by their names."""
+    where = body.get("id", "") + "/" + parameter
+    for part, marks in {"virtualNetworkPeerings": ("Peering",), "securityRules": ("/securityRules/", "securityRuleParameters"), "routes": ("/routes/", "routeParameters"),
+                        "subnets": ("/subnets/", "subnetParameters")}.items():
+        if any(m in where for m in marks) or (part == "subnets" and "ubnet" in parameter):
+            return part
+    return "publicIPPrefixes" if "Prefix" in label else kind
+
+
 def replay(kind, label, body, refused=None, name="replayed"):
     body = localized({k: v for k, v in body.items() if k not in ("id", "name", "type", "etag", "systemData")})
-    if kind == "subnets":
-        retry("PUT", VNET + "around", {"location": "w", "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/8"]}}})
-        path = VNET + "around/subnets/" + name
+    if kind in ("natGateways", "routeTables", "networkSecurityGroups"):
+        body.get("properties", {}).pop("subnets", None)  # who uses it is the service's to say
+    if kind in PARTS:
+        retry("PUT", VNET + "around", {"location": "w", "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16" if kind == "virtualNetworkPeerings" else "10.0.0.0/8"]}}})
+        for n in ("networkSecurityGroups", "routeTables"):
+            retry("PUT", RG + P + f"Microsoft.Network/{n}/around", {"location": "w"})
+        path = RG + P + "Microsoft.Network/" + PARTS[kind] + name
     else:
         path = RG + P + KINDS[kind] + name
     s, doc, _ = call("PUT", path, body)
@@ -89,6 +111,13 @@ NETWORK = {"location": "w", "properties": {"addressSpace": {"addressPrefixes": [
     for i, n in enumerate(("default", "aci", "subnet1", "[subnetName]"[1:-1]))]}}
 for n in ("vnet1", "[vnetName]"[1:-1], "vnet"):
     retry("PUT", VNET + n, NETWORK)
+# what examples refer to
+retry("PUT", VNET + "vnet2", {"location": "w", "properties": {"addressSpace": {"addressPrefixes": ["10.1.0.0/16"]}}})
+for n in ("nsg1", "testnsg"):
+    retry("PUT", RG + P + "Microsoft.Network/networkSecurityGroups/" + n, {"location": "w"})
+retry("PUT", RG + P + "Microsoft.Network/publicIPAddresses/PublicIpAddress1", {"location": "w", "sku": {"name": "Standard"}})
+retry("PUT", RG + P + "Microsoft.Network/publicIPPrefixes/PublicIpPrefix1", {"location": "w", "properties": {"prefixLength": 31}})
+retry("PUT", RG + P + "Microsoft.Network/natGateways/nat1", {"location": "w"})
 for f in sorted(glob.glob(HERE + "/../replay/*.json")):
     case = json.load(open(f))
     replay(case["type"], os.path.basename(f)[:-5], case["body"], tuple(case["refused"]) if "refused" in case else None)
@@ -104,15 +133,12 @@ for f in sorted(glob.glob(folder + "/*/*.json")) if folder else []:
     label = os.path.basename(f)[:-5]
     for k, v in doc.get("parameters", {}).items():
         if isinstance(v, dict) and ("properties" in v or "location" in v) and "Tags" not in label and k != "resource":
-            what = "subnets" if "Subnet" in k or "subnet" in k else "publicIPPrefixes" if "Prefix" in label else kind
-            if "Peering" not in label:
-                replay(what, label, v)
+            replay(kind_of(kind, label, k, v), label, v)
     for code, r in doc.get("responses", {}).items():
         v = r.get("body") if isinstance(r, dict) else None
         for i, b in enumerate(v.get("value", [v]) if isinstance(v, dict) else []):
-            if isinstance(b, dict) and "properties" in b and "Peering" not in label and not label.startswith(("Check", "Operations", "Delete")):
-                what = "publicIPPrefixes" if "Prefix" in label else "subnets" if kind == "virtualNetworks" and "subnets" in b.get("id", "") else kind
-                replay(what, f"{label} answer {code}.{i}", b)
+            if isinstance(b, dict) and "properties" in b and "defaultSecurityRules/" not in b.get("id", "") and not label.startswith(("Check", "Operations", "Delete")):
+                replay(kind_of(kind, label, "", b), f"{label} answer {code}.{i}", b)
 
 # addresses of a prefix; a group by a legacy profile
 NET = RG + P + "Microsoft.Network/"
