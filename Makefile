@@ -47,7 +47,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 LAB_BIN := $(patsubst tests/lab/%.c,$(BUILD)/lab/%,$(LAB_SRC))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 
-.PHONY: bench-attach fuzz build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help
+.PHONY: bench-attach bench-nsg bench-fabric fuzz build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help
 build: $(BUILD)/.deps
 	$(Q)$(MAKE) --no-print-directory all
 all: $(BUILD)/netd $(BUILD)/netctl $(if $(RUNTIME_SRC),$(BUILD)/netd-runtime) $(if $(wildcard examples/helloworld/*.c),$(BUILD)/helloworld)
@@ -98,6 +98,15 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(filter-out $(BUILD)/obj/netd/ma
 
 bench-attach: build $(BUILD)/bench/attach_raw ## attach beside CNI bridge, netavark and the bare kernel calls
 	$(Q)tests/bench/attach
+
+$(BUILD)/bench/flows: tests/bench/flows.c
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CSTD) $(WARN) -O2 -o $@ $< -lpthread
+bench-nsg: build $(BUILD)/bench/flows ## security groups beside hand-written nftables and no filter
+	$(Q)tests/bench/fabric nsg
+bench-fabric: build $(BUILD)/bench/flows ## group to group beside the CNI bridge plugin
+	$(Q)tests/bench/fabric fabric
 
 tests-bin: $(UNIT_BIN) $(LAB_BIN) $(FUZZ_BIN)
 .SECONDARY:
