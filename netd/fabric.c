@@ -204,24 +204,9 @@ static uint32_t mtu(void)
 	return (uint32_t)plane.config->mtu - 50;
 }
 
-static size_t space(const struct resource *v, struct ip_prefix *to, size_t max)
-{
-	struct err e = ERR_INIT;
-	size_t n = 0, i;
-	json_t *x;
-
-	json_array_foreach(model_at(v->doc, "properties.addressSpace.addressPrefixes"), i, x)
-	{
-		if (n < max && ip_prefix_parse(json_string_value(x), &to[n], &e) == 0) {
-			n++;
-		}
-	}
-	return n;
-}
-
 /* VirtualNetwork: the VNet's own space, that of its peers, and the platform's address.
  * learn.microsoft.com, "Virtual network service tags". */
-static size_t vtag(const struct resource *v, struct ip_prefix *to, size_t max)
+size_t fabric_vtag(const struct resource *v, struct ip_prefix *to, size_t max)
 {
 	static const char *const platform[] = { "168.63.129.16/32", "fd53:a83f:8110::10/128" };
 	struct err e = ERR_INIT;
@@ -234,10 +219,10 @@ static size_t vtag(const struct resource *v, struct ip_prefix *to, size_t max)
 	for (size_t i = 0; i < ARRAY_N(platform); i++) {
 		n += ip_prefix_parse(platform[i], &to[n], &e) == 0;
 	}
-	n += space(v, to + n, max - n);
+	n += vnet_space(v, to + n, max - n);
 	for (size_t i = 0; routing_peer(v, i, &peer); i++) {
 		if (peer.access) {
-			n += space(peer.vnet, to + n, max - n);
+			n += vnet_space(peer.vnet, to + n, max - n);
 		}
 	}
 	return n;
@@ -294,7 +279,7 @@ static void plan_router(const struct subnet *s, const struct resource *v)
 	                                    .n_shared = shared_addresses(s->vnet, v, shared),
 	                                    .platform_address = true,
 	                                    .vtag = tags,
-	                                    .n_vtag = vtag(v, tags, VTAG_MAX) },
+	                                    .n_vtag = fabric_vtag(v, tags, VTAG_MAX) },
 	               &set);
 	fabric_put(s->vnet, &set);
 }
@@ -353,7 +338,7 @@ static void plan_nat(uint32_t vnet, struct resource *nat)
 static bool in_space(const struct resource *v, const struct ip *ip)
 {
 	static struct ip_prefix all[VTAG_MAX];
-	size_t n = space(v, all, VTAG_MAX);
+	size_t n = vnet_space(v, all, VTAG_MAX);
 
 	for (size_t i = 0; i < n; i++) {
 		if (all[i].ip.family == ip->family && ip_prefix_contains(&all[i], ip)) {
@@ -416,11 +401,11 @@ static bool has_prefix(const struct plan_route *v, size_t n, const struct ip_pre
 static size_t add_throws(const struct resource *v, struct plan_route *to, size_t n, size_t max)
 {
 	static struct ip_prefix own[VTAG_MAX];
-	size_t m = space(v, own, VTAG_MAX);
+	size_t m = vnet_space(v, own, VTAG_MAX);
 	struct routing_peer peer;
 
 	for (size_t i = 0; routing_peer(v, i, &peer); i++) {
-		m += space(peer.vnet, own + m, VTAG_MAX - m);
+		m += vnet_space(peer.vnet, own + m, VTAG_MAX - m);
 	}
 	for (size_t i = 0; i < m && n < max; i++) {
 		if (!has_prefix(to, n, &own[i])) {
@@ -487,9 +472,9 @@ static void plan_peer_side(struct resource *v, const struct routing_peer *p)
 	                                    .peer_ns = peer,
 	                                    .mtu = mtu(),
 	                                    .prefixes = other,
-	                                    .n_prefixes = space(p->vnet, other, VTAG_MAX),
+	                                    .n_prefixes = vnet_space(p->vnet, other, VTAG_MAX),
 	                                    .own = own,
-	                                    .n_own = space(v, own, VTAG_MAX),
+	                                    .n_own = vnet_space(v, own, VTAG_MAX),
 	                                    .forwarded = p->forwarded,
 	                                    .more = more,
 	                                    .n_more = appliance_routes(v, p->vnet, more,

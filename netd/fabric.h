@@ -25,6 +25,11 @@ void fabric_vnets(uint32_t tenant);
 /* Its last group has gone. */
 void fabric_vnet_gone(uint32_t vnet);
 
+/* What the tag VirtualNetwork stands for in the VNet; NULL: nothing. */
+struct resource;
+struct ip_prefix;
+size_t fabric_vtag(const struct resource *vnet, struct ip_prefix *to, size_t max);
+
 /* Calls done once the engine has done all that it was sent so far; at once when it is away: it
  * gets the whole list when it comes back. */
 void fabric_wait(void (*done)(void *arg), void *arg);

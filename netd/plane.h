@@ -110,6 +110,9 @@ void network_restore_public(const struct resource *r);
 int network_vnet_check(const struct resource *r, const char *id, const json_t *doc,
                        struct err *e);
 bool network_subnet_used(const struct resource *vnet, const char *subnet);
+unsigned network_subnet_groups(const struct resource *vnet, const char *subnet); /* how many */
+/* Prefixes of a subnet's document, at most `max`. */
+size_t vnet_subnet_prefixes(const json_t *subnet, struct ip_prefix *to, size_t max);
 /* A group in the VNet whose key does not begin with `except` (NULL: any); NULL none. */
 const struct resource *network_vnet_user(const struct resource *vnet, const char *except);
 /* The subnet that a group's document names by its id, and its VNet, which has numbers then. */
@@ -119,6 +122,8 @@ int network_vnet_subnet(const struct resource *group, const char *id, struct res
 struct resource *vnet_subnet_ref(const struct resource *vnet, uint32_t subnet, const char *what);
 /* [{"id": ...}] of all subnets that name `r` at the path; new reference. */
 json_t *vnet_subnets_with(const struct resource *r, const char *path);
+/* The VNet's address space, at most `max` prefixes. */
+size_t vnet_space(const struct resource *vnet, struct ip_prefix *to, size_t max);
 /* May groups in the subnet leave by the platform's address? Not with a NAT gateway, and not where
  * defaultOutboundAccess is false. `vnet` NULL: the platform's own. */
 bool vnet_default_outbound(const struct resource *vnet, uint32_t subnet);

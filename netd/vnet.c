@@ -20,20 +20,31 @@ static uint32_t number(const json_t *status, const char *path)
 	return (uint32_t)json_integer_value(model_at(status, path));
 }
 
-static void subnet_prefixes(const json_t *subnet, struct ip_prefix to[2])
+size_t vnet_subnet_prefixes(const json_t *subnet, struct ip_prefix *to, size_t max)
 {
 	const json_t *list = model_at(subnet, "properties.addressPrefixes");
 	const char *one = model_str(subnet, "properties.addressPrefix");
 	struct err e = ERR_INIT;
-	struct ip_prefix p;
+	size_t n = 0;
 
-	memset(to, 0, 2 * sizeof(*to));
-	for (size_t i = 0; i <= json_array_size(list); i++) {
+	for (size_t i = 0; i <= json_array_size(list) && n < max; i++) {
 		const char *text = i == 0 ? one : json_string_value(json_array_get(list, i - 1));
 
-		if (text && *text && ip_prefix_parse(text, &p, &e) == 0 &&
-		    !to[p.ip.family == 6].ip.family) {
-			to[p.ip.family == 6] = p;
+		n += text && *text && ip_prefix_parse(text, &to[n], &e) == 0;
+	}
+	return n;
+}
+
+/* The first of each family. */
+static void subnet_prefixes(const json_t *subnet, struct ip_prefix to[2])
+{
+	struct ip_prefix all[17];
+	size_t n = vnet_subnet_prefixes(subnet, all, ARRAY_N(all));
+
+	memset(to, 0, 2 * sizeof(*to));
+	for (size_t i = 0; i < n; i++) {
+		if (!to[all[i].ip.family == 6].ip.family) {
+			to[all[i].ip.family == 6] = all[i];
 		}
 	}
 }
@@ -149,9 +160,17 @@ static uint32_t subnet_number(const struct resource *vnet, const char *name)
 		json_object_get(model_at(vnet->status, "subnets"), low));
 }
 
+unsigned network_subnet_groups(const struct resource *vnet, const char *name)
+{
+	const struct subnet *s =
+		subnet_find(number(vnet->status, "serial"), subnet_number(vnet, name));
+
+	return s ? s->groups : 0;
+}
+
 bool network_subnet_used(const struct resource *vnet, const char *name)
 {
-	return subnet_find(number(vnet->status, "serial"), subnet_number(vnet, name)) != NULL;
+	return network_subnet_groups(vnet, name) > 0;
 }
 
 static json_t *subnet_named(const json_t *doc, const char *name)
@@ -190,6 +209,21 @@ struct resource *vnet_subnet_ref(const struct resource *vnet, uint32_t subnet, c
 	const json_t *doc = subnet_by_number(vnet, subnet);
 	AUTO_FREE char *low = table_key(doc ? model_str(doc, path) : "");
 	return *low ? table_get(low) : NULL;
+}
+
+size_t vnet_space(const struct resource *v, struct ip_prefix *to, size_t max)
+{
+	struct err e = ERR_INIT;
+	size_t n = 0, i;
+	json_t *x;
+
+	json_array_foreach(model_at(v->doc, "properties.addressSpace.addressPrefixes"), i, x)
+	{
+		if (n < max && ip_prefix_parse(json_string_value(x), &to[n], &e) == 0) {
+			n++;
+		}
+	}
+	return n;
 }
 
 bool vnet_default_outbound(const struct resource *vnet, uint32_t subnet)

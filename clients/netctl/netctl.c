@@ -14,6 +14,7 @@
 #include "clients/netctl/yaml.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
+#include "lib/base/ip.h"
 #include "lib/base/own.h"
 #include "lib/model/model.h"
 
@@ -35,18 +36,26 @@ static const struct type {
 	{ "pip", "publicipaddresses", "Microsoft.Network/publicIPAddresses" },
 	{ "prefix", "publicipprefixes", "Microsoft.Network/publicIPPrefixes" },
 	{ "profile", "networkprofiles", "Microsoft.Network/networkProfiles" },
+	{ "nsg", "networksecuritygroups", "Microsoft.Network/networkSecurityGroups" },
+	{ "asg", "applicationsecuritygroups", "Microsoft.Network/applicationSecurityGroups" },
+	{ "rt", "routetables", "Microsoft.Network/routeTables" },
+	{ "nat", "natgateways", "Microsoft.Network/natGateways" },
 	{ "rg", "resourcegroups", NULL },
 };
 
 static const char usage_text[] =
 	"netctl: container groups and their networks\n"
 	"  netctl apply -f FILE [-g GROUP] [--no-wait]   ACI YAML, an ARM resource, or {\"resources\": [...]}\n"
-	"  netctl get TYPE [NAME] [-g GROUP]             cg, vnet, pip, prefix, profile, rg;\n"
+	"  netctl get TYPE [NAME] [-g GROUP]             cg, vnet, nsg, asg, rt, nat, pip, prefix,\n"
+	"                                                profile, rg;\n"
 	"                                                -o table|json|yaml|name\n"
 	"  netctl describe TYPE NAME [-g GROUP]          all of it, events too\n"
 	"  netctl events NAME [-g GROUP]                 what happened to a container group\n"
 	"  netctl logs NAME [--container C] [--tail N] [-g GROUP]\n"
 	"  netctl delete TYPE NAME [-g GROUP] [--no-wait]\n"
+	"  netctl trace FROM TO:PORT[/tcp|udp|icmp] [-g GROUP]\n"
+	"         what happens to a packet, hop by hop; FROM is a group or an address, TO an address\n"
+	"         ([ADDRESS]:PORT for IPv6) or a group\n"
 	"  netctl token create [--subscription ID] [--role reader|contributor|owner]\n"
 	"         [--scope ID] [--caller NAME] [--seconds N]   prints a new token, once\n"
 	"  netctl token list | token revoke ID\n"
@@ -58,7 +67,7 @@ static const char completion_text[] =
 	"_netctl()\n"
 	"{\n"
 	"	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
-	"	local types='cg vnet pip prefix profile rg' list='' i words=() group=()\n"
+	"	local types='cg vnet nsg asg rt nat pip prefix profile rg' list='' i words=() group=()\n"
 	"	for ((i = 1; i < COMP_CWORD; i++)); do\n"
 	"		case ${COMP_WORDS[i]} in\n"
 	"		--no-wait) ;;\n"
@@ -74,7 +83,7 @@ static const char completion_text[] =
 	"	--role) list='reader contributor owner' ;;\n"
 	"	*)\n"
 	"		if [ ${#words[@]} = 0 ]; then\n"
-	"			list='apply get describe events logs delete token completion help'\n"
+	"			list='apply get describe events logs delete trace token completion help'\n"
 	"		elif [[ $word = -* ]]; then\n"
 	"			list='-f -g -o --no-wait --subscription --role --scope --caller --seconds --container --tail'\n"
 	"		else\n"
@@ -651,6 +660,85 @@ static const char **option(const char *name)
 	return NULL;
 }
 
+/* The address of a group, or the text itself when it is one already. */
+static int address_of(const char *name, char to[static IP_TEXT], json_t *group)
+{
+	struct err e = ERR_INIT;
+	json_t *answer = NULL;
+	char path[1500];
+	struct ip ip;
+
+	if (ip_parse(name, &ip, &e) == 0) {
+		snprintf(to, IP_TEXT, "%s", name);
+		return 0;
+	}
+	path_of(&types[0], name, path, sizeof(path));
+	long status = request("GET", path, NULL, &answer, NULL);
+	int rc = status == 200 ? 0 : failed(status, answer);
+	if (rc == 0 && group) { /* a source: by its id, and its private address */
+		json_object_set(group, "group", json_object_get(answer, "id"));
+	}
+	const char *own = model_str(answer, group ? "netd.address" : "properties.ipAddress.ip");
+	snprintf(to, IP_TEXT, "%s", *own ? own : model_str(answer, "properties.ipAddress.ip"));
+	if (rc == 0 && !*to) {
+		fprintf(stderr, "netctl: %s has no address\n", name);
+		rc = 1;
+	}
+	json_decref(answer);
+	return rc;
+}
+
+/* netctl trace FROM TO:PORT[/PROTOCOL] */
+static int trace(const char *from, const char *target)
+{
+	char src[IP_TEXT], dst[IP_TEXT], room[200];
+	json_t *body = json_object(), *answer = NULL, *x;
+	size_t i;
+
+	snprintf(room, sizeof(room), "%s", target);
+	char *proto = strchr(room, '/'), *port, *host = room;
+	if (proto) {
+		*proto++ = '\0';
+	}
+	if (room[0] == '[' && strchr(room, ']')) {
+		host = room + 1;
+		port = strchr(room, ']');
+		*port++ = '\0';
+		port = *port == ':' ? port + 1 : NULL;
+	} else if ((port = strchr(room, ':')) && !strchr(port + 1, ':')) {
+		*port++ = '\0';
+	} else {
+		port = NULL; /* an IPv6 address alone */
+	}
+	bool icmp = proto && strcasecmp(proto, "icmp") == 0;
+	if (!port && !icmp) {
+		fprintf(stderr, "netctl: trace needs TO:PORT, or TO/icmp\n");
+		json_decref(body);
+		return 64;
+	}
+	if (address_of(from, src, body) != 0 || address_of(host, dst, NULL) != 0) {
+		json_decref(body);
+		return 1;
+	}
+	json_object_set_new(body, "source", json_string(src));
+	json_object_set_new(body, "destination", json_string(dst));
+	json_object_set_new(body, "protocol", json_string(proto ? proto : "tcp"));
+	json_object_set_new(body, "port", json_string(port ? port : "0"));
+	long status = request("POST", "/netd/trace?api-version=" API_VERSION, body, &answer, NULL);
+	int rc = status == 200 ? 0 : failed(status, answer);
+	json_array_foreach(json_object_get(answer, "hops"), i, x)
+	{
+		printf("%-10s %-11s %s\n", model_str(x, "at"), model_str(x, "does"),
+		       model_str(x, "why"));
+	}
+	if (rc == 0) {
+		printf("%s\n", json_is_true(json_object_get(answer, "passes")) ? "passes" : "dropped");
+	}
+	json_decref(body);
+	json_decref(answer);
+	return rc;
+}
+
 static int run(int n, char **words)
 {
 	const char *verb = n > 0 ? words[0] : "help";
@@ -670,6 +758,9 @@ static int run(int n, char **words)
 	}
 	if (strcmp(verb, "logs") == 0 && n == 2) {
 		return logs(words[1]);
+	}
+	if (strcmp(verb, "trace") == 0 && n == 3) {
+		return trace(words[1], words[2]);
 	}
 	if (strcmp(verb, "delete") == 0 && n == 3) {
 		return delete_one(words[1], words[2]);

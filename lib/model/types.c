@@ -275,6 +275,9 @@ FIELDS nat_props[] = { S("provisioningState", RO),
 	               END };
 FIELDS nat_fields[] = { TOP, O("sku", 0, nat_sku_fields), O("properties", 0, nat_props), END };
 
+FIELDS watcher_props[] = { S("provisioningState", RO), END };
+FIELDS watcher_fields[] = { TOP, O("properties", 0, watcher_props), END };
+
 /* ---- publicIPAddresses ---- */
 FIELDS sku_fields[] = { E("name", 0, "Basic|Standard|StandardV2"), E("tier", 0, "Regional|Global"),
 	                END };
@@ -350,6 +353,8 @@ const struct model_type model_types[] = {
 	{ "Microsoft.Network/routeTables/routes", route_fields, "1 to 80 letters, digits, -_.",
 	  false },
 	{ "Microsoft.Network/natGateways", nat_fields, "1 to 80 letters, digits, -_.", true },
+	{ "Microsoft.Network/networkWatchers", watcher_fields, "1 to 80 letters, digits, -_.",
+	  true },
 	{ "Microsoft.Network/applicationSecurityGroups", asg_fields, "1 to 80 letters, digits, -_.",
 	  true },
 	{ "Microsoft.Network/publicIPPrefixes", prefix_fields, "1 to 80 letters, digits, -_.",

@@ -15,6 +15,7 @@
 #include "lib/base/own.h"
 #include "netd/api/caller.h"
 #include "netd/api/logs.h"
+#include "netd/api/watch.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
@@ -270,7 +271,8 @@ static void get(struct http_request *r, const struct resource *x)
 		snprintf(path, sizeof(path), "%s/ns/g%lld", plane.config->run_dir,
 		         (long long)json_integer_value(json_object_get(x->status, "serial")));
 		json_object_set_new(view, "netd",
-		                    json_pack("{s:s, s:s}", "node", "local", "namespace", path));
+		                    json_pack("{s:s, s:s, s:s}", "node", "local", "namespace", path,
+		                              "address", model_str(x->status, "ip4")));
 	}
 	api_json(r, 200, headers, view);
 }
@@ -374,7 +376,7 @@ static void list_subscriptions(struct http_request *r, const struct caller *who)
 	page(r, value, next);
 }
 
-static json_t *body_of(struct http_request *r)
+json_t *api_body(struct http_request *r)
 {
 	struct err e = ERR_INIT;
 	json_t *doc = NULL;
@@ -428,7 +430,7 @@ static void subscription(struct http_request *r, const struct caller *who,
 	} else if (who->role != CALLER_OWNER || *who->scope) {
 		err_set(&e, ERR_FORBIDDEN, 0, "A subscription is managed by its owner.");
 		api_error(r, &e);
-	} else if (strcmp(r->method, "PUT") == 0 && (doc = body_of(r))) {
+	} else if (strcmp(r->method, "PUT") == 0 && (doc = api_body(r))) {
 		put(r, id, x, doc);
 	} else if (strcmp(r->method, "DELETE") == 0) {
 		delete_subscription(r, holds);
@@ -467,7 +469,7 @@ static void part(struct http_request *r, const struct model_id *id, const char *
 	struct resource *x = table_get(key);
 	json_t *view = x && id->child ? view_child(x, type, id->child) : NULL;
 	if (id->child && strcmp(r->method, "PUT") == 0 && !fixed) {
-		if ((doc = body_of(r))) {
+		if ((doc = api_body(r))) {
 			put(r, id, view ? x : NULL, doc);
 		}
 	} else if (x && !view && id->child && strcmp(r->method, "DELETE") == 0 && !fixed) {
@@ -527,7 +529,7 @@ static void resource(struct http_request *r, const struct model_id *id)
 	struct resource *x = table_get(key);
 
 	if (strcmp(r->method, "PUT") == 0) {
-		json_t *doc = body_of(r);
+		json_t *doc = api_body(r);
 
 		if (doc) {
 			put(r, id, x, doc);
@@ -543,7 +545,7 @@ static void resource(struct http_request *r, const struct model_id *id)
 	} else if (strcmp(r->method, "DELETE") == 0) {
 		delete (r, x);
 	} else if (strcmp(r->method, "PATCH") == 0) {
-		json_t *doc = body_of(r);
+		json_t *doc = api_body(r);
 
 		if (doc) {
 			patch(r, x, doc);
@@ -605,7 +607,7 @@ static void container(struct http_request *r, const struct model_id *id)
 }
 
 /* What lies below a resource: its parts, actions, logs, operations of a location. */
-static void below(struct http_request *r, const struct model_id *id)
+static void below(struct http_request *r, const struct caller *who, const struct model_id *id)
 {
 	if (strcasecmp(id->child_type, "containers") == 0 && id->child &&
 	    strcasecmp(id->type, "Microsoft.ContainerInstance/containerGroups") == 0) {
@@ -625,6 +627,9 @@ static void below(struct http_request *r, const struct model_id *id)
 
 		*strrchr(key, '/') = '\0';
 		struct resource *x = table_get(key);
+		if (x && watch_request(r, who, x, id->child_type)) {
+			return;
+		}
 		if (x && x->group) {
 			action(r, x, id->child_type);
 		} else {
@@ -703,7 +708,7 @@ static void arm(struct http_request *r, const struct caller *who)
 	} else if (lists) {
 		subscription(r, who, &id);
 	} else if (id.child_type) {
-		below(r, &id);
+		below(r, who, &id);
 	} else {
 		resource(r, &id);
 	}
@@ -741,6 +746,8 @@ static void on_request(void *arg, struct http_request *r)
 	if (strncmp(r->path, "/netd/tokens", 12) == 0 ||
 	    strncmp(r->path, "/netd/callers", 13) == 0) {
 		caller_request(r, who);
+	} else if (strcmp(r->path, "/netd/trace") == 0) {
+		watch_trace(r, who);
 	} else if (strcasecmp(r->path, "/subscriptions") == 0 && reads) {
 		list_subscriptions(r, who);
 	} else if (len > 15 && strncasecmp(r->path, "/subscriptions/", 15) == 0) {

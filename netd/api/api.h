@@ -13,3 +13,5 @@
 void api_json(struct http_request *r, int status, const char *headers, json_t *body);
 /* Answers {"error": {code, message, target?}} with the kind's status. */
 void api_error(struct http_request *r, const struct err *e);
+/* The request's body as an object, or NULL: it was answered. New reference. */
+json_t *api_body(struct http_request *r);

@@ -173,7 +173,10 @@ def attach(subnet, nsg):
     return call("PUT", VNET + "net/subnets/" + subnet, {"properties": props})
 
 
-def round_of(rules):
+disagree = []
+
+
+def round_of(rules, traced=False):
     """All pairs; the probes that went otherwise than the evaluator says, and how many there were."""
     expect, n = {}, 0
     for name, (subnet, p) in probers.items():
@@ -197,6 +200,14 @@ def round_of(rules):
     got = set()
     for _, p in probers.values():
         got |= p.result()
+    if traced:  # netctl trace says the same of each
+        for i, (good, (name, proto, src, sport, a, port, why)) in expect.items():
+            _, doc, _ = call("POST", "/netd/trace", {"source": src, "sourcePort": sport, "destination": a, "protocol": proto, "port": port})
+            named = [h["why"] for h in doc["hops"] if "rule " in h["why"]]
+            rules_ = [w[0] for w in why if w[0] != "none"]
+            decided = next((k for k, w in enumerate(why) if not w[1]), len(why))
+            if doc["passes"] != good or any(r != "default" and f"rule {r} " not in h for r, h in zip(rules_, named)):
+                disagree.append((doc, expect[i]))
     return [(i in got, *e) for i, e in expect.items() if (i in got) != e[0]], n
 
 
@@ -217,14 +228,38 @@ for i in range(ROUNDS):
         st, doc, _ = attach(s, s if rules[s] is not None else None)
         if not settled(st):
             bad.append((st, doc))
-    wrong, n = round_of(rules)
+    wrong, n = round_of(rules, True)
     if wrong:  # a packet lost to a busy machine is asked again; a verdict does not change
         again, _ = round_of(rules)
         wrong = [w for w in wrong if any(w[2][1] == a[2][1] and w[2][2] == a[2][2] and w[2][4:6] == a[2][4:6] for a in again)]
     bad += wrong
     total += n
 ok(not bad, f"{ROUNDS} random rule sets, {total} probes: verdicts as the evaluator's", (SEED, bad[:3]))
+ok(not disagree, "and trace says the same, and names the rule", disagree[:2])
 print(f"# {total} probes")
+
+# the questions Azure has for it
+W = N + "networkWatchers/w"
+ok(call("PUT", W, {"location": "westeurope"})[0] in (200, 201), "a network watcher")
+call("PUT", NSG + "one", {"location": "westeurope", "properties": {"securityRules": [{"name": "no80", "properties": {"priority": 100, "direction": "Inbound", "access": "Deny", "protocol": "Tcp", "sourceAddressPrefix": "*", "destinationAddressPrefix": "*", "sourcePortRange": "*", "destinationPortRange": "80"}}]}})
+attach("one", "one")
+verify = lambda port: call("POST", W + "/ipFlowVerify", {"targetResourceId": CG + "g0", "direction": "Inbound", "protocol": "TCP", "localPort": port, "remotePort": "5000", "localIPAddress": probers["g0"][1].addresses[0], "remoteIPAddress": "10.9.2.4"})[1]
+ok(verify("80") == {"access": "Deny", "ruleName": "securityRules/no80"} and verify("81") == {"access": "Allow", "ruleName": "defaultSecurityRules/AllowVnetInBound"}, "ipFlowVerify names the rule", (verify("80"), verify("81")))
+hop = lambda a: call("POST", W + "/nextHop", {"targetResourceId": CG + "g0", "sourceIPAddress": probers["g0"][1].addresses[0], "destinationIPAddress": a})[1]
+ok(hop("10.9.2.4")["nextHopType"] == "VnetLocal" and hop("192.0.2.1")["nextHopType"] == "Internet", "nextHop", (hop("10.9.2.4"), hop("192.0.2.1")))
+doc = call("POST", CG + "g0/effectiveNetworkSecurityGroups")[1]
+ok([r["name"] for r in doc["value"][0]["effectiveSecurityRules"]][:2] == ["securityRules/no80", "defaultSecurityRules/AllowVnetInBound"], "effective rules", doc)
+doc = call("POST", CG + "g0/effectiveRouteTable")[1]
+ok({(r["addressPrefix"][0], r["nextHopType"]) for r in doc["value"]} == {(SPACE[0], "VnetLocal"), (SPACE[1], "VnetLocal"), ("0.0.0.0/0", "Internet")}, "effective routes", doc)
+out = subprocess.run([os.environ["NETD_NETCTL"], "trace", "g2", probers["g0"][1].addresses[0] + ":80", "-g", "demo"], capture_output=True, text=True)
+ok("rule no80 (100) of security group one denies" in out.stdout and out.stdout.endswith("dropped\n"), "netctl trace tells it", out)
+doc = call("GET", VNET + "net/checkIPAddressAvailability?ipAddress=" + probers["g0"][1].addresses[0])[1]
+ok(doc["available"] is False and doc["availableIPAddresses"], "an address that is taken, and some that are not", doc)
+ok(call("GET", VNET + "net/checkIPAddressAvailability?ipAddress=10.9.1.77")[1] == {"available": True, "isPlatformReserved": False}, "one that is free")
+ok(call("GET", VNET + "net/checkIPAddressAvailability?ipAddress=10.9.1.1")[1]["isPlatformReserved"], "one that is the platform's")
+ok([u["currentValue"] for u in call("GET", VNET + "net/usages")[1]["value"]] == [2, 2], "usages", call("GET", VNET + "net/usages")[1])
+rules = {"one": call("GET", NSG + "one")[1]["properties"]["securityRules"], "two": rules["two"]}
+attach("two", "two" if rules["two"] is not None else None)
 
 # netd's restart changes no verdict
 os.kill(wait(lambda: role_pid("control")), 9)

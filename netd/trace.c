@@ -1,0 +1,656 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See trace.h. The order of steps is that of docs/architecture.md, "A packet's way".
+ */
+#include "netd/trace.h"
+
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/base/own.h"
+#include "netd/fabric.h"
+#include "netd/routing.h"
+#include "netd/security.h"
+#include "netd/subnet.h"
+
+#define SPACE_MAX 1100
+
+static uint32_t number(const struct resource *r, const char *key)
+{
+	return (uint32_t)json_integer_value(json_object_get(r->status, key));
+}
+
+static void hop(struct trace *t, const char *at, const char *does, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+static void hop(struct trace *t, const char *at, const char *does, const char *fmt, ...)
+{
+	char why[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	if (t->hops) {
+		json_array_append_new(t->hops, json_pack("{s:s, s:s, s:s}", "at", at, "does", does,
+		                                         "why", why));
+	}
+}
+
+static void ends(struct trace *t, bool passes, const char *at, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+static void ends(struct trace *t, bool passes, const char *at, const char *fmt, ...)
+{
+	char why[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	hop(t, at, passes ? "delivers" : "drops", "%s", why);
+	t->passes = passes;
+	snprintf(t->where, sizeof(t->where), "%.199s", why);
+}
+
+static const char *name_of(const struct trace *t, const struct resource *g)
+{
+	return !t->sees || t->sees(t->arg, g) ? g->name : "of another subscription";
+}
+
+/* ---- who has an address ---- */
+
+static bool has_ip(const struct resource *g, const char *key4, const char *key6, const struct ip *ip)
+{
+	struct ip has = table_ip(g->status, ip->family == 6 ? key6 : key4);
+
+	return has.family && ip_compare(&has, ip) == 0;
+}
+
+const struct resource *trace_group(const struct ip *ip, uint32_t vnet)
+{
+	const struct resource *found = NULL;
+
+	for (size_t i = 0; i < plane.n; i++) {
+		const struct resource *g = plane.v[i];
+
+		if (!g->group || g->deleting || !has_ip(g, "ip4", "ip6", ip) ||
+		    (vnet && number(g, "vnet") != vnet)) {
+			continue;
+		}
+		if (found) {
+			return NULL; /* several VNets have it */
+		}
+		found = g;
+	}
+	return found;
+}
+
+static const struct resource *public_owner(const struct ip *ip)
+{
+	for (size_t i = 0; i < plane.n; i++) {
+		const struct resource *g = plane.v[i];
+
+		if (g->group && !g->deleting && has_ip(g, "pub4", "pub6", ip)) {
+			return g;
+		}
+	}
+	return NULL;
+}
+
+/* The live subnet of the VNet that covers an address. */
+static const struct subnet *subnet_of(uint32_t vnet, const struct ip *ip)
+{
+	const struct subnet *s;
+
+	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
+		const struct ip_prefix *p = &s->prefix[ip->family == 6];
+
+		if (p->ip.family && ip_prefix_contains(p, ip)) {
+			return s;
+		}
+	}
+	return NULL;
+}
+
+static bool covers(const struct resource *v, const struct ip *ip)
+{
+	static struct ip_prefix all[SPACE_MAX];
+	size_t n = vnet_space(v, all, SPACE_MAX);
+
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].ip.family == ip->family && ip_prefix_contains(&all[i], ip)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- security rules ---- */
+
+static bool is_member(void *arg, uint32_t asg, const struct ip *ip)
+{
+	const struct resource *g = trace_group(ip, *(const uint32_t *)arg);
+	json_t *x;
+	size_t i;
+
+	json_array_foreach(model_at(g ? g->doc : NULL, "properties.applicationSecurityGroups"), i,
+	                   x)
+	{
+		AUTO_FREE char *low = table_key(model_str(x, "id"));
+		struct resource *a = table_get(low);
+
+		if (a && table_number(a) == asg) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The rule of the subnet's security group; false: it has none. */
+static bool decide(const struct subnet *s, const struct nsg_flow *f, struct nsg_rule *ret,
+                   const char **group)
+{
+	static struct ip_prefix tags[SPACE_MAX];
+	struct resource *v = table_numbered(s->vnet);
+	struct resource *nsg = v ? vnet_subnet_ref(v, s->id, "networkSecurityGroup") : NULL;
+	uint32_t vnet = s->vnet;
+	struct nsg g;
+
+	if (!nsg) {
+		return false;
+	}
+	struct nsg_world w = { .vnet = tags,
+		               .n_vnet = fabric_vtag(v, tags, SPACE_MAX),
+		               .member = is_member,
+		               .arg = &vnet };
+	security_read(nsg, &g);
+	const struct nsg_rule *r = nsg_match(&g, f, &w);
+	*ret = *r;
+	*group = nsg->name;
+	nsg_fini(&g);
+	return true;
+}
+
+static bool rules_pass(struct trace *t, const struct subnet *s, const struct nsg_flow *f)
+{
+	struct nsg_rule r;
+	const char *group;
+	const char *way = f->inbound ? "inbound" : "outbound";
+
+	if (!s || !decide(s, f, &r, &group)) {
+		return true;
+	}
+	if (!r.allow) {
+		ends(t, false, "router", "%s rule %s (%u) of security group %s denies", way, r.name,
+		     r.priority, group);
+		return false;
+	}
+	hop(t, "router", "allows", "%s rule %s (%u) of security group %s", way, r.name, r.priority,
+	    group);
+	return true;
+}
+
+const char *trace_rule(const struct resource *g, const struct nsg_flow *f, bool *allow,
+                       char name[static 120])
+{
+	const struct subnet *s = subnet_find(number(g, "vnet"), number(g, "subnet"));
+	struct nsg_rule r;
+	const char *group;
+
+	if (!s || !decide(s, f, &r, &group)) {
+		return NULL;
+	}
+	*allow = r.allow;
+	snprintf(name, 120, "%s/%s",
+	         r.priority >= NSG_DEFAULT_FIRST ? "defaultSecurityRules" : "securityRules", r.name);
+	return name;
+}
+
+/* ---- routes ---- */
+
+/* The user's route that decides, if it is longer than, or as long as, the VNet's own. */
+static bool user_route(const struct resource *v, uint32_t subnet, const struct ip *dst,
+                       unsigned own_len, struct routing_route *ret, const struct resource **table)
+{
+	static struct routing_route routes[ROUTING_ROUTES_MAX];
+	int best = -1;
+
+	*table = v ? vnet_subnet_ref(v, subnet, "routeTable") : NULL;
+	size_t n = *table ? routing_routes(*table, routes, ROUTING_ROUTES_MAX) : 0;
+	for (size_t i = 0; i < n; i++) {
+		if (routes[i].prefix.ip.family == dst->family &&
+		    ip_prefix_contains(&routes[i].prefix, dst) && routes[i].prefix.len >= own_len &&
+		    routes[i].prefix.len > best) {
+			best = routes[i].prefix.len;
+			*ret = routes[i];
+		}
+	}
+	return best >= 0;
+}
+
+enum way {
+	WAY_NONE,
+	WAY_LOCAL,
+	WAY_PEER,
+	WAY_OUT,
+	WAY_APPLIANCE
+};
+
+struct path {
+	enum way way;
+	struct resource *peer;
+	struct ip hop;
+	const struct resource *table; /* NULL: the VNet's own routes */
+	char route[90];
+	const char *type; /* as Azure names it */
+};
+
+static unsigned longest(const struct resource *v, const struct ip *dst)
+{
+	static struct ip_prefix all[SPACE_MAX];
+	size_t n = v ? vnet_space(v, all, SPACE_MAX) : 0;
+	unsigned len = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].ip.family == dst->family && ip_prefix_contains(&all[i], dst) &&
+		    all[i].len > len) {
+			len = all[i].len;
+		}
+	}
+	return len;
+}
+
+static void own_way(const struct resource *v, uint32_t vnet, const struct ip *dst, struct path *p)
+{
+	struct routing_peer peer;
+
+	snprintf(p->route, sizeof(p->route), "system route");
+	if (v ? covers(v, dst) : subnet_of(vnet, dst) != NULL) {
+		p->way = WAY_LOCAL;
+		p->type = "VnetLocal";
+		return;
+	}
+	for (size_t i = 0; v && routing_peer(v, i, &peer); i++) {
+		if (covers(peer.vnet, dst)) {
+			p->way = WAY_PEER;
+			p->type = "VNetPeering";
+			p->peer = peer.vnet;
+			return;
+		}
+	}
+	p->way = WAY_OUT;
+	p->type = "Internet";
+}
+
+static struct path way_of(struct resource *v, uint32_t vnet, uint32_t subnet, const struct ip *dst)
+{
+	struct path p = { 0 };
+	struct routing_route r;
+	struct routing_peer peer;
+	unsigned len = longest(v, dst);
+
+	own_way(v, vnet, dst, &p);
+	for (size_t i = 0; v && routing_peer(v, i, &peer); i++) {
+		unsigned n = longest(peer.vnet, dst);
+
+		len = n > len ? n : len;
+	}
+	if (!user_route(v, subnet, dst, len, &r, &p.table)) {
+		p.table = NULL;
+		return p;
+	}
+	snprintf(p.route, sizeof(p.route), "route %.80s", r.name);
+	p.type = r.type;
+	if (strcasecmp(r.type, "Internet") == 0) {
+		p.way = WAY_OUT;
+	} else if (strcasecmp(r.type, "VirtualAppliance") == 0) {
+		p.way = WAY_APPLIANCE;
+		p.hop = r.hop;
+	} else if (strcasecmp(r.type, "VnetLocal") != 0) {
+		p.way = WAY_NONE;
+	}
+	return p;
+}
+
+const char *trace_next_hop(const struct resource *g, const struct ip *dst, struct ip *to,
+                           const char **table)
+{
+	uint32_t vnet = number(g, "vnet");
+	struct path p = way_of(table_numbered(vnet), vnet, number(g, "subnet"), dst);
+
+	*to = p.hop;
+	*table = p.table ? p.table->id : "System Route";
+	return p.way == WAY_PEER ? "VnetLocal" : p.type;
+}
+
+/* ---- a packet's way ---- */
+
+static bool is_platform(const struct ip *ip)
+{
+	static const struct ip platform[] = {
+		{ 4, { 168, 63, 129, 16 } },
+		{ 6, { 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 0x10 } },
+	};
+
+	return ip_compare(ip, &platform[ip->family == 6]) == 0;
+}
+
+static bool gateway_address(const struct subnet *s, const struct ip *ip)
+{
+	struct ip gw = s->prefix[ip->family == 6].ip;
+
+	return gw.family && ip_add(&gw, 1) && ip_compare(&gw, ip) == 0;
+}
+
+/* Does the router itself take it? */
+static bool to_router(struct trace *t, const struct subnet *s, const struct nsg_flow *f)
+{
+	const struct ip *dst = &f->addr[1];
+	const struct ip_prefix link_local = { { 4, { 169, 254 } }, 16 };
+
+	if (is_platform(dst)) {
+		bool names = (f->proto == IPPROTO_UDP || f->proto == IPPROTO_TCP) && f->port[1] == 53;
+		bool echo = f->proto == IPPROTO_ICMP || f->proto == IPPROTO_ICMPV6;
+
+		ends(t, names || echo, "router",
+		     names || echo ? "the platform's address" : "the platform's address answers "
+								"names (port 53) and echo only");
+		return true;
+	}
+	if (s && gateway_address(s, dst)) {
+		ends(t, false, "router", "an address of the router, which is no host");
+		return true;
+	}
+	if (dst->family == 4 && ip_prefix_contains(&link_local, dst)) {
+		ends(t, false, "router", "link-local addresses are closed to groups");
+		return true;
+	}
+	if (s && s->platform && ip_prefix_contains(&s->prefix[dst->family == 6], dst)) {
+		ends(t, false, "router", "groups without a VNet reach each other by public "
+		                         "addresses only");
+		return true;
+	}
+	return false;
+}
+
+/* Into a subnet of the VNet, from anywhere. */
+static void arrive(struct trace *t, uint32_t vnet, const struct nsg_flow *flow)
+{
+	struct nsg_flow f = *flow;
+	const struct subnet *s = subnet_of(vnet, &f.addr[1]);
+	const struct resource *g = trace_group(&f.addr[1], vnet);
+
+	f.inbound = true;
+	if (!rules_pass(t, s, &f)) {
+		return;
+	}
+	if (!g) {
+		ends(t, false, "router", "no group has the address");
+		return;
+	}
+	ends(t, true, "group", "%s", name_of(t, g));
+}
+
+/* From the gateway to a public address. */
+static void public_way(struct trace *t, const struct nsg_flow *flow)
+{
+	const struct resource *g = public_owner(&flow->addr[1]);
+	struct nsg_flow f = *flow;
+	json_t *x;
+	size_t i;
+
+	if (!g) {
+		ends(t, false, "gateway", "nobody has the public address");
+		return;
+	}
+	json_array_foreach(model_at(g->doc, "properties.ipAddress.ports"), i, x)
+	{
+		uint8_t proto = model_is(x, "protocol", "UDP") ? IPPROTO_UDP : IPPROTO_TCP;
+
+		if (proto == f.proto && json_integer_value(json_object_get(x, "port")) == f.port[1]) {
+			f.addr[1] = table_ip(g->status, f.addr[1].family == 6 ? "ip6" : "ip4");
+			hop(t, "router", "translates", "public port %u of %s to its private address",
+			    f.port[1], name_of(t, g));
+			arrive(t, number(g, "vnet"), &f);
+			return;
+		}
+	}
+	ends(t, false, "router", "public port %u of %s is closed: not in ipAddress.ports", f.port[1],
+	     name_of(t, g));
+}
+
+static bool in_pools(const struct ip *ip)
+{
+	for (int64_t i = 0; i < plane.config->n_pools; i++) {
+		if (plane.config->pools[i].ip.family == ip->family &&
+		    ip_prefix_contains(&plane.config->pools[i], ip)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Out by the gateway: how the source is translated. */
+static void leave(struct trace *t, struct resource *v, const struct subnet *s,
+                  const struct nsg_flow *flow, const struct resource *g)
+{
+	struct nsg_flow f = *flow;
+	struct ip addrs[2 * ROUTING_NAT_MAX], own = { 0 };
+	const struct resource *nat = v ? vnet_subnet_ref(v, s->id, "natGateway") : NULL;
+	bool ports = f.proto == IPPROTO_TCP || f.proto == IPPROTO_UDP;
+	char text[IP_TEXT];
+	size_t n = nat && ports ? routing_nat_addresses(nat, addrs) : 0, m = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (addrs[i].family == f.addr[0].family) {
+			addrs[m++] = addrs[i];
+		}
+	}
+	if (g) {
+		own = table_ip(g->status, f.addr[0].family == 6 ? "pub6" : "pub4");
+	}
+	if (m) {
+		f.addr[0] = addrs[0];
+		hop(t, "router", "translates", "source to NAT gateway %s, %zu address%s, %s first",
+		    nat->name, m, m == 1 ? "" : "es", ip_format(&addrs[0], text));
+	} else if (own.family) {
+		f.addr[0] = own;
+		hop(t, "router", "translates", "source to its own public address %s",
+		    ip_format(&own, text));
+	} else if (s->shared.family == f.addr[0].family && vnet_default_outbound(v, s->id)) {
+		f.addr[0] = s->shared;
+		hop(t, "router", "translates", "source to the default outbound address %s",
+		    ip_format(&s->shared, text));
+	} else {
+		ends(t, false, "router", "no public address to leave by: private sources stay");
+		return;
+	}
+	if (in_pools(&f.addr[1])) {
+		hop(t, "gateway", "turns", "a public address of this plane");
+		public_way(t, &f);
+	} else {
+		ends(t, true, "uplink", "the internet");
+	}
+}
+
+static void from_group(struct trace *t, const struct resource *g, const struct nsg_flow *flow)
+{
+	struct nsg_flow f = *flow;
+	uint32_t vnet = number(g, "vnet");
+	struct resource *v = table_numbered(vnet);
+	const struct subnet *s = subnet_find(vnet, number(g, "subnet"));
+	char text[IP_TEXT];
+
+	hop(t, "group", "sends", "%s, %s", g->name, ip_format(&f.addr[0], text));
+	if (!s || to_router(t, s, &f)) {
+		return;
+	}
+	f.inbound = false;
+	struct path p = way_of(v, vnet, s->id, &f.addr[1]);
+	if (!rules_pass(t, s, &f)) {
+		return;
+	}
+	/* Also what takes the long way round by an appliance. */
+	f.inbound = true;
+	if (!rules_pass(t, subnet_of(vnet, &f.addr[1]), &f)) {
+		return;
+	}
+	hop(t, "router", "routes", "%s%s%s, next hop %s", p.route, p.table ? " of " : "",
+	    p.table ? p.table->name : "", p.type);
+	switch (p.way) {
+	case WAY_LOCAL: {
+		const struct resource *to = trace_group(&f.addr[1], vnet);
+
+		ends(t, to != NULL, to ? "group" : "router", "%s",
+		     to ? to->name : "no group has the address");
+		break;
+	}
+	case WAY_PEER:
+		if (!subnet_any(table_number(p.peer))) {
+			ends(t, false, "router", "no group has the address");
+			break;
+		}
+		hop(t, "peering", "carries", "to %s", p.peer->name);
+		arrive(t, table_number(p.peer), &f);
+		break;
+	case WAY_APPLIANCE:
+		ends(t, true, "appliance", "%s; what it does with it is its own",
+		     ip_format(&p.hop, text));
+		break;
+	case WAY_OUT:
+		leave(t, v, s, &f, g);
+		break;
+	default:
+		ends(t, false, "router", "%s leads nowhere", p.route);
+		break;
+	}
+}
+
+void trace_flow(const struct ip *src, const struct ip *dst, uint8_t proto, uint16_t sport,
+                uint16_t dport, const struct resource *g, struct trace *t)
+{
+	struct nsg_flow f = { .proto = proto, .addr = { *src, *dst }, .port = { sport, dport } };
+
+	if (g) {
+		from_group(t, g, &f);
+		return;
+	}
+	hop(t, "uplink", "brings", "from outside");
+	public_way(t, &f);
+}
+
+/* ---- effective routes and rules ---- */
+
+static json_t *route_json(const char *name, const char *source, bool active, const char *prefix,
+                          const char *type, const char *hop_ip)
+{
+	json_t *x = json_pack("{s:s, s:s, s:[s], s:s, s:[]}", "source", source, "state",
+	                      active ? "Active" : "Invalid", "addressPrefix", prefix, "nextHopType",
+	                      type, "nextHopIpAddress");
+
+	if (name) {
+		json_object_set_new(x, "name", json_string(name));
+	}
+	if (hop_ip) {
+		json_array_append_new(json_object_get(x, "nextHopIpAddress"), json_string(hop_ip));
+	}
+	return x;
+}
+
+static bool overridden(const struct routing_route *v, size_t n, const char *prefix)
+{
+	struct err e = ERR_INIT;
+	struct ip_prefix p;
+
+	for (size_t i = 0; i < n && ip_prefix_parse(prefix, &p, &e) == 0; i++) {
+		if (v[i].prefix.len == p.len && ip_compare(&v[i].prefix.ip, &p.ip) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+json_t *trace_effective_routes(const struct resource *g)
+{
+	static struct routing_route routes[ROUTING_ROUTES_MAX];
+	uint32_t vnet = number(g, "vnet");
+	const struct resource *v = table_numbered(vnet);
+	const struct resource *table =
+		v ? vnet_subnet_ref(v, number(g, "subnet"), "routeTable") : NULL;
+	size_t n = table ? routing_routes(table, routes, ROUTING_ROUTES_MAX) : 0, i;
+	struct routing_peer peer;
+	json_t *list = json_array(), *x;
+	char text[IP_TEXT], prefix[IP_TEXT];
+
+	json_array_foreach(model_at(v ? v->doc : NULL, "properties.addressSpace.addressPrefixes"),
+	                   i, x)
+	{
+		const char *p = json_string_value(x);
+
+		json_array_append_new(list, route_json(NULL, "Default", !overridden(routes, n, p),
+		                                       p, "VnetLocal", NULL));
+	}
+	for (size_t k = 0; v && routing_peer(v, k, &peer); k++) {
+		json_array_foreach(
+			model_at(peer.vnet->doc, "properties.addressSpace.addressPrefixes"), i, x)
+		{
+			const char *p = json_string_value(x);
+
+			json_array_append_new(list, route_json(NULL, "Default",
+			                                       !overridden(routes, n, p), p,
+			                                       "VNetPeering", NULL));
+		}
+	}
+	json_array_append_new(list, route_json(NULL, "Default", !overridden(routes, n, "0.0.0.0/0"),
+	                                       "0.0.0.0/0", "Internet", NULL));
+	for (size_t k = 0; k < n; k++) {
+		json_array_append_new(
+			list, route_json(routes[k].name, "User", true,
+		                         ip_prefix_format(&routes[k].prefix, prefix), routes[k].type,
+		                         routes[k].hop.family ? ip_format(&routes[k].hop, text)
+		                                              : NULL));
+	}
+	return json_pack("{s:o}", "value", list);
+}
+
+json_t *trace_effective_rules(const struct resource *g)
+{
+	const struct resource *v = table_numbered(number(g, "vnet"));
+	const struct resource *nsg =
+		v ? vnet_subnet_ref(v, number(g, "subnet"), "networkSecurityGroup") : NULL;
+	json_t *list = json_array(), *rules = json_array(), *x;
+	size_t i;
+
+	if (!nsg) {
+		json_decref(rules);
+		return json_pack("{s:o}", "value", list);
+	}
+	json_t *view = view_resource(nsg);
+	static const char *const parts[] = { "properties.securityRules",
+		                             "properties.defaultSecurityRules" };
+	for (size_t k = 0; k < ARRAY_N(parts); k++) {
+		json_array_foreach(model_at(view, parts[k]), i, x)
+		{
+			json_t *rule = json_deep_copy(json_object_get(x, "properties"));
+			char name[120];
+
+			snprintf(name, sizeof(name), "%s/%s", strrchr(parts[k], '.') + 1,
+			         model_str(x, "name"));
+			json_object_set_new(rule, "name", json_string(name));
+			json_object_del(rule, "provisioningState");
+			json_object_del(rule, "description");
+			json_array_append_new(rules, rule);
+		}
+	}
+	json_decref(view);
+	json_array_append_new(
+		list, json_pack("{s:{s:s}, s:{s:{s:s}}, s:o}", "networkSecurityGroup", "id", nsg->id,
+	                        "association", "subnet", "id",
+	                        model_str(json_array_get(model_at(g->doc, "properties.subnetIds"), 0),
+	                                  "id"),
+	                        "effectiveSecurityRules", rules));
+	return json_pack("{s:o}", "value", list);
+}
