@@ -11,6 +11,7 @@
 
 #include "lib/base/own.h"
 #include "netd/fabric.h"
+#include "netd/flush.h"
 #include "netd/plane.h"
 #include "netd/routing.h"
 #include "netd/security.h"
@@ -98,10 +99,13 @@ static bool in_plans(const struct resource *r)
 }
 
 /* The kernel's part of a change runs beside its commit. */
-static void replan(const struct resource *r)
+static void replan(struct resource *r)
 {
 	if (in_plans(r)) {
 		fabric_vnets(tenant_of(r->id)->number);
+	}
+	if (json_is_true(model_at(r->doc, "properties.flushConnection"))) {
+		flush_begin(r); /* after the rules: messages keep their order */
 	}
 }
 

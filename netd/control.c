@@ -18,6 +18,7 @@
 #include "lib/store/seal.h"
 #include "netd/api/logs.h"
 #include "netd/fabric.h"
+#include "netd/flush.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
@@ -63,6 +64,8 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 		}
 		get_str(r, pongs[i], sizeof(pongs[i]));
 		pong_ms[i] = clock_system.now_ms(&clock_system);
+	} else if (type == MSG_FLOW_LIST) {
+		flush_flows((uint32_t)request, (uint32_t)(request >> 32), r);
 	} else if (type == MSG_ENGINE_DONE) {
 		bool ok = get_u8(r);
 

@@ -151,6 +151,71 @@ static void owner_part(struct reader *r)
 	}
 }
 
+/* ---- flows ---- */
+
+struct listing {
+	uint32_t token, ns;
+	struct buf b;
+	uint32_t n;
+};
+
+static void listing_begin(struct listing *l)
+{
+	buf_clear(&l->b);
+	l->n = 0;
+	put_u32(&l->b, l->token);
+	put_u32(&l->b, l->ns);
+}
+
+static int list_flow(void *arg, const struct kflow *f)
+{
+	struct listing *l = arg;
+
+	if (l->n == 0) {
+		put_u8(&l->b, 0);
+	}
+	put_flow(&l->b, f);
+	if (++l->n == FLOWS_MAX) {
+		channel_send(self.control, MSG_FLOW_LIST, &l->b, -1);
+		listing_begin(l);
+	}
+	return l->b.failed ? -1 : 0;
+}
+
+static void list_flows(struct reader *r)
+{
+	struct listing l = { .token = get_u32(r), .ns = get_u32(r) };
+	struct err e = ERR_INIT;
+
+	listing_begin(&l);
+	if (self.kernel->flows(self.kernel, l.ns, list_flow, &l, &e) < 0) {
+		log_warn("engine.flows", LOG_STR("error", e.msg));
+	}
+	if (l.n > 0) {
+		channel_send(self.control, MSG_FLOW_LIST, &l.b, -1);
+		listing_begin(&l);
+	}
+	put_u8(&l.b, 1);
+	channel_send(self.control, MSG_FLOW_LIST, &l.b, -1);
+	buf_fini(&l.b);
+}
+
+static void delete_flows(struct reader *r)
+{
+	static struct kflow v[FLOWS_MAX];
+	uint32_t ns = get_u32(r);
+	struct err e = ERR_INIT;
+	size_t n = 0;
+
+	while (r->left && n < FLOWS_MAX && !r->failed) {
+		get_flow(r, &v[n++]);
+	}
+	if (reader_done(r) && ns >= KOBJ_NS_FIRST &&
+	    self.kernel->flows_del(self.kernel, ns, v, n, &e) < 0) {
+		log_warn("engine.flows", LOG_STR("error", e.msg));
+	}
+}
+
 static void sync_end(uint64_t request)
 {
 	struct err e = ERR_INIT;
@@ -202,6 +267,12 @@ static void on_control(void *arg, enum role from, enum msg_type type, struct rea
 		break;
 	case MSG_OWNER_PART:
 		owner_part(r);
+		break;
+	case MSG_FLOWS:
+		list_flows(r);
+		break;
+	case MSG_FLOWS_DEL:
+		delete_flows(r);
 		break;
 	case MSG_OWNER_DEL:
 		request = get_u64(r);

@@ -352,6 +352,28 @@ void get_kobj(struct reader *r, struct kobj *o)
 #undef F
 }
 
+/* The same for a flow. */
+/* clang-format off */
+#define FLOW_FIELDS(F) \
+	F(proto) F(src.family) F(src.b) F(dst.family) F(dst.b) F(sport) F(dport) F(icmp) F(to.family) \
+	F(to.b) F(to_port)
+/* clang-format on */
+
+void put_flow(struct buf *b, const struct kflow *f)
+{
+#define F(x) buf_add(b, &f->x, sizeof(f->x));
+	FLOW_FIELDS(F)
+#undef F
+}
+
+void get_flow(struct reader *r, struct kflow *f)
+{
+	memset(f, 0, sizeof(*f));
+#define F(x) get(r, &f->x, sizeof(f->x));
+	FLOW_FIELDS(F)
+#undef F
+}
+
 bool reader_done(const struct reader *r)
 {
 	return !r->failed && r->left == 0;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "lib/base/buf.h"
+#include "lib/kernel/conntrack.h"
 #include "lib/kernel/kobj.h"
 
 struct loop;
@@ -31,6 +32,7 @@ enum role {
 #define PART_LAST  2u
 #define PART_WHOLE 4u /* what is not put goes */
 #define PART_MAX   1000u
+#define FLOWS_MAX  2000u /* in a message */
 
 /* id, version, from, to, shortest and longest payload in bytes */
 #define MSG_BODY_MAX 180000u
@@ -42,6 +44,9 @@ enum role {
 	X(OWNER_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 16, 16)                                       \
 	X(SYNC_BEGIN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0)                                        \
 	X(SYNC_END, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)                                          \
+	X(FLOWS, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)         /* token, namespace */              \
+	X(FLOW_LIST, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, ns, last, flows */ \
+	X(FLOWS_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 4, MSG_BODY_MAX) /* namespace, flows */       \
 	X(ENGINE_DONE, 1, ROLE_ENGINE, ROLE_CONTROL, 10, 1024) /* request, ok, text; maybe fd */ \
 	X(NAMES_BEGIN, 1, ROLE_CONTROL, ROLE_DNS, 0, 0)                                          \
 	X(NAME_SET, 1, ROLE_CONTROL, ROLE_DNS, 11, 1024)                                         \
@@ -82,6 +87,7 @@ void put_u16(struct buf *b, uint16_t v);
 void put_u32(struct buf *b, uint32_t v);
 void put_u64(struct buf *b, uint64_t v);
 void put_str(struct buf *b, const char *s); /* at most 65,535 bytes */
+void put_flow(struct buf *b, const struct kflow *f);
 void put_kobj(struct buf *b, const struct kobj *o);
 uint8_t get_u8(struct reader *r);
 uint16_t get_u16(struct reader *r);
@@ -89,6 +95,7 @@ uint32_t get_u32(struct reader *r);
 uint64_t get_u64(struct reader *r);
 /* Into `to`; fails when it does not fit. */
 void get_str(struct reader *r, char *to, size_t size);
+void get_flow(struct reader *r, struct kflow *f);
 void get_kobj(struct reader *r, struct kobj *o);
 /* Everything read, nothing left, no failure? */
 bool reader_done(const struct reader *r);

@@ -209,6 +209,49 @@ const char *trace_rule(const struct resource *g, const struct nsg_flow *f, bool 
 	return name;
 }
 
+static struct {
+	struct nsg g;
+	uint32_t vnet;
+	struct ip_prefix tags[SPACE_MAX];
+	size_t n_tags;
+} kept;
+
+void trace_forget(void)
+{
+	nsg_fini(&kept.g);
+	kept.g.id = 0;
+}
+
+bool trace_denies(struct resource *nsg, uint32_t vnet, const struct nsg_flow *flow)
+{
+	struct resource *v = table_numbered(vnet);
+	struct nsg_flow f = *flow;
+
+	if (!v) {
+		return false;
+	}
+	if (kept.g.id != table_number(nsg) || kept.vnet != vnet) {
+		nsg_fini(&kept.g);
+		security_read(nsg, &kept.g);
+		kept.vnet = vnet;
+		kept.n_tags = fabric_vtag(v, kept.tags, SPACE_MAX);
+	}
+	struct nsg_world w = { .vnet = kept.tags,
+		               .n_vnet = kept.n_tags,
+		               .member = is_member,
+		               .arg = &vnet };
+	for (int side = 0; side < 2; side++) {
+		const struct subnet *s = subnet_of(vnet, &f.addr[side]);
+
+		f.inbound = side;
+		if (s && vnet_subnet_ref(v, s->id, "networkSecurityGroup") == nsg &&
+		    !nsg_match(&kept.g, &f, &w)->allow) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* ---- routes ---- */
 
 /* The user's route that decides, if it is longer than, or as long as, the VNet's own. */

@@ -25,6 +25,11 @@ void trace_flow(const struct ip *src, const struct ip *dst, uint8_t proto, uint1
 const char *trace_rule(const struct resource *group, const struct nsg_flow *f, bool *allow,
                        char name[static 120]);
 
+/* Does that security group deny the flow in the VNet, on its way out of a subnet or into one? What it
+ * reads for that is kept until trace_forget(). */
+bool trace_denies(struct resource *nsg, uint32_t vnet, const struct nsg_flow *f);
+void trace_forget(void);
+
 /* How a group's packets to an address leave its subnet: Azure's next-hop type, `hop` where there is
  * one, `table` the id of the route table that says so ("System Route" else). */
 const char *trace_next_hop(const struct resource *group, const struct ip *dst, struct ip *hop,

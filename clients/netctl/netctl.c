@@ -56,6 +56,7 @@ static const char usage_text[] =
 	"  netctl trace FROM TO:PORT[/tcp|udp|icmp] [-g GROUP]\n"
 	"         what happens to a packet, hop by hop; FROM is a group or an address, TO an address\n"
 	"         ([ADDRESS]:PORT for IPv6) or a group\n"
+	"  netctl nsg flush NAME [-g GROUP]              ends flows that its rules deny now\n"
 	"  netctl token create [--subscription ID] [--role reader|contributor|owner]\n"
 	"         [--scope ID] [--caller NAME] [--seconds N]   prints a new token, once\n"
 	"  netctl token list | token revoke ID\n"
@@ -83,7 +84,7 @@ static const char completion_text[] =
 	"	--role) list='reader contributor owner' ;;\n"
 	"	*)\n"
 	"		if [ ${#words[@]} = 0 ]; then\n"
-	"			list='apply get describe events logs delete trace token completion help'\n"
+	"			list='apply get describe events logs delete trace nsg token completion help'\n"
 	"		elif [[ $word = -* ]]; then\n"
 	"			list='-f -g -o --no-wait --subscription --role --scope --caller --seconds --container --tail'\n"
 	"		else\n"
@@ -739,6 +740,21 @@ static int trace(const char *from, const char *target)
 	return rc;
 }
 
+static int nsg_flush(const char *name)
+{
+	json_t *answer = NULL;
+	char path[1500], more[1600];
+
+	path_of(type_of("nsg"), name, path, sizeof(path));
+	path[strcspn(path, "?")] = '\0';
+	snprintf(more, sizeof(more), "%s/flush?api-version=" API_VERSION, path);
+	long status = request("POST", more, NULL, &answer, NULL);
+	int rc = status == 204 ? 0 : failed(status, answer);
+
+	json_decref(answer);
+	return rc;
+}
+
 static int run(int n, char **words)
 {
 	const char *verb = n > 0 ? words[0] : "help";
@@ -758,6 +774,9 @@ static int run(int n, char **words)
 	}
 	if (strcmp(verb, "logs") == 0 && n == 2) {
 		return logs(words[1]);
+	}
+	if (strcmp(verb, "nsg") == 0 && n == 3 && strcmp(words[1], "flush") == 0) {
+		return nsg_flush(words[2]);
 	}
 	if (strcmp(verb, "trace") == 0 && n == 3) {
 		return trace(words[1], words[2]);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/kernel/conntrack.h"
 #include "lib/kernel/kobj.h"
 
 struct loop;
@@ -44,6 +45,12 @@ struct kernel {
 	              void (*fn)(void *arg, uint32_t ns, uint32_t index), void *arg);
 	/* Stops reading a namespace's events (a noisy tenant) or starts afresh. */
 	void (*mute)(struct kernel *k, uint32_t ns, bool muted);
+	/* Connections that the namespace tracks, one after the other; fn returns -1 to stop. */
+	int (*flows)(struct kernel *k, uint32_t ns, int (*fn)(void *arg, const struct kflow *f),
+	             void *arg, struct err *e);
+	/* Forgets those; absent ones are passed over. */
+	int (*flows_del)(struct kernel *k, uint32_t ns, const struct kflow *v, size_t n,
+	                 struct err *e);
 	void (*free)(struct kernel *k);
 };
 

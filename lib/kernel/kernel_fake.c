@@ -289,6 +289,22 @@ static void fake_mute(struct kernel *k, uint32_t ns, bool muted)
 	(void)muted;
 }
 
+static int fake_flows(struct kernel *k, uint32_t ns, int (*fn)(void *arg, const struct kflow *f),
+                      void *arg, struct err *e)
+{
+	(void)fn;
+	(void)arg;
+	return ns_there(self(k), ns) ? 0 : err_set(e, ERR_NOT_FOUND, 0, "namespace %u", ns);
+}
+
+static int fake_flows_del(struct kernel *k, uint32_t ns, const struct kflow *v, size_t n,
+                          struct err *e)
+{
+	(void)v;
+	(void)n;
+	return ns_there(self(k), ns) ? 0 : err_set(e, ERR_NOT_FOUND, 0, "namespace %u", ns);
+}
+
 static void fake_free(struct kernel *k)
 {
 	kset_fini(&self(k)->objects);
@@ -304,7 +320,8 @@ struct kernel *kernel_fake_new(void)
 	}
 	f->ops =
 		(struct kernel){ fake_ns_add, fake_ns_adopt, fake_ns_del, fake_ns_list, fake_ns_fd,
-		                 fake_dump,   fake_apply,    fake_watch,  fake_mute,    fake_free };
+		                 fake_dump,   fake_apply,    fake_watch,  fake_mute,    fake_flows,
+		                 fake_flows_del, fake_free };
 	return &f->ops;
 }
 

@@ -592,12 +592,14 @@ static int apply_nft(struct space *s, const struct kop *ops, size_t n, struct er
 	struct nl_batch b = { 0 };
 	AUTO_FREE const struct kobj **run = calloc(n + 1, sizeof(struct kobj *));
 	int rc = run ? 0 : err_set(e, ERR_NO_MEMORY, 0, "apply: out of memory");
+	bool anew = false;
 
 	nft_batch_begin(&b);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		if (ops[i].o->kind == KOBJ_RULESET && ops[i].verb != KOP_DEL) {
 			rc = nft_ruleset_encode(&b, ops[i].o, e);
 			s->ruleset = *ops[i].o;
+			anew = true;
 		}
 	}
 	if (rc == 0) {
@@ -619,6 +621,11 @@ static int apply_nft(struct space *s, const struct kop *ops, size_t n, struct er
 		if (rc < 0) {
 			err_wrap(e, "nftables of namespace %u", s->ns);
 		}
+	}
+	struct err ignored = ERR_INIT;
+	if (rc == 0 && anew && s->type == KOBJ_NETNS_VNET && enter(s, &ignored) == 0) {
+		netns_strict_tcp();
+		go_home(s->k);
 	}
 	nl_batch_fini(&b);
 	return rc;
@@ -701,6 +708,32 @@ static void linux_mute(struct kernel *ops, uint32_t ns, bool muted)
 	}
 }
 
+static int linux_flows(struct kernel *ops, uint32_t ns,
+                       int (*fn)(void *arg, const struct kflow *f), void *arg, struct err *e)
+{
+	struct space *s = need(self(ops), ns, e);
+
+	return s && ready(s, false, e) == 0 ? conntrack_dump(&s->nft, fn, arg, e) : -1;
+}
+
+static int linux_flows_del(struct kernel *ops, uint32_t ns, const struct kflow *v, size_t n,
+                           struct err *e)
+{
+	struct space *s = need(self(ops), ns, e);
+	int rc = s && ready(s, false, e) == 0 ? 0 : -1;
+
+	for (size_t i = 0; rc == 0 && i < n;) {
+		struct nl_batch b = { 0 };
+
+		for (size_t k = 0; k < 200 && i < n; k++) {
+			conntrack_delete(&b, &v[i++]);
+		}
+		rc = nl_batch_send(&s->nft, &b, NULL, NULL, e);
+		nl_batch_fini(&b);
+	}
+	return rc;
+}
+
 static void linux_free(struct kernel *ops)
 {
 	struct linux_kernel *k = self(ops);
@@ -725,7 +758,7 @@ struct kernel *kernel_linux_new(const char *dir, struct err *e)
 	}
 	k->ops = (struct kernel){ linux_ns_add, linux_ns_adopt, linux_ns_del, linux_ns_list,
 		                  linux_ns_fd,  linux_dump,     linux_apply,  linux_watch,
-		                  linux_mute,   linux_free };
+		                  linux_mute,   linux_flows,    linux_flows_del, linux_free };
 	snprintf(k->dir, sizeof(k->dir), "%s", dir);
 	snprintf(path, sizeof(path), "%s/ns", dir);
 	k->home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);

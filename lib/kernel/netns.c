@@ -70,6 +70,14 @@ void netns_sysctls(uint8_t type)
 	for (size_t i = 0; type != KOBJ_NETNS_GROUP && i < ARRAY_N(router); i++) {
 		write_sysctl(router[i][0], router[i][1]);
 	}
+	if (type == KOBJ_NETNS_VNET) {
+		netns_strict_tcp();
+	}
+}
+
+void netns_strict_tcp(void)
+{
+	write_sysctl("/proc/sys/net/netfilter/nf_conntrack_tcp_loose", "0");
 }
 
 /* ---- paths ---- */

@@ -555,6 +555,10 @@ static void vnet_filter(struct build *w)
 	rule_end(w, r, "sources of peerings");
 	ct_rule(w, NFT_CT_STATE, CT_NEW_BITS(IP_CT_ESTABLISHED) | CT_NEW_BITS(IP_CT_RELATED),
 	        NF_ACCEPT, "known flow");
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		nat_unknown_rule(w, family, false);
+		nat_unknown_rule(w, family, true);
+	}
 	ct_rule(w, NFT_CT_STATE, 1, NF_DROP, "invalid");
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		platform_rule(w, family, IPPROTO_UDP);
@@ -562,10 +566,6 @@ static void vnet_filter(struct build *w)
 		platform_rule(w, family, family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 	}
 	local_rule(w, NULL, "router is no host");
-	for (uint8_t family = 4; family <= 6; family += 2) {
-		nat_unknown_rule(w, family, false);
-		nat_unknown_rule(w, family, true);
-	}
 	closed_port_rule(w);
 	closed_rule(w, 4);
 	closed_rule(w, 6);

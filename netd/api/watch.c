@@ -13,6 +13,8 @@
 
 #include "lib/base/own.h"
 #include "netd/api/api.h"
+#include "netd/fabric.h"
+#include "netd/flush.h"
 #include "netd/subnet.h"
 #include "netd/trace.h"
 
@@ -232,6 +234,17 @@ static void usages(struct http_request *r, const struct resource *v)
 	answer(r, json_pack("{s:o}", "value", list));
 }
 
+static void flushed(void *arg)
+{
+	http_reply(arg, 204, "", NULL, 0);
+}
+
+/* The engine has listed the flows, so that control has told it which to forget. */
+static void listed(void *arg)
+{
+	fabric_wait(flushed, arg);
+}
+
 /* ---- routing ---- */
 
 bool watch_request(struct http_request *r, const struct caller *who, const struct resource *x,
@@ -246,6 +259,7 @@ bool watch_request(struct http_request *r, const struct caller *who, const struc
 		{ "containerGroups", "effectiveNetworkSecurityGroups", "POST" },
 		{ "virtualNetworks", "checkIPAddressAvailability", "GET" },
 		{ "virtualNetworks", "usages", "GET" },
+		{ "networkSecurityGroups", "flush", "POST" },
 	};
 	size_t q = 0;
 
@@ -271,6 +285,9 @@ bool watch_request(struct http_request *r, const struct caller *who, const struc
 		json_decref(doc);
 	} else if (q < 4) {
 		answer(r, q == 2 ? trace_effective_routes(x) : trace_effective_rules(x));
+	} else if (q == 6) {
+		flush_begin((struct resource *)(uintptr_t)x);
+		fabric_wait(listed, r);
 	} else {
 		(q == 4 ? availability : usages)(r, x);
 	}

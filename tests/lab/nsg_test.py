@@ -258,6 +258,40 @@ ok(doc["available"] is False and doc["availableIPAddresses"], "an address that i
 ok(call("GET", VNET + "net/checkIPAddressAvailability?ipAddress=10.9.1.77")[1] == {"available": True, "isPlatformReserved": False}, "one that is free")
 ok(call("GET", VNET + "net/checkIPAddressAvailability?ipAddress=10.9.1.1")[1]["isPlatformReserved"], "one that is the platform's")
 ok([u["currentValue"] for u in call("GET", VNET + "net/usages")[1]["value"]] == [2, 2], "usages", call("GET", VNET + "net/usages")[1])
+# a flow that runs lives on after a new deny, until it is flushed; what stays allowed is not touched
+ECHO = "import socket,sys\ns=socket.create_server((sys.argv[1],9999))\nprint('ready',flush=True)\nimport threading\ndef f(c):\n  while 1:\n    d=c.recv(100)\n    if not d: return\n    c.sendall(d)\nwhile 1: threading.Thread(target=f,args=(s.accept()[0],),daemon=True).start()"
+TALK = "import socket,sys\ns=socket.create_connection((sys.argv[1],9999),3)\ns.settimeout(1)\nprint('open',flush=True)\nfor l in sys.stdin:\n  try:\n    s.sendall(b'x'); print(s.recv(9).decode() or 'closed',flush=True)\n  except OSError as e: print('dead',flush=True)"
+spaces = {n: call("GET", CG + n)[1]["netd"]["namespace"] for n in probers}
+echo = subprocess.Popen(["nsenter", "--net=" + spaces["g0"], sys.executable, "-c", ECHO, probers["g0"][1].addresses[0]], stdout=subprocess.PIPE, text=True)
+echo.stdout.readline()
+talkers = {n: subprocess.Popen(["nsenter", "--net=" + spaces[n], sys.executable, "-c", TALK, probers["g0"][1].addresses[0]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for n in ("g2", "g3")}
+opened = [p.stdout.readline() for p in talkers.values()]
+
+
+def talk(n):
+    talkers[n].stdin.write("\n")
+    talkers[n].stdin.flush()
+    return talkers[n].stdout.readline().strip()
+
+
+attach("two", None)
+ok(opened == ["open\n"] * 2 and talk("g2") == "x" and talk("g3") == "x", "two connections")
+g2 = probers["g2"][1].addresses[0]
+deny = {"properties": {"priority": 110, "direction": "Inbound", "access": "Deny", "protocol": "Tcp", "sourceAddressPrefix": g2, "destinationAddressPrefix": "*", "sourcePortRange": "*", "destinationPortRange": "9999"}}
+ok(call("PUT", NSG + "one/securityRules/late", deny)[0] == 201 and talk("g2") == "x", "a running flow lives on after a new deny")
+out = subprocess.run([os.environ["NETD_NETCTL"], "nsg", "flush", "one", "-g", "demo"], capture_output=True, text=True)
+said = [talk("g2"), talk("g3")]
+ok(out.returncode == 0 and said == ["dead", "x"], "'netctl nsg flush' ends it, and nothing else", (out, said))
+call("DELETE", NSG + "one/securityRules/late")
+doc = call("GET", NSG + "one")[1]
+doc["properties"]["flushConnection"] = True
+call("PUT", NSG + "one", doc)
+deny["properties"]["sourceAddressPrefix"] = probers["g3"][1].addresses[0]
+call("PUT", NSG + "one/securityRules/late", deny)
+ok(wait(lambda: talk("g3") == "dead", 3), "with flushConnection a new deny ends it at once")
+call("DELETE", NSG + "one/securityRules/late")
+for p in (echo, *talkers.values()):
+    p.kill()
 rules = {"one": call("GET", NSG + "one")[1]["properties"]["securityRules"], "two": rules["two"]}
 attach("two", "two" if rules["two"] is not None else None)
 
