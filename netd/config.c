@@ -70,6 +70,8 @@ static const struct key {
 	{ "service-tag", KIND_TAG, 0, 0, 0, 0, "",
 	  "NAME PREFIX..., a service tag of security rules; may be repeated" },
 	N("mtu", mtu, 1280, 9000, "1500", "bytes, of the uplink; groups get 50 less"),
+	N("flows", flows, 1000, 10000000, "65536",
+	  "connections that a VNet may track before new ones are slowed down"),
 	N("ttl", ttl_s, 0, 86400, "10", "seconds, of public names"),
 	N("rest", rest_s, 0, 604800, "300",
 	  "seconds before another tenant gets a released address or label"),

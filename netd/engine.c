@@ -14,6 +14,7 @@
 
 #define AUDIT_MS    30000
 #define ROUND_MS    250
+#define BUDGET_MS   500
 #define OBJECTS_MAX 1100
 
 static struct {
@@ -21,7 +22,8 @@ static struct {
 	struct kernel *kernel;
 	struct reconcile *state;
 	struct channel *control;
-	struct loop_timer *repair, *audit, *round;
+	struct loop_timer *repair, *audit, *round, *budget;
+	long flows; /* budget of a VNet */
 	bool watching;
 } self;
 
@@ -75,6 +77,13 @@ static void on_round(void *arg)
 	reconcile_audit_groups(self.state, ROUND_MS);
 	schedule();
 	loop_timer_start(self.round, ROUND_MS);
+}
+
+static void on_budget(void *arg)
+{
+	(void)arg;
+	reconcile_budgets(self.state, self.flows);
+	loop_timer_start(self.budget, BUDGET_MS);
 }
 
 static void owner_set(struct reader *r)
@@ -239,11 +248,13 @@ static void pong(uint64_t request)
 	snprintf(text, sizeof(text),
 	         "netd_engine_owners %llu\nnetd_engine_objects %llu\nnetd_engine_namespaces %llu\n"
 	         "netd_engine_steps_total %llu\nnetd_engine_repairs_total %llu\n"
-	         "netd_engine_failures_total %llu\nnetd_engine_pending %llu\n",
+	         "netd_engine_failures_total %llu\nnetd_engine_pending %llu\n"
+	         "netd_engine_flows %llu\nnetd_engine_vnets_tightened %llu\n",
 	         (unsigned long long)s.owners, (unsigned long long)s.objects,
 	         (unsigned long long)s.namespaces, (unsigned long long)s.applied,
 	         (unsigned long long)s.repairs, (unsigned long long)s.failures,
-	         (unsigned long long)s.pending);
+	         (unsigned long long)s.pending, (unsigned long long)s.flows,
+	         (unsigned long long)s.tight);
 	put_u64(&b, request);
 	put_str(&b, text);
 	channel_send(self.control, MSG_PONG, &b, -1);
@@ -310,5 +321,8 @@ void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int
 	loop_timer_start(self.audit, AUDIT_MS);
 	self.round = loop_timer_new(l, on_round, NULL);
 	loop_timer_start(self.round, ROUND_MS);
+	self.flows = (long)c->flows;
+	self.budget = loop_timer_new(l, on_budget, NULL);
+	loop_timer_start(self.budget, BUDGET_MS);
 	role_serve(ROLE_ENGINE, l, main_fd, &self.control, on_control);
 }

@@ -52,11 +52,17 @@ void reconcile_audit(struct reconcile *r);
  * report nothing. A round takes 3 s, or 6 ms a group. */
 void reconcile_audit_groups(struct reconcile *r, int64_t elapsed_ms);
 
+/* Watches how many flows each VNet tracks, and tightens its shares of new ones as its budget is used
+ * up: at a half each group's, at nine tenths all together; wider again at a fifth less. */
+void reconcile_budgets(struct reconcile *r, long budget);
+
 struct reconcile_stats {
 	uint64_t owners, objects, namespaces;
 	uint64_t applied;  /* steps executed */
 	uint64_t repairs;  /* namespaces found different and repaired */
 	uint64_t failures; /* repairs and changes that failed */
 	uint64_t pending;  /* namespaces marked */
+	uint64_t flows;    /* that VNets track, when last looked */
+	uint64_t tight;    /* VNets whose shares are tightened */
 };
 void reconcile_stats(const struct reconcile *r, struct reconcile_stats *to);

@@ -19,6 +19,7 @@ struct space {
 	uint8_t type; /* enum kobj_netns; 0 host, or not told yet */
 	bool made;
 	bool dirty;
+	unsigned level;  /* of tightened shares, VNets only */
 	bool broken;     /* the last attempt to make it right failed */
 	int64_t due_ms;  /* when repair may run */
 	int64_t last_ms; /* last repair */

@@ -51,6 +51,10 @@ struct kernel {
 	/* Forgets those; absent ones are passed over. */
 	int (*flows_del)(struct kernel *k, uint32_t ns, const struct kflow *v, size_t n,
 	                 struct err *e);
+	/* Flows that the namespace tracks; -1: none yet. */
+	long (*flows_count)(struct kernel *k, uint32_t ns);
+	/* Tightens a VNet's shares of new flows: 0 as they are, 1 each group's, 2 all together. */
+	int (*tighten)(struct kernel *k, uint32_t ns, unsigned level, struct err *e);
 	void (*free)(struct kernel *k);
 };
 

@@ -305,6 +305,19 @@ static int fake_flows_del(struct kernel *k, uint32_t ns, const struct kflow *v, 
 	return ns_there(self(k), ns) ? 0 : err_set(e, ERR_NOT_FOUND, 0, "namespace %u", ns);
 }
 
+static long fake_flows_count(struct kernel *k, uint32_t ns)
+{
+	(void)k;
+	(void)ns;
+	return -1;
+}
+
+static int fake_tighten(struct kernel *k, uint32_t ns, unsigned level, struct err *e)
+{
+	(void)level;
+	return ns_there(self(k), ns) ? 0 : err_set(e, ERR_NOT_FOUND, 0, "namespace %u", ns);
+}
+
 static void fake_free(struct kernel *k)
 {
 	kset_fini(&self(k)->objects);
@@ -321,7 +334,7 @@ struct kernel *kernel_fake_new(void)
 	f->ops =
 		(struct kernel){ fake_ns_add, fake_ns_adopt, fake_ns_del, fake_ns_list, fake_ns_fd,
 		                 fake_dump,   fake_apply,    fake_watch,  fake_mute,    fake_flows,
-		                 fake_flows_del, fake_free };
+		                 fake_flows_del, fake_flows_count, fake_tighten, fake_free };
 	return &f->ops;
 }
 

@@ -624,7 +624,7 @@ static int apply_nft(struct space *s, const struct kop *ops, size_t n, struct er
 	}
 	struct err ignored = ERR_INIT;
 	if (rc == 0 && anew && s->type == KOBJ_NETNS_VNET && enter(s, &ignored) == 0) {
-		netns_strict_tcp();
+		netns_conntrack();
 		go_home(s->k);
 	}
 	nl_batch_fini(&b);
@@ -734,6 +734,38 @@ static int linux_flows_del(struct kernel *ops, uint32_t ns, const struct kflow *
 	return rc;
 }
 
+static long linux_flows_count(struct kernel *ops, uint32_t ns)
+{
+	struct space *s = get(self(ops), ns);
+	struct err e = ERR_INIT;
+	long n = -1;
+
+	if (s && s->type == KOBJ_NETNS_VNET && enter(s, &e) == 0) {
+		n = netns_flows();
+		go_home(s->k);
+	}
+	return n;
+}
+
+static int linux_tighten(struct kernel *ops, uint32_t ns, unsigned level, struct err *e)
+{
+	struct space *s = need(self(ops), ns, e);
+	struct nl_batch b = { 0 };
+
+	if (!s || ready(s, true, e) < 0) {
+		return -1;
+	}
+	nft_batch_begin(&b);
+	nft_tighten(&b, level);
+	nft_batch_end(&b);
+	int rc = nl_batch_send(&s->nft, &b, NULL, NULL, e);
+	nl_batch_fini(&b);
+	if (s->nft_ev.fd >= 0) {
+		read_events(s, &s->nft_ev, false); /* the echo of our own work */
+	}
+	return rc;
+}
+
 static void linux_free(struct kernel *ops)
 {
 	struct linux_kernel *k = self(ops);
@@ -758,7 +790,8 @@ struct kernel *kernel_linux_new(const char *dir, struct err *e)
 	}
 	k->ops = (struct kernel){ linux_ns_add, linux_ns_adopt, linux_ns_del, linux_ns_list,
 		                  linux_ns_fd,  linux_dump,     linux_apply,  linux_watch,
-		                  linux_mute,   linux_flows,    linux_flows_del, linux_free };
+		                  linux_mute,   linux_flows,    linux_flows_del, linux_flows_count, linux_tighten,
+		                  linux_free };
 	snprintf(k->dir, sizeof(k->dir), "%s", dir);
 	snprintf(path, sizeof(path), "%s/ns", dir);
 	k->home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);

@@ -71,13 +71,35 @@ void netns_sysctls(uint8_t type)
 		write_sysctl(router[i][0], router[i][1]);
 	}
 	if (type == KOBJ_NETNS_VNET) {
-		netns_strict_tcp();
+		netns_conntrack();
 	}
 }
 
-void netns_strict_tcp(void)
+#define CT "/proc/sys/net/netfilter/nf_conntrack_"
+
+void netns_conntrack(void)
 {
-	write_sysctl("/proc/sys/net/netfilter/nf_conntrack_tcp_loose", "0");
+	static const char *const settings[][2] = {
+		{ CT "tcp_loose", "0" },
+		{ CT "tcp_timeout_syn_sent", "20" },
+		{ CT "tcp_timeout_syn_recv", "20" },
+		{ CT "udp_timeout", "20" },
+		{ CT "icmp_timeout", "10" },
+		{ CT "icmpv6_timeout", "10" },
+		{ CT "generic_timeout", "60" },
+	};
+
+	for (size_t i = 0; i < ARRAY_N(settings); i++) {
+		write_sysctl(settings[i][0], settings[i][1]);
+	}
+}
+
+long netns_flows(void)
+{
+	AUTO_CLOSE int fd = open(CT "count", O_RDONLY | O_CLOEXEC);
+	char text[24] = "";
+
+	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 ? strtol(text, NULL, 10) : -1;
 }
 
 /* ---- paths ---- */

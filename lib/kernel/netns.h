@@ -13,10 +13,12 @@
 /* Sets what a namespace of the type (enum kobj_netns) needs, in the calling thread's. Settings that
  * this kernel lacks are passed over. */
 void netns_sysctls(uint8_t type);
-/* In the calling thread's namespace, once connections are tracked there: a TCP segment in the middle
- * of a connection that is not known begins none. Else the other side's late acknowledgement would
- * take up again what a security group has ended. */
-void netns_strict_tcp(void);
+/* In the calling thread's namespace, once connections are tracked there. A TCP segment in the middle
+ * of a connection that is not known begins none: else the other side's late acknowledgement would
+ * take up again what a security group has ended. Flows without an answer are forgotten soon. */
+void netns_conntrack(void);
+/* How many flows the calling thread's namespace tracks; -1: it tracks none. */
+long netns_flows(void);
 /* Takes away what stands at a path of ours: a crash left it, or a stranger put it there. Absent is
  * success; -1 with errno. */
 int netns_clear(const char *path);

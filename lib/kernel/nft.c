@@ -221,6 +221,44 @@ void nft_batch_end(struct nl_batch *b)
 	edge(b, NFNL_MSG_BATCH_END);
 }
 
+static void put_families(struct nlmsghdr *h)
+{
+	static const uint8_t keys[] = { NFPROTO_IPV4, NFPROTO_IPV6 };
+	struct nlattr *list = mnl_attr_nest_start(h, NFTA_SET_ELEM_LIST_ELEMENTS);
+
+	for (size_t i = 0; i < ARRAY_N(keys); i++) {
+		struct nlattr *one = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
+
+		put_value(h, NFTA_SET_ELEM_KEY, &keys[i], 1);
+		mnl_attr_nest_end(h, one);
+	}
+	mnl_attr_nest_end(h, list);
+}
+
+/* The sets "tight" and "full" hold both families, or none. A removal without elements empties. */
+void nft_tighten(struct nl_batch *b, unsigned level)
+{
+	static const char *const sets[] = { "tight", "full" };
+
+	for (unsigned i = 0; i < 2; i++) {
+		for (int add = 0; add <= (level > i); add++) {
+			struct nlmsghdr *h = nft_msg_begin(
+				b, add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
+				add ? NLM_F_CREATE : 0, NFPROTO_INET);
+
+			if (!h) {
+				return;
+			}
+			mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, NFT_TABLE);
+			mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, sets[i]);
+			if (add) {
+				put_families(h);
+			}
+			nl_batch_end(b, 0);
+		}
+	}
+}
+
 /* ---- dump ---- */
 
 struct walk {

@@ -50,6 +50,9 @@ void nft_put_verdict(struct nlmsghdr *h, int verdict, const char *chain);
 /* The chain that an element's data names; "" none. */
 const char *nft_get_verdict(const struct nlattr *data);
 
+/* Appends switching a VNet's shares (kernel.h: tighten). */
+void nft_tighten(struct nl_batch *b, unsigned level);
+
 /* Begin and end of a transaction. */
 void nft_batch_begin(struct nl_batch *b);
 void nft_batch_end(struct nl_batch *b);

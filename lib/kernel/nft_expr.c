@@ -188,6 +188,39 @@ void nft_limit(struct nftnl_rule *r, uint64_t per_second)
 	nftnl_expr_set_u32(x, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
 }
 
+static struct nftnl_expr *over(uint64_t per_second, uint32_t burst)
+{
+	struct nftnl_expr *x = nftnl_expr_alloc("limit");
+
+	if (!x) {
+		abort();
+	}
+	nftnl_expr_set_u64(x, NFTNL_EXPR_LIMIT_RATE, per_second);
+	nftnl_expr_set_u64(x, NFTNL_EXPR_LIMIT_UNIT, 1);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_LIMIT_BURST, burst);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_LIMIT_FLAGS, NFT_LIMIT_F_INV);
+	return x;
+}
+
+void nft_over(struct nftnl_rule *r, const char *set, uint32_t reg, uint64_t per_second,
+              uint32_t burst)
+{
+	struct nftnl_expr *x = add(r, "dynset");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_DYNSET_SREG_KEY, reg);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
+	nftnl_expr_set_u64(x, NFTNL_EXPR_DYNSET_TIMEOUT, 0);
+	nftnl_expr_set_str(x, NFTNL_EXPR_DYNSET_SET_NAME, set);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_DYNSET_FLAGS, NFT_DYNSET_F_EXPR);
+	nftnl_expr_add_expr(x, NFTNL_EXPR_DYNSET_EXPRESSIONS, over(per_second, burst));
+}
+
+void nft_limit_over(struct nftnl_rule *r, uint64_t per_second)
+{
+	nftnl_rule_add_expr(r, over(per_second, (uint32_t)per_second));
+}
+
 void nft_flow_part(struct nftnl_rule *r, uint8_t family, uint32_t parts, uint32_t which)
 {
 	uint32_t len = family == 4 ? 4 : 16;

@@ -31,6 +31,11 @@ void nft_reject(struct nftnl_rule *r);     /* icmpx admin-prohibited */
 void nft_reject_tcp(struct nftnl_rule *r); /* with a RST */
 /* At most that many a second match, bursts of as many. */
 void nft_limit(struct nftnl_rule *r, uint64_t per_second);
+/* Over that many a second for the key in reg (len bytes) match; `set` is made by nft_rules_dynamic(). */
+void nft_over(struct nftnl_rule *r, const char *set, uint32_t reg, uint64_t per_second,
+              uint32_t burst);
+/* All together over that many a second match. */
+void nft_limit_over(struct nftnl_rule *r, uint64_t per_second);
 /* One of `parts` equal parts of the flows, by their addresses: the `which`th. */
 void nft_flow_part(struct nftnl_rule *r, uint8_t family, uint32_t parts, uint32_t which);
 void nft_l4proto(struct nftnl_rule *r, uint8_t proto);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The rulesets: bridge guard and VNet router, gateway, host uplink. Their text, as `nft list
+ * The rulesets of gateway and host uplink, and what all are built with. Their text, as `nft list
  * ruleset` prints it, is in docs/architecture.md. Each rule's comment carries what it is for and
  * a hash of its expressions; a dump that shows other comments, chains or sets is not ours any
  * more, and the ruleset is replaced whole, in one transaction with its elements.
@@ -25,21 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/kernel/nft.h"
-#include "lib/kernel/nft_expr.h"
-
-#define BIT_GUARD NFT_BIT_GUARD
-#define BIT_NSG   NFT_BIT_NSG
-
-/* What one pass over a ruleset produces: messages, or only the sum. */
-struct build {
-	struct nl_batch *b; /* NULL: sum only */
-	const struct kobj *o;
-	uint8_t family;
-	const char *chain;
-	unsigned position;
-	uint64_t sum;
-};
+#include "lib/kernel/nft_rules.h"
 
 uint64_t nft_sum_text(const char *text)
 {
@@ -64,7 +50,7 @@ struct nlmsghdr *nft_msg_begin(struct nl_batch *b, uint16_t type, uint16_t flags
 	return h;
 }
 
-static void table(struct build *w, uint8_t family)
+void nft_rules_table(struct build *w, uint8_t family)
 {
 	static const uint16_t steps[] = { NFT_MSG_NEWTABLE, NFT_MSG_DELTABLE, NFT_MSG_NEWTABLE };
 
@@ -81,6 +67,7 @@ static void table(struct build *w, uint8_t family)
 
 /* nft's datatype numbers, six bits each in a concatenation. */
 enum {
+	DT_NFPROTO = 2,
 	DT_IPV4 = 7,
 	DT_IPV6 = 8,
 	DT_ETHER = 9,
@@ -109,7 +96,7 @@ static void host_order(struct nftnl_set *s)
 	nftnl_udata_buf_free(u);
 }
 
-static void set(struct build *w, enum kobj_set id)
+void nft_rules_set(struct build *w, enum kobj_set id)
 {
 	const struct nft_set *d = &nft_sets[id];
 	uint32_t kt = 0, kl = 0, dt = 0, dl = 0, ip = d->ip == 4 ? DT_IPV4 : DT_IPV6;
@@ -169,16 +156,38 @@ static void set(struct build *w, enum kobj_set id)
 	nftnl_set_free(s);
 }
 
-struct hook {
-	const char *name;
-	const char *type; /* "filter" or "nat"; NULL: jumped to */
-	uint32_t hook;
-	int32_t priority;
-	uint32_t policy;
-	const char *device; /* netdev chains */
-};
+void nft_rules_dynamic(struct build *w, const char *name, uint8_t ip)
+{
+	uint32_t len = ip == 4 ? 4 : ip == 6 ? 16 : 1, flags = ip ? NFT_SET_EVAL | NFT_SET_TIMEOUT : 0;
+	static uint32_t id = 500; /* apart from the other sets' */
+	char text[128];
 
-static void chain(struct build *w, const struct hook *c)
+	snprintf(text, sizeof(text), "set %u %s %u %u", w->family, name, len, flags);
+	w->sum += nft_sum_text(text);
+	if (!w->b) {
+		return;
+	}
+	struct nftnl_set *s = nftnl_set_alloc();
+	struct nlmsghdr *h = nft_msg_begin(w->b, NFT_MSG_NEWSET, NLM_F_CREATE, w->family);
+	if (!s || !h) {
+		abort();
+	}
+	id = id == 999 ? 500 : id + 1;
+	nftnl_set_set_str(s, NFTNL_SET_TABLE, NFT_TABLE);
+	nftnl_set_set_str(s, NFTNL_SET_NAME, name);
+	nftnl_set_set_u32(s, NFTNL_SET_ID, id);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, ip == 4 ? DT_IPV4 : ip == 6 ? DT_IPV6 : DT_NFPROTO);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, len);
+	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, flags);
+	if (ip) {
+		nftnl_set_set_u64(s, NFTNL_SET_TIMEOUT, 60000);
+	}
+	nftnl_set_nlmsg_build_payload(h, s);
+	nl_batch_end(w->b, 0);
+	nftnl_set_free(s);
+}
+
+void nft_rules_chain(struct build *w, const struct hook *c)
 {
 	char text[128];
 
@@ -211,7 +220,7 @@ static void chain(struct build *w, const struct hook *c)
 	nftnl_chain_free(n);
 }
 
-static struct nftnl_rule *rule(struct build *w)
+struct nftnl_rule *nft_rules_rule(struct build *w)
 {
 	struct nftnl_rule *r = nftnl_rule_alloc();
 
@@ -238,8 +247,7 @@ static uint32_t content_hash(const struct nftnl_rule *r)
 	return (uint32_t)(sum ^ sum >> 32);
 }
 
-/* Ends a rule; `what` is what it is for. Takes r. */
-static void rule_end(struct build *w, struct nftnl_rule *r, const char *what)
+void nft_rules_end(struct build *w, struct nftnl_rule *r, const char *what)
 {
 	char comment[96], text[256];
 
@@ -265,233 +273,9 @@ static void rule_end(struct build *w, struct nftnl_rule *r, const char *what)
 	nftnl_rule_free(r);
 }
 
-/* ---- VNet: the bridge guard ---- */
-
-static void guard_rule(struct build *w, uint16_t proto, enum kobj_set id, uint32_t off,
-                       uint32_t len, const char *what)
+void nft_rules_iif(struct build *w, const char *dev, uint32_t mark, int verdict, const char *what)
 {
-	struct nftnl_rule *r = rule(w);
-
-	nft_protocol(r, proto);
-	nft_meta(r, NFT_META_IIFNAME, R(0));
-	nft_payload(r, NFT_PAYLOAD_LL_HEADER, 6, 6, R(4));
-	nft_payload(r, NFT_PAYLOAD_NETWORK_HEADER, off, len, R(6));
-	nft_lookup(r, kobj_set_name(id), R(0));
-	if (proto != ETH_P_ARP) {
-		nft_mark_or(r, BIT_GUARD);
-	}
-	nft_verdict(r, NF_ACCEPT);
-	rule_end(w, r, what);
-}
-
-/* A virtual appliance sends on what others sent (enableIPForwarding). */
-static void forward_rule(struct build *w, uint16_t proto)
-{
-	struct nftnl_rule *r = rule(w);
-
-	nft_protocol(r, proto);
-	nft_meta(r, NFT_META_IIFNAME, R(0));
-	nft_payload(r, NFT_PAYLOAD_LL_HEADER, 6, 6, R(4));
-	nft_lookup(r, "forward", R(0));
-	nft_mark_or(r, BIT_GUARD);
-	nft_verdict(r, NF_ACCEPT);
-	rule_end(w, r, "forwarded by an appliance");
-}
-
-static void vnet_guard(struct build *w)
-{
-	table(w, NFPROTO_BRIDGE);
-	set(w, KOBJ_SET_PORT4);
-	set(w, KOBJ_SET_PORT6);
-	set(w, KOBJ_SET_FORWARD);
-	chain(w,
-	      &(struct hook){ "guard", "filter", 0 /* NF_BR_PRE_ROUTING */, -300, NF_DROP, NULL });
-	guard_rule(w, ETH_P_IP, KOBJ_SET_PORT4, 12, 4, "own IPv4 source");
-	guard_rule(w, ETH_P_IPV6, KOBJ_SET_PORT6, 8, 16, "own IPv6 source");
-	guard_rule(w, ETH_P_ARP, KOBJ_SET_PORT4, 14, 4, "own ARP sender");
-	forward_rule(w, ETH_P_IP);
-	forward_rule(w, ETH_P_IPV6);
-}
-
-/* ---- VNet: translation and filter ---- */
-
-static void pub_rule(struct build *w, uint8_t family)
-{
-	struct nftnl_rule *r = rule(w);
-	uint32_t words = family == 4 ? 1 : 4;
-
-	nft_iifname(r, "gw0", false, NFT_CMP_EQ);
-	nft_family(r, family);
-	nft_daddr(r, family, R(0));
-	nft_meta(r, NFT_META_L4PROTO, R(words));
-	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, R(words + 1));
-	nft_lookup_map(r, family == 4 ? "pub4" : "pub6", R(0), R(0));
-	nft_nat(r, NFT_NAT_DNAT, family, R(0), R(words), 0);
-	rule_end(w, r, "public port");
-}
-
-static void egress_rule(struct build *w, uint8_t family)
-{
-	struct nftnl_rule *r = rule(w);
-
-	nft_oifname(r, "gw0");
-	nft_family(r, family);
-	nft_saddr(r, family, R(0));
-	nft_lookup_map(r, family == 4 ? "egress4" : "egress6", R(0), R(0));
-	nft_nat(r, NFT_NAT_SNAT, family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
-	rule_end(w, r, "egress address");
-}
-
-/* Order of egress: NAT gateway, own address, the subnet's. */
-static void nat_gateway_rule(struct build *w, uint8_t family, uint8_t proto)
-{
-	struct nftnl_rule *r = rule(w);
-
-	nft_oifname(r, "gw0");
-	nft_family(r, family);
-	nft_l4proto(r, proto);
-	nft_saddr(r, family, R(0));
-	nft_lookup_map(r, family == 4 ? "natout4" : "natout6", R(0), NFT_REG_VERDICT);
-	rule_end(w, r, "NAT gateway");
-}
-
-static void subnet_out_rule(struct build *w, uint8_t family)
-{
-	struct nftnl_rule *r = rule(w);
-
-	nft_oifname(r, "gw0");
-	nft_family(r, family);
-	nft_saddr(r, family, R(0));
-	nft_lookup_map(r, family == 4 ? "subout4" : "subout6", R(0), R(0));
-	nft_nat(r, NFT_NAT_SNAT, family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
-	rule_end(w, r, "default outbound address");
-}
-
-/* A segment of a connection that a NAT gateway does not know, or not any more. */
-static void nat_unknown_rule(struct build *w, uint8_t family, bool inside)
-{
-	struct nftnl_rule *r = rule(w);
-
-	nft_iifname(r, "gw0", false, inside ? NFT_CMP_NEQ : NFT_CMP_EQ);
-	nft_family(r, family);
-	if (inside) {
-		nft_saddr(r, family, R(0));
-		nft_lookup(r, family == 4 ? "natsrc4" : "natsrc6", R(0));
-		nft_daddr(r, family, R(0));
-		nft_lookup_not(r, family == 4 ? "vtag4" : "vtag6", R(0));
-	} else {
-		nft_daddr(r, family, R(0));
-		nft_lookup(r, family == 4 ? "natpub4" : "natpub6", R(0));
-	}
-	nft_tcp_midstream(r);
-	nft_limit(r, 1000);
-	nft_counter(r);
-	nft_reject_tcp(r);
-	rule_end(w, r, "flow that the NAT gateway does not know");
-}
-
-static void leak_rule(struct build *w, uint8_t family)
-{
-	struct nftnl_rule *r = rule(w);
-
-	nft_oifname(r, "gw0");
-	nft_family(r, family);
-	nft_saddr(r, family, R(0));
-	nft_lookup_not(r, family == 4 ? "own4" : "own6", R(0));
-	nft_counter(r);
-	nft_verdict(r, NF_DROP);
-	rule_end(w, r, "private source stays");
-}
-
-static void closed_rule(struct build *w, uint8_t family)
-{
-	struct nftnl_rule *r = rule(w);
-
-	nft_iifname(r, "gw0", false, NFT_CMP_NEQ);
-	nft_family(r, family);
-	nft_daddr(r, family, R(0));
-	nft_lookup(r, family == 4 ? "closed4" : "closed6", R(0));
-	nft_jump(r, NFT_GOTO, "closed");
-	rule_end(w, r, "closed to groups");
-}
-
-/* Refused with an answer, as far as the rate allows; counted. */
-static void closed_chain(struct build *w)
-{
-	struct nftnl_rule *r;
-
-	chain(w, &(struct hook){ .name = "closed" });
-	r = rule(w);
-	nft_counter(r);
-	rule_end(w, r, "closed to groups");
-	r = rule(w);
-	nft_l4proto(r, IPPROTO_TCP);
-	nft_limit(r, 100);
-	nft_reject_tcp(r);
-	rule_end(w, r, "closed to groups");
-	r = rule(w);
-	nft_limit(r, 100);
-	nft_reject(r);
-	rule_end(w, r, "closed to groups");
-	r = rule(w);
-	nft_verdict(r, NF_DROP);
-	rule_end(w, r, "closed to groups");
-}
-
-/* The platform's address answers to groups: names, and echo. */
-static void platform_rule(struct build *w, uint8_t family, uint8_t proto)
-{
-	static const uint8_t addr[2][16] = {
-		{ 168, 63, 129, 16 },
-		{ 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 0x10 },
-	};
-	uint8_t echo = family == 4 ? 8 : 128;
-	struct nftnl_rule *r = rule(w);
-
-	nft_iifname(r, "gw0", false, NFT_CMP_NEQ);
-	nft_family(r, family);
-	nft_daddr(r, family, R(0));
-	nft_cmp(r, NFT_CMP_EQ, R(0), addr[family == 6], family == 4 ? 4 : 16);
-	nft_l4proto(r, proto);
-	if (proto == IPPROTO_TCP || proto == IPPROTO_UDP) {
-		nft_dport(r, 53);
-	} else {
-		nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, R(0));
-		nft_cmp(r, NFT_CMP_EQ, R(0), &echo, 1);
-		nft_limit(r, 1000);
-	}
-	nft_mark_or(r, BIT_NSG);
-	nft_verdict(r, NF_ACCEPT);
-	rule_end(w, r, "the platform's address");
-}
-
-/* Where it goes decides which rules it is held against on the way in. */
-static void inbound_rule(struct build *w, uint8_t family)
-{
-	struct nftnl_rule *r = rule(w);
-
-	nft_family(r, family);
-	nft_daddr(r, family, R(0));
-	nft_lookup_map(r, family == 4 ? "in4" : "in6", R(0), NFT_REG_VERDICT);
-	rule_end(w, r, "inbound security rules");
-}
-
-static void ct_rule(struct build *w, uint32_t key, uint32_t bits, int verdict, const char *what)
-{
-	struct nftnl_rule *r = rule(w);
-
-	nft_ct(r, key, R(0));
-	nft_any_bit(r, R(0), bits);
-	if (verdict == NF_ACCEPT) {
-		nft_mark_or(r, BIT_NSG);
-	}
-	nft_verdict(r, verdict);
-	rule_end(w, r, what);
-}
-
-static void iif_rule(struct build *w, const char *dev, uint32_t mark, int verdict, const char *what)
-{
-	struct nftnl_rule *r = rule(w);
+	struct nftnl_rule *r = nft_rules_rule(w);
 
 	if (dev) {
 		nft_iifname(r, dev, false, NFT_CMP_EQ);
@@ -504,12 +288,12 @@ static void iif_rule(struct build *w, const char *dev, uint32_t mark, int verdic
 	if (verdict >= 0) {
 		nft_verdict(r, verdict);
 	}
-	rule_end(w, r, what);
+	nft_rules_end(w, r, what);
 }
 
-static void local_rule(struct build *w, const char *except, const char *what)
+void nft_rules_local(struct build *w, const char *except, const char *what)
 {
-	struct nftnl_rule *r = rule(w);
+	struct nftnl_rule *r = nft_rules_rule(w);
 
 	if (except) {
 		nft_iifname(r, except, false, NFT_CMP_NEQ);
@@ -517,105 +301,14 @@ static void local_rule(struct build *w, const char *except, const char *what)
 	nft_daddr_local(r);
 	nft_counter(r);
 	nft_verdict(r, NF_DROP);
-	rule_end(w, r, what);
-}
-
-#define CT_NEW_BITS(state) (1u << ((state) % IP_CT_IS_REPLY + 1))
-
-/* From the gateway comes what a public port takes in; all else was not asked for. */
-static void closed_port_rule(struct build *w)
-{
-	struct nftnl_rule *r = rule(w);
-
-	nft_iifname(r, "gw0", false, NFT_CMP_EQ);
-	nft_ct(r, NFT_CT_STATUS, R(0));
-	nft_no_bit(r, R(0), IPS_DST_NAT);
-	nft_counter(r);
-	nft_verdict(r, NF_DROP);
-	rule_end(w, r, "public port is closed");
-}
-
-static void vnet_filter(struct build *w)
-{
-	struct nftnl_rule *r;
-
-	chain(w, &(struct hook){ .name = "denied" });
-	r = rule(w);
-	nft_counter(r);
-	nft_verdict(r, NF_DROP);
-	rule_end(w, r, "denied by a security rule");
-
-	closed_chain(w);
-	chain(w, &(struct hook){ "nsg", "filter", NF_INET_PRE_ROUTING, -50, NF_DROP, NULL });
-	iif_rule(w, "lo", 0, NF_ACCEPT, "own traffic");
-	iif_rule(w, "gw0", BIT_GUARD, -1, "the gateway checked the source");
-	r = rule(w);
-	nft_meta(r, NFT_META_IIFNAME, R(0));
-	nft_lookup_map(r, "from", R(0), NFT_REG_VERDICT);
-	rule_end(w, r, "sources of peerings");
-	ct_rule(w, NFT_CT_STATE, CT_NEW_BITS(IP_CT_ESTABLISHED) | CT_NEW_BITS(IP_CT_RELATED),
-	        NF_ACCEPT, "known flow");
-	for (uint8_t family = 4; family <= 6; family += 2) {
-		nat_unknown_rule(w, family, false);
-		nat_unknown_rule(w, family, true);
-	}
-	ct_rule(w, NFT_CT_STATE, 1, NF_DROP, "invalid");
-	for (uint8_t family = 4; family <= 6; family += 2) {
-		platform_rule(w, family, IPPROTO_UDP);
-		platform_rule(w, family, IPPROTO_TCP);
-		platform_rule(w, family, family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
-	}
-	local_rule(w, NULL, "router is no host");
-	closed_port_rule(w);
-	closed_rule(w, 4);
-	closed_rule(w, 6);
-	r = rule(w);
-	nft_meta(r, NFT_META_IIFNAME, R(0));
-	nft_lookup_map(r, "out", R(0), NFT_REG_VERDICT);
-	rule_end(w, r, "outbound security rules");
-	inbound_rule(w, 4);
-	inbound_rule(w, 6);
-	iif_rule(w, NULL, BIT_NSG, NF_ACCEPT, "nothing denies it");
-
-	chain(w, &(struct hook){ "turn", "filter", NF_INET_FORWARD, 0, NF_ACCEPT, NULL });
-	r = rule(w);
-	nft_iifname(r, "gw0", false, NFT_CMP_EQ);
-	nft_oifname(r, "gw0");
-	nft_verdict(r, NF_DROP);
-	rule_end(w, r, "no loop through the gateway");
-
-	chain(w, &(struct hook){ "leak", "filter", NF_INET_POST_ROUTING, 200, NF_ACCEPT, NULL });
-	leak_rule(w, 4);
-	leak_rule(w, 6);
-}
-
-static void vnet(struct build *w)
-{
-	vnet_guard(w);
-	table(w, NFPROTO_INET);
-	for (unsigned s = KOBJ_SET_PUB4; s <= KOBJ_SET_VTAG6; s++) { /* all but the guard's */
-		set(w, (enum kobj_set)s);
-	}
-	chain(w, &(struct hook){ "pubin", "nat", NF_INET_PRE_ROUTING, -100, NF_ACCEPT, NULL });
-	pub_rule(w, 4);
-	pub_rule(w, 6);
-	chain(w, &(struct hook){ "egress", "nat", NF_INET_POST_ROUTING, 100, NF_ACCEPT, NULL });
-	for (uint8_t family = 4; family <= 6; family += 2) {
-		nat_gateway_rule(w, family, IPPROTO_TCP);
-		nat_gateway_rule(w, family, IPPROTO_UDP);
-	}
-	egress_rule(w, 4);
-	egress_rule(w, 6);
-	subnet_out_rule(w, 4);
-	subnet_out_rule(w, 6);
-	vnet_filter(w);
+	nft_rules_end(w, r, what);
 }
 
 /* ---- gateway ---- */
 
 static void source_rule(struct build *w, uint8_t family)
 {
-	struct nftnl_rule *r = rule(w);
+	struct nftnl_rule *r = nft_rules_rule(w);
 
 	nft_family(r, family);
 	nft_meta(r, NFT_META_IIFNAME, R(0));
@@ -623,7 +316,7 @@ static void source_rule(struct build *w, uint8_t family)
 	nft_lookup(r, family == 4 ? "source4" : "source6", R(0));
 	nft_mark_or(r, BIT_GUARD | BIT_NSG);
 	nft_verdict(r, NF_ACCEPT);
-	rule_end(w, r, "public source of that VNet");
+	nft_rules_end(w, r, "public source of that VNet");
 }
 
 static void nd_match(struct nftnl_rule *r, uint8_t low, uint8_t high)
@@ -639,26 +332,26 @@ static void nd_match(struct nftnl_rule *r, uint8_t low, uint8_t high)
 
 static void gateway(struct build *w)
 {
-	table(w, NFPROTO_INET);
-	set(w, KOBJ_SET_SOURCE4);
-	set(w, KOBJ_SET_SOURCE6);
-	chain(w, &(struct hook){ "guard", "filter", NF_INET_PRE_ROUTING, -300, NF_DROP, NULL });
-	iif_rule(w, "lo", 0, NF_ACCEPT, "own traffic");
-	struct nftnl_rule *r = rule(w);
+	nft_rules_table(w, NFPROTO_INET);
+	nft_rules_set(w, KOBJ_SET_SOURCE4);
+	nft_rules_set(w, KOBJ_SET_SOURCE6);
+	nft_rules_chain(w, &(struct hook){ "guard", "filter", NF_INET_PRE_ROUTING, -300, NF_DROP, NULL });
+	nft_rules_iif(w, "lo", 0, NF_ACCEPT, "own traffic");
+	struct nftnl_rule *r = nft_rules_rule(w);
 	nft_iifname(r, "up0", false, NFT_CMP_EQ);
 	nft_family(r, 6);
 	nd_match(r, 135, 136);
 	nft_verdict(r, NF_ACCEPT);
-	rule_end(w, r, "neighbour discovery");
-	local_rule(w, "up0", "gateway is no host");
+	nft_rules_end(w, r, "neighbour discovery");
+	nft_rules_local(w, "up0", "gateway is no host");
 	source_rule(w, 4);
 	source_rule(w, 6);
-	iif_rule(w, "up0", BIT_GUARD | BIT_NSG, NF_ACCEPT, "from the uplink");
+	nft_rules_iif(w, "up0", BIT_GUARD | BIT_NSG, NF_ACCEPT, "from the uplink");
 
 	/* ARP asks the routing rules whether an address is to be answered for: it needs the mark too. */
-	table(w, NFPROTO_ARP);
-	chain(w, &(struct hook){ "ask", "filter", 0 /* NF_ARP_IN */, 0, NF_ACCEPT, NULL });
-	iif_rule(w, "up0", BIT_GUARD | BIT_NSG, NF_ACCEPT, "who has a public address");
+	nft_rules_table(w, NFPROTO_ARP);
+	nft_rules_chain(w, &(struct hook){ "ask", "filter", 0 /* NF_ARP_IN */, 0, NF_ACCEPT, NULL });
+	nft_rules_iif(w, "up0", BIT_GUARD | BIT_NSG, NF_ACCEPT, "who has a public address");
 }
 
 /* ---- uplink: below the host's own forward hook ---- */
@@ -666,7 +359,7 @@ static void gateway(struct build *w)
 static void cross(struct build *w, uint16_t proto, enum kobj_set id, uint32_t base, uint32_t off,
                   uint32_t ifindex, const char *what)
 {
-	struct nftnl_rule *r = rule(w);
+	struct nftnl_rule *r = nft_rules_rule(w);
 
 	nft_protocol(r, proto);
 	if (base == NFT_PAYLOAD_TRANSPORT_HEADER) {
@@ -675,20 +368,20 @@ static void cross(struct build *w, uint16_t proto, enum kobj_set id, uint32_t ba
 	nft_payload(r, base, off, nft_sets[id].ip == 4 ? 4 : 16, R(0));
 	nft_lookup(r, kobj_set_name(id), R(0));
 	nft_fwd(r, ifindex, 0, NULL);
-	rule_end(w, r, what);
+	nft_rules_end(w, r, what);
 }
 
 static void leave(struct build *w, uint16_t proto, uint32_t ifindex, uint8_t family,
                   const uint8_t *hop, const char *what)
 {
-	struct nftnl_rule *r = rule(w);
+	struct nftnl_rule *r = nft_rules_rule(w);
 
 	nft_protocol(r, proto);
 	if (proto == ETH_P_IPV6 && !hop) {
 		nd_match(r, 135, 136);
 	}
 	nft_fwd(r, ifindex, family, hop);
-	rule_end(w, r, what);
+	nft_rules_end(w, r, what);
 }
 
 static void uplink(struct build *w)
@@ -697,10 +390,10 @@ static void uplink(struct build *w)
 	const struct kobj *o = w->o;
 	uint32_t up = if_nametoindex(o->dev), down = if_nametoindex("netd0");
 
-	table(w, NFPROTO_NETDEV);
-	set(w, KOBJ_SET_POOL4);
-	set(w, KOBJ_SET_POOL6);
-	chain(w, &(struct hook){ "uplink", "filter", NF_NETDEV_INGRESS, -10, NF_ACCEPT, o->dev });
+	nft_rules_table(w, NFPROTO_NETDEV);
+	nft_rules_set(w, KOBJ_SET_POOL4);
+	nft_rules_set(w, KOBJ_SET_POOL6);
+	nft_rules_chain(w, &(struct hook){ "uplink", "filter", NF_NETDEV_INGRESS, -10, NF_ACCEPT, o->dev });
 	cross(w, ETH_P_IP, KOBJ_SET_POOL4, NFT_PAYLOAD_NETWORK_HEADER, 16, down, "public address");
 	cross(w, ETH_P_IPV6, KOBJ_SET_POOL6, NFT_PAYLOAD_NETWORK_HEADER, 24, down,
 	      "public address");
@@ -709,13 +402,13 @@ static void uplink(struct build *w)
 	cross(w, ETH_P_IPV6, KOBJ_SET_POOL6, NFT_PAYLOAD_TRANSPORT_HEADER, 8, down,
 	      "who has a public address");
 
-	chain(w, &(struct hook){ "gateway", "filter", NF_NETDEV_INGRESS, -10, NF_ACCEPT, "netd0" });
+	nft_rules_chain(w, &(struct hook){ "gateway", "filter", NF_NETDEV_INGRESS, -10, NF_ACCEPT, "netd0" });
 	leave(w, ETH_P_ARP, up, 0, NULL, "the gateway has it");
 	leave(w, ETH_P_IPV6, up, 0, NULL, "the gateway has it");
-	struct nftnl_rule *r = rule(w);
+	struct nftnl_rule *r = nft_rules_rule(w);
 	nft_daddr_local(r);
 	nft_verdict(r, NF_ACCEPT);
-	rule_end(w, r, "to this host itself");
+	nft_rules_end(w, r, "to this host itself");
 	if (memcmp(o->via, none, 16) != 0) {
 		leave(w, ETH_P_IP, up, 4, o->via, "to the next hop");
 	}
@@ -725,7 +418,7 @@ static void uplink(struct build *w)
 }
 
 static void (*const profiles[])(struct build *) = {
-	[KOBJ_RULESET_VNET] = vnet,
+	[KOBJ_RULESET_VNET] = nft_rules_vnet,
 	[KOBJ_RULESET_GATEWAY] = gateway,
 	[KOBJ_RULESET_UPLINK] = uplink,
 };

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the files of rulesets share: building one message after the other, or only the sum. Internal
+ * to lib/kernel.
+ */
+#pragma once
+
+#include "lib/kernel/nft.h"
+#include "lib/kernel/nft_expr.h"
+
+#define BIT_GUARD NFT_BIT_GUARD
+#define BIT_NSG   NFT_BIT_NSG
+
+/* What one pass over a ruleset produces: messages, or only the sum. */
+struct build {
+	struct nl_batch *b; /* NULL: sum only */
+	const struct kobj *o;
+	uint8_t family;
+	const char *chain;
+	unsigned position;
+	uint64_t sum;
+};
+
+struct hook {
+	const char *name;
+	const char *type; /* "filter" or "nat"; NULL: jumped to */
+	uint32_t hook;
+	int32_t priority;
+	uint32_t policy;
+	const char *device; /* netdev chains */
+};
+
+void nft_rules_table(struct build *w, uint8_t family);
+void nft_rules_set(struct build *w, enum kobj_set id);
+void nft_rules_chain(struct build *w, const struct hook *c);
+/* A set that rules fill: by address (ip 4 or 6) with a minute's memory, or (ip 0) by family, for the
+ * engine's own switches. No plan knows its elements. */
+void nft_rules_dynamic(struct build *w, const char *name, uint8_t ip);
+/* A rule of the chain begun last; nft_rules_end() sends it. */
+struct nftnl_rule *nft_rules_rule(struct build *w);
+/* `what` is what it is for. Takes r. */
+void nft_rules_end(struct build *w, struct nftnl_rule *r, const char *what);
+
+/* By device (NULL: any): marks with bits, or gives a verdict (-1: none), or both; drops are counted. */
+void nft_rules_iif(struct build *w, const char *dev, uint32_t mark, int verdict, const char *what);
+/* Drops what is for an address of the namespace itself. */
+void nft_rules_local(struct build *w, const char *except, const char *what);
+
+/* The ruleset of a VNet's router. */
+void nft_rules_vnet(struct build *w);

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The ruleset of a VNet's router: bridge guard, translation, and the chain that every flow is held
+ * against. See nft_rules.c for what it is built with.
+ */
+#include <netinet/in.h> /* before linux/in.h */
+
+#include <libnftnl/rule.h>
+#include <linux/if_ether.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_nat.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/kernel/nft_rules.h"
+
+/* ---- VNet: the bridge guard ---- */
+
+static void guard_rule(struct build *w, uint16_t proto, enum kobj_set id, uint32_t off,
+                       uint32_t len, const char *what)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_protocol(r, proto);
+	nft_meta(r, NFT_META_IIFNAME, R(0));
+	nft_payload(r, NFT_PAYLOAD_LL_HEADER, 6, 6, R(4));
+	nft_payload(r, NFT_PAYLOAD_NETWORK_HEADER, off, len, R(6));
+	nft_lookup(r, kobj_set_name(id), R(0));
+	if (proto != ETH_P_ARP) {
+		nft_mark_or(r, BIT_GUARD);
+	}
+	nft_verdict(r, NF_ACCEPT);
+	nft_rules_end(w, r, what);
+}
+
+/* A virtual appliance sends on what others sent (enableIPForwarding). */
+static void forward_rule(struct build *w, uint16_t proto)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_protocol(r, proto);
+	nft_meta(r, NFT_META_IIFNAME, R(0));
+	nft_payload(r, NFT_PAYLOAD_LL_HEADER, 6, 6, R(4));
+	nft_lookup(r, "forward", R(0));
+	nft_mark_or(r, BIT_GUARD);
+	nft_verdict(r, NF_ACCEPT);
+	nft_rules_end(w, r, "forwarded by an appliance");
+}
+
+static void vnet_guard(struct build *w)
+{
+	nft_rules_table(w, NFPROTO_BRIDGE);
+	nft_rules_set(w, KOBJ_SET_PORT4);
+	nft_rules_set(w, KOBJ_SET_PORT6);
+	nft_rules_set(w, KOBJ_SET_FORWARD);
+	nft_rules_chain(w,
+	      &(struct hook){ "guard", "filter", 0 /* NF_BR_PRE_ROUTING */, -300, NF_DROP, NULL });
+	guard_rule(w, ETH_P_IP, KOBJ_SET_PORT4, 12, 4, "own IPv4 source");
+	guard_rule(w, ETH_P_IPV6, KOBJ_SET_PORT6, 8, 16, "own IPv6 source");
+	guard_rule(w, ETH_P_ARP, KOBJ_SET_PORT4, 14, 4, "own ARP sender");
+	forward_rule(w, ETH_P_IP);
+	forward_rule(w, ETH_P_IPV6);
+	nft_rules_iif(w, NULL, 0, NF_DROP, "not its own source, or no IP");
+}
+
+/* ---- VNet: translation and filter ---- */
+
+static void pub_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+	uint32_t words = family == 4 ? 1 : 4;
+
+	nft_iifname(r, "gw0", false, NFT_CMP_EQ);
+	nft_family(r, family);
+	nft_daddr(r, family, R(0));
+	nft_meta(r, NFT_META_L4PROTO, R(words));
+	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, R(words + 1));
+	nft_lookup_map(r, family == 4 ? "pub4" : "pub6", R(0), R(0));
+	nft_nat(r, NFT_NAT_DNAT, family, R(0), R(words), 0);
+	nft_rules_end(w, r, "public port");
+}
+
+static void egress_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_oifname(r, "gw0");
+	nft_family(r, family);
+	nft_saddr(r, family, R(0));
+	nft_lookup_map(r, family == 4 ? "egress4" : "egress6", R(0), R(0));
+	nft_nat(r, NFT_NAT_SNAT, family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+	nft_rules_end(w, r, "egress address");
+}
+
+/* Order of egress: NAT gateway, own address, the subnet's. */
+static void nat_gateway_rule(struct build *w, uint8_t family, uint8_t proto)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_oifname(r, "gw0");
+	nft_family(r, family);
+	nft_l4proto(r, proto);
+	nft_saddr(r, family, R(0));
+	nft_lookup_map(r, family == 4 ? "natout4" : "natout6", R(0), NFT_REG_VERDICT);
+	nft_rules_end(w, r, "NAT gateway");
+}
+
+static void subnet_out_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_oifname(r, "gw0");
+	nft_family(r, family);
+	nft_saddr(r, family, R(0));
+	nft_lookup_map(r, family == 4 ? "subout4" : "subout6", R(0), R(0));
+	nft_nat(r, NFT_NAT_SNAT, family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+	nft_rules_end(w, r, "default outbound address");
+}
+
+/* A segment of a connection that a NAT gateway does not know, or not any more. */
+static void nat_unknown_rule(struct build *w, uint8_t family, bool inside)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_iifname(r, "gw0", false, inside ? NFT_CMP_NEQ : NFT_CMP_EQ);
+	nft_family(r, family);
+	if (inside) {
+		nft_saddr(r, family, R(0));
+		nft_lookup(r, family == 4 ? "natsrc4" : "natsrc6", R(0));
+		nft_daddr(r, family, R(0));
+		nft_lookup_not(r, family == 4 ? "vtag4" : "vtag6", R(0));
+	} else {
+		nft_daddr(r, family, R(0));
+		nft_lookup(r, family == 4 ? "natpub4" : "natpub6", R(0));
+	}
+	nft_tcp_midstream(r);
+	nft_limit(r, 1000);
+	nft_counter(r);
+	nft_reject_tcp(r);
+	nft_rules_end(w, r, "flow that the NAT gateway does not know");
+}
+
+static void leak_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_oifname(r, "gw0");
+	nft_family(r, family);
+	nft_saddr(r, family, R(0));
+	nft_lookup_not(r, family == 4 ? "own4" : "own6", R(0));
+	nft_counter(r);
+	nft_verdict(r, NF_DROP);
+	nft_rules_end(w, r, "private source stays");
+}
+
+static void closed_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_iifname(r, "gw0", false, NFT_CMP_NEQ);
+	nft_family(r, family);
+	nft_daddr(r, family, R(0));
+	nft_lookup(r, family == 4 ? "closed4" : "closed6", R(0));
+	nft_jump(r, NFT_GOTO, "closed");
+	nft_rules_end(w, r, "closed to groups");
+}
+
+/* Refused with an answer, as far as the rate allows; counted. */
+static void closed_chain(struct build *w)
+{
+	struct nftnl_rule *r;
+
+	nft_rules_chain(w, &(struct hook){ .name = "closed" });
+	r = nft_rules_rule(w);
+	nft_counter(r);
+	nft_rules_end(w, r, "closed to groups");
+	r = nft_rules_rule(w);
+	nft_l4proto(r, IPPROTO_TCP);
+	nft_limit(r, 100);
+	nft_reject_tcp(r);
+	nft_rules_end(w, r, "closed to groups");
+	r = nft_rules_rule(w);
+	nft_limit(r, 100);
+	nft_reject(r);
+	nft_rules_end(w, r, "closed to groups");
+	r = nft_rules_rule(w);
+	nft_verdict(r, NF_DROP);
+	nft_rules_end(w, r, "closed to groups");
+}
+
+/* The platform's address answers to groups: names, and echo. */
+static void platform_rule(struct build *w, uint8_t family, uint8_t proto)
+{
+	static const uint8_t addr[2][16] = {
+		{ 168, 63, 129, 16 },
+		{ 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 0x10 },
+	};
+	uint8_t echo = family == 4 ? 8 : 128;
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_iifname(r, "gw0", false, NFT_CMP_NEQ);
+	nft_family(r, family);
+	nft_daddr(r, family, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), addr[family == 6], family == 4 ? 4 : 16);
+	nft_l4proto(r, proto);
+	if (proto == IPPROTO_TCP || proto == IPPROTO_UDP) {
+		nft_dport(r, 53);
+	} else {
+		nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, R(0));
+		nft_cmp(r, NFT_CMP_EQ, R(0), &echo, 1);
+		nft_limit(r, 1000);
+	}
+	nft_mark_or(r, BIT_NSG);
+	nft_verdict(r, NF_ACCEPT);
+	nft_rules_end(w, r, "the platform's address");
+}
+
+/* Where it goes decides which rules it is held against on the way in. */
+static void inbound_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_family(r, family);
+	nft_daddr(r, family, R(0));
+	nft_lookup_map(r, family == 4 ? "in4" : "in6", R(0), NFT_REG_VERDICT);
+	nft_rules_end(w, r, "inbound security rules");
+}
+
+static void ct_rule(struct build *w, uint32_t key, uint32_t bits, int verdict, const char *what)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_ct(r, key, R(0));
+	nft_any_bit(r, R(0), bits);
+	if (verdict == NF_ACCEPT) {
+		nft_mark_or(r, BIT_NSG);
+	}
+	nft_verdict(r, verdict);
+	nft_rules_end(w, r, what);
+}
+
+#define CT_NEW_BITS(state) (1u << ((state) % IP_CT_IS_REPLY + 1))
+
+/* From the gateway comes what a public port takes in; all else was not asked for. */
+static void closed_port_rule(struct build *w)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_iifname(r, "gw0", false, NFT_CMP_EQ);
+	nft_ct(r, NFT_CT_STATUS, R(0));
+	nft_no_bit(r, R(0), IPS_DST_NAT);
+	nft_counter(r);
+	nft_verdict(r, NF_DROP);
+	nft_rules_end(w, r, "public port is closed");
+}
+
+/* ---- fair shares ---- */
+
+/* New flows of one group, a second; docs/architecture.md says what the steps are for. */
+#define FLOWS_RATE  2000
+#define FLOWS_BURST 8000
+#define TIGHT_RATE  100
+#define FULL_RATE   1000 /* of the whole VNet */
+
+/* Over its share: what a group begins, or what begins towards it from the gateway. */
+static void share_rule(struct build *w, uint8_t family, bool inbound, bool tight)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+	char set[16];
+
+	snprintf(set, sizeof(set), "%s%s%u", tight ? "tight" : "flows", inbound ? "in" : "out",
+	         family);
+	nft_iifname(r, "gw0", false, inbound ? NFT_CMP_EQ : NFT_CMP_NEQ);
+	nft_family(r, family);
+	if (tight) {
+		nft_meta(r, NFT_META_NFPROTO, R(0));
+		nft_lookup(r, "tight", R(0));
+	}
+	(inbound ? nft_daddr : nft_saddr)(r, family, R(0));
+	nft_over(r, set, R(0), tight ? TIGHT_RATE : FLOWS_RATE, tight ? TIGHT_RATE : FLOWS_BURST);
+	nft_counter(r);
+	nft_verdict(r, NF_DROP);
+	nft_rules_end(w, r, tight ? "new flows over a tight share" : "new flows over the share");
+}
+
+static void shares(struct build *w)
+{
+	for (int i = 0; i < 8; i++) {
+		share_rule(w, i & 1 ? 6 : 4, i & 2, i & 4);
+	}
+	struct nftnl_rule *r = nft_rules_rule(w);
+	nft_meta(r, NFT_META_NFPROTO, R(0));
+	nft_lookup(r, "full", R(0));
+	nft_limit_over(r, FULL_RATE);
+	nft_counter(r);
+	nft_verdict(r, NF_DROP);
+	nft_rules_end(w, r, "new flows in a VNet whose budget is used up");
+}
+
+static void share_sets(struct build *w)
+{
+	for (int i = 0; i < 8; i++) {
+		char set[16];
+
+		snprintf(set, sizeof(set), "%s%s%u", i & 4 ? "tight" : "flows",
+		         i & 2 ? "in" : "out", i & 1 ? 6u : 4u);
+		nft_rules_dynamic(w, set, i & 1 ? 6 : 4);
+	}
+	nft_rules_dynamic(w, "tight", 0);
+	nft_rules_dynamic(w, "full", 0);
+}
+
+static void vnet_filter(struct build *w)
+{
+	struct nftnl_rule *r;
+
+	nft_rules_chain(w, &(struct hook){ .name = "denied" });
+	r = nft_rules_rule(w);
+	nft_counter(r);
+	nft_verdict(r, NF_DROP);
+	nft_rules_end(w, r, "denied by a security rule");
+
+	closed_chain(w);
+	nft_rules_chain(w, &(struct hook){ "nsg", "filter", NF_INET_PRE_ROUTING, -50, NF_DROP, NULL });
+	nft_rules_iif(w, "lo", 0, NF_ACCEPT, "own traffic");
+	nft_rules_iif(w, "gw0", BIT_GUARD, -1, "the gateway checked the source");
+	r = nft_rules_rule(w);
+	nft_meta(r, NFT_META_IIFNAME, R(0));
+	nft_lookup_map(r, "from", R(0), NFT_REG_VERDICT);
+	nft_rules_end(w, r, "sources of peerings");
+	ct_rule(w, NFT_CT_STATE, CT_NEW_BITS(IP_CT_ESTABLISHED) | CT_NEW_BITS(IP_CT_RELATED),
+	        NF_ACCEPT, "known flow");
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		nat_unknown_rule(w, family, false);
+		nat_unknown_rule(w, family, true);
+	}
+	ct_rule(w, NFT_CT_STATE, 1, NF_DROP, "invalid");
+	shares(w);
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		platform_rule(w, family, IPPROTO_UDP);
+		platform_rule(w, family, IPPROTO_TCP);
+		platform_rule(w, family, family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	}
+	nft_rules_local(w, NULL, "router is no host");
+	closed_port_rule(w);
+	closed_rule(w, 4);
+	closed_rule(w, 6);
+	r = nft_rules_rule(w);
+	nft_meta(r, NFT_META_IIFNAME, R(0));
+	nft_lookup_map(r, "out", R(0), NFT_REG_VERDICT);
+	nft_rules_end(w, r, "outbound security rules");
+	inbound_rule(w, 4);
+	inbound_rule(w, 6);
+	nft_rules_iif(w, NULL, BIT_NSG, NF_ACCEPT, "nothing denies it");
+
+	nft_rules_chain(w, &(struct hook){ "turn", "filter", NF_INET_FORWARD, 0, NF_ACCEPT, NULL });
+	r = nft_rules_rule(w);
+	nft_iifname(r, "gw0", false, NFT_CMP_EQ);
+	nft_oifname(r, "gw0");
+	nft_verdict(r, NF_DROP);
+	nft_rules_end(w, r, "no loop through the gateway");
+
+	nft_rules_chain(w, &(struct hook){ "leak", "filter", NF_INET_POST_ROUTING, 200, NF_ACCEPT, NULL });
+	leak_rule(w, 4);
+	leak_rule(w, 6);
+}
+
+void nft_rules_vnet(struct build *w)
+{
+	vnet_guard(w);
+	nft_rules_table(w, NFPROTO_INET);
+	for (unsigned s = KOBJ_SET_PUB4; s <= KOBJ_SET_VTAG6; s++) { /* all but the guard's */
+		nft_rules_set(w, (enum kobj_set)s);
+	}
+	share_sets(w);
+	nft_rules_chain(w, &(struct hook){ "pubin", "nat", NF_INET_PRE_ROUTING, -100, NF_ACCEPT, NULL });
+	pub_rule(w, 4);
+	pub_rule(w, 6);
+	nft_rules_chain(w, &(struct hook){ "egress", "nat", NF_INET_POST_ROUTING, 100, NF_ACCEPT, NULL });
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		nat_gateway_rule(w, family, IPPROTO_TCP);
+		nat_gateway_rule(w, family, IPPROTO_UDP);
+	}
+	egress_rule(w, 4);
+	egress_rule(w, 6);
+	subnet_out_rule(w, 4);
+	subnet_out_rule(w, 6);
+	vnet_filter(w);
+}
+
