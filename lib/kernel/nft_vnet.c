@@ -235,6 +235,8 @@ static void ct_rule(struct build *w, uint32_t key, uint32_t bits, int verdict, c
 	nft_any_bit(r, R(0), bits);
 	if (verdict == NF_ACCEPT) {
 		nft_mark_or(r, BIT_NSG);
+	} else {
+		nft_counter(r);
 	}
 	nft_verdict(r, verdict);
 	nft_rules_end(w, r, what);
