@@ -12,9 +12,8 @@
 #include "lib/base/own.h"
 #include "netd/fabric.h"
 #include "netd/flush.h"
+#include "netd/part.h"
 #include "netd/plane.h"
-#include "netd/routing.h"
-#include "netd/security.h"
 
 /* A transaction under way, with who waits for it: the store and, beside it, the engine. */
 struct pending {
@@ -99,7 +98,7 @@ static bool in_plans(const struct resource *r)
 }
 
 /* The kernel's part of a change runs beside its commit. */
-static void replan(struct resource *r)
+void change_replan(struct resource *r)
 {
 	if (in_plans(r)) {
 		fabric_vnets(tenant_of(r->id)->number);
@@ -110,7 +109,7 @@ static void replan(struct resource *r)
 }
 
 /* The document as it is kept; its etag tells of a change, secrets that came along are one. */
-static void set_doc(struct resource *r, const json_t *doc)
+void change_set(struct resource *r, const json_t *doc)
 {
 	json_t *public = model_public(r->type, doc);
 
@@ -301,7 +300,7 @@ static int put_group(struct resource *r, const char *id, const struct model_type
 		json_t *was = json_incref(r->doc), *status = json_deep_copy(r->status);
 		uint64_t etag = r->etag;
 
-		set_doc(r, doc);
+		change_set(r, doc);
 		if (group_name(r, e) < 0) {
 			tenant_count(id, doc, was);
 			json_decref(r->doc);
@@ -320,153 +319,6 @@ static int put_group(struct resource *r, const char *id, const struct model_type
 	*ret = (struct change){ r, made, true };
 	group_apply(r, json_incref(doc), vnet, reply, arg);
 	return 0;
-}
-
-/* ---- virtual networks, security groups, and their parts ---- */
-
-/* What the tables of lib/model cannot say of a document. */
-static int check_document(const struct model_type *type, const struct resource *r, const char *id,
-                          const json_t *doc, struct err *e)
-{
-	if (strstr(type->name, "/virtualNetworks")) {
-		return network_vnet_check(r, id, doc, e);
-	}
-	if (strstr(type->name, "/networkSecurityGroups")) {
-		return security_check(id, doc, e);
-	}
-	if (strstr(type->name, "/routeTables")) {
-		return routing_check_table(doc, e);
-	}
-	if (strstr(type->name, "/natGateways")) {
-		return routing_check_nat(r, id, doc, e);
-	}
-	return 0;
-}
-
-/* What a document means when it does not say so, so that PUT of what GET returned is no change. */
-static void set_presets(const struct model_type *type, json_t *doc)
-{
-	static const struct {
-		const char *type, *name;
-		enum { EMPTY_LIST, FALSE, FOUR } value;
-	} presets[] = {
-		{ "/virtualNetworks", "subnets", EMPTY_LIST },
-		{ "/virtualNetworks", "virtualNetworkPeerings", EMPTY_LIST },
-		{ "/networkSecurityGroups", "securityRules", EMPTY_LIST },
-		{ "/routeTables", "routes", EMPTY_LIST },
-		{ "/routeTables", "disableBgpRoutePropagation", FALSE },
-		{ "/natGateways", "idleTimeoutInMinutes", FOUR },
-	};
-
-	for (size_t i = 0; i < ARRAY_N(presets); i++) {
-		if (!strstr(type->name, presets[i].type)) {
-			continue;
-		}
-		if (!json_object_get(doc, "properties")) {
-			json_object_set_new(doc, "properties", json_object());
-		}
-		json_t *props = json_object_get(doc, "properties");
-		if (!json_object_get(props, presets[i].name)) {
-			json_object_set_new(props, presets[i].name,
-			                    presets[i].value == EMPTY_LIST ? json_array()
-			                    : presets[i].value == FALSE    ? json_false()
-			                                                   : json_integer(4));
-		}
-	}
-}
-
-static int put_checked(struct resource *r, const char *id, const struct model_type *type,
-                       json_t *doc, struct change *ret, struct err *e)
-{
-	set_presets(type, doc);
-	if (check_document(type, r, id, doc, e) < 0) {
-		return -1;
-	}
-	*ret = (struct change){ r, r == NULL, true };
-	if (!r) {
-		ret->r = table_add(id, type, model_public(type, doc));
-		ret->r->etag = 1;
-	} else {
-		set_doc(r, doc);
-	}
-	return 0;
-}
-
-/* The list that a document keeps its parts of a type in; NULL: it has none yet. */
-static json_t *parts_of(const json_t *doc, const char *type)
-{
-	char path[120];
-
-	snprintf(path, sizeof(path), "properties.%s", type);
-	return model_at(doc, path);
-}
-
-static size_t part_index(const json_t *list, const char *name)
-{
-	json_t *x;
-	size_t i;
-
-	json_array_foreach((json_t *)(uintptr_t)list, i, x)
-	{
-		if (strcasecmp(model_str(x, "name"), name) == 0) {
-			break;
-		}
-	}
-	return i;
-}
-
-/* An error about the part names the property in its own document. */
-static void retarget(struct err *e, const char *child, size_t i)
-{
-	char prefix[120], rest[sizeof(e->target)];
-
-	snprintf(prefix, sizeof(prefix), "properties.%s[%zu]", child, i);
-	size_t n = strlen(prefix);
-	if (strncmp(e->target, prefix, n) == 0) {
-		snprintf(rest, sizeof(rest), "%s", e->target[n] == '.' ? e->target + n + 1 : "");
-		snprintf(e->target, sizeof(e->target), "%s", *rest ? rest : "properties");
-	}
-}
-
-/* A part is edited inside its parent's document. */
-static int put_child(const struct model_id *id, const char *full, const struct model_type *type,
-                     json_t *doc, struct change *ret, struct err *e)
-{
-	AUTO_FREE char *key = table_key(full);
-	const char *child = strrchr(type->name, '/') + 1;
-
-	*strrchr(key, '/') = '\0';
-	*strrchr(key, '/') = '\0';
-	struct resource *r = table_get(key);
-	if (!r) {
-		return err_set_at(e, ERR_NOT_FOUND, "ParentResourceNotFound", "",
-		                  "The resource '%.80s' was not found.", id->name);
-	}
-	json_t *next = json_deep_copy(r->doc), *list = parts_of(next, child);
-	json_object_set_new(doc, "name", json_string(id->child));
-	if (!list) {
-		if (!json_object_get(next, "properties")) {
-			json_object_set_new(next, "properties", json_object());
-		}
-		list = json_array();
-		json_object_set_new(json_object_get(next, "properties"), child, list);
-	}
-	size_t i = part_index(list, id->child);
-	bool found = i < json_array_size(list);
-	if (found) {
-		json_array_set(list, i, doc);
-	} else {
-		json_array_append(list, doc);
-	}
-	int rc = check_document(r->type, r, r->id, next, e);
-	if (rc == 0) {
-		set_doc(r, next);
-		*ret = (struct change){ r, !found, true };
-	} else {
-		retarget(e, child, i);
-	}
-	json_decref(next);
-	return rc;
 }
 
 /* ---- public addresses and prefixes ---- */
@@ -531,7 +383,7 @@ static int put_public(struct resource *r, const char *id, const struct model_typ
 		if (check_fixed(r, doc, e) < 0 || public_name(r, doc, e) < 0) {
 			return -1;
 		}
-		set_doc(r, doc);
+		change_set(r, doc);
 		*ret = (struct change){ r, false, true };
 		return 0;
 	}
@@ -559,7 +411,7 @@ static int put_prefix(struct resource *r, const char *id, const struct model_typ
 		if (check_fixed(r, doc, e) < 0) {
 			return -1;
 		}
-		set_doc(r, doc);
+		change_set(r, doc);
 	} else {
 		r = table_add(id, type, model_public(type, doc));
 		r->etag = 1;
@@ -668,16 +520,16 @@ int change_put(const struct model_id *id, const char *full_id, json_t *doc,
 		return put_group(r, full_id, type, doc, reply, arg, ret, e);
 	}
 	if (id->child) {
-		rc = put_child(id, full_id, type, doc, ret, e);
+		rc = part_put(id, full_id, type, doc, ret, e);
 	} else if (strstr(type->name, "publicIPAddresses")) {
 		rc = put_public(r, full_id, type, doc, ret, e);
 	} else if (strstr(type->name, "publicIPPrefixes")) {
 		rc = put_prefix(r, full_id, type, doc, ret, e);
 	} else {
-		rc = put_checked(r, full_id, type, doc, ret, e);
+		rc = part_put_whole(r, full_id, type, doc, ret, e);
 	}
 	if (rc == 0) {
-		replan(ret->r);
+		change_replan(ret->r);
 		change_save(ret->r, reply, arg);
 	}
 	return rc;
@@ -696,7 +548,7 @@ int change_tags(struct resource *r, const json_t *tags,
 		json_decref(next);
 		return -1;
 	}
-	set_doc(r, next);
+	change_set(r, next);
 	json_decref(next);
 	change_save(r, reply, arg);
 	return 0;
@@ -730,28 +582,6 @@ static void nobody(void *arg, const struct err *e)
 {
 	(void)arg;
 	(void)e;
-}
-
-int change_delete_child(struct resource *r, const char *type, const char *name,
-                        void (*reply)(void *arg, const struct err *e), void *arg, struct err *e)
-{
-	json_t *next = json_deep_copy(r->doc), *list = parts_of(next, type);
-	size_t i = part_index(list, name);
-
-	if (strcmp(type, "subnets") == 0 && network_subnet_used(r, name)) {
-		json_decref(next);
-		return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeDeleted", "",
-		                  "Subnet %s is in use and cannot be deleted.", name);
-	}
-	json_array_remove(list, i);
-	int rc = check_document(r->type, r, r->id, next, e);
-	if (rc == 0) {
-		set_doc(r, next);
-		replan(r);
-		change_save(r, reply, arg);
-	}
-	json_decref(next);
-	return rc;
 }
 
 /* Does anything of the resource group serve somebody outside it? */

@@ -15,6 +15,7 @@
 
 #define ASG_TYPE  "Microsoft.Network/applicationSecurityGroups"
 #define RULES     "properties.securityRules"
+#define RULES_MAX 1000
 #define ADDRESSES 4000 /* of a side, over all rules (Azure: the same) */
 
 static const char *const sides[] = { "source", "destination" };
@@ -324,6 +325,58 @@ int security_check(const char *id, const json_t *doc, struct err *e)
 		rc = check_together(&g, e);
 	}
 	nsg_fini(&g);
+	return rc;
+}
+
+/* How many addresses a rule's document names on a side, tags with theirs. */
+static size_t addresses_named(const json_t *rule, int side)
+{
+	char name[64];
+
+	return json_array_size(model_at(rule, key(name, side, "AddressPrefixes"))) +
+	       (*model_str(rule, key(name, side, "AddressPrefix")) != '\0');
+}
+
+int security_check_rule(const char *id, const json_t *list, size_t i, const json_t *rule,
+                        struct err *e)
+{
+	struct nsg g = { 0 };
+	size_t k, named[2] = { addresses_named(rule, 0), addresses_named(rule, 1) };
+	json_t *x;
+	char where[80];
+
+	snprintf(where, sizeof(where), "properties.securityRules[%zu]", i);
+	if (i >= RULES_MAX) {
+		return err_set_at(e, ERR_INVALID, "SecurityRuleLimitReached", where,
+		                  "A network security group has at most %d rules.", RULES_MAX);
+	}
+	struct nsg_rule *r = nsg_add(&g);
+	int rc = r ? read_rule(r, id, rule, where, e)
+	           : err_set(e, ERR_NO_MEMORY, 0, "security rules: out of memory");
+	nsg_fini(&g);
+	json_array_foreach((json_t *)(uintptr_t)list, k, x)
+	{
+		const json_t *p = json_object_get(x, "properties");
+
+		if (rc < 0 || k == i) {
+			continue;
+		}
+		named[0] += addresses_named(x, 0);
+		named[1] += addresses_named(x, 1);
+		if (json_equal(json_object_get(p, "priority"), model_at(rule, "properties.priority")) &&
+		    model_is(x, "properties.direction", model_str(rule, "properties.direction"))) {
+			rc = err_set_at(e, ERR_INVALID, "SecurityRuleConflict", where,
+			                "Security rule %s conflicts with rule %s. Rules cannot "
+			                "have the same Priority and Direction.",
+			                model_str(rule, "name"), model_str(x, "name"));
+		}
+	}
+	if (rc == 0 && (named[0] > ADDRESSES || named[1] > ADDRESSES)) {
+		rc = err_set_at(e, ERR_INVALID, "SecurityRuleAddressLimitReached", where,
+		                "The rules of a network security group name at most %d addresses a "
+		                "side.",
+		                ADDRESSES);
+	}
 	return rc;
 }
 

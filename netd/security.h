@@ -11,6 +11,9 @@
 /* May this be the document of the group `r` (NULL: a new one, with that id)? */
 int security_check(const char *id, const json_t *doc, struct err *e)
 	__attribute__((warn_unused_result));
+/* May `rule` be the i-th of the list (its end: one more)? */
+int security_check_rule(const char *id, const json_t *list, size_t i, const json_t *rule,
+                        struct err *e) __attribute__((warn_unused_result));
 /* Its rules, default ones included, sorted; free with nsg_fini(). */
 void security_read(struct resource *r, struct nsg *to);
 /* What the service adds: ids, default rules, the subnets that use it. */

@@ -31,21 +31,32 @@ json_t *view_subscription(const char *id)
 
 json_t *view_child(const struct resource *r, const char *type, const char *name)
 {
-	json_t *doc = view_resource(r), *x, *found = NULL;
+	struct resource only = *r;
+	json_t *x, *list = json_array(), *found = NULL;
 	char path[120];
 	size_t i;
 
+	/* A parent with that part alone, so that a thousand others are not copied. */
 	snprintf(path, sizeof(path), "properties.%s", type);
-	json_array_foreach(model_at(doc, path), i, x)
+	json_array_foreach(model_at(r->doc, path), i, x)
+	{
+		if (strcasecmp(model_str(x, "name"), name) == 0) {
+			json_array_append(list, x);
+		}
+	}
+	only.doc = json_pack("{s:{s:o}}", "properties", type, list);
+	json_t *view = view_resource(&only);
+	json_decref(only.doc);
+	json_array_foreach(model_at(view, path), i, x)
 	{
 		if (strcasecmp(model_str(x, "name"), name) == 0) {
 			found = json_incref(x);
 		}
 	}
 	if (found) {
-		json_object_set(found, "etag", json_object_get(doc, "etag"));
+		json_object_set(found, "etag", json_object_get(view, "etag"));
 	}
-	json_decref(doc);
+	json_decref(view);
 	return found;
 }
 

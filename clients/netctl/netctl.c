@@ -11,6 +11,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "clients/netctl/netctl.h"
 #include "clients/netctl/yaml.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
@@ -120,7 +121,7 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 
 /* One request. Returns the status, -1 when nobody answered (said on standard error). *ret gets
  * the answer (new reference or NULL), `operation` (1200 bytes, may be NULL) the URL to poll. */
-static long request(const char *method, const char *path, const json_t *body, json_t **ret,
+long netctl_request(const char *method, const char *path, const json_t *body, json_t **ret,
                     char *operation)
 {
 	struct curl_slist *headers = NULL;
@@ -166,7 +167,7 @@ static long request(const char *method, const char *path, const json_t *body, js
 	return status;
 }
 
-static int failed(long status, const json_t *answer)
+int netctl_failed(long status, const json_t *answer)
 {
 	const json_t *x = json_object_get(answer, "error");
 
@@ -217,7 +218,7 @@ static int wait_for(const char *url)
 	json_t *answer = NULL;
 
 	for (int i = 0; path && *path && i < 3000; i++) {
-		long status = request("GET", path, NULL, &answer, NULL);
+		long status = netctl_request("GET", path, NULL, &answer, NULL);
 		const char *state = model_str(answer, "status");
 
 		if (status ==
@@ -226,7 +227,7 @@ static int wait_for(const char *url)
 			return 0;
 		}
 		if (status != 200 || strcasecmp(state, "Failed") == 0) {
-			int rc = failed(status, answer);
+			int rc = netctl_failed(status, answer);
 
 			json_decref(answer);
 			return rc;
@@ -303,8 +304,8 @@ static int next_page(json_t *answer)
 		fprintf(stderr, "netctl: a list's nextLink is no path of this API\n");
 		return 1;
 	}
-	long status = request("GET", path, NULL, &page, NULL);
-	int rc = status == 200 ? 0 : failed(status, page);
+	long status = netctl_request("GET", path, NULL, &page, NULL);
+	int rc = status == 200 ? 0 : netctl_failed(status, page);
 	if (rc == 0) {
 		json_t *next = json_object_get(page, "nextLink");
 
@@ -326,8 +327,8 @@ static int get(const char *word, const char *name)
 		return 64;
 	}
 	path_of(t, name, path, sizeof(path));
-	long status = request("GET", path, NULL, &answer, NULL);
-	int rc = status == 200 ? 0 : failed(status, answer);
+	long status = netctl_request("GET", path, NULL, &answer, NULL);
+	int rc = status == 200 ? 0 : netctl_failed(status, answer);
 	while (rc == 0 && *model_str(answer, "nextLink")) {
 		rc = next_page(answer);
 	}
@@ -345,9 +346,9 @@ static int logs(const char *name)
 	char path[1500], more[1800];
 
 	path_of(&types[0], name, path, sizeof(path));
-	long status = request("GET", path, NULL, &answer, NULL);
+	long status = netctl_request("GET", path, NULL, &answer, NULL);
 	if (status != 200) {
-		int rc = failed(status, answer);
+		int rc = netctl_failed(status, answer);
 
 		json_decref(answer);
 		return rc;
@@ -360,8 +361,8 @@ static int logs(const char *name)
 	         self.tail ? self.tail : "");
 	json_decref(answer);
 	answer = NULL;
-	status = request("GET", more, NULL, &answer, NULL);
-	int rc = status == 200 ? 0 : failed(status, answer);
+	status = netctl_request("GET", more, NULL, &answer, NULL);
+	int rc = status == 200 ? 0 : netctl_failed(status, answer);
 	if (rc == 0) {
 		fputs(model_str(answer, "content"), stdout);
 	}
@@ -376,8 +377,8 @@ static int events(const char *name)
 	size_t i;
 
 	path_of(&types[0], name, path, sizeof(path));
-	long status = request("GET", path, NULL, &answer, NULL);
-	int rc = status == 200 ? 0 : failed(status, answer);
+	long status = netctl_request("GET", path, NULL, &answer, NULL);
+	int rc = status == 200 ? 0 : netctl_failed(status, answer);
 	json_array_foreach(model_at(answer, "properties.instanceView.events"), i, x)
 	{
 		printf("%s  %-12s %s\n", model_str(x, "lastTimestamp"), model_str(x, "name"),
@@ -397,8 +398,8 @@ static int delete_one(const char *word, const char *name)
 		return 64;
 	}
 	path_of(t, name, path, sizeof(path));
-	long status = request("DELETE", path, NULL, &answer, operation);
-	int rc = status == 200 || status == 202 || status == 204 ? 0 : failed(status, answer);
+	long status = netctl_request("DELETE", path, NULL, &answer, operation);
+	int rc = status == 200 || status == 202 || status == 204 ? 0 : netctl_failed(status, answer);
 	json_decref(answer);
 	return rc == 0 && !self.no_wait ? wait_for(operation) : rc;
 }
@@ -453,8 +454,8 @@ static int put_one(json_t *doc)
 	json_object_del(doc, "type");
 	json_object_del(doc, "apiVersion");
 	json_object_del(doc, "dependsOn");
-	long status = request("PUT", path, doc, &answer, operation);
-	int rc = status == 200 || status == 201 ? 0 : failed(status, answer);
+	long status = netctl_request("PUT", path, doc, &answer, operation);
+	int rc = status == 200 || status == 201 ? 0 : netctl_failed(status, answer);
 	if (rc == 0) {
 		fprintf(stderr, "%s %s\n", model_str(answer, "id"),
 		        status == 201 ? "created" : "updated");
@@ -470,13 +471,13 @@ static int ensure_group(void)
 	long status;
 
 	path_of(type_of("rg"), self.group ? self.group : "default", path, sizeof(path));
-	status = request("GET", path, NULL, &answer, NULL);
+	status = netctl_request("GET", path, NULL, &answer, NULL);
 	json_decref(answer);
 	answer = NULL;
 	if (status == 404) {
-		status = request("PUT", path, body, &answer, NULL);
+		status = netctl_request("PUT", path, body, &answer, NULL);
 	}
-	int rc = status == 200 || status == 201 ? 0 : failed(status, answer);
+	int rc = status == 200 || status == 201 ? 0 : netctl_failed(status, answer);
 	json_decref(answer);
 	json_decref(body);
 	return rc;
@@ -591,9 +592,9 @@ static int token_create(void)
 	if (self.seconds) {
 		json_object_set_new(body, "seconds", json_integer(strtoll(self.seconds, NULL, 10)));
 	}
-	long status = request("POST", "/netd/tokens", body, &answer, NULL);
+	long status = netctl_request("POST", "/netd/tokens", body, &answer, NULL);
 	json_decref(body);
-	int rc = status == 201 ? 0 : failed(status, answer);
+	int rc = status == 201 ? 0 : netctl_failed(status, answer);
 	if (rc == 0) {
 		puts(model_str(answer, "token"));
 	}
@@ -604,8 +605,8 @@ static int token_create(void)
 static int token_list(void)
 {
 	json_t *answer = NULL, *x;
-	long status = request("GET", "/netd/tokens", NULL, &answer, NULL);
-	int rc = status == 200 ? 0 : failed(status, answer);
+	long status = netctl_request("GET", "/netd/tokens", NULL, &answer, NULL);
+	int rc = status == 200 ? 0 : netctl_failed(status, answer);
 	size_t i;
 
 	if (rc == 0 && strcmp(self.output, "table") == 0) {
@@ -629,8 +630,8 @@ static int token_revoke(const char *id)
 	json_t *answer = NULL;
 
 	snprintf(path, sizeof(path), "/netd/tokens/%.60s", id);
-	long status = request("DELETE", path, NULL, &answer, NULL);
-	int rc = status == 204 ? 0 : failed(status, answer);
+	long status = netctl_request("DELETE", path, NULL, &answer, NULL);
+	int rc = status == 204 ? 0 : netctl_failed(status, answer);
 	json_decref(answer);
 	return rc;
 }
@@ -661,98 +662,9 @@ static const char **option(const char *name)
 	return NULL;
 }
 
-/* The address of a group, or the text itself when it is one already. */
-static int address_of(const char *name, char to[static IP_TEXT], json_t *group)
+void netctl_path(const char *type, const char *name, char *to, size_t size)
 {
-	struct err e = ERR_INIT;
-	json_t *answer = NULL;
-	char path[1500];
-	struct ip ip;
-
-	if (ip_parse(name, &ip, &e) == 0) {
-		snprintf(to, IP_TEXT, "%s", name);
-		return 0;
-	}
-	path_of(&types[0], name, path, sizeof(path));
-	long status = request("GET", path, NULL, &answer, NULL);
-	int rc = status == 200 ? 0 : failed(status, answer);
-	if (rc == 0 && group) { /* a source: by its id, and its private address */
-		json_object_set(group, "group", json_object_get(answer, "id"));
-	}
-	const char *own = model_str(answer, group ? "netd.address" : "properties.ipAddress.ip");
-	snprintf(to, IP_TEXT, "%s", *own ? own : model_str(answer, "properties.ipAddress.ip"));
-	if (rc == 0 && !*to) {
-		fprintf(stderr, "netctl: %s has no address\n", name);
-		rc = 1;
-	}
-	json_decref(answer);
-	return rc;
-}
-
-/* netctl trace FROM TO:PORT[/PROTOCOL] */
-static int trace(const char *from, const char *target)
-{
-	char src[IP_TEXT], dst[IP_TEXT], room[200];
-	json_t *body = json_object(), *answer = NULL, *x;
-	size_t i;
-
-	snprintf(room, sizeof(room), "%s", target);
-	char *proto = strchr(room, '/'), *port, *host = room;
-	if (proto) {
-		*proto++ = '\0';
-	}
-	if (room[0] == '[' && strchr(room, ']')) {
-		host = room + 1;
-		port = strchr(room, ']');
-		*port++ = '\0';
-		port = *port == ':' ? port + 1 : NULL;
-	} else if ((port = strchr(room, ':')) && !strchr(port + 1, ':')) {
-		*port++ = '\0';
-	} else {
-		port = NULL; /* an IPv6 address alone */
-	}
-	bool icmp = proto && strcasecmp(proto, "icmp") == 0;
-	if (!port && !icmp) {
-		fprintf(stderr, "netctl: trace needs TO:PORT, or TO/icmp\n");
-		json_decref(body);
-		return 64;
-	}
-	if (address_of(from, src, body) != 0 || address_of(host, dst, NULL) != 0) {
-		json_decref(body);
-		return 1;
-	}
-	json_object_set_new(body, "source", json_string(src));
-	json_object_set_new(body, "destination", json_string(dst));
-	json_object_set_new(body, "protocol", json_string(proto ? proto : "tcp"));
-	json_object_set_new(body, "port", json_string(port ? port : "0"));
-	long status = request("POST", "/netd/trace?api-version=" API_VERSION, body, &answer, NULL);
-	int rc = status == 200 ? 0 : failed(status, answer);
-	json_array_foreach(json_object_get(answer, "hops"), i, x)
-	{
-		printf("%-10s %-11s %s\n", model_str(x, "at"), model_str(x, "does"),
-		       model_str(x, "why"));
-	}
-	if (rc == 0) {
-		printf("%s\n", json_is_true(json_object_get(answer, "passes")) ? "passes" : "dropped");
-	}
-	json_decref(body);
-	json_decref(answer);
-	return rc;
-}
-
-static int nsg_flush(const char *name)
-{
-	json_t *answer = NULL;
-	char path[1500], more[1600];
-
-	path_of(type_of("nsg"), name, path, sizeof(path));
-	path[strcspn(path, "?")] = '\0';
-	snprintf(more, sizeof(more), "%s/flush?api-version=" API_VERSION, path);
-	long status = request("POST", more, NULL, &answer, NULL);
-	int rc = status == 204 ? 0 : failed(status, answer);
-
-	json_decref(answer);
-	return rc;
+	path_of(type_of(type), name, to, size);
 }
 
 static int run(int n, char **words)
@@ -776,10 +688,10 @@ static int run(int n, char **words)
 		return logs(words[1]);
 	}
 	if (strcmp(verb, "nsg") == 0 && n == 3 && strcmp(words[1], "flush") == 0) {
-		return nsg_flush(words[2]);
+		return trace_nsg_flush(words[2]);
 	}
 	if (strcmp(verb, "trace") == 0 && n == 3) {
-		return trace(words[1], words[2]);
+		return trace_packet(words[1], words[2]);
 	}
 	if (strcmp(verb, "delete") == 0 && n == 3) {
 		return delete_one(words[1], words[2]);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the commands of netctl share: requests to the API, and paths of resources. May block for the
+ * API's answer.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stddef.h>
+
+/* Sends a request; its status, -1 when nobody answered (said on standard error). *ret gets the body,
+ * a new reference or NULL; `operation` (NULL: not wanted) the URL to poll, 1,200 bytes. */
+long netctl_request(const char *method, const char *path, const json_t *body, json_t **ret,
+                    char *operation);
+/* Says what went wrong on standard error; the exit status. */
+int netctl_failed(long status, const json_t *answer);
+/* The resource's path, with api-version; `type` as on the command line. */
+void netctl_path(const char *type, const char *name, char *to, size_t size);
+
+/* netctl trace FROM TO:PORT[/PROTOCOL] */
+int trace_packet(const char *from, const char *target);
+/* netctl nsg flush NAME */
+int trace_nsg_flush(const char *name);
