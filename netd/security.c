@@ -20,21 +20,39 @@
 
 static const char *const sides[] = { "source", "destination" };
 
-/* "properties.sourceAddressPrefix" and its like. */
-static const char *key(char to[64], int side, const char *what)
+/* A property of a side: "AddressPrefix" of the source is sourceAddressPrefix. */
+enum word {
+	PREFIX,
+	PREFIXES,
+	PORT,
+	PORTS,
+	ASGS
+};
+
+static json_t *of_side(const json_t *rule, int side, enum word what)
 {
-	snprintf(to, 64, "properties.%s%s", sides[side], what);
-	return to;
+	static const char *const names[2][5] = {
+		{ "sourceAddressPrefix", "sourceAddressPrefixes", "sourcePortRange",
+		  "sourcePortRanges", "sourceApplicationSecurityGroups" },
+		{ "destinationAddressPrefix", "destinationAddressPrefixes", "destinationPortRange",
+		  "destinationPortRanges", "destinationApplicationSecurityGroups" },
+	};
+
+	return json_object_get(json_object_get(rule, "properties"), names[side][what]);
+}
+
+static const char *text_of(const json_t *x)
+{
+	return json_is_string(x) ? json_string_value(x) : "";
 }
 
 /* The values of a property that is there as one and as a list; calls fn for each. */
-static int each(const json_t *rule, int side, const char *one, const char *many,
+static int each(const json_t *rule, int side, enum word one, enum word many,
                 int (*fn)(void *arg, const char *text, bool listed, struct err *e), void *arg,
                 struct err *e)
 {
-	char name[64];
-	const char *single = model_str(rule, key(name, side, one));
-	json_t *list = model_at(rule, key(name, side, many)), *x;
+	const char *single = text_of(of_side(rule, side, one));
+	json_t *list = of_side(rule, side, many), *x;
 	size_t i;
 
 	if (*single && fn(arg, single, false, e) < 0) {
@@ -164,8 +182,7 @@ static void widen(struct nsg_rule *r, int side)
 static int add_asgs(struct nsg_rule *r, int side, const json_t *rule, const char *owner,
                     const char *where, struct err *e)
 {
-	char name[64];
-	json_t *list = model_at(rule, key(name, side, "ApplicationSecurityGroups")), *x;
+	json_t *list = of_side(rule, side, ASGS), *x;
 	size_t i;
 
 	json_array_foreach(list, i, x)
@@ -195,10 +212,9 @@ static int read_rule(struct nsg_rule *r, const char *owner, const json_t *rule, 
 	r->proto = protocol(rule);
 	for (int s = 0; s < 2; s++) {
 		struct at a = { r, s, r->name, where, 0 }, p = a;
-		char name[64];
 
-		if (each(rule, s, "AddressPrefix", "AddressPrefixes", add_address, &a, e) < 0 ||
-		    each(rule, s, "PortRange", "PortRanges", add_ports, &p, e) < 0 ||
+		if (each(rule, s, PREFIX, PREFIXES, add_address, &a, e) < 0 ||
+		    each(rule, s, PORT, PORTS, add_ports, &p, e) < 0 ||
 		    add_asgs(r, s, rule, owner, where, e) < 0) {
 			return -1;
 		}
@@ -220,8 +236,8 @@ static int read_rule(struct nsg_rule *r, const char *owner, const json_t *rule, 
 			                  "Security rule '%s' needs %sPortRange or %sPortRanges.",
 			                  r->name, sides[s], sides[s]);
 		}
-		if (*model_str(rule, key(name, s, "AddressPrefix")) &&
-		    json_array_size(model_at(rule, key(name, s, "AddressPrefixes")))) {
+		if (*text_of(of_side(rule, s, PREFIX)) &&
+		    json_array_size(of_side(rule, s, PREFIXES))) {
 			return err_set_at(e, ERR_INVALID,
 			                  "SecurityRuleParameterContainsUnsupportedValue", where,
 			                  "Security rule '%s' has both %sAddressPrefix and "
@@ -331,10 +347,8 @@ int security_check(const char *id, const json_t *doc, struct err *e)
 /* How many addresses a rule's document names on a side, tags with theirs. */
 static size_t addresses_named(const json_t *rule, int side)
 {
-	char name[64];
-
-	return json_array_size(model_at(rule, key(name, side, "AddressPrefixes"))) +
-	       (*model_str(rule, key(name, side, "AddressPrefix")) != '\0');
+	return json_array_size(of_side(rule, side, PREFIXES)) +
+	       (*text_of(of_side(rule, side, PREFIX)) != '\0');
 }
 
 int security_check_rule(const char *id, const json_t *list, size_t i, const json_t *rule,
@@ -419,10 +433,7 @@ size_t security_asgs(const struct resource *r, uint32_t *to, size_t max)
 	json_array_foreach(model_at(r->doc, RULES), i, rule)
 	{
 		for (int s = 0; s < 2; s++) {
-			char name[64];
-
-			json_array_foreach(
-				model_at(rule, key(name, s, "ApplicationSecurityGroups")), k, x)
+			json_array_foreach(of_side(rule, s, ASGS), k, x)
 			{
 				AUTO_FREE char *low = table_key(model_str(x, "id"));
 				struct resource *a = table_get(low);

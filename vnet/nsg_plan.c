@@ -84,16 +84,21 @@ static uint64_t mix(uint64_t h, const void *data, size_t n)
 
 static void hash_name(char first, uint64_t h, char to[static KOBJ_NAME])
 {
+	/* Written by hand: a thousand rules have some thousand names. */
+	static const char digits[] = "0123456789abcdef";
+
 	memset(to, 0, KOBJ_NAME);
-	snprintf(to, KOBJ_NAME, "%c%014llx", first,
-	         (unsigned long long)(h & UINT64_C(0xffffffffffffff)));
+	to[0] = first;
+	for (int i = 14; i > 0; i--, h >>= 4) {
+		to[i] = digits[h & 15];
+	}
 }
 
 static void put(struct work *w, enum kobj_kind kind, uint8_t sub, const char *name)
 {
 	struct kobj o = { .ns = w->ns, .kind = (uint8_t)kind, .sub = sub };
 
-	snprintf(o.dev, sizeof(o.dev), "%s", name);
+	memcpy(o.dev, name, strnlen(name, KOBJ_NAME - 1));
 	kset_add(w->to, &o);
 }
 

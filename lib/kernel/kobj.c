@@ -96,7 +96,7 @@ void kobj_filter_pack(const struct kobj_filter *f, uint32_t ns, const char *chai
 	uint32_t hash = 2166136261u;
 
 	*to = (struct kobj){ .ns = ns, .kind = KOBJ_FILTER };
-	snprintf(to->dev, sizeof(to->dev), "%s", chain);
+	memcpy(to->dev, chain, strnlen(chain, KOBJ_NAME - 1));
 	put_be32(to->addr, f->position);
 	memcpy(to->mac, small, sizeof(small));
 	memcpy(to->via, f->value[0], 16);
