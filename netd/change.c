@@ -14,6 +14,7 @@
 #include "netd/flush.h"
 #include "netd/part.h"
 #include "netd/plane.h"
+#include "netd/routing.h"
 
 /* A transaction under way, with who waits for it: the store and, beside it, the engine. */
 struct pending {
@@ -100,6 +101,10 @@ static bool in_plans(const struct resource *r)
 /* The kernel's part of a change runs beside its commit. */
 void change_replan(struct resource *r)
 {
+	if (strcmp(r->type->name, "Microsoft.Network/virtualNetworks") == 0) {
+		routing_note_peers(r);
+		vnet_ranges(r);
+	}
 	if (in_plans(r)) {
 		fabric_vnets(tenant_of(r->id)->number);
 	}

@@ -296,6 +296,9 @@ static void load(void)
 	}
 	for (size_t i = 0; i < plane.n; i++) {
 		prefix_restore_user(plane.v[i]);
+		if (strcmp(plane.v[i]->type->name, "Microsoft.Network/virtualNetworks") == 0) {
+			vnet_ranges(plane.v[i]);
+		}
 	}
 	log_info("control.loaded", LOG_NUM("resources", plane.n));
 }

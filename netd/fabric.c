@@ -264,13 +264,8 @@ static void plan_router(const struct subnet *s, const struct resource *v)
 	struct ip shared[SHARED_MAX];
 	struct ip_prefix closed[2];
 	struct kset set = { 0 };
-	size_t n = 0;
+	size_t n = s->platform ? subnet_prefixes_of(s, closed, ARRAY_N(closed)) : 0;
 
-	for (int f = 0; f < 2 && s->platform; f++) {
-		if (s->prefix[f].ip.family) {
-			closed[n++] = s->prefix[f];
-		}
-	}
 	vnet_plan_vnet(&(struct plan_vnet){ .ns = s->vnet,
 	                                    .mtu = mtu(),
 	                                    .closed = closed,
@@ -514,18 +509,12 @@ static void plan_peers(struct resource *v)
 static void plan_bridges(const struct subnet *s, const struct plan_subnet *as)
 {
 	struct plan_subnet p = *as;
-	struct ip_prefix some[2];
-	size_t n = 0;
+	struct ip_prefix some[SUBNET_RANGES_MAX];
 
-	for (int f = 0; f < 2; f++) {
-		if (s->prefix[f].ip.family) {
-			some[n++] = s->prefix[f];
-		}
-	}
 	p.vnet_ns = s->vnet;
 	p.mtu = mtu();
 	p.prefixes = some;
-	p.n_prefixes = n;
+	p.n_prefixes = subnet_prefixes_of(s, some, ARRAY_N(some));
 	for (size_t i = 0; i < s->n_bridges; i++) {
 		struct kset set = { 0 };
 

@@ -46,39 +46,68 @@ static struct subnet *platform_of(struct resource *g)
 		t->platform[0] = table_serial();
 		t->platform[1] = table_serial();
 	}
-	struct subnet *s = subnet_make(t->platform[0], t->platform[1], prefix);
+	struct subnet *s = subnet_make(t->platform[0], t->platform[1]);
 	s->platform = true;
+	for (int f = 0; f < 2; f++) {
+		(void)subnet_range_add(s, &prefix[f]);
+	}
 	return s;
+}
+
+/* The family's address: the one that is wanted, or of the first range with room. */
+static int take_address(struct subnet *s, uint8_t family, const struct ip *want, uint32_t tenant,
+                        struct ip *got, struct err *e)
+{
+	int64_t now = clock_system.now_ms(&clock_system);
+	struct subnet_range *r = want ? subnet_range_of(s, want) : NULL;
+
+	for (size_t i = 0; i < s->n_ranges; i++) {
+		struct subnet_range *x = &s->ranges[i];
+
+		if (x->prefix.ip.family != family || (r && x != r)) {
+			continue;
+		}
+		if (ipam_take(&x->ipam, want, tenant, now, got, e) == 0) {
+			x->groups++;
+			return 0;
+		}
+	}
+	e->code = e->kind == ERR_LIMIT ? "SubnetIsFull" : "PrivateIPAddressNotAvailable";
+	e->kind = ERR_INVALID;
+	snprintf(e->target, sizeof(e->target), "properties.ipAddress.ip");
+	return -1;
 }
 
 static int take_addresses(struct resource *g, struct subnet *s, struct err *e)
 {
-	static const char *const keys[] = { "ip4", "ip6" };
+	static const char *const keys[] = { "ip4", "ip6" }, *const prefixes[] = { "prefix4",
+		                                                                  "prefix6" };
 	uint32_t tenant = tenant_of(g->id)->number;
-	int64_t now = clock_system.now_ms(&clock_system);
 	struct ip want = { 0 }, got;
+	char text[IP_TEXT];
 
 	if (model_is(g->doc, "properties.ipAddress.type", "Private")) {
 		want = table_ip(g->doc, "properties.ipAddress.ip");
 	}
-	if (want.family && !s->prefix[want.family == 6].ip.family) {
+	if (want.family && !subnet_has(s, want.family)) {
 		return err_set_at(
 			e, ERR_INVALID, "PrivateIPAddressNotInSubnet", "properties.ipAddress.ip",
 			"The subnet has no IPv%u prefix for the address asked for.", want.family);
 	}
 	for (int f = 0; f < 2; f++) {
-		if (!s->prefix[f].ip.family) {
+		uint8_t family = f ? 6 : 4;
+
+		if (!subnet_has(s, family)) {
 			continue;
 		}
-		const struct ip *w = want.family == (f ? 6 : 4) ? &want : NULL;
-		if (ipam_take(&s->ipam[f], w, tenant, now, &got, e) < 0) {
-			e->code = e->kind == ERR_LIMIT ? "SubnetIsFull"
-			                               : "PrivateIPAddressNotAvailable";
-			e->kind = ERR_INVALID;
-			snprintf(e->target, sizeof(e->target), "properties.ipAddress.ip");
+		if (take_address(s, family, want.family == family ? &want : NULL, tenant, &got, e) <
+		    0) {
 			return -1;
 		}
 		set_ip(g->status, keys[f], &got);
+		const struct subnet_range *r = subnet_range_of(s, &got);
+		json_object_set_new(g->status, prefixes[f],
+		                    json_string(ip_prefix_format(&r->prefix, text)));
 	}
 	return 0;
 }
@@ -165,14 +194,6 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 	json_object_set_new(g->status, "serial", json_integer(table_serial()));
 	json_object_set_new(g->status, "vnet", json_integer(s->vnet));
 	json_object_set_new(g->status, "subnet", json_integer(s->id));
-	for (int f = 0; f < 2; f++) {
-		char text[IP_TEXT];
-
-		if (s->prefix[f].ip.family) {
-			json_object_set_new(g->status, f ? "prefix6" : "prefix4",
-			                    json_string(ip_prefix_format(&s->prefix[f], text)));
-		}
-	}
 	if (take_addresses(g, s, e) < 0 || take_public(g, s, *vnet, e) < 0) {
 		network_release(g); /* what it has so far */
 		return -1;
@@ -190,8 +211,12 @@ static struct subnet *subnet_of_status(const struct resource *g)
 	    (*p6 && ip_prefix_parse(p6, &prefix[1], &e) < 0)) {
 		return NULL;
 	}
-	struct subnet *s =
-		subnet_make(number(g->status, "vnet"), number(g->status, "subnet"), prefix);
+	struct subnet *s = subnet_make(number(g->status, "vnet"), number(g->status, "subnet"));
+	for (int f = 0; f < 2; f++) {
+		if (prefix[f].ip.family) {
+			(void)subnet_range_add(s, &prefix[f]);
+		}
+	}
 	if (json_is_true(json_object_get(g->status, "platform"))) {
 		s->platform = true;
 		tenant_of(g->id)->platform[0] = s->vnet;
@@ -224,8 +249,9 @@ void network_restore(struct resource *g)
 		struct ip ip = table_ip(g->status, f ? "ip6" : "ip4");
 		struct ip pub = table_ip(g->status, f ? "pub6" : "pub4");
 
-		if (ip.family) {
-			(void)!ipam_take(&s->ipam[f], &ip, tenant, 0, &got, &e);
+		struct subnet_range *r = ip.family ? subnet_range_of(s, &ip) : NULL;
+		if (r && ipam_take(&r->ipam, &ip, tenant, 0, &got, &e) == 0) {
+			r->groups++;
 		}
 		if (pub.family) {
 			network_public_mark(&pub, tenant);
@@ -290,8 +316,10 @@ void network_release(struct resource *g)
 		struct ip ip = table_ip(g->status, f ? "ip6" : "ip4");
 		struct ip pub = table_ip(g->status, f ? "pub6" : "pub4");
 
-		if (ip.family) {
-			ipam_give(&s->ipam[f], &ip, tenant, until);
+		struct subnet_range *r = ip.family ? subnet_range_of(s, &ip) : NULL;
+		if (r) {
+			ipam_give(&r->ipam, &ip, tenant, until);
+			r->groups--;
 		}
 		if (pub.family) {
 			network_public_free(&pub, tenant);
@@ -413,11 +441,14 @@ void network_send_group(const struct resource *g, uint64_t request)
 	p.vnet_ns = s->vnet;
 	p.bridge = number(g->status, "bridge");
 	for (int f = 0; f < 2; f++) {
-		if (s->prefix[f].ip.family) {
+		struct ip ip = table_ip(g->status, f ? "ip6" : "ip4");
+		const struct subnet_range *r = ip.family ? subnet_range_of(s, &ip) : NULL;
+
+		if (r) {
 			struct plan_addr *a = &addrs[p.n_addrs++];
 
-			a->prefix = s->prefix[f];
-			a->ip = table_ip(g->status, f ? "ip6" : "ip4");
+			a->prefix = r->prefix;
+			a->ip = ip;
 			a->pub = table_ip(g->status, f ? "pub6" : "pub4");
 		}
 	}

@@ -122,6 +122,8 @@ int network_vnet_subnet(const struct resource *group, const char *id, struct res
 struct resource *vnet_subnet_ref(const struct resource *vnet, uint32_t subnet, const char *what);
 /* [{"id": ...}] of all subnets that name `r` at the path; new reference. */
 json_t *vnet_subnets_with(const struct resource *r, const char *path);
+/* Live subnets get the prefixes of their document. */
+void vnet_ranges(struct resource *vnet);
 /* The VNet's address space, at most `max` prefixes. */
 size_t vnet_space(const struct resource *vnet, struct ip_prefix *to, size_t max);
 /* May groups in the subnet leave by the platform's address? Not with a NAT gateway, and not where

@@ -395,6 +395,58 @@ bool routing_peer(const struct resource *vnet, size_t i, struct routing_peer *to
 	return false;
 }
 
+/* True when that is new. */
+static bool note(struct resource *r, const char *peering)
+{
+	json_t *noted = json_object_get(r->status, "peered");
+
+	if (!noted) {
+		noted = json_object();
+		json_object_set_new(r->status, "peered", noted);
+	}
+	bool had = json_object_get(noted, peering) != NULL;
+	json_object_set_new(noted, peering, json_true());
+	return !had;
+}
+
+void routing_note_peers(struct resource *vnet)
+{
+	json_t *noted = json_object_get(vnet->status, "peered"), *x, *gone = json_array();
+	const char *name;
+	size_t i;
+
+	json_array_foreach(model_at(vnet->doc, PEERINGS), i, x)
+	{
+		struct resource *r = remote_of(x);
+		const json_t *back = r ? towards(r->doc, vnet->id) : NULL;
+
+		if (back) {
+			(void)note(vnet, model_str(x, "name"));
+			if (note(r, model_str(back, "name"))) {
+				table_save(&r, 1, control_saved, NULL);
+			}
+		}
+	}
+	json_object_foreach(noted, name, x)
+	{
+		bool there = false;
+		json_t *y;
+
+		json_array_foreach(model_at(vnet->doc, PEERINGS), i, y)
+		{
+			there = there || strcmp(model_str(y, "name"), name) == 0;
+		}
+		if (!there) {
+			json_array_append_new(gone, json_string(name));
+		}
+	}
+	json_array_foreach(gone, i, x)
+	{
+		json_object_del(noted, json_string_value(x));
+	}
+	json_decref(gone);
+}
+
 /* ---- views ---- */
 
 static void view_parts(const struct resource *r, json_t *list, const char *child)

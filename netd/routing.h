@@ -39,5 +39,8 @@ struct routing_peer {
 /* The i-th connected peering; false at the end. */
 bool routing_peer(const struct resource *vnet, size_t i, struct routing_peer *to);
 
+/* Remembers which peerings of the VNet are connected, on both sides: one that loses the other is shown as
+ * Disconnected, not as new. */
+void routing_note_peers(struct resource *vnet);
 void routing_view_vnet(const struct resource *r, json_t *props);
 void routing_view(const struct resource *r, json_t *props);

@@ -67,7 +67,7 @@ bool subnet_any(uint32_t vnet)
 	return s && s->vnet == vnet;
 }
 
-struct subnet *subnet_make(uint32_t vnet, uint32_t id, const struct ip_prefix prefix[2])
+struct subnet *subnet_make(uint32_t vnet, uint32_t id)
 {
 	struct subnet *s = subnet_find(vnet, id);
 	size_t i = position(vnet, id);
@@ -81,17 +81,84 @@ struct subnet *subnet_make(uint32_t vnet, uint32_t id, const struct ip_prefix pr
 		abort();
 	}
 	*s = (struct subnet){ .vnet = vnet, .id = id };
-	for (int f = 0; f < 2; f++) {
-		s->prefix[f] = prefix[f];
-		if (prefix[f].ip.family) {
-			ipam_init(&s->ipam[f], &prefix[f], 4, 1);
-		}
-	}
 	subnet_bridge_add(s, id);
 	memmove(&subnets[i + 1], &subnets[i], (n_subnets - i) * sizeof(struct subnet *));
 	subnets[i] = s;
 	n_subnets++;
 	return s;
+}
+
+static bool same(const struct ip_prefix *a, const struct ip_prefix *b)
+{
+	return a->len == b->len && ip_compare(&a->ip, &b->ip) == 0;
+}
+
+struct subnet_range *subnet_range_add(struct subnet *s, const struct ip_prefix *p)
+{
+	for (size_t i = 0; i < s->n_ranges; i++) {
+		if (same(&s->ranges[i].prefix, p)) {
+			return &s->ranges[i];
+		}
+	}
+	struct subnet_range *v = realloc(s->ranges, (s->n_ranges + 1) * sizeof(*v));
+	if (!v) {
+		abort();
+	}
+	s->ranges = v;
+	v[s->n_ranges] = (struct subnet_range){ .prefix = *p };
+	ipam_init(&v[s->n_ranges].ipam, p, 4, 1);
+	s->sent = false;
+	return &v[s->n_ranges++];
+}
+
+void subnet_ranges_keep(struct subnet *s, const struct ip_prefix *v, size_t n)
+{
+	size_t keep = 0;
+
+	for (size_t i = 0; i < s->n_ranges; i++) {
+		bool named = s->ranges[i].groups > 0;
+
+		for (size_t k = 0; k < n && !named; k++) {
+			named = same(&s->ranges[i].prefix, &v[k]);
+		}
+		if (named) {
+			s->ranges[keep++] = s->ranges[i];
+		} else {
+			ipam_fini(&s->ranges[i].ipam);
+		}
+	}
+	s->n_ranges = keep;
+}
+
+struct subnet_range *subnet_range_of(const struct subnet *s, const struct ip *ip)
+{
+	for (size_t i = 0; i < s->n_ranges; i++) {
+		if (s->ranges[i].prefix.ip.family == ip->family &&
+		    ip_prefix_contains(&s->ranges[i].prefix, ip)) {
+			return &s->ranges[i];
+		}
+	}
+	return NULL;
+}
+
+bool subnet_has(const struct subnet *s, uint8_t family)
+{
+	for (size_t i = 0; i < s->n_ranges; i++) {
+		if (s->ranges[i].prefix.ip.family == family) {
+			return true;
+		}
+	}
+	return false;
+}
+
+size_t subnet_prefixes_of(const struct subnet *s, struct ip_prefix *to, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_ranges && n < max; i++) {
+		to[n++] = s->ranges[i].prefix;
+	}
+	return n;
 }
 
 void subnet_free(struct subnet *s)
@@ -100,9 +167,10 @@ void subnet_free(struct subnet *s)
 
 	memmove(&subnets[i], &subnets[i + 1], (n_subnets - i - 1) * sizeof(struct subnet *));
 	n_subnets--;
-	for (int f = 0; f < 2; f++) {
-		ipam_fini(&s->ipam[f]);
+	for (size_t k = 0; k < s->n_ranges; k++) {
+		ipam_fini(&s->ranges[k].ipam);
 	}
+	free(s->ranges);
 	free(s->bridges);
 	free(s->asgs);
 	free(s);

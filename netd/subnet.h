@@ -14,17 +14,25 @@
 /* The kernel gives a bridge 1,023 ports (BR_MAX_PORTS); a subnet has as many bridges as it needs,
  * which tenants cannot tell: groups are routed, not bridged. */
 #define SUBNET_PORTS 512u
+#define SUBNET_RANGES_MAX 34 /* a document's 17, and as many that groups are still in */
 
 struct subnet_bridge {
 	uint32_t id; /* number; the first has the subnet's */
 	unsigned ports;
 };
 
+/* One of a subnet's prefixes. */
+struct subnet_range {
+	struct ip_prefix prefix;
+	struct ipam ipam;
+	unsigned groups; /* that have an address of it */
+};
+
 struct subnet {
 	uint32_t vnet, id; /* numbers */
 	unsigned groups;
-	struct ip_prefix prefix[2]; /* IPv4, IPv6; family 0 when absent */
-	struct ipam ipam[2];
+	struct subnet_range *ranges; /* in the order of the document, both families */
+	size_t n_ranges;
 	struct ip shared; /* egress of groups without a public address */
 	bool platform;
 	bool sent;                     /* the engine has it as it is now */
@@ -37,7 +45,16 @@ struct subnet {
 /* NULL when it has no groups. */
 struct subnet *subnet_find(uint32_t vnet, uint32_t id);
 /* That one, made when absent. */
-struct subnet *subnet_make(uint32_t vnet, uint32_t id, const struct ip_prefix prefix[2]);
+struct subnet *subnet_make(uint32_t vnet, uint32_t id);
+/* The range of that prefix, added when absent. Pointers last until the next one is added. */
+struct subnet_range *subnet_range_add(struct subnet *s, const struct ip_prefix *p);
+/* Forgets ranges without groups that are none of these. */
+void subnet_ranges_keep(struct subnet *s, const struct ip_prefix *v, size_t n);
+/* The range that covers the address; NULL: none does. */
+struct subnet_range *subnet_range_of(const struct subnet *s, const struct ip *ip);
+bool subnet_has(const struct subnet *s, uint8_t family); /* any range of the family? */
+/* All prefixes, at most `max`. */
+size_t subnet_prefixes_of(const struct subnet *s, struct ip_prefix *to, size_t max);
 void subnet_free(struct subnet *s);
 /* Has the VNet any subnet here? */
 bool subnet_any(uint32_t vnet);

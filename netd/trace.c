@@ -106,9 +106,7 @@ static const struct subnet *subnet_of(uint32_t vnet, const struct ip *ip)
 	const struct subnet *s;
 
 	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
-		const struct ip_prefix *p = &s->prefix[ip->family == 6];
-
-		if (p->ip.family && ip_prefix_contains(p, ip)) {
+		if (subnet_range_of(s, ip)) {
 			return s;
 		}
 	}
@@ -383,9 +381,10 @@ static bool is_platform(const struct ip *ip)
 
 static bool gateway_address(const struct subnet *s, const struct ip *ip)
 {
-	struct ip gw = s->prefix[ip->family == 6].ip;
+	const struct subnet_range *r = subnet_range_of(s, ip);
+	struct ip gw = r ? r->prefix.ip : *ip;
 
-	return gw.family && ip_add(&gw, 1) && ip_compare(&gw, ip) == 0;
+	return r && ip_add(&gw, 1) && ip_compare(&gw, ip) == 0;
 }
 
 /* Does the router itself take it? */
@@ -411,7 +410,7 @@ static bool to_router(struct trace *t, const struct subnet *s, const struct nsg_
 		ends(t, false, "router", "link-local addresses are closed to groups");
 		return true;
 	}
-	if (s && s->platform && ip_prefix_contains(&s->prefix[dst->family == 6], dst)) {
+	if (s && s->platform && subnet_range_of(s, dst)) {
 		ends(t, false, "router", "groups without a VNet reach each other by public "
 		                         "addresses only");
 		return true;

@@ -95,6 +95,32 @@ static void view_group(const struct resource *r, json_t *props)
 	}
 }
 
+/* A subnet in use has the link that Azure shows; it never keeps anybody from deleting it. */
+static void view_subnet(const struct resource *vnet, const json_t *subnet, json_t *props)
+{
+	json_t *x;
+	size_t i;
+
+	json_object_set_new(props, "provisioningState", json_string("Succeeded"));
+	json_array_foreach(json_object_get(props, "delegations"), i, x)
+	{
+		json_t *p = json_object_get(x, "properties");
+
+		json_object_set_new(p, "provisioningState", json_string("Succeeded"));
+		json_object_set_new(p, "actions",
+		                    json_pack("[s]", "Microsoft.Network/virtualNetworks/subnets/"
+		                                     "action"));
+	}
+	if (network_subnet_used(vnet, model_str(subnet, "name"))) {
+		json_object_set_new(
+			props, "serviceAssociationLinks",
+			json_pack("[{s:s, s:{s:s, s:s, s:b}}]", "name", "acisal", "properties",
+		                  "provisioningState", "Succeeded", "linkedResourceType",
+		                  "Microsoft.ContainerInstance/containerGroups", "allowDelete",
+		                  1));
+	}
+}
+
 json_t *view_resource(const struct resource *r)
 {
 	if (r->type == model_type_find("Microsoft.Resources/subscriptions")) {
@@ -132,8 +158,7 @@ json_t *view_resource(const struct resource *r)
 		json_object_set_new(x, "id", json_string(id));
 		json_object_set_new(x, "type",
 		                    json_string("Microsoft.Network/virtualNetworks/subnets"));
-		json_object_set_new(json_object_get(x, "properties"), "provisioningState",
-		                    json_string("Succeeded"));
+		view_subnet(r, x, json_object_get(x, "properties"));
 	}
 	if (strstr(r->type->name, "/networkSecurityGroups")) {
 		security_view(r, props);

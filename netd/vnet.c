@@ -275,10 +275,76 @@ static bool delegated(const json_t *subnet)
 	return false;
 }
 
+/* Services that Azure delegates subnets to; groups want the first. */
+static int check_delegations(const json_t *subnet, const char *at, struct err *e)
+{
+	static const char *const known[] = {
+		ACI,
+		"Microsoft.ApiManagement/service",
+		"Microsoft.App/environments",
+		"Microsoft.AzureCosmosDB/clusters",
+		"Microsoft.Batch/batchAccounts",
+		"Microsoft.Databricks/workspaces",
+		"Microsoft.DBforMySQL/flexibleServers",
+		"Microsoft.DBforMySQL/servers",
+		"Microsoft.DBforPostgreSQL/flexibleServers",
+		"Microsoft.DBforPostgreSQL/serversv2",
+		"Microsoft.DelegatedNetwork/controller",
+		"Microsoft.HardwareSecurityModules/dedicatedHSMs",
+		"Microsoft.LabServices/labplans",
+		"Microsoft.Logic/integrationServiceEnvironments",
+		"Microsoft.Netapp/volumes",
+		"Microsoft.Network/dnsResolvers",
+		"Microsoft.Network/managedResolvers",
+		"Microsoft.PowerPlatform/vnetaccesslinks",
+		"Microsoft.ServiceFabricMesh/networks",
+		"Microsoft.Sql/managedInstances",
+		"Microsoft.Sql/servers",
+		"Microsoft.StreamAnalytics/streamingJobs",
+		"Microsoft.Web/serverFarms",
+	};
+	json_t *x;
+	size_t i;
+
+	json_array_foreach(model_at(subnet, "properties.delegations"), i, x)
+	{
+		const char *name = model_str(x, "properties.serviceName");
+		bool found = false;
+
+		for (size_t k = 0; k < ARRAY_N(known) && !found; k++) {
+			found = strcasecmp(known[k], name) == 0;
+		}
+		if (!found) {
+			return err_set_at(e, ERR_INVALID, "InvalidServiceNameOnDelegation", at,
+			                  "Invalid service name '%.80s' on delegation: " ACI
+			                  " is what container groups need.",
+			                  name);
+		}
+	}
+	return 0;
+}
+
+/* Does a subnet of another VNet use the NAT gateway? */
+static bool elsewhere(const char *id, const struct resource *nat)
+{
+	json_t *list = vnet_subnets_with(nat, "properties.natGateway"), *x;
+	size_t i, n = strlen(id);
+	bool found = false;
+
+	json_array_foreach(list, i, x)
+	{
+		const char *subnet = model_str(x, "id");
+
+		found = found || strncasecmp(subnet, id, n) != 0 || subnet[n] != '/';
+	}
+	json_decref(list);
+	return found;
+}
+
 /* A subnet with groups in it stays, and stays as it is. */
 static int check_used(const struct resource *r, const json_t *doc, struct err *e)
 {
-	struct ip_prefix was[2], now[2];
+	struct ip_prefix now[17];
 	json_t *x;
 	size_t i;
 
@@ -286,8 +352,9 @@ static int check_used(const struct resource *r, const json_t *doc, struct err *e
 	{
 		const char *name = model_str(x, "name");
 		const json_t *next = subnet_named(doc, name);
+		const struct subnet *s = subnet_find(number(r->status, "serial"), subnet_number(r, name));
 
-		if (!network_subnet_used(r, name)) {
+		if (!s) {
 			continue;
 		}
 		if (!next) {
@@ -295,17 +362,48 @@ static int check_used(const struct resource *r, const json_t *doc, struct err *e
 			                  "properties.subnets",
 			                  "Subnet %s is in use and cannot be deleted.", name);
 		}
-		subnet_prefixes(x, was);
-		subnet_prefixes(next, now);
-		if (memcmp(was, now, sizeof(was)) != 0 || !delegated(next)) {
+		size_t n = vnet_subnet_prefixes(next, now, ARRAY_N(now));
+		bool whole = delegated(next);
+		for (size_t k = 0; k < s->n_ranges; k++) {
+			bool there = s->ranges[k].groups == 0;
+
+			for (size_t l = 0; l < n && !there; l++) {
+				there = now[l].len == s->ranges[k].prefix.len &&
+				        ip_compare(&now[l].ip, &s->ranges[k].prefix.ip) == 0;
+			}
+			whole = whole && there;
+		}
+		if (!whole) {
 			return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeUpdated",
 			                  "properties.subnets",
-			                  "Subnet %s is in use: its prefixes and its delegation "
-			                  "cannot be changed.",
+			                  "Subnet %s is in use: its delegation and the prefixes that "
+			                  "groups are in cannot be changed.",
 			                  name);
 		}
 	}
 	return 0;
+}
+
+/* Live subnets have the prefixes of their document, and those that groups are in. */
+void vnet_ranges(struct resource *r)
+{
+	struct ip_prefix now[17];
+	json_t *x;
+	size_t i;
+
+	json_array_foreach(model_at(r->doc, "properties.subnets"), i, x)
+	{
+		struct subnet *s =
+			subnet_find(number(r->status, "serial"), subnet_number(r, model_str(x, "name")));
+		size_t n = vnet_subnet_prefixes(x, now, ARRAY_N(now));
+
+		for (size_t k = 0; s && k < n; k++) {
+			(void)subnet_range_add(s, &now[k]);
+		}
+		if (s) {
+			subnet_ranges_keep(s, now, n);
+		}
+	}
 }
 
 /* What a subnet names must be there, and the subscription's. */
@@ -337,6 +435,20 @@ static int check_refs(const char *id, const json_t *doc, struct err *e)
 				                  "found.",
 				                  to, strrchr(id, '/') + 1);
 			}
+			if (t && strstr(refs[k].type, "/natGateways") && elsewhere(id, t)) {
+				return err_set_at(
+					e, ERR_INVALID,
+					"NatGatewayCannotBeUsedBySubnetsBelongingToDifferent"
+					"VirtualNetworks",
+					at,
+					"NAT gateway %s is used by subnets of another virtual "
+					"network.",
+					t->name);
+			}
+		}
+		snprintf(at, sizeof(at), "properties.subnets[%zu].properties.delegations", i);
+		if (check_delegations(x, at, e) < 0) {
+			return -1;
 		}
 	}
 	return 0;
@@ -400,7 +512,7 @@ int network_vnet_subnet(const struct resource *g, const char *id, struct resourc
 	static const char at[] = "properties.subnetIds[0].id";
 	AUTO_FREE char *whole = strdup(id);
 	struct model_id parts;
-	struct ip_prefix prefix[2];
+	struct ip_prefix prefix[17];
 
 	if (model_id_parse(id, &parts) < 0 || !parts.child ||
 	    strcasecmp(parts.child_type, "subnets") != 0) {
@@ -420,8 +532,11 @@ int network_vnet_subnet(const struct resource *g, const char *id, struct resourc
 		                  g->name);
 	}
 	number_vnet(v);
-	subnet_prefixes(found, prefix);
-	*ret = subnet_make(number(v->status, "serial"), subnet_number(v, parts.child), prefix);
+	size_t n = vnet_subnet_prefixes(found, prefix, ARRAY_N(prefix));
+	*ret = subnet_make(number(v->status, "serial"), subnet_number(v, parts.child));
+	for (size_t i = 0; i < n; i++) {
+		(void)subnet_range_add(*ret, &prefix[i]);
+	}
 	(*ret)->shared = table_ip(v->status, "shared");
 	*vnet = v;
 	return 0;

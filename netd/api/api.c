@@ -684,12 +684,24 @@ static void arm(struct http_request *r, const struct caller *who)
 	if (groups) {
 		*tail = '\0';
 	}
+	char *link = strcasestr(path, "/providers/Microsoft.ContainerInstance/serviceAssociationLinks/");
+	if (link) {
+		*link = r->path[link - path] = '\0'; /* the subnet is what counts */
+	}
 	if (model_id_parse(path, &id) < 0 || (groups && (id.group || id.type))) {
 		not_found(r, r->path);
 		return;
 	}
 	bool lists = groups || (id.type && !id.name) || (!id.type && !id.group);
 	if (!allowed(r, who, &id, lists)) {
+		return;
+	}
+	if (link) { /* none ever blocks a deletion, so that there is nothing to remove */
+		if (strcmp(r->method, "DELETE") == 0) {
+			http_reply(r, 204, "", NULL, 0);
+		} else {
+			refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
+		}
 		return;
 	}
 	table_group_key(r->path, prefix, sizeof(prefix));

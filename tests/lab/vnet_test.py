@@ -122,6 +122,7 @@ ok("R" in inns("/run/netns/internet", f"{sys.executable} -c \"{probe}\""), "a se
 doc = call("GET", N + "natGateways/out")[1]
 ok([x["id"].rsplit("/", 1)[1] for x in doc["properties"]["subnets"]] == ["one", "two"] and call("GET", N + "publicIPAddresses/nat0")[1]["properties"]["natGateway"]["id"] == doc["id"], "GET tells who uses what", doc)
 refused(N + "natGateways/other", {"properties": {"publicIpAddresses": [{"id": N + "publicIPAddresses/nat0"}]}}, "PublicIPAddressInUse", "an address serves one NAT gateway")
+refused(VNET + "b/subnets/one", {"properties": {"addressPrefixes": ["10.2.1.0/24", "fd00:b:0:1::/64"], "delegations": ACI, "natGateway": {"id": N + "natGateways/out"}}}, "NatGatewayCannotBeUsedBySubnetsBelongingToDifferentVirtualNetworks", "it serves one VNet")
 put(N + "publicIPAddresses/basic", {"sku": {"name": "Basic"}})
 refused(N + "natGateways/other", {"properties": {"publicIpAddresses": [{"id": N + "publicIPAddresses/basic"}]}}, "NatGatewayBasicSkuNotSupported", "and a Standard one")
 s, doc, _ = call("DELETE", N + "natGateways/out")
@@ -191,11 +192,31 @@ put(VNET + "a" + P + "to-b", peering("b", allowForwardedTraffic=True, allowVirtu
 ok(ask(b1, a1ip, timeout=0.5) == "timeout", "without allowVirtualNetworkAccess it does not", ask(b1, a1ip, timeout=0.5))
 put(VNET + "a" + P + "to-b", peering("b", allowForwardedTraffic=True))
 call("DELETE", VNET + "b" + P + "to-a")
-ok(state("a", "to-b") != "Connected" and ask(a1, b1ip, timeout=0.5) != a1ip, "one side gone: no packets", state("a", "to-b"))
+ok(state("a", "to-b") == "Disconnected" and ask(a1, b1ip, timeout=0.5) != a1ip, "one side gone: Disconnected, and no packets", state("a", "to-b"))
 refused(VNET + "a" + P + "self", peering("a"), "VnetCannotBePeeredWithItself", "not with itself")
 put(VNET + "d", {"properties": {"addressSpace": {"addressPrefixes": ["10.1.128.0/17"]}}})
 refused(VNET + "a" + P + "to-d", peering("d"), "VnetAddressSpacesOverlap", "not where spaces overlap")
 refused(VNET + "a" + P + "to-x", peering("nowhere"), "InvalidResourceReference", "not with what is not there")
+
+# ---- several prefixes ----
+subnet("c", "one", ["10.3.1.0/24", "10.3.2.0/29", "10.3.64.0/20"])
+more_groups = [member(f"c{i}", "c", "one", **({} if i else {})) for i in (2,)]
+g = group("c3", ports=(80,))
+g["properties"].update(ipAddress={"type": "Private", "ip": "10.3.2.5", "ports": [{"port": 80}]}, subnetIds=[{"id": VNET + "c/subnets/one"}])
+put(CG + "c3", g)
+ok(wait(lambda: call("GET", CG + "c3")[1]["properties"]["provisioningState"] == "Succeeded"), "a group in a prefix that was added")
+c3 = call("GET", CG + "c3")[1]["netd"]["namespace"]
+servers.append(serve(c3, "10.3.2.5"))
+ok(ask(c1, "10.3.2.5") == c1ip and ask(c3, c1ip) == "10.3.2.5" and ask(c3, "192.0.2.1") not in ("timeout", ""), "reaches and is reached, and leaves", (ask(c1, "10.3.2.5"), ask(c3, c1ip), ask(c3, "192.0.2.1")))
+refused(VNET + "c/subnets/one", {"properties": {"addressPrefixes": ["10.3.1.0/24", "10.3.64.0/20"], "delegations": ACI}}, "InUseSubnetCannotBeUpdated", "its prefix stays while it is there")
+subnet("c", "one", ["10.3.1.0/24", "10.3.2.0/29"])
+ok(ask(c1, "10.3.2.5") == c1ip, "a prefix without groups goes")
+
+# ---- delegation and its link ----
+refused(VNET + "c/subnets/x", {"properties": {"addressPrefix": "10.3.9.0/24", "delegations": [{"name": "n", "properties": {"serviceName": "Microsoft.Nothing/much"}}]}}, "InvalidServiceNameOnDelegation", "a subnet is delegated to services that are there")
+doc = call("GET", VNET + "c/subnets/one")[1]
+ok(doc["properties"]["serviceAssociationLinks"][0]["properties"]["allowDelete"], "a subnet in use has its link", doc)
+ok(call("DELETE", VNET + "c/subnets/one/providers/Microsoft.ContainerInstance/serviceAssociationLinks/default")[0] == 204, "whose deletion is answered")
 
 # ---- the platform's address, link-local ----
 for ip in ("168.63.129.16", "fd53:a83f:8110::10"):
