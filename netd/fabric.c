@@ -322,6 +322,7 @@ static void plan_nat(uint32_t vnet, struct resource *nat)
 
 	vnet_plan_nat(&(struct plan_nat){ .id = table_number(nat),
 	                                  .vnet_ns = vnet,
+	                                  .idle_s = 60 * routing_nat_idle(nat),
 	                                  .addrs = addrs,
 	                                  .n_addrs = routing_nat_addresses(nat, addrs) },
 	              &set);

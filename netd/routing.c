@@ -166,6 +166,13 @@ size_t routing_nat_addresses(const struct resource *nat, struct ip to[static 2 *
 	return addresses_of(nat->doc, to, 2 * ROUTING_NAT_MAX);
 }
 
+uint32_t routing_nat_idle(const struct resource *nat)
+{
+	json_int_t n = json_integer_value(model_at(nat->doc, "properties.idleTimeoutInMinutes"));
+
+	return n > 0 ? (uint32_t)n : 4;
+}
+
 /* The first resource of the type in r's subscription for which fn is true. */
 static const struct resource *some(const char *of, const char *type,
                                    bool (*fn)(const struct resource *x, const char *id),

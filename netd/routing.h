@@ -20,6 +20,8 @@ int routing_check_peerings(const char *id, const json_t *doc, struct err *e)
 
 /* Public addresses of a NAT gateway, both families. */
 size_t routing_nat_addresses(const struct resource *nat, struct ip to[static 2 * ROUTING_NAT_MAX]);
+/* Minutes after which it forgets an idle TCP connection. */
+uint32_t routing_nat_idle(const struct resource *nat);
 /* The NAT gateway that uses a public address or prefix; NULL: none. */
 const struct resource *routing_nat_of(const struct resource *r);
 

@@ -508,7 +508,14 @@ void vnet_plan_nat(const struct plan_nat *p, struct kset *to)
 		for (size_t i = 0; i < p->n_addrs; i++) {
 			parts = (uint16_t)(parts + (p->addrs[i].family == family));
 		}
-		struct kobj_filter f = { .op = KOBJ_FILTER_SNAT, .family = family };
+		struct kobj_filter f = { .op = KOBJ_FILTER_IDLE, .family = family };
+		struct kobj first;
+
+		kobj_timeout_name(p->idle_s, family, f.target);
+		add_named(to, p->vnet_ns, KOBJ_TIMEOUT, 0, f.target);
+		kobj_filter_pack(&f, p->vnet_ns, "", &first);
+		kset_add(&filters, &first);
+		f = (struct kobj_filter){ .op = KOBJ_FILTER_SNAT, .family = family, .position = 1 };
 		f.sport[0] = parts;
 		for (size_t i = 0; i < p->n_addrs; i++) {
 			struct kobj o;

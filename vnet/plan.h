@@ -86,6 +86,7 @@ void vnet_plan_group(const struct plan_group *p, struct kset *to);
 struct plan_nat {
 	uint32_t id; /* its number */
 	uint32_t vnet_ns;
+	uint32_t idle_s; /* after which a TCP connection is forgotten */
 	const struct ip *addrs;
 	size_t n_addrs;
 };

@@ -127,6 +127,27 @@ void kobj_filter_unpack(const struct kobj *o, struct kobj_filter *to)
 	memcpy(to->target, o->peer, KOBJ_NAME);
 }
 
+void kobj_timeout_name(uint32_t seconds, uint8_t family, char to[static KOBJ_NAME])
+{
+	memset(to, 0, KOBJ_NAME);
+	snprintf(to, KOBJ_NAME, "t%uv%u", seconds, family);
+}
+
+bool kobj_timeout_read(const char *name, uint32_t *seconds, uint8_t *family)
+{
+	char *end;
+	unsigned long n = name[0] == 't' && isdigit((unsigned char)name[1])
+	                          ? strtoul(name + 1, &end, 10)
+	                          : 0;
+
+	if (n == 0 || n > 864000 || (strcmp(end, "v4") != 0 && strcmp(end, "v6") != 0)) {
+		return false;
+	}
+	*seconds = (uint32_t)n;
+	*family = end[1] == '4' ? 4 : 6;
+	return true;
+}
+
 void kobj_counter_name(uint32_t group, bool inbound, uint16_t priority, char to[static KOBJ_NAME])
 {
 	memset(to, 0, KOBJ_NAME);
@@ -137,7 +158,7 @@ void kobj_counter_name(uint32_t group, bool inbound, uint16_t priority, char to[
 
 static const char *const kind_names[] = { "netns", "link", "addr",    "neigh", "fdb",
 	                                  "route", "rule", "ruleset", "set",   "counter",
-	                                  "chain", "filter", "elem", "item" };
+	                                  "timeout", "chain", "filter", "elem",  "item" };
 static_assert(ARRAY_N(kind_names) == KOBJ_KIND_N, "a name for every kind");
 static const char *const set_names[] = {
 	"port4",   "port6",   "forward", "pub4",    "pub6",    "egress4", "egress6",
@@ -263,7 +284,7 @@ static void format_filter(const struct kobj *o, struct buf *to)
 {
 	static const char *const ops[] = { "?",     "by-protocol", "by-port", "by-source",
 		                           "by-destination", "goto",  "allow",   "deny",
-		                           "guard",  "snat" };
+		                           "guard",  "idle",        "snat" };
 	struct kobj_filter f;
 
 	kobj_filter_unpack(o, &f);
@@ -366,6 +387,7 @@ void kobj_format(const struct kobj *o, struct buf *to)
 		buf_addf(to, " %s %s", o->dev, pset_names[o->sub]);
 		break;
 	case KOBJ_COUNTER:
+	case KOBJ_TIMEOUT:
 	case KOBJ_CHAIN:
 		buf_addf(to, " %s", o->dev);
 		break;
@@ -437,6 +459,7 @@ static int check_shape(const struct kobj *o, struct err *e)
 		                        0,
 		                        0,
 		                        0,
+		                        0,
 		                        KOBJ_SET_N - 1,
 		                        KOBJ_PSET_N - 1 };
 	static_assert(ARRAY_N(subs) == KOBJ_KIND_N, "a limit for every kind");
@@ -461,6 +484,7 @@ static int check_policy(const struct kobj *o)
 {
 	static const char *const first[] = { [KOBJ_SET] = "Na",
 		                             [KOBJ_COUNTER] = "c",
+		                             [KOBJ_TIMEOUT] = "t",
 		                             [KOBJ_CHAIN] = "NL",
 		                             [KOBJ_FILTER] = "NL",
 		                             [KOBJ_ITEM] = "Na" };
@@ -472,6 +496,12 @@ static int check_policy(const struct kobj *o)
 	}
 	if (o->kind == KOBJ_SET || o->kind == KOBJ_ITEM) {
 		return ok && o->sub ? 0 : -1;
+	}
+	if (o->kind == KOBJ_TIMEOUT) {
+		uint32_t seconds;
+		uint8_t family;
+
+		return ok && kobj_timeout_read(o->dev, &seconds, &family) ? 0 : -1;
 	}
 	if (o->kind != KOBJ_FILTER) {
 		return ok ? 0 : -1;

@@ -33,6 +33,7 @@ enum kobj_kind {
 	KOBJ_RULESET,
 	KOBJ_SET,     /* what follows lives in a VNet's ruleset, and is made by plans: sets and maps */
 	KOBJ_COUNTER, /* of a security rule */
+	KOBJ_TIMEOUT, /* of idle TCP connections; kobj_timeout_name() */
 	KOBJ_CHAIN,
 	KOBJ_FILTER, /* rule of such a chain */
 	KOBJ_ELEM,   /* element of one of the ruleset's own sets (enum kobj_set) */
@@ -171,6 +172,7 @@ enum kobj_filter_op {
 	KOBJ_FILTER_ALLOW,
 	KOBJ_FILTER_DENY,
 	KOBJ_FILTER_GUARD, /* the source may come from here */
+	KOBJ_FILTER_IDLE,  /* TCP connections that begin here end when idle for the timeout `target` */
 	KOBJ_FILTER_SNAT,  /* to value[0], for one of sport[0] parts of the flows, the sport[1]th */
 };
 enum kobj_side {
@@ -194,6 +196,10 @@ struct kobj_filter {
 };
 void kobj_filter_pack(const struct kobj_filter *f, uint32_t ns, const char *chain, struct kobj *to);
 void kobj_filter_unpack(const struct kobj *o, struct kobj_filter *to);
+/* Name of a timeout, which says how long and for what: "t240v4". */
+void kobj_timeout_name(uint32_t seconds, uint8_t family, char to[static KOBJ_NAME]);
+/* And back; false: it is none. */
+bool kobj_timeout_read(const char *name, uint32_t *seconds, uint8_t *family);
 /* Name of a rule's counter: "c2ai64". */
 void kobj_counter_name(uint32_t group, bool inbound, uint16_t priority, char to[static KOBJ_NAME]);
 

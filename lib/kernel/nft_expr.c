@@ -130,12 +130,22 @@ void nft_jump(struct nftnl_rule *r, int verdict, const char *chain)
 	nftnl_expr_set_str(x, NFTNL_EXPR_IMM_CHAIN, chain);
 }
 
-void nft_counter_named(struct nftnl_rule *r, const char *name)
+static void object(struct nftnl_rule *r, uint32_t type, const char *name)
 {
 	struct nftnl_expr *x = add(r, "objref");
 
-	nftnl_expr_set_u32(x, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_OBJREF_IMM_TYPE, type);
 	nftnl_expr_set_str(x, NFTNL_EXPR_OBJREF_IMM_NAME, name);
+}
+
+void nft_counter_named(struct nftnl_rule *r, const char *name)
+{
+	object(r, NFT_OBJECT_COUNTER, name);
+}
+
+void nft_timeout_named(struct nftnl_rule *r, const char *name)
+{
+	object(r, NFT_OBJECT_CT_TIMEOUT, name);
 }
 
 void nft_prefix(struct nftnl_rule *r, uint32_t reg, uint8_t family, const uint8_t *addr,

@@ -44,6 +44,7 @@ void nft_tcp_midstream(struct nftnl_rule *r);
 void nft_dport(struct nftnl_rule *r, uint16_t port); /* host order */
 void nft_counter(struct nftnl_rule *r);
 void nft_counter_named(struct nftnl_rule *r, const char *name);
+void nft_timeout_named(struct nftnl_rule *r, const char *name); /* ct timeout set */
 /* The address in reg lies in the prefix; the register is masked. */
 void nft_prefix(struct nftnl_rule *r, uint32_t reg, uint8_t family, const uint8_t *addr,
                 uint8_t plen);

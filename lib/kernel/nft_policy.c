@@ -14,6 +14,7 @@
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_cttimeout.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,34 @@ static void counter(struct nl_batch *b, uint16_t type, const char *name)
 	mnl_attr_put_u32(h, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
 	if (type == NFT_MSG_NEWOBJ) {
 		mnl_attr_nest_end(h, mnl_attr_nest_start(h, NFTA_OBJ_DATA));
+	}
+	nl_batch_end(b, type == NFT_MSG_DELOBJ ? ENOENT : 0);
+}
+
+/* linux/netfilter/nfnetlink_cttimeout.h: TCP's states, in seconds; others stay as they are. */
+static void timeout(struct nl_batch *b, uint16_t type, const char *name)
+{
+	struct nlmsghdr *h = nft_msg_begin(b, type, type == NFT_MSG_NEWOBJ ? NLM_F_CREATE : 0,
+	                                   NFPROTO_INET);
+	uint32_t seconds;
+	uint8_t family;
+
+	if (!h || !kobj_timeout_read(name, &seconds, &family)) {
+		return;
+	}
+	mnl_attr_put_strz(h, NFTA_OBJ_TABLE, NFT_TABLE);
+	mnl_attr_put_strz(h, NFTA_OBJ_NAME, name);
+	mnl_attr_put_u32(h, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_CT_TIMEOUT));
+	if (type == NFT_MSG_NEWOBJ) {
+		struct nlattr *data = mnl_attr_nest_start(h, NFTA_OBJ_DATA), *policy;
+
+		mnl_attr_put_u16(h, NFTA_CT_TIMEOUT_L3PROTO,
+		                 htons(family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6));
+		mnl_attr_put_u8(h, NFTA_CT_TIMEOUT_L4PROTO, IPPROTO_TCP);
+		policy = mnl_attr_nest_start(h, NFTA_CT_TIMEOUT_DATA);
+		mnl_attr_put_u32(h, CTA_TIMEOUT_TCP_ESTABLISHED, htonl(seconds));
+		mnl_attr_nest_end(h, policy);
+		mnl_attr_nest_end(h, data);
 	}
 	nl_batch_end(b, type == NFT_MSG_DELOBJ ? ENOENT : 0);
 }
@@ -169,6 +198,13 @@ static void snat(struct nftnl_rule *r, const struct kobj_filter *f)
 	nft_nat(r, NFT_NAT_SNAT, f->family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
 }
 
+static void idle(struct nftnl_rule *r, const struct kobj_filter *f)
+{
+	nft_family(r, f->family);
+	nft_l4proto(r, IPPROTO_TCP);
+	nft_timeout_named(r, f->target);
+}
+
 static void guard(struct nftnl_rule *r, const struct kobj_filter *f)
 {
 	if (f->family) {
@@ -222,8 +258,10 @@ static void add_rule(struct nl_batch *b, const struct kobj *o)
 		}
 		nft_jump(r, NFT_GOTO, f.target);
 		snprintf(comment, sizeof(comment), "#%08x", o->flags);
-	} else if (f.op == KOBJ_FILTER_SNAT || f.op == KOBJ_FILTER_GUARD) {
-		(f.op == KOBJ_FILTER_SNAT ? snat : guard)(r, &f);
+	} else if (f.op >= KOBJ_FILTER_GUARD) {
+		(f.op == KOBJ_FILTER_SNAT    ? snat
+		 : f.op == KOBJ_FILTER_GUARD ? guard
+		                             : idle)(r, &f);
 		snprintf(comment, sizeof(comment), "#%08x", o->flags);
 	} else {
 		dispatch(r, &f);
@@ -242,7 +280,8 @@ static void add_rule(struct nl_batch *b, const struct kobj *o)
  * a chain never changes, another takes its place. */
 void nft_policy_remove(struct nl_batch *b, const struct kop *ops, size_t n)
 {
-	static const uint8_t order[] = { KOBJ_FILTER, KOBJ_CHAIN, KOBJ_SET, KOBJ_COUNTER };
+	static const uint8_t order[] = { KOBJ_FILTER, KOBJ_CHAIN, KOBJ_SET, KOBJ_COUNTER,
+		                         KOBJ_TIMEOUT };
 
 	for (size_t pass = 0; pass < ARRAY_N(order); pass++) {
 		for (size_t i = 0; i < n; i++) {
@@ -262,7 +301,8 @@ void nft_policy_remove(struct nl_batch *b, const struct kop *ops, size_t n)
 				put_names(b, NFT_MSG_DELSET, o->dev, NFTA_SET_TABLE, NFTA_SET_NAME,
 				          ENOENT);
 			} else {
-				counter(b, NFT_MSG_DELOBJ, o->dev);
+				(kind == KOBJ_COUNTER ? counter : timeout)(b, NFT_MSG_DELOBJ,
+				                                           o->dev);
 			}
 		}
 	}
@@ -270,7 +310,8 @@ void nft_policy_remove(struct nl_batch *b, const struct kop *ops, size_t n)
 
 void nft_policy_add(struct nl_batch *b, const struct kop *ops, size_t n)
 {
-	static const uint8_t order[] = { KOBJ_SET, KOBJ_COUNTER, KOBJ_CHAIN, KOBJ_FILTER };
+	static const uint8_t order[] = { KOBJ_SET, KOBJ_COUNTER, KOBJ_TIMEOUT, KOBJ_CHAIN,
+		                         KOBJ_FILTER };
 	uint32_t id = 1000; /* of a set within the transaction; the ruleset's own are below */
 
 	for (size_t pass = 0; pass < ARRAY_N(order); pass++) {
@@ -286,6 +327,9 @@ void nft_policy_add(struct nl_batch *b, const struct kop *ops, size_t n)
 				break;
 			case KOBJ_COUNTER:
 				counter(b, NFT_MSG_NEWOBJ, o->dev);
+				break;
+			case KOBJ_TIMEOUT:
+				timeout(b, NFT_MSG_NEWOBJ, o->dev);
 				break;
 			case KOBJ_CHAIN:
 				add_chain(b, o);
@@ -581,8 +625,8 @@ static int on_counter(const struct nlmsghdr *h, void *arg)
 			name = mnl_attr_get_str(a);
 		}
 	}
-	if (strcmp(table, NFT_TABLE) == 0 && name[0] == 'c') {
-		named(w->ns, KOBJ_COUNTER, 0, name, w->to);
+	if (strcmp(table, NFT_TABLE) == 0 && (name[0] == 'c' || name[0] == 't')) {
+		named(w->ns, name[0] == 'c' ? KOBJ_COUNTER : KOBJ_TIMEOUT, 0, name, w->to);
 	}
 	return w->to->failed ? -1 : 0;
 }

@@ -69,7 +69,7 @@ static void plan_routing(struct kset *to)
 		            { 6, { 0x20, 0x01, 0x0d, 0xb8, 0, 0x12, [15] = 0xd0 } } };
 	struct ip_prefix other[] = { { { 4, { 10, 2 } }, 16 }, { { 6, { 0xfd, 0, 0, 2 } }, 64 } };
 	vnet_plan_vnet(&(struct plan_vnet){ .ns = 20, .mtu = 1450, .platform_address = true }, to);
-	vnet_plan_nat(&(struct plan_nat){ .id = 31, .vnet_ns = 16, .addrs = nat, .n_addrs = 3 },
+	vnet_plan_nat(&(struct plan_nat){ .id = 31, .vnet_ns = 16, .idle_s = 240, .addrs = nat, .n_addrs = 3 },
 	              to);
 	for (int i = 0; i < 2; i++) {
 		vnet_plan_peer(&(struct plan_peer){ .vnet_ns = i ? 20 : 16,

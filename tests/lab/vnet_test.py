@@ -118,6 +118,10 @@ seen = {ask(g, f"192.0.2.{i + 200}") for g in (a1, a2) for i in range(2, 12)}
 ok(seen == set(pips), "flows are shared out over its addresses", seen)
 ok(ask("/run/netns/internet", pips[0], timeout=0.5) == "timeout", "nobody comes in by it")
 probe = "from scapy.all import *\nconf.verb=0\nr=sr1(IP(dst='%s')/TCP(sport=5000,dport=4444,flags='A',seq=1,ack=77),timeout=2,iface='net1')\nprint(r and r[TCP].flags)" % pips[0]
+idle = lambda: any("t600v4" in x and ("10m" in x or "600" in x) for x in (inns(v, "nft list ruleset") for v in vnets))
+ok(not idle(), "an idle connection has four minutes")
+put(N + "natGateways/out", {"sku": {"name": "Standard"}, "properties": {"publicIpAddresses": [{"id": N + f"publicIPAddresses/nat{i}"} for i in range(2)], "idleTimeoutInMinutes": 10}})
+ok(idle() and ask(a1, "192.0.2.1") in pips, "or as many as are asked for")
 ok("R" in inns("/run/netns/internet", f"{sys.executable} -c \"{probe}\""), "a segment of a flow it does not know is answered with RST")
 doc = call("GET", N + "natGateways/out")[1]
 ok([x["id"].rsplit("/", 1)[1] for x in doc["properties"]["subnets"]] == ["one", "two"] and call("GET", N + "publicIPAddresses/nat0")[1]["properties"]["natGateway"]["id"] == doc["id"], "GET tells who uses what", doc)

@@ -128,7 +128,7 @@ static void routing(void **state)
 	struct kset set = { 0 };
 
 	(void)state;
-	vnet_plan_nat(&(struct plan_nat){ .id = 30, .vnet_ns = 16, .addrs = nat, .n_addrs = 3 },
+	vnet_plan_nat(&(struct plan_nat){ .id = 30, .vnet_ns = 16, .idle_s = 240, .addrs = nat, .n_addrs = 3 },
 	              &set);
 	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = 16,
 	                                        .bridge = 17,
