@@ -37,6 +37,7 @@ struct store {
 	sqlite3_stmt *put, *del, *look;
 	uint64_t rev; /* writer thread only, after the start */
 	pthread_t thread;
+	pthread_mutex_t use; /* of the connection: a reader sees no half of a transaction */
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	struct txns in, out;
@@ -283,7 +284,9 @@ static void *writer(void *arg)
 			STAILQ_INSERT_TAIL(&group, t, link);
 		}
 		pthread_mutex_unlock(&s->lock);
+		pthread_mutex_lock(&s->use);
 		commit_group(s, &group);
+		pthread_mutex_unlock(&s->use);
 		pthread_mutex_lock(&s->lock);
 		STAILQ_CONCAT(&s->out, &group);
 		if (write(s->wake, &one, sizeof(one)) < 0) {
@@ -384,6 +387,7 @@ struct store *store_open(const char *dir, struct loop *l, struct err *e)
 	}
 	STAILQ_INIT(&s->in);
 	STAILQ_INIT(&s->out);
+	pthread_mutex_init(&s->use, NULL);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->more, NULL);
 	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -419,9 +423,9 @@ void store_close(struct store *s)
 	free(s);
 }
 
-int store_load(struct store *s,
-               int (*fn)(void *arg, const char *key, uint64_t rev, const char *value), void *arg,
-               struct err *e)
+static int load(struct store *s,
+                int (*fn)(void *arg, const char *key, uint64_t rev, const char *value), void *arg,
+                struct err *e)
 {
 	sqlite3_stmt *q = NULL;
 	int rc;
@@ -441,6 +445,16 @@ int store_load(struct store *s,
 	}
 	sqlite3_finalize(q);
 	return rc == SQLITE_DONE ? 0 : fail(s, e, "read");
+}
+
+int store_load(struct store *s,
+               int (*fn)(void *arg, const char *key, uint64_t rev, const char *value), void *arg,
+               struct err *e)
+{
+	pthread_mutex_lock(&s->use);
+	int rc = load(s, fn, arg, e);
+	pthread_mutex_unlock(&s->use);
+	return rc;
 }
 
 void store_submit(struct store *s, const struct store_op *ops, size_t n,
