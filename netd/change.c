@@ -12,6 +12,7 @@
 #include "lib/base/own.h"
 #include "netd/fabric.h"
 #include "netd/flush.h"
+#include "netd/gateway.h"
 #include "netd/part.h"
 #include "netd/plane.h"
 #include "netd/routing.h"
@@ -85,9 +86,11 @@ void change_save(struct resource *r, void (*reply)(void *arg, const struct err *
 /* Types of documents that plans of VNets are made from. */
 static bool in_plans(const struct resource *r)
 {
-	static const char *const types[] = { "virtualNetworks", "networkSecurityGroups",
-		                             "applicationSecurityGroups", "routeTables",
-		                             "natGateways" };
+	static const char *const types[] = {
+		"virtualNetworks", "networkSecurityGroups", "applicationSecurityGroups",
+		"routeTables",     "natGateways",           "virtualNetworkGateways",
+		"connections"
+	};
 
 	for (size_t i = 0; i < ARRAY_N(types); i++) {
 		if (strncmp(r->type->name, "Microsoft.Network/", 18) == 0 &&
@@ -106,6 +109,7 @@ void change_replan(struct resource *r)
 		vnet_ranges(r);
 	}
 	if (in_plans(r)) {
+		gateway_hold();
 		fabric_vnets(tenant_of(r->id)->number);
 	}
 	if (json_is_true(model_at(r->doc, "properties.flushConnection"))) {
@@ -578,8 +582,14 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 			network_public_free(&ip, tenant_of(r->id)->number);
 		}
 	}
+	bool connection = strcmp(r->type->name, "Microsoft.Network/connections") == 0;
+	uint32_t tenant = tenant_of(r->id)->number;
 	store_submit(plane.store, &(struct store_op){ .key = r->key }, 1, stored, p);
 	table_remove(r);
+	if (connection) {
+		gateway_hold();
+		fabric_vnets(tenant);
+	}
 	fabric_wait(applied, p);
 }
 
@@ -654,6 +664,16 @@ int change_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 	}
 	if (strstr(r->type->name, "resourceGroups")) {
 		return delete_group(r, reply, arg, e);
+	}
+	if (!user && strcmp(r->type->name, "Microsoft.Network/virtualNetworks") == 0) {
+		user = gateway_in(r->id);
+	} else if (!user &&
+	           strcmp(r->type->name, "Microsoft.Network/virtualNetworkGateways") == 0 &&
+	           (user = gateway_connection(r))) {
+		return err_set_at(
+			e, ERR_INVALID, "VirtualNetworkGatewayHasConnections", "",
+			"Gateway %s is in use by connection %.300s and cannot be deleted.", r->name,
+			user->id);
 	}
 	if (user) {
 		return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeDeleted", "",

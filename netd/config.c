@@ -22,6 +22,8 @@ enum kind {
 	KIND_IP,
 	KIND_POOL,
 	KIND_TAG,
+	KIND_GATEWAY,
+	KIND_TARGET,
 	KIND_ENDPOINT
 };
 
@@ -69,6 +71,10 @@ static const struct key {
 	{ "pool", KIND_POOL, 0, 0, 0, 0, "", "onlink PREFIX or routed PREFIX; may be repeated" },
 	{ "service-tag", KIND_TAG, 0, 0, 0, 0, "",
 	  "NAME PREFIX..., a service tag of security rules; may be repeated" },
+	{ "gateway", KIND_GATEWAY, 0, 0, 0, 0, "",
+	  "NAME SUBSCRIPTION PATH, a network namespace that connections lead to; may be repeated" },
+	{ "link-local", KIND_TARGET, 0, 0, 0, 0, "",
+	  "ADDRESS:PORT ADDRESS:PORT, where TCP to a link-local address leads; may be repeated" },
 	N("mtu", mtu, 1280, 9000, "1500", "bytes, of the uplink; groups get 50 less"),
 	N("flows", flows, 1000, 10000000, "65536",
 	  "connections that a VNet may track before new ones are slowed down"),
@@ -100,6 +106,10 @@ static const char *accepted(const struct key *k, char *to, size_t size)
 		[KIND_IP] = "an IP address, like 192.0.2.1",
 		[KIND_POOL] = "'onlink PREFIX' or 'routed PREFIX', like 'routed 203.0.113.0/24'",
 		[KIND_TAG] = "'NAME PREFIX PREFIX...', like 'Storage 203.0.113.0/26'",
+		[KIND_GATEWAY] =
+			"'NAME SUBSCRIPTION PATH', like 'dc1 * /run/netns/dc1', at most 64",
+		[KIND_TARGET] = "'ADDRESS:PORT ADDRESS:PORT', like '169.254.169.254:80 "
+				"203.0.113.9:8080', at most 8",
 		[KIND_ENDPOINT] = "ADDRESS:PORT, like 127.0.0.1:53 or [::1]:53",
 	};
 
@@ -151,7 +161,8 @@ static bool tag_name_ok(const char *name)
 {
 	static const char *const taken[] = { "VirtualNetwork", "Internet", "Any",
 		                             "AzureLoadBalancer" };
-	bool ok = isalpha((unsigned char)name[0]) && strlen(name) < sizeof(((struct config_tag *)0)->name);
+	bool ok = isalpha((unsigned char)name[0]) &&
+	          strlen(name) < sizeof(((struct config_tag *)0)->name);
 
 	for (size_t i = 0; i < ARRAY_N(taken); i++) {
 		ok = ok && strcasecmp(taken[i], name) != 0;
@@ -207,6 +218,62 @@ static bool set_tag(struct config *c, const char *v)
 	return n > 0;
 }
 
+/* "NAME SUBSCRIPTION PATH" */
+static bool set_gateway(struct config *c, const char *v)
+{
+	struct config_gateway g = { 0 };
+	int end = 0;
+
+	if (c->n_gateways == CONFIG_GATEWAYS_MAX ||
+	    sscanf(v, "%31s %63s %159s%n", g.name, g.subscription, g.path, &end) != 3 || v[end] ||
+	    g.path[0] != '/') {
+		return false;
+	}
+	for (size_t i = 0; i < c->n_gateways; i++) {
+		if (strcasecmp(c->gateways[i].name, g.name) == 0 ||
+		    strcmp(c->gateways[i].path, g.path) == 0) {
+			return false;
+		}
+	}
+	c->gateways[c->n_gateways++] = g;
+	return true;
+}
+
+/* "192.0.2.1:80" */
+static bool read_endpoint(const char *v, struct ip *ip, uint16_t *port)
+{
+	struct err e = ERR_INIT;
+	char text[IP_TEXT], *end;
+	const char *colon = strrchr(v, ':');
+	unsigned long n = colon ? strtoul(colon + 1, &end, 10) : 0;
+
+	if (n == 0 || n > 65535 || *end || (size_t)(colon - v) >= sizeof(text)) {
+		return false;
+	}
+	memcpy(text, v, (size_t)(colon - v));
+	text[colon - v] = '\0';
+	*port = (uint16_t)n;
+	return ip_parse(text, ip, &e) == 0;
+}
+
+/* "ADDRESS:PORT ADDRESS:PORT" */
+static bool set_target(struct config *c, const char *v)
+{
+	const struct ip_prefix link_local = { { 4, { 169, 254 } }, 16 };
+	struct plan_target t = { 0 };
+	char from[64], to[64];
+	int end = 0;
+
+	if (c->n_targets == CONFIG_TARGETS_MAX || sscanf(v, "%63s %63s%n", from, to, &end) != 2 ||
+	    v[end] || !read_endpoint(from, &t.from, &t.port) ||
+	    !read_endpoint(to, &t.to, &t.to_port) || t.from.family != 4 || t.to.family != 4 ||
+	    !ip_prefix_contains(&link_local, &t.from) || ip_prefix_contains(&link_local, &t.to)) {
+		return false;
+	}
+	c->targets[c->n_targets++] = t;
+	return true;
+}
+
 /* learn.microsoft.com, "Virtual network service tags" and "What is IP address 168.63.129.16?". */
 static void builtin_tags(struct config *c)
 {
@@ -252,6 +319,10 @@ static bool set_value(struct config *c, const struct key *k, const char *v)
 		return !*v || set_pool(c, v);
 	case KIND_TAG:
 		return !*v || set_tag(c, v);
+	case KIND_GATEWAY:
+		return !*v || set_gateway(c, v);
+	case KIND_TARGET:
+		return !*v || set_target(c, v);
 	case KIND_IP:
 		if (*v && ip_parse(v, &ip, &e) < 0) {
 			return false;

@@ -9,6 +9,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/ip.h"
+#include "vnet/plan.h"
 
 #define CONFIG_POOLS_MAX 16
 
@@ -18,6 +19,15 @@ struct config_tag {
 	struct ip_prefix *prefixes;
 	size_t n;
 };
+
+/* A namespace that an administrator provides: what a connection of a virtual network gateway leads to. */
+struct config_gateway {
+	char name[32], subscription[64]; /* whose connections may name it; "*": anybody's */
+	char path[160];
+};
+#define CONFIG_GATEWAYS_MAX 64
+
+#define CONFIG_TARGETS_MAX 8
 
 struct config {
 	char state_dir[96], run_dir[80], region[64], dns_suffix[128], ip_suffix[128];
@@ -29,6 +39,10 @@ struct config {
 	int64_t n_pools, mtu, ttl_s, rest_s, user_control, user_dns, max_groups, log_level, flows;
 	struct config_tag *tags; /* the built-in ones first */
 	size_t n_tags;
+	struct config_gateway gateways[CONFIG_GATEWAYS_MAX];
+	size_t n_gateways;
+	struct plan_target targets[CONFIG_TARGETS_MAX];
+	size_t n_targets;
 	int64_t node_cpu, node_memory, limit_groups, limit_addresses, limit_labels, limit_requests;
 };
 

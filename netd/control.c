@@ -19,6 +19,7 @@
 #include "netd/api/logs.h"
 #include "netd/fabric.h"
 #include "netd/flush.h"
+#include "netd/gateway.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
@@ -33,6 +34,7 @@ static struct loop_timer *sweep, *farewell;
 static struct stat broken;  /* the store as it could not be read */
 static char pongs[2][1024]; /* last counters of engine and dns */
 static int64_t pong_ms[2], ping_ms, swept_ms;
+static size_t awaited; /* answers about given namespaces, before the engine is told its list */
 
 const char *control_metrics(int i, int64_t *age_ms)
 {
@@ -66,6 +68,11 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 		pong_ms[i] = clock_system.now_ms(&clock_system);
 	} else if (type == MSG_FLOW_LIST) {
 		flush_flows((uint32_t)request, (uint32_t)(request >> 32), r);
+	} else if (type == MSG_LEARNED) {
+		gateway_learned((uint32_t)request, request >> 32, r);
+		if (awaited > 0 && --awaited == 0) {
+			group_engine_list();
+		}
 	} else if (type == MSG_ENGINE_DONE) {
 		bool ok = get_u8(r);
 
@@ -123,6 +130,11 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 		log_warn("store.blind", LOG_STR("keeps", roles[peer].name));
 	} else if (peer == ROLE_ENGINE) {
 		group_engine_up();
+		awaited = plane.config->n_gateways; /* what they lead to is part of the list */
+		channel_send(plane.engine, MSG_LEARN, NULL, -1);
+		if (awaited == 0) {
+			group_engine_list();
+		}
 	} else {
 		group_dns_up();
 	}
@@ -300,6 +312,7 @@ static void load(void)
 			vnet_ranges(plane.v[i]);
 		}
 	}
+	gateway_hold();
 	log_info("control.loaded", LOG_NUM("resources", plane.n));
 }
 

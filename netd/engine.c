@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/base/log.h"
@@ -25,6 +26,12 @@ static struct {
 	struct loop_timer *repair, *audit, *round, *budget;
 	long flows; /* budget of a VNet */
 	bool watching;
+	struct given {
+		struct kset routes;
+		bool there, told;
+		bool heard; /* something changed there since it was looked at */
+	} given[CONFIG_GATEWAYS_MAX];
+	size_t n_given;
 } self;
 
 static void done(uint64_t request, int rc, const struct err *e, int fd)
@@ -61,6 +68,9 @@ static void on_event(void *arg, uint32_t ns, uint32_t index)
 	(void)arg;
 	reconcile_event(self.state, ns, index);
 	loop_timer_start(self.repair, 0);
+	if (ns >= KOBJ_NS_GIVEN && ns - KOBJ_NS_GIVEN < self.n_given) {
+		self.given[ns - KOBJ_NS_GIVEN].heard = true;
+	}
 }
 
 static void on_audit(void *arg)
@@ -79,9 +89,98 @@ static void on_round(void *arg)
 	loop_timer_start(self.round, ROUND_MS);
 }
 
+/* ---- given namespaces ---- */
+
+/* Routes of one, each prefix once; *there: is it? -1: cannot be told now. */
+static int look(size_t i, struct kset *to, bool *there)
+{
+	uint32_t ns = KOBJ_NS_GIVEN + (uint32_t)i;
+	struct err e = ERR_INIT;
+	size_t n = 0;
+
+	*there = self.kernel->learned(self.kernel, ns, to, &e) == 0;
+	if (to->failed || (!*there && e.kind != ERR_NOT_FOUND)) {
+		return -1;
+	}
+	for (size_t k = 0; k < to->n; k++) {
+		if (n == 0 || kobj_compare(&to->v[n - 1], &to->v[k]) != 0) {
+			to->v[n++] = to->v[k];
+		}
+	}
+	if (n > LEARNED_MAX) {
+		log_warn("gateway.routes", LOG_NUM("number", ns), LOG_NUM("routes", n),
+		         LOG_NUM("limit", LEARNED_MAX));
+		n = LEARNED_MAX;
+	}
+	to->n = n;
+	return 0;
+}
+
+/* Number, is it there, how many routes, then family, prefix length and address of each. */
+static void tell_learned(size_t i, const struct kset *routes, bool there)
+{
+	struct buf b = { 0 };
+
+	put_u32(&b, KOBJ_NS_GIVEN + (uint32_t)i);
+	put_u32(&b, there);
+	put_u32(&b, (uint32_t)routes->n);
+	for (size_t k = 0; k < routes->n; k++) {
+		put_u8(&b, routes->v[k].family);
+		put_u8(&b, routes->v[k].plen);
+		buf_add(&b, routes->v[k].addr, 16);
+	}
+	channel_send(self.control, MSG_LEARNED, &b, -1);
+	buf_fini(&b);
+}
+
+static void learn(size_t i)
+{
+	struct given *g = &self.given[i];
+	struct kset now = { 0 };
+	bool there;
+
+	g->heard = false;
+	if (look(i, &now, &there) < 0 ||
+	    (g->told && there == g->there && now.n == g->routes.n &&
+	     (now.n == 0 || memcmp(now.v, g->routes.v, now.n * sizeof(struct kobj)) == 0))) {
+		kset_fini(&now);
+		return;
+	}
+	if (there != g->there) {
+		log_info("gateway.namespace", LOG_NUM("number", KOBJ_NS_GIVEN + i),
+		         LOG_NUM("there", there));
+	}
+	kset_fini(&g->routes);
+	g->routes = now;
+	g->there = there;
+	g->told = true;
+	tell_learned(i, &g->routes, there);
+}
+
+/* Control is a new one: it is told all, before it says what should be. */
+static void learn_all(void)
+{
+	for (size_t i = 0; i < self.n_given; i++) {
+		self.given[i].told = false;
+		learn(i);
+		if (!self.given[i].told) {
+			tell_learned(i, &self.given[i].routes, self.given[i].there);
+			self.given[i].told = true;
+		}
+	}
+}
+
 static void on_budget(void *arg)
 {
+	static unsigned turn;
+	bool all = ++turn % 4 == 0; /* also those that say nothing: they may be others now */
+
 	(void)arg;
+	for (size_t i = 0; i < self.n_given && reconcile_synced(self.state); i++) {
+		if (all || self.given[i].heard) {
+			learn(i);
+		}
+	}
 	reconcile_budgets(self.state, self.flows);
 	loop_timer_start(self.budget, BUDGET_MS);
 }
@@ -290,6 +389,9 @@ static void on_control(void *arg, enum role from, enum msg_type type, struct rea
 		rc = reconcile_del(self.state, get_u64(r), &e);
 		done(request, rc, &e, -1);
 		break;
+	case MSG_LEARN:
+		learn_all();
+		break;
 	case MSG_SYNC_BEGIN:
 		reconcile_begin(self.state);
 		break;
@@ -315,6 +417,15 @@ void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int
 	if (!self.kernel || !(self.state = reconcile_new(self.kernel, &clock_system))) {
 		log_error("engine.start", LOG_STR("error", e.msg));
 		exit(71);
+	}
+	for (self.n_given = 0; self.n_given < c->n_gateways; self.n_given++) {
+		uint32_t ns = KOBJ_NS_GIVEN + (uint32_t)self.n_given;
+
+		if (kernel_linux_give(self.kernel, ns, c->gateways[self.n_given].path, &e) < 0 ||
+		    reconcile_keep(self.state, ns) < 0) {
+			log_error("engine.start", LOG_STR("error", e.msg));
+			exit(71);
+		}
 	}
 	self.repair = loop_timer_new(l, on_repair, NULL);
 	self.audit = loop_timer_new(l, on_audit, NULL);

@@ -25,9 +25,10 @@ void fabric_vnets(uint32_t tenant);
 /* Its last group has gone. */
 void fabric_vnet_gone(uint32_t vnet);
 
-/* What the tag VirtualNetwork stands for in the VNet; NULL: nothing. */
+/* What the tag VirtualNetwork stands for in the VNet, sorted, none inside another; NULL: nothing. */
 struct resource;
 struct ip_prefix;
+#define FABRIC_VTAG_MAX 5200 /* prefixes of the VNet, its peers, and what its gateway has learned */
 size_t fabric_vtag(const struct resource *vnet, struct ip_prefix *to, size_t max);
 
 /* Calls done once the engine has done all that it was sent so far; at once when it is away: it

@@ -585,10 +585,14 @@ void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
 
 void group_engine_up(void)
 {
-	struct buf b = { 0 };
-
 	plane.engine_synced = false;
 	channel_send(plane.engine, MSG_SYNC_BEGIN, NULL, -1);
+}
+
+void group_engine_list(void)
+{
+	struct buf b = { 0 };
+
 	network_send_base();
 	for (size_t i = 0; i < plane.n; i++) {
 		const struct group *g = plane.v[i]->group;

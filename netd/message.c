@@ -366,6 +366,11 @@ void put_flow(struct buf *b, const struct kflow *f)
 #undef F
 }
 
+void get_bytes(struct reader *r, uint8_t *to, size_t n)
+{
+	get(r, to, n);
+}
+
 void get_flow(struct reader *r, struct kflow *f)
 {
 	memset(f, 0, sizeof(*f));

@@ -28,11 +28,12 @@ enum role {
 
 /* A change in parts: request, owner, flags, count, then count times a verb (enum kop_verb) and an
  * object. It happens with the last part. */
-#define PART_FIRST 1u
-#define PART_LAST  2u
-#define PART_WHOLE 4u /* what is not put goes */
-#define PART_MAX   1000u
-#define FLOWS_MAX  2000u /* in a message */
+#define PART_FIRST  1u
+#define PART_LAST   2u
+#define PART_WHOLE  4u /* what is not put goes */
+#define PART_MAX    1000u
+#define FLOWS_MAX   2000u /* in a message */
+#define LEARNED_MAX 4000u /* routes of a given namespace; Azure takes as many by private peering */
 
 /* id, version, from, to, shortest and longest payload in bytes */
 #define MSG_BODY_MAX 180000u
@@ -44,9 +45,11 @@ enum role {
 	X(OWNER_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 16, 16)                                       \
 	X(SYNC_BEGIN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0)                                        \
 	X(SYNC_END, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)                                          \
-	X(FLOWS, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)         /* token, namespace */              \
+	X(FLOWS, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)                /* token, namespace */       \
 	X(FLOW_LIST, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, ns, last, flows */ \
 	X(FLOWS_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 4, MSG_BODY_MAX) /* namespace, flows */       \
+	X(LEARN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0) /* tell of every given namespace */         \
+	X(LEARNED, 1, ROLE_ENGINE, ROLE_CONTROL, 12, MSG_BODY_MAX)  /* see learn() */            \
 	X(ENGINE_DONE, 1, ROLE_ENGINE, ROLE_CONTROL, 10, 1024) /* request, ok, text; maybe fd */ \
 	X(NAMES_BEGIN, 1, ROLE_CONTROL, ROLE_DNS, 0, 0)                                          \
 	X(NAME_SET, 1, ROLE_CONTROL, ROLE_DNS, 11, 1024)                                         \
@@ -96,6 +99,7 @@ uint64_t get_u64(struct reader *r);
 /* Into `to`; fails when it does not fit. */
 void get_str(struct reader *r, char *to, size_t size);
 void get_flow(struct reader *r, struct kflow *f);
+void get_bytes(struct reader *r, uint8_t *to, size_t n);
 void get_kobj(struct reader *r, struct kobj *o);
 /* Everything read, nothing left, no failure? */
 bool reader_done(const struct reader *r);

@@ -129,7 +129,8 @@ static int take_public(struct resource *g, struct subnet *s, struct resource *vn
 		return 0;
 	}
 	/* Egress by an address that the VNet's groups share; none left means no egress. */
-	if (!s->shared.family && vnet_default_outbound(vnet, s->id) && network_public(4, tenant, &ip, &ignored) == 0) {
+	if (!s->shared.family && vnet_default_outbound(vnet, s->id) &&
+	    network_public(4, tenant, &ip, &ignored) == 0) {
 		s->shared = ip;
 		s->sent = false;
 		if (vnet) {
@@ -279,11 +280,23 @@ static void send_del(uint64_t owner, uint64_t request)
 	buf_fini(&b);
 }
 
+void network_subnet_gone(struct subnet *s)
+{
+	uint32_t vnet = s->vnet;
+
+	fabric_drop(s->id);
+	subnet_free(s);
+	if (!subnet_any(vnet)) {
+		fabric_vnet_gone(vnet);
+	} else {
+		fabric_vnet(vnet);
+	}
+}
+
 /* The last group takes the subnet along, the VNet's last the router. */
 static void give_port(const struct resource *g, struct subnet *s)
 {
 	struct subnet_bridge *b = subnet_bridge_find(s, number(g->status, "bridge"));
-	uint32_t vnet = s->vnet;
 
 	s->groups--;
 	b->ports--;
@@ -291,19 +304,13 @@ static void give_port(const struct resource *g, struct subnet *s)
 		fabric_drop(b->id);
 		subnet_bridge_remove(s, b);
 	}
-	if (s->groups > 0) {
+	if (s->groups > 0 || s->held) {
 		return;
 	}
-	fabric_drop(s->id);
 	if (s->platform && s->shared.family) {
 		network_public_free(&s->shared, tenant_of(g->id)->number);
 	}
-	subnet_free(s);
-	if (!subnet_any(vnet)) {
-		fabric_vnet_gone(vnet);
-	} else {
-		fabric_vnet(vnet);
-	}
+	network_subnet_gone(s);
 }
 
 void network_release(struct resource *g)

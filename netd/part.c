@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/gateway.h"
 #include "netd/routing.h"
 #include "netd/security.h"
 
@@ -17,7 +18,8 @@
 static int check_document(const struct model_type *type, const struct resource *r, const char *id,
                           const json_t *doc, struct err *e)
 {
-	if (strstr(type->name, "/virtualNetworks")) {
+	if (strstr(type->name, "/virtualNetworks") &&
+	    strcmp(strrchr(type->name, '/'), "/virtualNetworks") == 0) {
 		return network_vnet_check(r, id, doc, e);
 	}
 	if (strstr(type->name, "/networkSecurityGroups")) {
@@ -29,6 +31,12 @@ static int check_document(const struct model_type *type, const struct resource *
 	if (strstr(type->name, "/natGateways")) {
 		return routing_check_nat(r, id, doc, e);
 	}
+	if (strcmp(type->name, "Microsoft.Network/virtualNetworkGateways") == 0) {
+		return gateway_check(r, id, doc, e);
+	}
+	if (strcmp(type->name, "Microsoft.Network/connections") == 0) {
+		return gateway_check_connection(r, id, doc, e);
+	}
 	return 0;
 }
 
@@ -37,7 +45,11 @@ static void set_presets(const struct model_type *type, json_t *doc)
 {
 	static const struct {
 		const char *type, *name;
-		enum { EMPTY_LIST, FALSE, FOUR } value;
+		enum {
+			EMPTY_LIST,
+			FALSE,
+			FOUR
+		} value;
 	} presets[] = {
 		{ "/virtualNetworks", "subnets", EMPTY_LIST },
 		{ "/virtualNetworks", "virtualNetworkPeerings", EMPTY_LIST },
@@ -64,8 +76,8 @@ static void set_presets(const struct model_type *type, json_t *doc)
 	}
 }
 
-int part_put_whole(struct resource *r, const char *id, const struct model_type *type,
-                       json_t *doc, struct change *ret, struct err *e)
+int part_put_whole(struct resource *r, const char *id, const struct model_type *type, json_t *doc,
+                   struct change *ret, struct err *e)
 {
 	set_presets(type, doc);
 	if (check_document(type, r, id, doc, e) < 0) {
@@ -180,7 +192,7 @@ static int edit_rules(struct resource *r, json_t *doc, struct change *ret, struc
 }
 
 int part_put(const struct model_id *id, const char *full, const struct model_type *type,
-                     json_t *doc, struct change *ret, struct err *e)
+             json_t *doc, struct change *ret, struct err *e)
 {
 	AUTO_FREE char *key = table_key(full);
 	const char *child = strrchr(type->name, '/') + 1;

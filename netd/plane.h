@@ -107,8 +107,7 @@ void network_release(struct resource *group);
 /* The same for a public address, and for the egress address that a VNet keeps. */
 void network_restore_public(const struct resource *r);
 /* May this be the document of the VNet `r` (NULL: a new one, with that id)? */
-int network_vnet_check(const struct resource *r, const char *id, const json_t *doc,
-                       struct err *e);
+int network_vnet_check(const struct resource *r, const char *id, const json_t *doc, struct err *e);
 bool network_subnet_used(const struct resource *vnet, const char *subnet);
 unsigned network_subnet_groups(const struct resource *vnet, const char *subnet); /* how many */
 /* Prefixes of a subnet's document, at most `max`. */
@@ -122,6 +121,10 @@ int network_vnet_subnet(const struct resource *group, const char *id, struct res
 struct resource *vnet_subnet_ref(const struct resource *vnet, uint32_t subnet, const char *what);
 /* [{"id": ...}] of all subnets that name `r` at the path; new reference. */
 json_t *vnet_subnets_with(const struct resource *r, const char *path);
+/* The VNet's subnet of that name is live without a group, or not any more; absent does nothing. */
+void vnet_hold(struct resource *vnet, const char *subnet, bool held);
+/* A subnet that nobody needs: it goes, the VNet's last takes the router along. */
+void network_subnet_gone(struct subnet *s);
 /* Live subnets get the prefixes of their document. */
 void vnet_ranges(struct resource *vnet);
 /* The VNet's address space, at most `max` prefixes. */
@@ -205,7 +208,8 @@ void group_action(struct resource *r, const char *action,
                   void (*reply)(void *arg, const struct err *e), void *arg);
 void group_engine_done(uint64_t request, bool ok, const char *text, int fd);
 void group_retry(int64_t now_ms); /* attaches that failed, when their time has come */
-void group_engine_up(void);
+void group_engine_up(void); /* the engine is there: a list begins, */
+void group_engine_list(void); /* and is said whole */
 void group_dns_done(uint64_t request);
 void group_dns_up(void);
 void group_runtime_up(void);

@@ -85,7 +85,7 @@ static void mark_peer(struct reconcile *r, const struct kobj *link)
 {
 	struct space *s = link->sub == KOBJ_LINK_VETH ? space_get(r, link->peer_ns) : NULL;
 
-	if (s && s->type == KOBJ_NETNS_GROUP) {
+	if (s && (s->type == KOBJ_NETNS_GROUP || s->ns >= KOBJ_NS_GIVEN)) {
 		mark(r, s);
 	}
 }
@@ -410,9 +410,8 @@ int reconcile_patch(struct reconcile *r, uint64_t owner, struct kset *puts, stru
 	kset_sort(puts);
 	kset_sort(dels);
 	crash_point(CRASH_ENGINE_RECEIVED);
-	int rc = puts->failed || dels->failed
-	                 ? err_set(e, ERR_NO_MEMORY, 0, "owner: out of memory")
-	                 : change(r, owner, puts, dels, whole, e);
+	int rc = puts->failed || dels->failed ? err_set(e, ERR_NO_MEMORY, 0, "owner: out of memory")
+	                                      : change(r, owner, puts, dels, whole, e);
 	crash_point(CRASH_ENGINE_APPLIED);
 	return rc;
 }
@@ -469,7 +468,8 @@ static int compare(struct reconcile *r, struct space *s, struct kset *have, stru
                    struct err *e)
 {
 	if (r->k->dump(r->k, s->ns, have, e) < 0) {
-		return -1;
+		/* A given one that is away: nothing of ours is there. */
+		return e->kind == ERR_NOT_FOUND && kobj_ns_foreign(s->ns) ? 0 : -1;
 	}
 	/* The ruleset differs: it comes anew, with all that is in it in the same transaction. */
 	struct kobj **want = s->want;
@@ -608,7 +608,7 @@ int reconcile_end(struct reconcile *r, struct err *e)
 	for (size_t i = 0; i < r->n_spaces;) {
 		struct space *s = &r->spaces[i];
 
-		if (s->n == 0 && s->ns != KOBJ_NS_HOST) {
+		if (s->n == 0 && !kobj_ns_foreign(s->ns)) {
 			space_drop(r, s);
 		} else {
 			i++;
@@ -642,7 +642,8 @@ bool reconcile_synced(const struct reconcile *r)
 void reconcile_event(struct reconcile *r, uint32_t ns, uint32_t index)
 {
 	struct space *s = space_get(r, ns);
-	bool ours = index <= KOBJ_PEER_INDEX;
+	/* In a given namespace all but our link is others'. */
+	bool ours = ns >= KOBJ_NS_GIVEN ? index == 0 : index <= KOBJ_PEER_INDEX;
 
 	if (!s || s->dirty) {
 		return;
@@ -739,46 +740,6 @@ void reconcile_audit(struct reconcile *r)
 {
 	for (size_t i = 0; i < r->n_spaces; i++) {
 		mark(r, &r->spaces[i]);
-	}
-}
-
-static unsigned level_of(unsigned was, long flows, long budget)
-{
-	static const long up[] = { 50, 90 };
-	unsigned level = 0;
-
-	for (unsigned i = 0; i < ARRAY_N(up); i++) {
-		long limit = was > i ? up[i] * 8 / 10 : up[i];
-
-		level += flows > budget / 100 * limit;
-	}
-	return level;
-}
-
-void reconcile_budgets(struct reconcile *r, long budget)
-{
-	struct err e = ERR_INIT;
-
-	r->stats.flows = r->stats.tight = 0;
-	for (size_t i = 0; r->synced && i < r->n_spaces; i++) {
-		struct space *s = &r->spaces[i];
-		long flows = s->type == KOBJ_NETNS_VNET && s->made ? r->k->flows_count(r->k, s->ns)
-		                                                   : -1;
-
-		if (flows < 0) {
-			continue;
-		}
-		unsigned level = level_of(s->level, flows, budget);
-		r->stats.flows += (uint64_t)flows;
-		r->stats.tight += level > 0;
-		/* Said again while it lasts: a ruleset that was repaired has forgotten it. */
-		if ((level || s->level) && r->k->tighten(r->k, s->ns, level, &e) == 0) {
-			if (level != s->level) {
-				log_warn("vnet.flows", LOG_NUM("namespace", s->ns),
-				         LOG_NUM("flows", flows), LOG_NUM("level", level));
-			}
-			s->level = level;
-		}
 	}
 }
 

@@ -40,6 +40,9 @@ int reconcile_end(struct reconcile *r, struct err *e);
 /* Has a full list been seen? Before that nothing is removed. */
 bool reconcile_synced(const struct reconcile *r);
 
+/* Keeps an eye on a given namespace, also while nobody wants anything there. -1: out of memory. */
+int reconcile_keep(struct reconcile *r, uint32_t ns) __attribute__((warn_unused_result));
+
 /* Somebody changed the kernel (kernel.h: watch): marks the namespace when it concerns us. */
 void reconcile_event(struct reconcile *r, uint32_t ns, uint32_t index);
 /* Repairs what is due, for some 10 ms at a stretch. Returns the delay in ms until it wants to be

@@ -91,9 +91,14 @@ struct space *space_make(struct reconcile *r, uint32_t ns)
 		r->cap_spaces = cap;
 	}
 	memmove(&r->spaces[i + 1], &r->spaces[i], (r->n_spaces - i) * sizeof(*r->spaces));
-	r->spaces[i] = (struct space){ .ns = ns, .made = ns == KOBJ_NS_HOST };
+	r->spaces[i] = (struct space){ .ns = ns, .made = kobj_ns_foreign(ns) };
 	r->n_spaces++;
 	return &r->spaces[i];
+}
+
+int reconcile_keep(struct reconcile *r, uint32_t ns)
+{
+	return space_make(r, ns) ? 0 : -1;
 }
 
 void space_drop(struct reconcile *r, struct space *s)
@@ -192,8 +197,7 @@ void want_remove(struct reconcile *r, struct kobj *const *v, size_t n)
 			s->want[keep++] = s->want[at];
 		}
 		if (s) {
-			memmove(&s->want[keep], &s->want[at],
-			        (s->n - at) * sizeof(struct kobj *));
+			memmove(&s->want[keep], &s->want[at], (s->n - at) * sizeof(struct kobj *));
 			s->n -= at - keep;
 		}
 		while (i < n && v[i]->ns == ns) {

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/gateway.h"
 
 #define VNET_TYPE "Microsoft.Network/virtualNetworks"
 #define NAT_TYPE  "Microsoft.Network/natGateways"
@@ -111,8 +112,8 @@ size_t routing_routes(const struct resource *table, struct routing_route *to, si
 			                   .type = model_str(x, "properties.nextHopType"),
 			                   .hop = table_ip(x, "properties.nextHopIpAddress") };
 
-		if (n < max && ip_prefix_parse(model_str(x, "properties.addressPrefix"), &r.prefix,
-		                               &e) == 0) {
+		if (n < max &&
+		    ip_prefix_parse(model_str(x, "properties.addressPrefix"), &r.prefix, &e) == 0) {
 			to[n++] = r;
 		}
 	}
@@ -284,10 +285,8 @@ static bool overlap(const json_t *a, const json_t *b)
 
 	for (size_t i = 0; i < json_array_size(a); i++) {
 		for (size_t k = 0; k < json_array_size(b); k++) {
-			if (ip_prefix_parse(json_string_value(json_array_get(a, i)), &p, &e) ==
-			            0 &&
-			    ip_prefix_parse(json_string_value(json_array_get(b, k)), &q, &e) ==
-			            0 &&
+			if (ip_prefix_parse(json_string_value(json_array_get(a, i)), &p, &e) == 0 &&
+			    ip_prefix_parse(json_string_value(json_array_get(b, k)), &q, &e) == 0 &&
 			    ip_prefix_overlaps(&p, &q)) {
 				return true;
 			}
@@ -314,6 +313,39 @@ static const json_t *towards(const json_t *doc, const char *id)
 		}
 	}
 	return NULL;
+}
+
+/* useRemoteGateways: of one peer, which has a gateway, by a VNet that has none. */
+static int check_gateways(const char *id, const json_t *list, size_t i, const struct resource *r,
+                          const char *at, struct err *e)
+{
+	const json_t *x = json_array_get(list, i);
+
+	if (!json_is_true(model_at(x, "properties.useRemoteGateways"))) {
+		return 0;
+	}
+	if (!gateway_in(r->id)) {
+		return err_set_at(e, ERR_INVALID, "RemotePeeringHasNoGateways", at,
+		                  "Peering %s cannot have useRemoteGateways: the remote virtual "
+		                  "network has no gateway.",
+		                  model_str(x, "name"));
+	}
+	if (gateway_in(id)) {
+		return err_set_at(e, ERR_INVALID, "VnetHasGatewayCannotUseRemoteGateways", at,
+		                  "Peering %s cannot have useRemoteGateways: the virtual network "
+		                  "has a gateway of its own.",
+		                  model_str(x, "name"));
+	}
+	for (size_t k = 0; k < i; k++) {
+		if (json_is_true(
+			    model_at(json_array_get(list, k), "properties.useRemoteGateways"))) {
+			return err_set_at(
+				e, ERR_INVALID, "OnlyOnePeeringCanUseRemoteGateways", at,
+				"Peerings %s and %s both have useRemoteGateways; one can.",
+				model_str(json_array_get(list, k), "name"), model_str(x, "name"));
+		}
+	}
+	return 0;
 }
 
 int routing_check_peerings(const char *id, const json_t *doc, struct err *e)
@@ -353,11 +385,8 @@ int routing_check_peerings(const char *id, const json_t *doc, struct err *e)
 			                  "of the two virtual networks overlap.",
 			                  model_str(x, "name"));
 		}
-		if (json_is_true(model_at(x, "properties.useRemoteGateways"))) {
-			return err_set_at(e, ERR_INVALID, "RemotePeeringHasNoGateways", at,
-			                  "Peering %s cannot have useRemoteGateways: the remote "
-			                  "virtual network has no gateway.",
-			                  model_str(x, "name"));
+		if (check_gateways(id, list, i, r, at, e) < 0) {
+			return -1;
 		}
 		for (k = 0; k < i; k++) {
 			const json_t *y = json_array_get(list, k);
@@ -397,7 +426,20 @@ bool routing_peer(const struct resource *vnet, size_t i, struct routing_peer *to
 		to->vnet = r;
 		to->access = !json_is_false(access);
 		to->forwarded = json_is_true(model_at(x, "properties.allowForwardedTraffic"));
+		to->transit = json_is_true(model_at(x, "properties.allowGatewayTransit"));
+		to->remote = json_is_true(model_at(x, "properties.useRemoteGateways"));
 		return true;
+	}
+	return false;
+}
+
+bool routing_peer_back(const struct resource *vnet, const struct resource *peer,
+                       struct routing_peer *to)
+{
+	for (size_t i = 0; routing_peer(peer, i, to); i++) {
+		if (to->vnet == vnet) {
+			return true;
+		}
 	}
 	return false;
 }
@@ -500,7 +542,7 @@ void routing_view_vnet(const struct resource *r, json_t *props)
 		bool had = was && json_object_get(was, model_str(x, "name"));
 
 		json_object_set_new(p, "peeringState",
-		                    json_string(both              ? "Connected"
+		                    json_string(both             ? "Connected"
 		                                : remote && !had ? "Initiated"
 		                                                 : "Disconnected"));
 		json_object_set_new(p, "peeringSyncLevel",
@@ -510,9 +552,8 @@ void routing_view_vnet(const struct resource *r, json_t *props)
 		set_default(p, "allowGatewayTransit", false);
 		set_default(p, "useRemoteGateways", false);
 		if (remote) {
-			json_t *space = json_deep_copy(
-				json_object_get(json_object_get(remote->doc, "properties"),
-			                        "addressSpace"));
+			json_t *space = json_deep_copy(json_object_get(
+				json_object_get(remote->doc, "properties"), "addressSpace"));
 
 			json_object_set(p, "remoteVirtualNetworkAddressSpace", space);
 			json_object_set_new(p, "remoteAddressSpace", space);

@@ -35,11 +35,16 @@ size_t routing_routes(const struct resource *table, struct routing_route *to, si
 
 /* A connected peering of the VNet: both sides name each other. */
 struct routing_peer {
-	struct resource *vnet; /* the other one */
+	struct resource *vnet;  /* the other one */
 	bool access, forwarded; /* this side's permissions */
+	bool transit, remote;   /* its gateway is lent; the other one's is used */
 };
 /* The i-th connected peering; false at the end. */
 bool routing_peer(const struct resource *vnet, size_t i, struct routing_peer *to);
+
+/* The other side of the peering with `peer`. */
+bool routing_peer_back(const struct resource *vnet, const struct resource *peer,
+                       struct routing_peer *to);
 
 /* Remembers which peerings of the VNet are connected, on both sides: one that loses the other is shown as
  * Disconnected, not as new. */

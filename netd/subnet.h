@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Subnets with groups in them: their address pools and bridges. One lives from its first group to
- * its last. Memory only; one thread.
+ * its last; that of a connected gateway always. Memory only; one thread.
  */
 #pragma once
 
@@ -13,7 +13,7 @@
 
 /* The kernel gives a bridge 1,023 ports (BR_MAX_PORTS); a subnet has as many bridges as it needs,
  * which tenants cannot tell: groups are routed, not bridged. */
-#define SUBNET_PORTS 512u
+#define SUBNET_PORTS      512u
 #define SUBNET_RANGES_MAX 34 /* a document's 17, and as many that groups are still in */
 
 struct subnet_bridge {
@@ -35,8 +35,9 @@ struct subnet {
 	size_t n_ranges;
 	struct ip shared; /* egress of groups without a public address */
 	bool platform;
-	bool sent;                     /* the engine has it as it is now */
-	uint32_t *asgs;                /* application security groups of its groups, by number */
+	bool held;      /* by a gateway: lives without groups */
+	bool sent;      /* the engine has it as it is now */
+	uint32_t *asgs; /* application security groups of its groups, by number */
 	size_t n_asgs;
 	struct subnet_bridge *bridges; /* never none */
 	size_t n_bridges;

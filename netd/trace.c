@@ -12,7 +12,10 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/config.h"
 #include "netd/fabric.h"
+#include "netd/gateway.h"
+#include "netd/message.h"
 #include "netd/routing.h"
 #include "netd/security.h"
 #include "netd/subnet.h"
@@ -35,8 +38,8 @@ static void hop(struct trace *t, const char *at, const char *does, const char *f
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
 	if (t->hops) {
-		json_array_append_new(t->hops, json_pack("{s:s, s:s, s:s}", "at", at, "does", does,
-		                                         "why", why));
+		json_array_append_new(
+			t->hops, json_pack("{s:s, s:s, s:s}", "at", at, "does", does, "why", why));
 	}
 }
 
@@ -62,7 +65,8 @@ static const char *name_of(const struct trace *t, const struct resource *g)
 
 /* ---- who has an address ---- */
 
-static bool has_ip(const struct resource *g, const char *key4, const char *key6, const struct ip *ip)
+static bool has_ip(const struct resource *g, const char *key4, const char *key6,
+                   const struct ip *ip)
 {
 	struct ip has = table_ip(g->status, ip->family == 6 ? key6 : key4);
 
@@ -151,7 +155,7 @@ static bool is_member(void *arg, uint32_t asg, const struct ip *ip)
 static bool decide(const struct subnet *s, const struct nsg_flow *f, struct nsg_rule *ret,
                    const char **group)
 {
-	static struct ip_prefix tags[SPACE_MAX];
+	static struct ip_prefix tags[FABRIC_VTAG_MAX];
 	struct resource *v = table_numbered(s->vnet);
 	struct resource *nsg = v ? vnet_subnet_ref(v, s->id, "networkSecurityGroup") : NULL;
 	uint32_t vnet = s->vnet;
@@ -161,7 +165,7 @@ static bool decide(const struct subnet *s, const struct nsg_flow *f, struct nsg_
 		return false;
 	}
 	struct nsg_world w = { .vnet = tags,
-		               .n_vnet = fabric_vtag(v, tags, SPACE_MAX),
+		               .n_vnet = fabric_vtag(v, tags, FABRIC_VTAG_MAX),
 		               .member = is_member,
 		               .arg = &vnet };
 	security_read(nsg, &g);
@@ -203,14 +207,15 @@ const char *trace_rule(const struct resource *g, const struct nsg_flow *f, bool 
 	}
 	*allow = r.allow;
 	snprintf(name, 120, "%s/%s",
-	         r.priority >= NSG_DEFAULT_FIRST ? "defaultSecurityRules" : "securityRules", r.name);
+	         r.priority >= NSG_DEFAULT_FIRST ? "defaultSecurityRules" : "securityRules",
+	         r.name);
 	return name;
 }
 
 static struct {
 	struct nsg g;
 	uint32_t vnet;
-	struct ip_prefix tags[SPACE_MAX];
+	struct ip_prefix tags[FABRIC_VTAG_MAX];
 	size_t n_tags;
 } kept;
 
@@ -232,12 +237,11 @@ bool trace_denies(struct resource *nsg, uint32_t vnet, const struct nsg_flow *fl
 		nsg_fini(&kept.g);
 		security_read(nsg, &kept.g);
 		kept.vnet = vnet;
-		kept.n_tags = fabric_vtag(v, kept.tags, SPACE_MAX);
+		kept.n_tags = fabric_vtag(v, kept.tags, FABRIC_VTAG_MAX);
 	}
-	struct nsg_world w = { .vnet = kept.tags,
-		               .n_vnet = kept.n_tags,
-		               .member = is_member,
-		               .arg = &vnet };
+	struct nsg_world w = {
+		.vnet = kept.tags, .n_vnet = kept.n_tags, .member = is_member, .arg = &vnet
+	};
 	for (int side = 0; side < 2; side++) {
 		const struct subnet *s = subnet_of(vnet, &f.addr[side]);
 
@@ -277,12 +281,14 @@ enum way {
 	WAY_LOCAL,
 	WAY_PEER,
 	WAY_OUT,
-	WAY_APPLIANCE
+	WAY_APPLIANCE,
+	WAY_GATEWAY
 };
 
 struct path {
 	enum way way;
 	struct resource *peer;
+	struct resource *hub; /* WAY_GATEWAY: whose gateway, NULL its own */
 	struct ip hop;
 	const struct resource *table; /* NULL: the VNet's own routes */
 	char route[90];
@@ -294,6 +300,22 @@ static unsigned longest(const struct resource *v, const struct ip *dst)
 	static struct ip_prefix all[SPACE_MAX];
 	size_t n = v ? vnet_space(v, all, SPACE_MAX) : 0;
 	unsigned len = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].ip.family == dst->family && ip_prefix_contains(&all[i], dst) &&
+		    all[i].len > len) {
+			len = all[i].len;
+		}
+	}
+	return len;
+}
+
+/* Length of the longest route to the address that the VNet has by a gateway; -1: none. */
+static int learned_len(const struct resource *v, const struct ip *dst, struct gateway_path *path)
+{
+	static struct ip_prefix all[LEARNED_MAX];
+	size_t n = gateway_routes(v, all, LEARNED_MAX, path);
+	int len = -1;
 
 	for (size_t i = 0; i < n; i++) {
 		if (all[i].ip.family == dst->family && ip_prefix_contains(&all[i], dst) &&
@@ -331,13 +353,25 @@ static struct path way_of(struct resource *v, uint32_t vnet, uint32_t subnet, co
 	struct path p = { 0 };
 	struct routing_route r;
 	struct routing_peer peer;
+	struct gateway_path gw = { 0 };
 	unsigned len = longest(v, dst);
+	int by_gateway = v ? learned_len(v, dst, &gw) : -1;
 
 	own_way(v, vnet, dst, &p);
 	for (size_t i = 0; v && routing_peer(v, i, &peer); i++) {
 		unsigned n = longest(peer.vnet, dst);
 
 		len = n > len ? n : len;
+	}
+	p.hub = gw.hub;
+	const struct resource *users = v ? vnet_subnet_ref(v, subnet, "routeTable") : NULL;
+	if (by_gateway >= 0 && p.way == WAY_OUT &&
+	    !(users &&
+	      json_is_true(model_at(users->doc, "properties.disableBgpRoutePropagation")))) {
+		len = (unsigned)by_gateway;
+		p.way = WAY_GATEWAY;
+		p.type = "VirtualNetworkGateway";
+		snprintf(p.route, sizeof(p.route), "route learned by the gateway");
 	}
 	if (!user_route(v, subnet, dst, len, &r, &p.table)) {
 		p.table = NULL;
@@ -350,6 +384,9 @@ static struct path way_of(struct resource *v, uint32_t vnet, uint32_t subnet, co
 	} else if (strcasecmp(r.type, "VirtualAppliance") == 0) {
 		p.way = WAY_APPLIANCE;
 		p.hop = r.hop;
+	} else if (strcasecmp(r.type, "VirtualNetworkGateway") == 0) {
+		/* A peer's gateway takes on what it has learned. */
+		p.way = gw.given && (!gw.hub || by_gateway >= 0) ? WAY_GATEWAY : WAY_NONE;
 	} else if (strcasecmp(r.type, "VnetLocal") != 0) {
 		p.way = WAY_NONE;
 	}
@@ -387,6 +424,19 @@ static bool gateway_address(const struct subnet *s, const struct ip *ip)
 	return r && ip_add(&gw, 1) && ip_compare(&gw, ip) == 0;
 }
 
+/* Where an administrator lets a link-local address lead; NULL: nowhere. */
+static const struct plan_target *target_of(const struct nsg_flow *f)
+{
+	for (size_t i = 0; f->proto == IPPROTO_TCP && i < plane.config->n_targets; i++) {
+		const struct plan_target *t = &plane.config->targets[i];
+
+		if (t->port == f->port[1] && ip_compare(&t->from, &f->addr[1]) == 0) {
+			return t;
+		}
+	}
+	return NULL;
+}
+
 /* Does the router itself take it? */
 static bool to_router(struct trace *t, const struct subnet *s, const struct nsg_flow *f)
 {
@@ -394,12 +444,14 @@ static bool to_router(struct trace *t, const struct subnet *s, const struct nsg_
 	const struct ip_prefix link_local = { { 4, { 169, 254 } }, 16 };
 
 	if (is_platform(dst)) {
-		bool names = (f->proto == IPPROTO_UDP || f->proto == IPPROTO_TCP) && f->port[1] == 53;
+		bool names =
+			(f->proto == IPPROTO_UDP || f->proto == IPPROTO_TCP) && f->port[1] == 53;
 		bool echo = f->proto == IPPROTO_ICMP || f->proto == IPPROTO_ICMPV6;
 
 		ends(t, names || echo, "router",
-		     names || echo ? "the platform's address" : "the platform's address answers "
-								"names (port 53) and echo only");
+		     names || echo ? "the platform's address"
+		                   : "the platform's address answers "
+		                     "names (port 53) and echo only");
 		return true;
 	}
 	if (s && gateway_address(s, dst)) {
@@ -411,8 +463,9 @@ static bool to_router(struct trace *t, const struct subnet *s, const struct nsg_
 		return true;
 	}
 	if (s && s->platform && subnet_range_of(s, dst)) {
-		ends(t, false, "router", "groups without a VNet reach each other by public "
-		                         "addresses only");
+		ends(t, false, "router",
+		     "groups without a VNet reach each other by public "
+		     "addresses only");
 		return true;
 	}
 	return false;
@@ -452,16 +505,18 @@ static void public_way(struct trace *t, const struct nsg_flow *flow)
 	{
 		uint8_t proto = model_is(x, "protocol", "UDP") ? IPPROTO_UDP : IPPROTO_TCP;
 
-		if (proto == f.proto && json_integer_value(json_object_get(x, "port")) == f.port[1]) {
+		if (proto == f.proto &&
+		    json_integer_value(json_object_get(x, "port")) == f.port[1]) {
 			f.addr[1] = table_ip(g->status, f.addr[1].family == 6 ? "ip6" : "ip4");
-			hop(t, "router", "translates", "public port %u of %s to its private address",
-			    f.port[1], name_of(t, g));
+			hop(t, "router", "translates",
+			    "public port %u of %s to its private address", f.port[1],
+			    name_of(t, g));
 			arrive(t, number(g, "vnet"), &f);
 			return;
 		}
 	}
-	ends(t, false, "router", "public port %u of %s is closed: not in ipAddress.ports", f.port[1],
-	     name_of(t, g));
+	ends(t, false, "router", "public port %u of %s is closed: not in ipAddress.ports",
+	     f.port[1], name_of(t, g));
 }
 
 static bool in_pools(const struct ip *ip)
@@ -527,11 +582,21 @@ static void from_group(struct trace *t, const struct resource *g, const struct n
 	char text[IP_TEXT];
 
 	hop(t, "group", "sends", "%s, %s", g->name, ip_format(&f.addr[0], text));
+	const struct plan_target *target = target_of(&f);
+	if (target) {
+		f.addr[1] = target->to;
+		f.port[1] = target->to_port;
+		hop(t, "router", "translates", "the link-local address to %s, port %u",
+		    ip_format(&f.addr[1], text), f.port[1]);
+	}
 	if (!s || to_router(t, s, &f)) {
 		return;
 	}
 	f.inbound = false;
 	struct path p = way_of(v, vnet, s->id, &f.addr[1]);
+	if (target) {
+		p = (struct path){ .way = WAY_OUT, .type = "Internet", .route = "system route" };
+	}
 	if (!rules_pass(t, s, &f)) {
 		return;
 	}
@@ -562,6 +627,13 @@ static void from_group(struct trace *t, const struct resource *g, const struct n
 		ends(t, true, "appliance", "%s; what it does with it is its own",
 		     ip_format(&p.hop, text));
 		break;
+	case WAY_GATEWAY:
+		if (p.hub) {
+			hop(t, "peering", "carries", "to %s", p.hub->name);
+		}
+		ends(t, true, "gateway", "virtual network gateway %s and beyond",
+		     gateway_in((p.hub ? p.hub : v)->id)->name);
+		break;
 	case WAY_OUT:
 		leave(t, v, s, &f, g);
 		break;
@@ -580,119 +652,15 @@ void trace_flow(const struct ip *src, const struct ip *dst, uint8_t proto, uint1
 		from_group(t, g, &f);
 		return;
 	}
+	const struct resource *to = in_pools(dst) ? NULL : trace_group(dst, 0);
+	struct resource *v = to ? table_numbered(number(to, "vnet")) : NULL;
+	struct gateway_path gw;
+	if (v && learned_len(v, src, &gw) >= 0) {
+		hop(t, "gateway", "brings", "by virtual network gateway %s",
+		    gateway_in((gw.hub ? gw.hub : v)->id)->name);
+		arrive(t, number(to, "vnet"), &f);
+		return;
+	}
 	hop(t, "uplink", "brings", "from outside");
 	public_way(t, &f);
-}
-
-/* ---- effective routes and rules ---- */
-
-static json_t *route_json(const char *name, const char *source, bool active, const char *prefix,
-                          const char *type, const char *hop_ip)
-{
-	json_t *x = json_pack("{s:s, s:s, s:[s], s:s, s:[]}", "source", source, "state",
-	                      active ? "Active" : "Invalid", "addressPrefix", prefix, "nextHopType",
-	                      type, "nextHopIpAddress");
-
-	if (name) {
-		json_object_set_new(x, "name", json_string(name));
-	}
-	if (hop_ip) {
-		json_array_append_new(json_object_get(x, "nextHopIpAddress"), json_string(hop_ip));
-	}
-	return x;
-}
-
-static bool overridden(const struct routing_route *v, size_t n, const char *prefix)
-{
-	struct err e = ERR_INIT;
-	struct ip_prefix p;
-
-	for (size_t i = 0; i < n && ip_prefix_parse(prefix, &p, &e) == 0; i++) {
-		if (v[i].prefix.len == p.len && ip_compare(&v[i].prefix.ip, &p.ip) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
-json_t *trace_effective_routes(const struct resource *g)
-{
-	static struct routing_route routes[ROUTING_ROUTES_MAX];
-	uint32_t vnet = number(g, "vnet");
-	const struct resource *v = table_numbered(vnet);
-	const struct resource *table =
-		v ? vnet_subnet_ref(v, number(g, "subnet"), "routeTable") : NULL;
-	size_t n = table ? routing_routes(table, routes, ROUTING_ROUTES_MAX) : 0, i;
-	struct routing_peer peer;
-	json_t *list = json_array(), *x;
-	char text[IP_TEXT], prefix[IP_TEXT];
-
-	json_array_foreach(model_at(v ? v->doc : NULL, "properties.addressSpace.addressPrefixes"),
-	                   i, x)
-	{
-		const char *p = json_string_value(x);
-
-		json_array_append_new(list, route_json(NULL, "Default", !overridden(routes, n, p),
-		                                       p, "VnetLocal", NULL));
-	}
-	for (size_t k = 0; v && routing_peer(v, k, &peer); k++) {
-		json_array_foreach(
-			model_at(peer.vnet->doc, "properties.addressSpace.addressPrefixes"), i, x)
-		{
-			const char *p = json_string_value(x);
-
-			json_array_append_new(list, route_json(NULL, "Default",
-			                                       !overridden(routes, n, p), p,
-			                                       "VNetPeering", NULL));
-		}
-	}
-	json_array_append_new(list, route_json(NULL, "Default", !overridden(routes, n, "0.0.0.0/0"),
-	                                       "0.0.0.0/0", "Internet", NULL));
-	for (size_t k = 0; k < n; k++) {
-		json_array_append_new(
-			list, route_json(routes[k].name, "User", true,
-		                         ip_prefix_format(&routes[k].prefix, prefix), routes[k].type,
-		                         routes[k].hop.family ? ip_format(&routes[k].hop, text)
-		                                              : NULL));
-	}
-	return json_pack("{s:o}", "value", list);
-}
-
-json_t *trace_effective_rules(const struct resource *g)
-{
-	const struct resource *v = table_numbered(number(g, "vnet"));
-	const struct resource *nsg =
-		v ? vnet_subnet_ref(v, number(g, "subnet"), "networkSecurityGroup") : NULL;
-	json_t *list = json_array(), *rules = json_array(), *x;
-	size_t i;
-
-	if (!nsg) {
-		json_decref(rules);
-		return json_pack("{s:o}", "value", list);
-	}
-	json_t *view = view_resource(nsg);
-	static const char *const parts[] = { "properties.securityRules",
-		                             "properties.defaultSecurityRules" };
-	for (size_t k = 0; k < ARRAY_N(parts); k++) {
-		json_array_foreach(model_at(view, parts[k]), i, x)
-		{
-			json_t *rule = json_deep_copy(json_object_get(x, "properties"));
-			char name[120];
-
-			snprintf(name, sizeof(name), "%s/%s", strrchr(parts[k], '.') + 1,
-			         model_str(x, "name"));
-			json_object_set_new(rule, "name", json_string(name));
-			json_object_del(rule, "provisioningState");
-			json_object_del(rule, "description");
-			json_array_append_new(rules, rule);
-		}
-	}
-	json_decref(view);
-	json_array_append_new(
-		list, json_pack("{s:{s:s}, s:{s:{s:s}}, s:o}", "networkSecurityGroup", "id", nsg->id,
-	                        "association", "subnet", "id",
-	                        model_str(json_array_get(model_at(g->doc, "properties.subnetIds"), 0),
-	                                  "id"),
-	                        "effectiveSecurityRules", rules));
-	return json_pack("{s:o}", "value", list);
 }

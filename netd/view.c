@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/gateway.h"
 #include "netd/plane.h"
 #include "netd/routing.h"
 #include "netd/security.h"
@@ -116,8 +117,7 @@ static void view_subnet(const struct resource *vnet, const json_t *subnet, json_
 			props, "serviceAssociationLinks",
 			json_pack("[{s:s, s:{s:s, s:s, s:b}}]", "name", "acisal", "properties",
 		                  "provisioningState", "Succeeded", "linkedResourceType",
-		                  "Microsoft.ContainerInstance/containerGroups", "allowDelete",
-		                  1));
+		                  "Microsoft.ContainerInstance/containerGroups", "allowDelete", 1));
 	}
 }
 
@@ -162,6 +162,10 @@ json_t *view_resource(const struct resource *r)
 	}
 	if (strstr(r->type->name, "/networkSecurityGroups")) {
 		security_view(r, props);
+	}
+	if (strstr(r->type->name, "/virtualNetworkGateways") ||
+	    strstr(r->type->name, "/connections")) {
+		gateway_view(r, props);
 	}
 	if (strstr(r->type->name, "/routeTables") || strstr(r->type->name, "/natGateways")) {
 		routing_view(r, props);

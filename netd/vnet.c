@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/gateway.h"
 #include "netd/plane.h"
 #include "netd/routing.h"
 #include "netd/subnet.h"
@@ -352,7 +353,8 @@ static int check_used(const struct resource *r, const json_t *doc, struct err *e
 	{
 		const char *name = model_str(x, "name");
 		const json_t *next = subnet_named(doc, name);
-		const struct subnet *s = subnet_find(number(r->status, "serial"), subnet_number(r, name));
+		const struct subnet *s =
+			subnet_find(number(r->status, "serial"), subnet_number(r, name));
 
 		if (!s) {
 			continue;
@@ -363,7 +365,7 @@ static int check_used(const struct resource *r, const json_t *doc, struct err *e
 			                  "Subnet %s is in use and cannot be deleted.", name);
 		}
 		size_t n = vnet_subnet_prefixes(next, now, ARRAY_N(now));
-		bool whole = delegated(next);
+		bool whole = s->groups == 0 || delegated(next);
 		for (size_t k = 0; k < s->n_ranges; k++) {
 			bool there = s->ranges[k].groups == 0;
 
@@ -374,11 +376,11 @@ static int check_used(const struct resource *r, const json_t *doc, struct err *e
 			whole = whole && there;
 		}
 		if (!whole) {
-			return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeUpdated",
-			                  "properties.subnets",
-			                  "Subnet %s is in use: its delegation and the prefixes that "
-			                  "groups are in cannot be changed.",
-			                  name);
+			return err_set_at(
+				e, ERR_INVALID, "InUseSubnetCannotBeUpdated", "properties.subnets",
+				"Subnet %s is in use: its delegation and the prefixes that "
+				"groups are in cannot be changed.",
+				name);
 		}
 	}
 	return 0;
@@ -393,8 +395,8 @@ void vnet_ranges(struct resource *r)
 
 	json_array_foreach(model_at(r->doc, "properties.subnets"), i, x)
 	{
-		struct subnet *s =
-			subnet_find(number(r->status, "serial"), subnet_number(r, model_str(x, "name")));
+		struct subnet *s = subnet_find(number(r->status, "serial"),
+		                               subnet_number(r, model_str(x, "name")));
 		size_t n = vnet_subnet_prefixes(x, now, ARRAY_N(now));
 
 		for (size_t k = 0; s && k < n; k++) {
@@ -469,6 +471,14 @@ int network_vnet_check(const struct resource *r, const char *id, const json_t *d
 	if (check_refs(id, doc, e) < 0 || routing_check_peerings(id, doc, e) < 0) {
 		return -1;
 	}
+	const struct resource *gateway = r ? gateway_in(r->id) : NULL;
+	if (gateway && !subnet_named(doc, GATEWAY_SUBNET)) {
+		return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeDeleted",
+		                  "properties.subnets",
+		                  "Subnet " GATEWAY_SUBNET
+		                  " is in use by %.300s and cannot be deleted.",
+		                  gateway->id);
+	}
 	return r ? check_used(r, doc, e) : 0;
 }
 
@@ -540,4 +550,31 @@ int network_vnet_subnet(const struct resource *g, const char *id, struct resourc
 	(*ret)->shared = table_ip(v->status, "shared");
 	*vnet = v;
 	return 0;
+}
+
+void vnet_hold(struct resource *v, const char *name, bool held)
+{
+	struct ip_prefix prefix[17];
+	const json_t *doc = subnet_named(v->doc, name);
+	struct subnet *s = subnet_find(number(v->status, "serial"), subnet_number(v, name));
+
+	if (!doc || held == (s && s->held)) {
+		return;
+	}
+	if (!held) {
+		s->held = false;
+		if (s->groups == 0) {
+			network_subnet_gone(s);
+		}
+		return;
+	}
+	number_vnet(v);
+	table_save(&v, 1, control_saved, NULL);
+	size_t n = vnet_subnet_prefixes(doc, prefix, ARRAY_N(prefix));
+	s = subnet_make(number(v->status, "serial"), subnet_number(v, name));
+	for (size_t i = 0; i < n; i++) {
+		(void)subnet_range_add(s, &prefix[i]);
+	}
+	s->held = true;
+	s->shared = table_ip(v->status, "shared");
 }

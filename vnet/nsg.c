@@ -135,8 +135,7 @@ static bool side_matches(const struct nsg_side *s, const struct ip *ip, const st
 	if (s->any || covered(s->prefixes, s->n_prefixes, ip)) {
 		return true;
 	}
-	if ((s->vnet || s->internet) &&
-	    (covered(w->vnet, w->n_vnet, ip) ? s->vnet : s->internet)) {
+	if ((s->vnet || s->internet) && (covered(w->vnet, w->n_vnet, ip) ? s->vnet : s->internet)) {
 		return true;
 	}
 	for (size_t i = 0; i < s->n_asgs && w->member; i++) {

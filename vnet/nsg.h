@@ -35,10 +35,10 @@ struct nsg_rule {
 	char name[81];
 	uint16_t priority;
 	bool inbound, allow;
-	uint8_t proto;                   /* IP protocol number, 1 also for ICMPv6; 0 any */
-	struct nsg_side side[2];         /* source, destination */
-	struct nsg_ports *ports[2];      /* of each side */
-	size_t n_ports[2];               /* 0: all ports, and protocols that have none */
+	uint8_t proto;              /* IP protocol number, 1 also for ICMPv6; 0 any */
+	struct nsg_side side[2];    /* source, destination */
+	struct nsg_ports *ports[2]; /* of each side */
+	size_t n_ports[2];          /* 0: all ports, and protocols that have none */
 };
 
 struct nsg {

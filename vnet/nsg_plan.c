@@ -14,9 +14,9 @@
 #include "lib/base/own.h"
 #include "vnet/nsg.h"
 
-#define LIST_MAX  12     /* rules in a chain before addresses are looked at */
-#define GROWTH    24     /* a dispatch by address may make a list this many times as long */
-#define DEPTH_MAX 2      /* dispatches by address, one below another */
+#define LIST_MAX  12 /* rules in a chain before addresses are looked at */
+#define GROWTH    24 /* a dispatch by address may make a list this many times as long */
+#define DEPTH_MAX 2  /* dispatches by address, one below another */
 #define FNV       UINT64_C(0x100000001b3)
 #define FNV_START UINT64_C(0xcbf29ce484222325)
 
@@ -119,19 +119,11 @@ static bool can_match(const struct nsg_side *s, uint8_t family)
 	return s->any || s->vnet || s->internet || s->n_asgs || of_family(s, family);
 }
 
-static int by_prefix(const void *pa, const void *pb)
-{
-	const struct ip_prefix *a = pa, *b = pb;
-	int c = ip_compare(&a->ip, &b->ip);
-
-	return c ? c : (int)a->len - (int)b->len;
-}
-
 /* The side's prefixes of the family, sorted, none inside another; *ret is malloc'ed. */
 static size_t side_prefixes(struct work *w, const struct nsg_side *s, struct ip_prefix **ret)
 {
 	struct ip_prefix *v = calloc(s->n_prefixes + 1, sizeof(*v));
-	size_t n = 0, keep = 0;
+	size_t n = 0;
 
 	*ret = v;
 	if (!v) {
@@ -143,13 +135,7 @@ static size_t side_prefixes(struct work *w, const struct nsg_side *s, struct ip_
 			v[n++] = s->prefixes[i];
 		}
 	}
-	qsort(v, n, sizeof(*v), by_prefix);
-	for (size_t i = 0; i < n; i++) {
-		if (keep == 0 || !ip_prefix_covers(&v[keep - 1], &v[i])) {
-			v[keep++] = v[i];
-		}
-	}
-	return keep;
+	return ip_prefixes_reduce(v, n);
 }
 
 /* "N2ai64s4": the set of a rule's addresses. */
@@ -265,16 +251,15 @@ static void filters(struct work *w, const struct ref *ref, struct kset *to)
 	for (size_t i = 0; i < n[0]; i++) {
 		for (size_t k = 0; k < n[1]; k++) {
 			for (size_t p = 0; p < sports; p++) {
-				struct kobj_filter f = {
-					.position = (uint32_t)to->n,
-					.op = ref->r->allow ? KOBJ_FILTER_ALLOW : KOBJ_FILTER_DENY,
-					.family = w->family,
-					.side = { t[0][i].side, t[1][k].side },
-					.plen = { t[0][i].plen, t[1][k].plen },
-					.group = w->g->id,
-					.priority = ref->r->priority,
-					.inbound = w->inbound
-				};
+				struct kobj_filter f = { .position = (uint32_t)to->n,
+					                 .op = ref->r->allow ? KOBJ_FILTER_ALLOW
+					                                     : KOBJ_FILTER_DENY,
+					                 .family = w->family,
+					                 .side = { t[0][i].side, t[1][k].side },
+					                 .plen = { t[0][i].plen, t[1][k].plen },
+					                 .group = w->g->id,
+					                 .priority = ref->r->priority,
+					                 .inbound = w->inbound };
 				struct kobj o;
 
 				memcpy(f.value[0], t[0][i].value, 16);
@@ -590,8 +575,7 @@ static void port_interval(struct work *w, void *arg, const uint8_t from[16], con
 static bool by_port(struct work *w, const struct refs *all, uint64_t place,
                     char name[static KOBJ_NAME])
 {
-	struct ports p = { .all = all,
-		           .map = { .sub = KOBJ_PMAP_PORT, .key = 2, .place = place } };
+	struct ports p = { .all = all, .map = { .sub = KOBJ_PMAP_PORT, .key = 2, .place = place } };
 	size_t most = 0, n = 0;
 
 	for (size_t i = 0; i < all->n; i++) {

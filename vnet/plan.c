@@ -8,27 +8,22 @@
 #include <string.h>
 
 #include "vnet/nsg.h"
+#include "vnet/plan_parts.h"
 
 static const uint8_t router_mac[6] = { 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc };
 static const uint8_t gateway_mac[6] = { 0x02, 0xfe, 0, 0, 0, 1 };
-static const uint8_t vnet_mac[6] = { 0x02, 0xfe, 0, 0, 0, 2 };
 static const uint8_t host_mac[6] = { 0x02, 0xfe, 0, 0, 0, 3 };
 static const uint8_t up_mac[6] = { 0x02, 0xfe, 0, 0, 0, 4 };
 
-/* Ends of the unnumbered links; every pair uses the same, each in namespaces of its own. */
-static const struct ip gw4 = { 4, { 169, 254, 0, 1 } }, vnet4 = { 4, { 169, 254, 0, 2 } },
-		       host4 = { 4, { 169, 254, 0, 3 } };
-static const struct ip gw6 = { 6, { 0xfe, 0x80, [15] = 1 } },
-		       vnet6 = { 6, { 0xfe, 0x80, [15] = 2 } },
+static const struct ip vnet4 = { 4, { 169, 254, 0, 2 } }, host4 = { 4, { 169, 254, 0, 3 } };
+static const struct ip vnet6 = { 6, { 0xfe, 0x80, [15] = 2 } },
 		       host6 = { 6, { 0xfe, 0x80, [15] = 3 } };
-static const struct ip peer4 = { 4, { 169, 254, 0, 4 } };
-static const struct ip peer6 = { 6, { 0xfe, 0x80, [15] = 4 } };
 static const struct ip_prefix linklocal4 = { { 4, { 169, 254 } }, 16 };
 /* learn.microsoft.com, "What is IP address 168.63.129.16?" */
 static const struct ip platform[] = { { 4, { 168, 63, 129, 16 } },
 	                              { 6, { 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 0x10 } } };
 
-static struct kobj base(uint32_t ns, enum kobj_kind kind, uint8_t sub, const char *dev)
+struct kobj plan_object(uint32_t ns, enum kobj_kind kind, uint8_t sub, const char *dev)
 {
 	struct kobj o = { .ns = ns, .kind = (uint8_t)kind, .sub = sub };
 
@@ -38,24 +33,16 @@ static struct kobj base(uint32_t ns, enum kobj_kind kind, uint8_t sub, const cha
 
 static void add_netns(struct kset *to, uint32_t ns, enum kobj_netns type)
 {
-	struct kobj o = base(ns, KOBJ_NETNS, (uint8_t)type, "");
+	struct kobj o = plan_object(ns, KOBJ_NETNS, (uint8_t)type, "");
 
 	kset_add(to, &o);
-	o = base(ns, KOBJ_LINK, KOBJ_LINK_LO, "lo");
+	o = plan_object(ns, KOBJ_LINK, KOBJ_LINK_LO, "lo");
 	kset_add(to, &o);
 }
 
-struct pair {
-	uint32_t ns, peer_ns, index, mtu;
-	uint32_t peer_index; /* 0: KOBJ_PEER_INDEX */
-	const char *dev, *peer;
-	const uint8_t *mac, *peer_mac;
-	char master[KOBJ_NAME]; /* "" none; else the outer end is an isolated port of it */
-};
-
-static void add_pair(struct kset *to, const struct pair *p)
+void plan_pair(struct kset *to, const struct plan_pair *p)
 {
-	struct kobj o = base(p->ns, KOBJ_LINK, KOBJ_LINK_VETH, p->dev);
+	struct kobj o = plan_object(p->ns, KOBJ_LINK, KOBJ_LINK_VETH, p->dev);
 
 	memcpy(o.mac, p->mac, 6);
 	memcpy(o.via, p->peer_mac, 6);
@@ -66,7 +53,7 @@ static void add_pair(struct kset *to, const struct pair *p)
 	o.peer_ns = p->peer_ns;
 	snprintf(o.peer, sizeof(o.peer), "%s", p->peer);
 	kset_add(to, &o);
-	o = base(p->peer_ns, KOBJ_LINK, KOBJ_LINK_PEER, p->peer);
+	o = plan_object(p->peer_ns, KOBJ_LINK, KOBJ_LINK_PEER, p->peer);
 	memcpy(o.mac, p->peer_mac, 6);
 	o.index = p->peer_index ? p->peer_index : KOBJ_PEER_INDEX;
 	o.mtu = p->mtu;
@@ -82,17 +69,17 @@ static void set_addr(struct kobj *o, const struct ip *ip)
 static void add_addr(struct kset *to, uint32_t ns, const char *dev, const struct ip *ip,
                      uint8_t plen)
 {
-	struct kobj o = base(ns, KOBJ_ADDR, 0, dev);
+	struct kobj o = plan_object(ns, KOBJ_ADDR, 0, dev);
 
 	set_addr(&o, ip);
 	o.plen = plen;
 	kset_add(to, &o);
 }
 
-static void add_neigh(struct kset *to, uint32_t ns, const char *dev, const struct ip *ip,
-                      const uint8_t mac[6])
+void plan_neigh(struct kset *to, uint32_t ns, const char *dev, const struct ip *ip,
+                const uint8_t mac[6])
 {
-	struct kobj o = base(ns, KOBJ_NEIGH, mac ? 0 : KOBJ_NEIGH_PROXY, dev);
+	struct kobj o = plan_object(ns, KOBJ_NEIGH, mac ? 0 : KOBJ_NEIGH_PROXY, dev);
 
 	set_addr(&o, ip);
 	if (mac) {
@@ -102,13 +89,13 @@ static void add_neigh(struct kset *to, uint32_t ns, const char *dev, const struc
 }
 
 /* `via` NULL: on the link itself; `dev` "": unreachable */
-static void add_route(struct kset *to, uint32_t ns, const struct ip_prefix *dst,
-                      const struct ip *via, const char *dev)
+void plan_route_add(struct kset *to, uint32_t ns, const struct ip_prefix *dst, const struct ip *via,
+                    const char *dev)
 {
 	enum kobj_route type = !dev[0] ? KOBJ_ROUTE_UNREACHABLE
 	                       : via   ? KOBJ_ROUTE_UNICAST
 	                               : KOBJ_ROUTE_LINK;
-	struct kobj o = base(ns, KOBJ_ROUTE, (uint8_t)type, dev);
+	struct kobj o = plan_object(ns, KOBJ_ROUTE, (uint8_t)type, dev);
 
 	set_addr(&o, &dst->ip);
 	o.plen = dst->len;
@@ -122,7 +109,7 @@ static void add_default(struct kset *to, uint32_t ns, const struct ip *via, cons
 {
 	struct ip_prefix all = { .ip = { .family = via->family } };
 
-	add_route(to, ns, &all, via, dev);
+	plan_route_add(to, ns, &all, via, dev);
 }
 
 static void add_rules(struct kset *to, uint32_t ns)
@@ -132,7 +119,7 @@ static void add_rules(struct kset *to, uint32_t ns)
 			if (r == KOBJ_RULE_TABLE) {
 				continue;
 			}
-			struct kobj o = base(ns, KOBJ_RULE, r, "");
+			struct kobj o = plan_object(ns, KOBJ_RULE, r, "");
 
 			o.family = family;
 			kset_add(to, &o);
@@ -141,9 +128,9 @@ static void add_rules(struct kset *to, uint32_t ns)
 }
 
 /* The set for IPv4 is followed by its twin for IPv6. */
-static struct kobj elem(uint32_t ns, enum kobj_set set4, const struct ip *ip)
+struct kobj plan_elem(uint32_t ns, enum kobj_set set4, const struct ip *ip)
 {
-	struct kobj o = base(ns, KOBJ_ELEM, (uint8_t)(set4 + (ip->family == 6)), "");
+	struct kobj o = plan_object(ns, KOBJ_ELEM, (uint8_t)(set4 + (ip->family == 6)), "");
 
 	set_addr(&o, ip);
 	return o;
@@ -152,7 +139,7 @@ static struct kobj elem(uint32_t ns, enum kobj_set set4, const struct ip *ip)
 static void add_prefix_elem(struct kset *to, uint32_t ns, enum kobj_set set4,
                             const struct ip_prefix *p)
 {
-	struct kobj o = elem(ns, set4, &p->ip);
+	struct kobj o = plan_elem(ns, set4, &p->ip);
 
 	o.plen = p->len;
 	kset_add(to, &o);
@@ -165,7 +152,7 @@ static struct ip_prefix host_prefix(const struct ip *ip)
 
 static void plan_uplink(const struct plan_gateway *p, struct kset *to)
 {
-	struct kobj o = base(KOBJ_NS_HOST, KOBJ_RULESET, KOBJ_RULESET_UPLINK, p->uplink);
+	struct kobj o = plan_object(KOBJ_NS_HOST, KOBJ_RULESET, KOBJ_RULESET_UPLINK, p->uplink);
 
 	memcpy(o.via, p->hop4.b, 16);
 	memcpy(o.addr, p->hop6.b, 16);
@@ -175,51 +162,44 @@ static void plan_uplink(const struct plan_gateway *p, struct kset *to)
 	}
 }
 
-/* "N2ag4": chain of a NAT gateway. */
-static void nat_chain(uint32_t id, uint8_t family, char to[KOBJ_NAME])
-{
-	memset(to, 0, KOBJ_NAME);
-	snprintf(to, KOBJ_NAME, "N%xg%u", id, family);
-}
-
 void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
 {
 	const uint8_t *mac = p->uplink[0] ? p->uplink_mac : up_mac;
-	struct kobj o = base(KOBJ_NS_GATEWAY, KOBJ_RULESET, KOBJ_RULESET_GATEWAY, "");
+	struct kobj o = plan_object(KOBJ_NS_GATEWAY, KOBJ_RULESET, KOBJ_RULESET_GATEWAY, "");
 
 	add_netns(to, KOBJ_NS_GATEWAY, KOBJ_NETNS_GATEWAY);
 	/* up0 has the uplink's own MAC, so that a frame for it is for the gateway, unchanged. */
-	add_pair(to, &(struct pair){ .ns = KOBJ_NS_HOST,
-	                             .peer_ns = KOBJ_NS_GATEWAY,
-	                             .dev = "netd0",
-	                             .index = 7234932,
-	                             .peer = "up0",
-	                             .mac = host_mac,
-	                             .peer_mac = mac,
-	                             .mtu = p->mtu });
+	plan_pair(to, &(struct plan_pair){ .ns = KOBJ_NS_HOST,
+	                                   .peer_ns = KOBJ_NS_GATEWAY,
+	                                   .dev = "netd0",
+	                                   .index = PLAN_HOST_INDEX,
+	                                   .peer = "up0",
+	                                   .mac = host_mac,
+	                                   .peer_mac = mac,
+	                                   .mtu = p->mtu });
 	kset_add(to, &o);
 	add_rules(to, KOBJ_NS_GATEWAY);
 	add_addr(to, KOBJ_NS_GATEWAY, "lo", &gw4, 32);
-	add_neigh(to, KOBJ_NS_GATEWAY, "up0", &host4, host_mac);
-	add_neigh(to, KOBJ_NS_GATEWAY, "up0", &host6, host_mac);
+	plan_neigh(to, KOBJ_NS_GATEWAY, "up0", &host4, host_mac);
+	plan_neigh(to, KOBJ_NS_GATEWAY, "up0", &host6, host_mac);
 	add_default(to, KOBJ_NS_GATEWAY, &host4, "up0");
 	add_default(to, KOBJ_NS_GATEWAY, &host6, "up0");
-	add_neigh(to, KOBJ_NS_HOST, "netd0", &gw4, mac);
-	add_neigh(to, KOBJ_NS_HOST, "netd0", &gw6, mac);
+	plan_neigh(to, KOBJ_NS_HOST, "netd0", &gw4, mac);
+	plan_neigh(to, KOBJ_NS_HOST, "netd0", &gw6, mac);
 	for (int f = 0; f < 2; f++) {
 		const struct ip *own = f ? &p->host6 : &p->host4;
 		struct ip_prefix one = host_prefix(own);
 
 		if (own->family) { /* it lies in a pool, which is unreachable but for what is given */
 			add_addr(to, KOBJ_NS_HOST, "netd0", own, one.len);
-			add_route(to, KOBJ_NS_GATEWAY, &one, f ? &host6 : &host4, "up0");
+			plan_route_add(to, KOBJ_NS_GATEWAY, &one, f ? &host6 : &host4, "up0");
 		}
 	}
 	for (size_t i = 0; i < p->n_pools; i++) {
 		const struct ip_prefix *pool = &p->pools[i];
 
-		add_route(to, KOBJ_NS_HOST, pool, pool->ip.family == 4 ? &gw4 : &gw6, "netd0");
-		add_route(to, KOBJ_NS_GATEWAY, pool, NULL, "");
+		plan_route_add(to, KOBJ_NS_HOST, pool, pool->ip.family == 4 ? &gw4 : &gw6, "netd0");
+		plan_route_add(to, KOBJ_NS_GATEWAY, pool, NULL, "");
 	}
 	if (p->uplink[0]) {
 		plan_uplink(p, to);
@@ -228,28 +208,28 @@ void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
 
 void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
 {
-	struct kobj o = base(p->ns, KOBJ_RULESET, KOBJ_RULESET_VNET, "");
+	struct kobj o = plan_object(p->ns, KOBJ_RULESET, KOBJ_RULESET_VNET, "");
 	char link[KOBJ_NAME] = ""; /* keys are compared with all their bytes */
 
 	snprintf(link, sizeof(link), "v%u", p->ns);
 	add_netns(to, p->ns, KOBJ_NETNS_VNET);
-	add_pair(to, &(struct pair){ .ns = KOBJ_NS_GATEWAY,
-	                             .peer_ns = p->ns,
-	                             .dev = link,
-	                             .index = p->ns,
-	                             .peer = "gw0",
-	                             .mac = gateway_mac,
-	                             .peer_mac = vnet_mac,
-	                             .mtu = p->mtu });
+	plan_pair(to, &(struct plan_pair){ .ns = KOBJ_NS_GATEWAY,
+	                                   .peer_ns = p->ns,
+	                                   .dev = link,
+	                                   .index = p->ns,
+	                                   .peer = "gw0",
+	                                   .mac = gateway_mac,
+	                                   .peer_mac = vnet_mac,
+	                                   .mtu = p->mtu });
 	kset_add(to, &o);
 	add_rules(to, p->ns);
 	add_addr(to, p->ns, "gw0", &vnet4, 32);
-	add_neigh(to, p->ns, "gw0", &gw4, gateway_mac);
-	add_neigh(to, p->ns, "gw0", &gw6, gateway_mac);
+	plan_neigh(to, p->ns, "gw0", &gw4, gateway_mac);
+	plan_neigh(to, p->ns, "gw0", &gw6, gateway_mac);
 	add_default(to, p->ns, &gw4, "gw0");
 	add_default(to, p->ns, &gw6, "gw0");
-	add_neigh(to, KOBJ_NS_GATEWAY, link, &vnet4, vnet_mac);
-	add_neigh(to, KOBJ_NS_GATEWAY, link, &vnet6, vnet_mac);
+	plan_neigh(to, KOBJ_NS_GATEWAY, link, &vnet4, vnet_mac);
+	plan_neigh(to, KOBJ_NS_GATEWAY, link, &vnet6, vnet_mac);
 	for (size_t i = 0; p->platform_address && i < 2; i++) {
 		add_addr(to, p->ns, "lo", &platform[i], (uint8_t)ip_bits(platform[i].family));
 	}
@@ -260,24 +240,34 @@ void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
 	for (size_t i = 0; i < p->n_vtag; i++) {
 		add_prefix_elem(to, p->ns, KOBJ_SET_VTAG4, &p->vtag[i]);
 	}
+	for (size_t i = 0; i < p->n_targets; i++) {
+		const struct plan_target *t = &p->targets[i];
+
+		o = plan_elem(p->ns, KOBJ_SET_TARGET4, &t->from);
+		o.proto = 6;
+		o.port = t->port;
+		o.via_port = t->to_port;
+		memcpy(o.via, t->to.b, 16);
+		kset_add(to, &o);
+	}
 	for (size_t i = 0; i < p->n_shared; i++) {
 		const struct ip *ip = &p->shared[i];
 		struct ip_prefix one = host_prefix(ip);
-		struct kobj source = elem(KOBJ_NS_GATEWAY, KOBJ_SET_SOURCE4, ip);
+		struct kobj source = plan_elem(KOBJ_NS_GATEWAY, KOBJ_SET_SOURCE4, ip);
 
 		memcpy(source.dev, link, KOBJ_NAME);
 		kset_add(to, &source);
-		add_route(to, KOBJ_NS_GATEWAY, &one, ip->family == 4 ? &vnet4 : &vnet6, link);
-		add_neigh(to, KOBJ_NS_GATEWAY, "up0", ip, NULL);
-		source = elem(p->ns, KOBJ_SET_OWN4, ip);
+		plan_route_add(to, KOBJ_NS_GATEWAY, &one, ip->family == 4 ? &vnet4 : &vnet6, link);
+		plan_neigh(to, KOBJ_NS_GATEWAY, "up0", ip, NULL);
+		source = plan_elem(p->ns, KOBJ_SET_OWN4, ip);
 		kset_add(to, &source);
 	}
 }
 
-static void add_table_rule(struct kset *to, uint32_t ns, const char *dev, uint32_t table)
+void plan_table_rule(struct kset *to, uint32_t ns, const char *dev, uint32_t table)
 {
 	for (uint8_t family = 4; family <= 6; family += 2) {
-		struct kobj o = base(ns, KOBJ_RULE, KOBJ_RULE_TABLE, dev);
+		struct kobj o = plan_object(ns, KOBJ_RULE, KOBJ_RULE_TABLE, dev);
 
 		o.family = family;
 		o.table = table;
@@ -289,11 +279,11 @@ static void add_table_rule(struct kset *to, uint32_t ns, const char *dev, uint32
 static void subnet_egress(const struct plan_subnet *p, struct kset *to)
 {
 	for (size_t i = 0; i < p->n_prefixes; i++) {
-		struct kobj o = elem(p->vnet_ns, KOBJ_SET_NATOUT4, &p->prefixes[i].ip);
+		struct kobj o = plan_elem(p->vnet_ns, KOBJ_SET_NATOUT4, &p->prefixes[i].ip);
 
 		o.plen = p->prefixes[i].len;
 		if (p->nat) {
-			nat_chain(p->nat, o.family, o.peer);
+			plan_nat_chain(p->nat, o.family, o.peer);
 			kset_add(to, &o);
 			add_prefix_elem(to, p->vnet_ns, KOBJ_SET_NATSRC4, &p->prefixes[i]);
 		}
@@ -301,7 +291,7 @@ static void subnet_egress(const struct plan_subnet *p, struct kset *to)
 			if (p->egress[k].family != p->prefixes[i].ip.family) {
 				continue;
 			}
-			o = elem(p->vnet_ns, KOBJ_SET_SUBOUT4, &p->prefixes[i].ip);
+			o = plan_elem(p->vnet_ns, KOBJ_SET_SUBOUT4, &p->prefixes[i].ip);
 			o.plen = p->prefixes[i].len;
 			memcpy(o.via, p->egress[k].b, 16);
 			kset_add(to, &o);
@@ -314,7 +304,7 @@ void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to)
 	char bridge[KOBJ_NAME] = "";
 
 	snprintf(bridge, sizeof(bridge), "br%u", p->bridge);
-	struct kobj o = base(p->vnet_ns, KOBJ_LINK, KOBJ_LINK_BRIDGE, bridge);
+	struct kobj o = plan_object(p->vnet_ns, KOBJ_LINK, KOBJ_LINK_BRIDGE, bridge);
 	memcpy(o.mac, router_mac, 6);
 	o.index = p->bridge;
 	o.mtu = p->mtu;
@@ -328,22 +318,22 @@ void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to)
 		/* Addresses without a group are unreachable rather than asked for: a scan fills no
 		 * neighbour table. */
 		if (!p->more) {
-			add_route(to, p->vnet_ns, &p->prefixes[i], NULL, "");
+			plan_route_add(to, p->vnet_ns, &p->prefixes[i], NULL, "");
 		}
 		if (!p->more && p->nsg) {
-			o = elem(p->vnet_ns, KOBJ_SET_IN4, &p->prefixes[i].ip);
+			o = plan_elem(p->vnet_ns, KOBJ_SET_IN4, &p->prefixes[i].ip);
 			o.plen = p->prefixes[i].len;
 			nsg_chain_name(p->nsg, true, o.peer);
 			kset_add(to, &o);
 		}
 	}
 	if (p->nsg) {
-		o = base(p->vnet_ns, KOBJ_ELEM, KOBJ_SET_OUT, bridge);
+		o = plan_object(p->vnet_ns, KOBJ_ELEM, KOBJ_SET_OUT, bridge);
 		nsg_chain_name(p->nsg, false, o.peer);
 		kset_add(to, &o);
 	}
 	if (p->table) {
-		add_table_rule(to, p->vnet_ns, bridge, p->table);
+		plan_table_rule(to, p->vnet_ns, bridge, p->table);
 	}
 	if (!p->more) {
 		subnet_egress(p, to);
@@ -356,15 +346,15 @@ static void group_public(const struct plan_group *p, const struct plan_addr *a, 
 	char link[KOBJ_NAME] = ""; /* keys are compared with all their bytes */
 
 	snprintf(link, sizeof(link), "v%u", p->vnet_ns);
-	struct kobj o = elem(KOBJ_NS_GATEWAY, KOBJ_SET_SOURCE4, &a->pub);
+	struct kobj o = plan_elem(KOBJ_NS_GATEWAY, KOBJ_SET_SOURCE4, &a->pub);
 	memcpy(o.dev, link, KOBJ_NAME);
 	kset_add(to, &o);
-	add_route(to, KOBJ_NS_GATEWAY, &one, a->pub.family == 4 ? &vnet4 : &vnet6, link);
-	add_neigh(to, KOBJ_NS_GATEWAY, "up0", &a->pub, NULL);
-	o = elem(p->vnet_ns, KOBJ_SET_OWN4, &a->pub);
+	plan_route_add(to, KOBJ_NS_GATEWAY, &one, a->pub.family == 4 ? &vnet4 : &vnet6, link);
+	plan_neigh(to, KOBJ_NS_GATEWAY, "up0", &a->pub, NULL);
+	o = plan_elem(p->vnet_ns, KOBJ_SET_OWN4, &a->pub);
 	kset_add(to, &o);
 	for (size_t i = 0; i < p->n_ports; i++) {
-		o = elem(p->vnet_ns, KOBJ_SET_PUB4, &a->pub);
+		o = plan_elem(p->vnet_ns, KOBJ_SET_PUB4, &a->pub);
 		o.proto = p->ports[i].proto;
 		o.port = o.via_port = p->ports[i].port;
 		memcpy(o.via, a->ip.b, 16);
@@ -385,23 +375,23 @@ static void group_address(const struct plan_group *p, const struct plan_addr *a,
 	gw_one = host_prefix(&gw);
 	snprintf(bridge, sizeof(bridge), "br%u", p->bridge);
 	add_addr(to, p->ns, "eth0", &a->ip, a->prefix.len);
-	add_route(to, p->ns, &gw_one, NULL, "eth0");
+	plan_route_add(to, p->ns, &gw_one, NULL, "eth0");
 	add_default(to, p->ns, &gw, "eth0");
-	add_neigh(to, p->ns, "eth0", &gw, router_mac);
-	add_neigh(to, p->vnet_ns, bridge, &a->ip, mac);
-	add_route(to, p->vnet_ns, &one, NULL, bridge);
-	struct kobj o = elem(p->vnet_ns, KOBJ_SET_PORT4, &a->ip);
+	plan_neigh(to, p->ns, "eth0", &gw, router_mac);
+	plan_neigh(to, p->vnet_ns, bridge, &a->ip, mac);
+	plan_route_add(to, p->vnet_ns, &one, NULL, bridge);
+	struct kobj o = plan_elem(p->vnet_ns, KOBJ_SET_PORT4, &a->ip);
 	memcpy(o.kmac, mac, 6);
 	memcpy(o.dev, port, KOBJ_NAME);
 	kset_add(to, &o);
 	if (a->pub.family) {
-		o = elem(p->vnet_ns, KOBJ_SET_EGRESS4, &a->ip);
+		o = plan_elem(p->vnet_ns, KOBJ_SET_EGRESS4, &a->ip);
 		memcpy(o.via, a->pub.b, 16);
 		kset_add(to, &o);
 	}
 	for (size_t i = 0; i < p->n_asgs; i++) {
-		o = base(p->vnet_ns, KOBJ_ITEM,
-		         a->ip.family == 4 ? KOBJ_PSET_ADDR4 : KOBJ_PSET_ADDR6, "");
+		o = plan_object(p->vnet_ns, KOBJ_ITEM,
+		                a->ip.family == 4 ? KOBJ_PSET_ADDR4 : KOBJ_PSET_ADDR6, "");
 		nsg_asg_name(p->asgs[i], a->ip.family, o.dev);
 		set_addr(&o, &a->ip);
 		memcpy(o.via, a->ip.b, 16);
@@ -420,225 +410,29 @@ void vnet_plan_group(const struct plan_group *p, struct kset *to)
 		           (uint8_t)(p->ns >> 16),
 		           (uint8_t)(p->ns >> 8),
 		           (uint8_t)p->ns };
-	struct pair pair = { .ns = p->vnet_ns,
-		             .peer_ns = p->ns,
-		             .index = p->ns,
-		             .peer = "eth0",
-		             .mac = gateway_mac,
-		             .peer_mac = mac,
-		             .mtu = p->mtu };
+	struct plan_pair pair = { .ns = p->vnet_ns,
+		                  .peer_ns = p->ns,
+		                  .index = p->ns,
+		                  .peer = "eth0",
+		                  .mac = gateway_mac,
+		                  .peer_mac = mac,
+		                  .mtu = p->mtu };
 	char port[KOBJ_NAME] = "";
 
 	snprintf(port, sizeof(port), "p%u", p->ns);
 	snprintf(pair.master, sizeof(pair.master), "br%u", p->bridge);
 	pair.dev = port;
 	add_netns(to, p->ns, KOBJ_NETNS_GROUP);
-	add_pair(to, &pair);
-	struct kobj o = base(p->vnet_ns, KOBJ_FDB, 0, port);
+	plan_pair(to, &pair);
+	struct kobj o = plan_object(p->vnet_ns, KOBJ_FDB, 0, port);
 	memcpy(o.kmac, mac, 6);
 	kset_add(to, &o);
 	if (p->forward) {
-		o = base(p->vnet_ns, KOBJ_ELEM, KOBJ_SET_FORWARD, port);
+		o = plan_object(p->vnet_ns, KOBJ_ELEM, KOBJ_SET_FORWARD, port);
 		memcpy(o.kmac, mac, 6);
 		kset_add(to, &o);
 	}
 	for (size_t i = 0; i < p->n_addrs; i++) {
 		group_address(p, &p->addrs[i], mac, port, to);
-	}
-}
-
-/* ---- NAT gateways, routing tables, peerings ---- */
-
-static void add_named(struct kset *to, uint32_t ns, enum kobj_kind kind, uint8_t sub,
-                      const char name[KOBJ_NAME])
-{
-	struct kobj o = base(ns, kind, sub, "");
-
-	memcpy(o.dev, name, KOBJ_NAME);
-	kset_add(to, &o);
-}
-
-/* A chain never changes: it is named by its content, and another takes its place. */
-static void add_chain(struct kset *to, uint32_t ns, struct kset *filters, char name[KOBJ_NAME])
-{
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-	for (size_t i = 0; i < filters->n; i++) {
-		const uint8_t *b = (const uint8_t *)&filters->v[i];
-
-		for (size_t k = 0; k < sizeof(struct kobj); k++) {
-			h = (h ^ b[k]) * UINT64_C(0x100000001b3);
-		}
-	}
-	memset(name, 0, KOBJ_NAME);
-	snprintf(name, KOBJ_NAME, "L%014llx", (unsigned long long)(h & 0xffffffffffffff));
-	add_named(to, ns, KOBJ_CHAIN, 0, name);
-	for (size_t i = 0; i < filters->n; i++) {
-		memcpy(filters->v[i].dev, name, KOBJ_NAME);
-		kset_add(to, &filters->v[i]);
-	}
-	to->failed = to->failed || filters->failed;
-	kset_fini(filters);
-}
-
-/* The chain that subnets refer to stays; it leads on by a map of one item. */
-static void nat_entry(struct kset *to, const struct plan_nat *p, uint8_t family,
-                      struct kset *filters)
-{
-	struct kobj_filter go = { .op = KOBJ_FILTER_PROTO };
-	struct kobj o, item = base(p->vnet_ns, KOBJ_ITEM, KOBJ_PMAP_PROTO, "");
-
-	nat_chain(p->id, family, item.dev);
-	add_named(to, p->vnet_ns, KOBJ_CHAIN, 0, item.dev);
-	add_named(to, p->vnet_ns, KOBJ_SET, KOBJ_PMAP_PROTO, item.dev);
-	memcpy(go.target, item.dev, KOBJ_NAME);
-	kobj_filter_pack(&go, p->vnet_ns, item.dev, &o);
-	kset_add(to, &o);
-	item.via[0] = 255;
-	add_chain(to, p->vnet_ns, filters, item.peer);
-	kset_add(to, &item);
-}
-
-void vnet_plan_nat(const struct plan_nat *p, struct kset *to)
-{
-	for (uint8_t family = 4; family <= 6; family += 2) {
-		struct kset filters = { 0 };
-		uint16_t parts = 0;
-
-		for (size_t i = 0; i < p->n_addrs; i++) {
-			parts = (uint16_t)(parts + (p->addrs[i].family == family));
-		}
-		struct kobj_filter f = { .op = KOBJ_FILTER_IDLE, .family = family };
-		struct kobj first;
-
-		kobj_timeout_name(p->idle_s, family, f.target);
-		add_named(to, p->vnet_ns, KOBJ_TIMEOUT, 0, f.target);
-		kobj_filter_pack(&f, p->vnet_ns, "", &first);
-		kset_add(&filters, &first);
-		f = (struct kobj_filter){ .op = KOBJ_FILTER_SNAT, .family = family, .position = 1 };
-		f.sport[0] = parts;
-		for (size_t i = 0; i < p->n_addrs; i++) {
-			struct kobj o;
-
-			if (p->addrs[i].family != family) {
-				continue;
-			}
-			memcpy(f.value[0], p->addrs[i].b, 16);
-			f.group = p->id;
-			kobj_filter_pack(&f, p->vnet_ns, "", &o);
-			kset_add(&filters, &o);
-			f.position++;
-			f.sport[1]++;
-			o = elem(p->vnet_ns, KOBJ_SET_NATPUB4, &p->addrs[i]);
-			kset_add(to, &o);
-		}
-		nat_entry(to, p, family, &filters);
-	}
-}
-
-void vnet_plan_routes(uint32_t vnet_ns, uint32_t table, const struct plan_route *v, size_t n,
-                      struct kset *to)
-{
-	static const uint8_t types[] = { [PLAN_HOP_NEXT] = KOBJ_ROUTE_THROW,
-		                         [PLAN_HOP_NONE] = KOBJ_ROUTE_BLACKHOLE,
-		                         [PLAN_HOP_INTERNET] = KOBJ_ROUTE_UNICAST,
-		                         [PLAN_HOP_DEVICE] = KOBJ_ROUTE_UNICAST };
-
-	for (size_t i = 0; i < n; i++) {
-		bool internet = v[i].hop == PLAN_HOP_INTERNET, device = v[i].hop == PLAN_HOP_DEVICE;
-		const struct ip *gw = v[i].prefix.ip.family == 4 ? &gw4 : &gw6;
-		struct kobj o = base(vnet_ns, KOBJ_ROUTE, types[v[i].hop],
-		                     internet ? "gw0" : device ? v[i].dev : "");
-
-		set_addr(&o, &v[i].prefix.ip);
-		o.plen = v[i].prefix.len;
-		o.table = table;
-		if (internet || device) {
-			memcpy(o.via, internet ? gw->b : v[i].via.b, 16);
-		}
-		kset_add(to, &o);
-	}
-}
-
-void vnet_peer_via(uint8_t family, struct ip *to)
-{
-	*to = family == 4 ? peer4 : peer6;
-}
-
-void vnet_peer_device(uint32_t peer_ns, char to[static KOBJ_NAME])
-{
-	memset(to, 0, KOBJ_NAME);
-	snprintf(to, KOBJ_NAME, "x%u", peer_ns);
-}
-
-/* Whose packets may enter from the peer: its own, or with `forwarded` anybody's. */
-static void peer_guard(const struct plan_peer *p, const char *dev, struct kset *to)
-{
-	struct kobj o = base(p->vnet_ns, KOBJ_ELEM, KOBJ_SET_FROM, dev), rule;
-	struct kobj_filter f = { .op = KOBJ_FILTER_GUARD, .group = p->peer_ns };
-	struct kset filters = { 0 };
-
-	for (size_t i = 0; i < p->n_prefixes && !p->forwarded; i++) {
-		f.family = p->prefixes[i].ip.family;
-		f.side[0] = KOBJ_SIDE_PREFIX;
-		f.plen[0] = p->prefixes[i].len;
-		memcpy(f.value[0], p->prefixes[i].ip.b, 16);
-		kobj_filter_pack(&f, p->vnet_ns, "", &rule);
-		kset_add(&filters, &rule);
-		f.position++;
-	}
-	if (p->forwarded) {
-		kobj_filter_pack(&f, p->vnet_ns, "", &rule);
-		kset_add(&filters, &rule);
-	}
-	add_chain(to, p->vnet_ns, &filters, o.peer);
-	kset_add(to, &o);
-}
-
-void vnet_plan_peer(const struct plan_peer *p, struct kset *to)
-{
-	char dev[KOBJ_NAME], other[KOBJ_NAME];
-	struct plan_route own = { .hop = PLAN_HOP_NEXT };
-	uint32_t table = KOBJ_TABLE_BASE + p->peer_ns;
-
-	vnet_peer_device(p->peer_ns, dev);
-	vnet_peer_device(p->vnet_ns, other);
-	if (p->vnet_ns < p->peer_ns) {
-		add_pair(to, &(struct pair){ .ns = p->vnet_ns,
-		                             .peer_ns = p->peer_ns,
-		                             .dev = dev,
-		                             .index = p->peer_ns,
-		                             .peer = other,
-		                             .peer_index = p->vnet_ns,
-		                             .mac = vnet_mac,
-		                             .peer_mac = vnet_mac,
-		                             .mtu = p->mtu });
-	}
-	add_neigh(to, p->vnet_ns, dev, &peer4, vnet_mac);
-	add_neigh(to, p->vnet_ns, dev, &peer6, vnet_mac);
-	for (size_t i = 0; i < p->n_prefixes; i++) {
-		add_route(to, p->vnet_ns, &p->prefixes[i],
-		          p->prefixes[i].ip.family == 4 ? &peer4 : &peer6, dev);
-	}
-	peer_guard(p, dev, to);
-	/* Not transitive: what enters goes to this VNet, or nowhere. */
-	add_table_rule(to, p->vnet_ns, dev, table);
-	for (size_t i = 0; i < p->n_own; i++) {
-		own.prefix = p->own[i];
-		vnet_plan_routes(p->vnet_ns, table, &own, 1, to);
-	}
-	vnet_plan_routes(p->vnet_ns, table, p->more, p->n_more, to);
-	for (uint8_t family = 4; family <= 6; family += 2) {
-		struct plan_route none = { .prefix = { .ip = { .family = family } },
-			                   .hop = PLAN_HOP_NONE };
-		bool given = false;
-
-		for (size_t i = 0; i < p->n_more; i++) {
-			given = given || (p->more[i].prefix.len == 0 &&
-			                  p->more[i].prefix.ip.family == family);
-		}
-		if (!given) {
-			vnet_plan_routes(p->vnet_ns, table, &none, 1, to);
-		}
 	}
 }

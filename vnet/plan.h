@@ -25,6 +25,12 @@ struct plan_gateway {
 };
 void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to);
 
+/* TCP to the link-local `from` leads to `to`; both IPv4. */
+struct plan_target {
+	struct ip from, to;
+	uint16_t port, to_port;
+};
+
 /* A VNet's router on this node. */
 struct plan_vnet {
 	uint32_t ns; /* its number; also the index of its link in the gateway */
@@ -33,9 +39,11 @@ struct plan_vnet {
 	size_t n_closed;
 	const struct ip *shared; /* public addresses that several groups leave by */
 	size_t n_shared;
-	bool platform_address; /* 168.63.129.16 and its twin answer here */
+	bool platform_address;        /* 168.63.129.16 and its twin answer here */
 	const struct ip_prefix *vtag; /* what the tag VirtualNetwork stands for here */
 	size_t n_vtag;
+	const struct plan_target *targets; /* link-local addresses that lead somewhere, TCP */
+	size_t n_targets;
 };
 void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to);
 
@@ -47,9 +55,9 @@ struct plan_subnet {
 	uint32_t mtu;
 	const struct ip_prefix *prefixes;
 	size_t n_prefixes;
-	uint32_t nsg;    /* number of its security group, whose plan comes before; 0 none */
-	uint32_t nat;    /* the same of its NAT gateway */
-	uint32_t table;  /* routing table of what enters from it, 0 none: KOBJ_TABLE_BASE + number */
+	uint32_t nsg;   /* number of its security group, whose plan comes before; 0 none */
+	uint32_t nat;   /* the same of its NAT gateway */
+	uint32_t table; /* routing table of what enters from it, 0 none: KOBJ_TABLE_BASE + number */
 	const struct ip *egress; /* that groups without another leave by, one a family at most */
 	size_t n_egress;
 };
@@ -76,7 +84,7 @@ struct plan_group {
 	size_t n_addrs;
 	const struct plan_port *ports; /* open on the public addresses */
 	size_t n_ports;
-	bool forward; /* it may send on what others sent (enableIPForwarding) */
+	bool forward;         /* it may send on what others sent (enableIPForwarding) */
 	const uint32_t *asgs; /* application security groups that it belongs to, by number */
 	size_t n_asgs;
 };
@@ -118,12 +126,33 @@ struct plan_peer {
 	size_t n_prefixes;
 	const struct ip_prefix *own; /* this one's: where what enters may go */
 	size_t n_own;
-	bool forwarded; /* sources outside the other's space too */
-	const struct plan_route *more; /* ways of what enters to appliances here */
+	bool forwarded;                /* sources outside the other's space too */
+	const struct plan_route *more; /* ways of what enters to appliances or the gateway here */
 	size_t n_more;
+	const struct ip_prefix
+		*learned;              /* what the other has by its gateway, and this VNet uses: */
+	size_t n_learned;              /* sources, except */
+	const struct ip_prefix *holes; /* these, which are VNets' */
+	size_t n_holes;
 };
 void vnet_plan_peer(const struct plan_peer *p, struct kset *to);
 /* The next hop on a peering's device. */
 void vnet_peer_via(uint8_t family, struct ip *to);
 /* Name of a peering's device in a VNet. */
 void vnet_peer_device(uint32_t peer_ns, char to[static KOBJ_NAME]);
+
+/* A gateway: the link to a namespace that an administrator provides, routes back to the VNet there,
+ * and which sources may come from it. The router comes before. */
+struct plan_given {
+	uint32_t vnet_ns, given_ns;
+	uint32_t mtu;
+	const struct ip_prefix *space; /* that is reached by it: the VNet's, and its guests' */
+	size_t n_space;
+	const struct ip_prefix *learned; /* sources that may come in, except */
+	size_t n_learned;
+	const struct ip_prefix *holes; /* these, which are VNets' */
+	size_t n_holes;
+};
+void vnet_plan_given(const struct plan_given *p, struct kset *to);
+/* Name of its device in the VNet; the next hop on it is that of a peering. */
+void vnet_given_device(uint32_t given_ns, char to[static KOBJ_NAME]);

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 unsigned ip_bits(uint8_t family)
@@ -193,4 +194,27 @@ uint64_t ip_distance(const struct ip *a, const struct ip *b)
 		n = n << 8 | diff[i];
 	}
 	return n;
+}
+
+static int by_prefix(const void *pa, const void *pb)
+{
+	const struct ip_prefix *a = pa, *b = pb;
+	int c = ip_compare(&a->ip, &b->ip);
+
+	return c ? c : (int)a->len - (int)b->len;
+}
+
+size_t ip_prefixes_reduce(struct ip_prefix *v, size_t n)
+{
+	size_t keep = 0;
+
+	if (n > 1) {
+		qsort(v, n, sizeof(*v), by_prefix);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (keep == 0 || !ip_prefix_covers(&v[keep - 1], &v[i])) {
+			v[keep++] = v[i];
+		}
+	}
+	return keep;
 }

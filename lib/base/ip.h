@@ -34,6 +34,8 @@ const char *ip_prefix_format(const struct ip_prefix *p, char to[static IP_TEXT])
 /* Order: family, then the address as a number. */
 int ip_compare(const struct ip *a, const struct ip *b);
 bool ip_prefix_contains(const struct ip_prefix *p, const struct ip *ip);
+/* Sorts, and leaves out what lies inside another; returns how many remain. */
+size_t ip_prefixes_reduce(struct ip_prefix *v, size_t n);
 bool ip_prefix_covers(const struct ip_prefix *outer, const struct ip_prefix *inner);
 bool ip_prefix_overlaps(const struct ip_prefix *a, const struct ip_prefix *b);
 /* ip + n with carry; false when it leaves the address space (*ip is then unchanged). */

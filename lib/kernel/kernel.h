@@ -55,12 +55,20 @@ struct kernel {
 	long (*flows_count)(struct kernel *k, uint32_t ns);
 	/* Tightens a VNet's shares of new flows: 0 as they are, 1 each group's, 2 all together. */
 	int (*tighten)(struct kernel *k, uint32_t ns, unsigned level, struct err *e);
+	/* Routes of a given namespace's main table that lead away from the plane, as objects sorted
+	 * by key. ERR_NOT_FOUND: the namespace is not there now. */
+	int (*learned)(struct kernel *k, uint32_t ns, struct kset *to, struct err *e);
 	void (*free)(struct kernel *k);
 };
 
 /* The real kernel. `dir` is the run folder that holds ns/ (made if absent); the namespace of the
  * calling thread becomes the host's. */
 struct kernel *kernel_linux_new(const char *dir, struct err *e);
+
+/* An administrator's namespace gets one of the KOBJ_GIVEN_MAX numbers from KOBJ_NS_GIVEN; its file may
+ * come and go. ERR_INVALID: number or path out of range. */
+int kernel_linux_give(struct kernel *k, uint32_t ns, const char *path, struct err *e)
+	__attribute__((warn_unused_result));
 
 /* The fake. kernel_fake_fail() makes the n-th apply from now on fail (0: never). */
 struct kernel *kernel_fake_new(void);

@@ -49,7 +49,7 @@ static bool ns_there(struct fake *f, uint32_t ns)
 			return true;
 		}
 	}
-	return ns == KOBJ_NS_HOST;
+	return kobj_ns_foreign(ns);
 }
 
 /* A device is gone: its addresses, neighbours, entries, routes, and the other end of a pair. */
@@ -318,6 +318,13 @@ static int fake_tighten(struct kernel *k, uint32_t ns, unsigned level, struct er
 	return ns_there(self(k), ns) ? 0 : err_set(e, ERR_NOT_FOUND, 0, "namespace %u", ns);
 }
 
+static int fake_learned(struct kernel *k, uint32_t ns, struct kset *to, struct err *e)
+{
+	(void)k;
+	(void)to;
+	return err_set(e, ERR_NOT_FOUND, 0, "namespace %u was not given", ns);
+}
+
 static void fake_free(struct kernel *k)
 {
 	kset_fini(&self(k)->objects);
@@ -331,10 +338,10 @@ struct kernel *kernel_fake_new(void)
 	if (!f) {
 		return NULL;
 	}
-	f->ops =
-		(struct kernel){ fake_ns_add, fake_ns_adopt, fake_ns_del, fake_ns_list, fake_ns_fd,
-		                 fake_dump,   fake_apply,    fake_watch,  fake_mute,    fake_flows,
-		                 fake_flows_del, fake_flows_count, fake_tighten, fake_free };
+	f->ops = (struct kernel){ fake_ns_add,  fake_ns_adopt, fake_ns_del,    fake_ns_list,
+		                  fake_ns_fd,   fake_dump,     fake_apply,     fake_watch,
+		                  fake_mute,    fake_flows,    fake_flows_del, fake_flows_count,
+		                  fake_tighten, fake_learned,  fake_free };
 	return &f->ops;
 }
 

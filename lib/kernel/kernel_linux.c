@@ -4,22 +4,17 @@
  * setns(2) and unshare(2) are per thread: only the engine's one thread calls this, and it is back
  * home after each call, or the process ends. Owns all sockets and watches it opens.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <linux/nsfs.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "lib/base/loop.h"
@@ -30,161 +25,11 @@
 #include "lib/kernel/nft.h"
 #include "lib/kernel/nft_policy.h"
 #include "lib/kernel/rtnl.h"
-
-#ifndef NSFS_MAGIC
-#define NSFS_MAGIC 0x6e736673
-#endif
-
-struct linux_kernel;
-
-/* One namespace: the host's, the gateway's, a VNet's or a group's. */
-struct space {
-	struct linux_kernel *k;
-	uint32_t ns;
-	uint8_t type;                 /* 0: the host's */
-	struct kobj ruleset;          /* the one last applied, kind 0: none yet */
-	struct nl_sock rt, nft;       /* requests */
-	struct nl_sock rt_ev, nft_ev; /* events */
-	struct loop_watch *rt_watch, *nft_watch;
-};
-
-struct linux_kernel {
-	struct kernel ops;
-	char dir[96];
-	int home;
-	struct space **spaces; /* sorted by number */
-	size_t n, cap;
-	struct netns_stock *stock; /* from the first group on */
-	struct loop *loop;
-	void (*on_event)(void *arg, uint32_t ns, uint32_t index);
-	void *arg;
-};
+#include "lib/kernel/spaces.h"
 
 static struct linux_kernel *self(struct kernel *k)
 {
 	return (struct linux_kernel *)k; /* ops is the first member */
-}
-
-static size_t find(const struct linux_kernel *k, uint32_t ns)
-{
-	size_t lo = 0, hi = k->n;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (k->spaces[mid]->ns < ns) {
-			lo = mid + 1;
-		} else {
-			hi = mid;
-		}
-	}
-	return lo;
-}
-
-static struct space *get(struct linux_kernel *k, uint32_t ns)
-{
-	size_t i = find(k, ns);
-
-	return i < k->n && k->spaces[i]->ns == ns ? k->spaces[i] : NULL;
-}
-
-static struct space *insert(struct linux_kernel *k, uint32_t ns, uint8_t type)
-{
-	size_t i = find(k, ns);
-	struct space *s;
-
-	if (k->n == k->cap) {
-		size_t cap = k->cap ? k->cap * 2 : 64;
-		struct space **v = realloc(k->spaces, cap * sizeof(struct space *));
-
-		if (!v) {
-			return NULL;
-		}
-		k->spaces = v;
-		k->cap = cap;
-	}
-	s = calloc(1, sizeof(*s));
-	if (!s) {
-		return NULL;
-	}
-	*s = (struct space){ .k = k, .ns = ns, .type = type };
-	s->rt = s->nft = s->rt_ev = s->nft_ev = (struct nl_sock)NL_SOCK_NONE;
-	memmove(&k->spaces[i + 1], &k->spaces[i], (k->n - i) * sizeof(struct space *));
-	k->spaces[i] = s;
-	k->n++;
-	return s;
-}
-
-static void space_free(struct space *s)
-{
-	loop_watch_free(s->rt_watch);
-	loop_watch_free(s->nft_watch);
-	nl_close(&s->rt);
-	nl_close(&s->nft);
-	nl_close(&s->rt_ev);
-	nl_close(&s->nft_ev);
-	free(s);
-}
-
-static void forget(struct linux_kernel *k, uint32_t ns)
-{
-	size_t i = find(k, ns);
-
-	if (i < k->n && k->spaces[i]->ns == ns) {
-		space_free(k->spaces[i]);
-		memmove(&k->spaces[i], &k->spaces[i + 1], (k->n - i - 1) * sizeof(struct space *));
-		k->n--;
-	}
-}
-
-static void path_of(const struct linux_kernel *k, uint32_t ns, uint8_t type, char *to, size_t size)
-{
-	char name[24];
-
-	kobj_ns_name(ns, type, name);
-	snprintf(to, size, "%s/ns/%s", k->dir, name);
-}
-
-static void go_home(const struct linux_kernel *k)
-{
-	if (setns(k->home, CLONE_NEWNET) < 0) {
-		abort(); /* in a tenant's namespace by mistake: nothing may run on */
-	}
-}
-
-/* Opens a namespace's file; refuses whatever is not a network namespace. */
-static int open_ns(const struct linux_kernel *k, uint32_t ns, uint8_t type, struct err *e)
-{
-	char path[160];
-	struct statfs fs;
-
-	if (type == 0) {
-		return fcntl(k->home, F_DUPFD_CLOEXEC, 3);
-	}
-	path_of(k, ns, type, path, sizeof(path));
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-	if (fd < 0) {
-		return err_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM, errno, "open %s",
-		               path);
-	}
-	if (fstatfs(fd, &fs) < 0 || fs.f_type != NSFS_MAGIC ||
-	    ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET) {
-		return err_set(e, ERR_NOT_FOUND, 0, "%s is no network namespace", path);
-	}
-	return take_fd(&fd);
-}
-
-static int enter(const struct space *s, struct err *e)
-{
-	AUTO_CLOSE int fd = open_ns(s->k, s->ns, s->type, e);
-
-	if (fd < 0) {
-		return -1;
-	}
-	if (setns(fd, CLONE_NEWNET) < 0) {
-		return err_set(e, ERR_SYSTEM, errno, "enter namespace %u", s->ns);
-	}
-	return 0;
 }
 
 /* ---- events ---- */
@@ -215,7 +60,7 @@ static void read_events(struct space *s, struct nl_sock *from, bool report)
 			if (index != last) {
 				last = index;
 				k->on_event(k->arg, ns, index);
-				if (get(k, ns) != s || from->fd < 0) {
+				if (spaces_get(k, ns) != s || from->fd < 0) {
 					return; /* the answer was to remove it */
 				}
 			}
@@ -237,7 +82,12 @@ static void on_nft_event(void *arg)
 	read_events(s, &s->nft_ev, true);
 }
 
-/* The host's, the gateway's and VNets' namespaces only: the kernel walks all sockets that listen
+static bool has_nft(const struct space *s)
+{
+	return s->type != KOBJ_NETNS_GROUP && s->type != KOBJ_NETNS_GIVEN;
+}
+
+/* The host's, the gateway's, VNets' and given namespaces only: the kernel walks all sockets that listen
  * anywhere for each event anywhere (netlink_broadcast: a sixth of an attach at 1,000 groups), and
  * what a tenant does in his own should cost nobody else. */
 static int open_events_here(struct space *s, struct err *e)
@@ -245,6 +95,7 @@ static int open_events_here(struct space *s, struct err *e)
 	static const unsigned every[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
 		                          RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE };
 	static const unsigned router[] = { RTNLGRP_NEIGH, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE };
+	bool ours = s->type && s->type != KOBJ_NETNS_GIVEN;
 
 	if (nl_open(&s->rt_ev, NETLINK_ROUTE, e) < 0) {
 		return -1;
@@ -254,16 +105,18 @@ static int open_events_here(struct space *s, struct err *e)
 			return -1;
 		}
 	}
-	for (size_t i = 0; s->type && i < ARRAY_N(router); i++) {
+	for (size_t i = 0; ours && i < ARRAY_N(router); i++) {
 		if (nl_subscribe(&s->rt_ev, router[i], e) < 0) {
 			return -1;
 		}
 	}
-	if (nl_open(&s->nft_ev, NETLINK_NETFILTER, e) < 0 ||
-	    nl_subscribe(&s->nft_ev, NFNLGRP_NFTABLES, e) < 0) {
-		return -1;
+	if (has_nft(s)) {
+		if (nl_open(&s->nft_ev, NETLINK_NETFILTER, e) < 0 ||
+		    nl_subscribe(&s->nft_ev, NFNLGRP_NFTABLES, e) < 0) {
+			return -1;
+		}
+		s->nft_watch = loop_watch_read(s->k->loop, s->nft_ev.fd, on_nft_event, s);
 	}
-	s->nft_watch = loop_watch_read(s->k->loop, s->nft_ev.fd, on_nft_event, s);
 	s->rt_watch = loop_watch_read(s->k->loop, s->rt_ev.fd, on_rt_event, s);
 	return 0;
 }
@@ -281,14 +134,17 @@ static void close_events(struct space *s)
 static int ready(struct space *s, bool events, struct err *e)
 {
 	bool want_rt = s->rt.fd < 0 || s->rt.broken, group = s->type == KOBJ_NETNS_GROUP;
-	bool want_nft = !group && (s->nft.fd < 0 || s->nft.broken);
+	bool want_nft = has_nft(s) && (s->nft.fd < 0 || s->nft.broken);
 	bool want_events = events && s->k->loop && s->rt_ev.fd < 0 && !group;
 	int rc = 0;
 
+	if (s->type == KOBJ_NETNS_GIVEN && !s->inode && !spaces_look(s)) {
+		return err_set(e, ERR_NOT_FOUND, 0, "namespace %u is not there", s->ns);
+	}
 	if (!want_rt && !want_nft && !want_events) {
 		return 0;
 	}
-	if (enter(s, e) < 0) {
+	if (spaces_enter(s, e) < 0) {
 		return -1;
 	}
 	if (want_rt) {
@@ -302,7 +158,7 @@ static int ready(struct space *s, bool events, struct err *e)
 	if (rc == 0 && want_events) {
 		rc = open_events_here(s, e);
 	}
-	go_home(s->k);
+	spaces_home(s->k);
 	return rc;
 }
 
@@ -311,17 +167,17 @@ static int ready(struct space *s, bool events, struct err *e)
 static int linux_ns_adopt(struct kernel *ops, uint32_t ns, uint8_t type, struct err *e)
 {
 	struct linux_kernel *k = self(ops);
-	AUTO_CLOSE int fd = open_ns(k, ns, type, e);
+	AUTO_CLOSE int fd = spaces_open(k, ns, type, e);
 
 	if (fd < 0) {
 		return -1;
 	}
-	if (!get(k, ns) && !insert(k, ns, type)) {
+	if (!spaces_get(k, ns) && !spaces_insert(k, ns, type)) {
 		return err_set(e, ERR_NO_MEMORY, 0, "namespace %u: out of memory", ns);
 	}
 	if (setns(fd, CLONE_NEWNET) == 0) {
 		netns_sysctls(type);
-		go_home(k);
+		spaces_home(k);
 	}
 	return 0;
 }
@@ -340,7 +196,7 @@ static int make_router(struct linux_kernel *k, struct space *s, const char *path
 	if (rc == 0) {
 		rc = nl_open(&s->nft, NETLINK_NETFILTER, e);
 	}
-	go_home(k);
+	spaces_home(k);
 	return rc;
 }
 
@@ -366,17 +222,17 @@ static int linux_ns_add(struct kernel *ops, uint32_t ns, uint8_t type, struct er
 	struct linux_kernel *k = self(ops);
 	char path[160];
 
-	if (get(k, ns)) {
+	if (spaces_get(k, ns)) {
 		return 0;
 	}
-	path_of(k, ns, type, path, sizeof(path));
-	struct space *s = insert(k, ns, type);
+	spaces_path(k, ns, type, path, sizeof(path));
+	struct space *s = spaces_insert(k, ns, type);
 	if (!s) {
 		return err_set(e, ERR_NO_MEMORY, 0, "namespace %u: out of memory", ns);
 	}
 	int rc = type == KOBJ_NETNS_GROUP ? take_spare(k, s, path, e) : make_router(k, s, path, e);
 	if (rc < 0) {
-		forget(k, ns);
+		spaces_forget(k, ns);
 	}
 	return rc;
 }
@@ -386,79 +242,24 @@ static int linux_ns_del(struct kernel *ops, uint32_t ns, uint8_t type, struct er
 	struct linux_kernel *k = self(ops);
 	char path[160];
 
-	path_of(k, ns, type, path, sizeof(path));
-	forget(k, ns);
+	spaces_path(k, ns, type, path, sizeof(path));
+	spaces_forget(k, ns);
 	if (netns_clear(path) < 0) {
 		return err_set(e, ERR_SYSTEM, errno, "remove %s", path);
 	}
 	return 0;
 }
 
-static bool parse_name(const char *name, struct kernel_ns *to)
-{
-	char *end;
-
-	if (strcmp(name, "gw") == 0) {
-		*to = (struct kernel_ns){ KOBJ_NS_GATEWAY, KOBJ_NETNS_GATEWAY };
-		return true;
-	}
-	if ((name[0] != 'v' && name[0] != 'g') || name[1] < '1' || name[1] > '9') {
-		return false;
-	}
-	unsigned long n = strtoul(name + 1, &end, 10);
-	*to = (struct kernel_ns){ (uint32_t)n,
-		                  name[0] == 'v' ? KOBJ_NETNS_VNET : KOBJ_NETNS_GROUP };
-	return *end == '\0' && n >= KOBJ_NS_FIRST && n <= INT32_MAX;
-}
-
 static int linux_ns_list(struct kernel *ops, struct kernel_ns **ret, struct err *e)
 {
-	struct linux_kernel *k = self(ops);
-	struct kernel_ns *v = NULL, one;
-	size_t n = 0, cap = 0;
-	char path[160];
-
-	snprintf(path, sizeof(path), "%s/ns", k->dir);
-	DIR *d = opendir(path);
-	if (!d) {
-		return err_set(e, ERR_SYSTEM, errno, "read %s", path);
-	}
-	for (const struct dirent *entry; (entry = readdir(d));) {
-		if (!parse_name(entry->d_name, &one)) {
-			continue;
-		}
-		if (n == cap) {
-			cap = cap ? cap * 2 : 64;
-			struct kernel_ns *grown = realloc(v, cap * sizeof(*v));
-			if (!grown) {
-				free(v);
-				closedir(d);
-				return err_set(e, ERR_NO_MEMORY, 0, "namespaces: out of memory");
-			}
-			v = grown;
-		}
-		v[n++] = one;
-	}
-	closedir(d);
-	*ret = v;
-	return (int)n;
-}
-
-static struct space *need(struct linux_kernel *k, uint32_t ns, struct err *e)
-{
-	struct space *s = get(k, ns);
-
-	if (!s) {
-		err_set(e, ERR_NOT_FOUND, 0, "namespace %u is not there", ns);
-	}
-	return s;
+	return spaces_list(self(ops), ret, e);
 }
 
 static int linux_ns_fd(struct kernel *ops, uint32_t ns, struct err *e)
 {
-	const struct space *s = need(self(ops), ns, e);
+	const struct space *s = spaces_need(self(ops), ns, e);
 
-	return s ? open_ns(s->k, ns, s->type, e) : -1;
+	return s ? spaces_open(s->k, ns, s->type, e) : -1;
 }
 
 /* ---- objects ---- */
@@ -466,7 +267,7 @@ static int linux_ns_fd(struct kernel *ops, uint32_t ns, struct err *e)
 static uint8_t ruleset_of(const struct space *s)
 {
 	static const uint8_t by_type[] = { KOBJ_RULESET_UPLINK, KOBJ_RULESET_GATEWAY,
-		                           KOBJ_RULESET_VNET, 0 };
+		                           KOBJ_RULESET_VNET, 0, 0 };
 
 	return by_type[s->type];
 }
@@ -500,7 +301,7 @@ static void judge_rulesets(const struct space *s, struct kset *to)
 
 static int linux_dump(struct kernel *ops, uint32_t ns, struct kset *to, struct err *e)
 {
-	struct space *s = need(self(ops), ns, e);
+	struct space *s = spaces_need(self(ops), ns, e);
 
 	if (!s || ready(s, true, e) < 0 || rtnl_dump(&s->rt, ns, to, e) < 0) {
 		return -1;
@@ -623,9 +424,9 @@ static int apply_nft(struct space *s, const struct kop *ops, size_t n, struct er
 		}
 	}
 	struct err ignored = ERR_INIT;
-	if (rc == 0 && anew && s->type == KOBJ_NETNS_VNET && enter(s, &ignored) == 0) {
+	if (rc == 0 && anew && s->type == KOBJ_NETNS_VNET && spaces_enter(s, &ignored) == 0) {
 		netns_conntrack();
-		go_home(s->k);
+		spaces_home(s->k);
 	}
 	nl_batch_fini(&b);
 	return rc;
@@ -635,7 +436,7 @@ static int linux_apply(struct kernel *ops, uint32_t ns, const struct kop *v, siz
                        struct err *e)
 {
 	struct linux_kernel *k = self(ops);
-	struct space *s = need(k, ns, e);
+	struct space *s = spaces_need(k, ns, e);
 	bool has_rt = false, has_nft = false;
 	int rc = 0;
 
@@ -675,7 +476,9 @@ static int linux_apply(struct kernel *ops, uint32_t ns, const struct kop *v, siz
 		nl_close(&s->rt);
 	} else if (s->rt_ev.fd >= 0) {
 		read_events(s, &s->rt_ev, false); /* the echo of our own work */
-		read_events(s, &s->nft_ev, false);
+		if (s->nft_ev.fd >= 0) {
+			read_events(s, &s->nft_ev, false);
+		}
 	}
 	return rc;
 }
@@ -698,7 +501,7 @@ static void linux_watch(struct kernel *ops, struct loop *l,
 
 static void linux_mute(struct kernel *ops, uint32_t ns, bool muted)
 {
-	struct space *s = get(self(ops), ns);
+	struct space *s = spaces_get(self(ops), ns);
 	struct err e = ERR_INIT;
 
 	if (s && muted) {
@@ -708,10 +511,10 @@ static void linux_mute(struct kernel *ops, uint32_t ns, bool muted)
 	}
 }
 
-static int linux_flows(struct kernel *ops, uint32_t ns,
-                       int (*fn)(void *arg, const struct kflow *f), void *arg, struct err *e)
+static int linux_flows(struct kernel *ops, uint32_t ns, int (*fn)(void *arg, const struct kflow *f),
+                       void *arg, struct err *e)
 {
-	struct space *s = need(self(ops), ns, e);
+	struct space *s = spaces_need(self(ops), ns, e);
 
 	return s && ready(s, false, e) == 0 ? conntrack_dump(&s->nft, fn, arg, e) : -1;
 }
@@ -719,7 +522,7 @@ static int linux_flows(struct kernel *ops, uint32_t ns,
 static int linux_flows_del(struct kernel *ops, uint32_t ns, const struct kflow *v, size_t n,
                            struct err *e)
 {
-	struct space *s = need(self(ops), ns, e);
+	struct space *s = spaces_need(self(ops), ns, e);
 	int rc = s && ready(s, false, e) == 0 ? 0 : -1;
 
 	for (size_t i = 0; rc == 0 && i < n;) {
@@ -736,20 +539,20 @@ static int linux_flows_del(struct kernel *ops, uint32_t ns, const struct kflow *
 
 static long linux_flows_count(struct kernel *ops, uint32_t ns)
 {
-	struct space *s = get(self(ops), ns);
+	struct space *s = spaces_get(self(ops), ns);
 	struct err e = ERR_INIT;
 	long n = -1;
 
-	if (s && s->type == KOBJ_NETNS_VNET && enter(s, &e) == 0) {
+	if (s && s->type == KOBJ_NETNS_VNET && spaces_enter(s, &e) == 0) {
 		n = netns_flows();
-		go_home(s->k);
+		spaces_home(s->k);
 	}
 	return n;
 }
 
 static int linux_tighten(struct kernel *ops, uint32_t ns, unsigned level, struct err *e)
 {
-	struct space *s = need(self(ops), ns, e);
+	struct space *s = spaces_need(self(ops), ns, e);
 	struct nl_batch b = { 0 };
 
 	if (!s || ready(s, true, e) < 0) {
@@ -766,14 +569,50 @@ static int linux_tighten(struct kernel *ops, uint32_t ns, unsigned level, struct
 	return rc;
 }
 
+static int linux_learned(struct kernel *ops, uint32_t ns, struct kset *to, struct err *e)
+{
+	struct linux_kernel *k = self(ops);
+	struct space *s = spaces_need(k, ns, e);
+
+	if (!s || s->type != KOBJ_NETNS_GIVEN) {
+		return err_set(e, ERR_NOT_FOUND, 0, "namespace %u was not given", ns);
+	}
+	ino_t was = s->inode;
+	bool there = spaces_look(s);
+	if (s->inode != was && k->on_event) {
+		k->on_event(k->arg, ns, 0); /* another one, or none: what was ours is gone */
+	}
+	if (!there) {
+		return err_set(e, ERR_NOT_FOUND, 0, "namespace %u is not there", ns);
+	}
+	if (ready(s, true, e) < 0 || rtnl_learned(&s->rt, ns, to, e) < 0) {
+		return -1;
+	}
+	kset_sort(to);
+	return 0;
+}
+
+int kernel_linux_give(struct kernel *ops, uint32_t ns, const char *path, struct err *e)
+{
+	struct linux_kernel *k = self(ops);
+
+	size_t i = ns - KOBJ_NS_GIVEN;
+
+	if (i >= KOBJ_GIVEN_MAX || strlen(path) >= sizeof(k->given[0])) {
+		return err_set(e, ERR_INVALID, 0, "namespace %u, %.200s: out of range", ns, path);
+	}
+	snprintf(k->given[i], sizeof(k->given[i]), "%s", path);
+	if (!spaces_insert(k, ns, KOBJ_NETNS_GIVEN)) {
+		return err_set(e, ERR_NO_MEMORY, 0, "namespace %u: out of memory", ns);
+	}
+	return 0;
+}
+
 static void linux_free(struct kernel *ops)
 {
 	struct linux_kernel *k = self(ops);
 
-	while (k->n > 0) {
-		space_free(k->spaces[--k->n]);
-	}
-	free(k->spaces);
+	spaces_fini(k);
 	netns_stock_free(k->stock);
 	close(k->home);
 	free(k);
@@ -788,15 +627,15 @@ struct kernel *kernel_linux_new(const char *dir, struct err *e)
 		err_set(e, ERR_NO_MEMORY, 0, "kernel: out of memory");
 		return NULL;
 	}
-	k->ops = (struct kernel){ linux_ns_add, linux_ns_adopt, linux_ns_del, linux_ns_list,
-		                  linux_ns_fd,  linux_dump,     linux_apply,  linux_watch,
-		                  linux_mute,   linux_flows,    linux_flows_del, linux_flows_count, linux_tighten,
-		                  linux_free };
+	k->ops = (struct kernel){ linux_ns_add,  linux_ns_adopt, linux_ns_del,    linux_ns_list,
+		                  linux_ns_fd,   linux_dump,     linux_apply,     linux_watch,
+		                  linux_mute,    linux_flows,    linux_flows_del, linux_flows_count,
+		                  linux_tighten, linux_learned,  linux_free };
 	snprintf(k->dir, sizeof(k->dir), "%s", dir);
 	snprintf(path, sizeof(path), "%s/ns", dir);
 	k->home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (k->home < 0 || (mkdir(path, 0755) < 0 && errno != EEXIST) ||
-	    !insert(k, KOBJ_NS_HOST, 0)) {
+	    !spaces_insert(k, KOBJ_NS_HOST, 0)) {
 		err_set(e, ERR_SYSTEM, errno, "namespaces folder %s", path);
 		linux_free(&k->ops);
 		return NULL;

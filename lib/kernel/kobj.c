@@ -87,12 +87,10 @@ static uint32_t get_be32(const uint8_t *p)
 
 void kobj_filter_pack(const struct kobj_filter *f, uint32_t ns, const char *chain, struct kobj *to)
 {
-	const uint8_t small[6] = { f->side[0],
-		                   f->plen[0],
-		                   f->side[1],
-		                   f->plen[1],
-		                   (uint8_t)(f->op << 1 | f->inbound),
-		                   f->family };
+	const uint8_t small[6] = {
+		f->side[0], f->plen[0], f->side[1], f->plen[1], (uint8_t)(f->op << 1 | f->inbound),
+		f->family
+	};
 	uint32_t hash = 2166136261u;
 
 	*to = (struct kobj){ .ns = ns, .kind = KOBJ_FILTER };
@@ -136,9 +134,8 @@ void kobj_timeout_name(uint32_t seconds, uint8_t family, char to[static KOBJ_NAM
 bool kobj_timeout_read(const char *name, uint32_t *seconds, uint8_t *family)
 {
 	char *end;
-	unsigned long n = name[0] == 't' && isdigit((unsigned char)name[1])
-	                          ? strtoul(name + 1, &end, 10)
-	                          : 0;
+	unsigned long n =
+		name[0] == 't' && isdigit((unsigned char)name[1]) ? strtoul(name + 1, &end, 10) : 0;
 
 	if (n == 0 || n > 864000 || (strcmp(end, "v4") != 0 && strcmp(end, "v6") != 0)) {
 		return false;
@@ -156,17 +153,16 @@ void kobj_counter_name(uint32_t group, bool inbound, uint16_t priority, char to[
 
 /* ---- text ---- */
 
-static const char *const kind_names[] = { "netns", "link", "addr",    "neigh", "fdb",
-	                                  "route", "rule", "ruleset", "set",   "counter",
-	                                  "timeout", "chain", "filter", "elem",  "item" };
+static const char *const kind_names[] = { "netns",   "link",  "addr",    "neigh", "fdb",
+	                                  "route",   "rule",  "ruleset", "set",   "counter",
+	                                  "timeout", "chain", "filter",  "elem",  "item" };
 static_assert(ARRAY_N(kind_names) == KOBJ_KIND_N, "a name for every kind");
-static const char *const set_names[] = {
-	"port4",   "port6",   "forward", "pub4",    "pub6",    "egress4", "egress6",
-	"subout4", "subout6", "natout4", "natout6", "natsrc4", "natsrc6", "natpub4",
-	"natpub6", "own4",    "own6",    "closed4", "closed6", "out",     "in4",
-	"in6",     "from",    "vtag4",   "vtag6",   "source4", "source6", "pool4",
-	"pool6"
-};
+static const char *const set_names[] = { "port4",   "port6",   "forward", "pub4",    "pub6",
+	                                 "target4", "egress4", "egress6", "subout4", "subout6",
+	                                 "natout4", "natout6", "natsrc4", "natsrc6", "natpub4",
+	                                 "natpub6", "own4",    "own6",    "closed4", "closed6",
+	                                 "out",     "in4",     "in6",     "from",    "vtag4",
+	                                 "vtag6",   "source4", "source6", "pool4",   "pool6" };
 static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
 
 const char *kobj_set_name(uint8_t set)
@@ -260,8 +256,8 @@ static void format_elem(const struct kobj *o, struct buf *to)
 	}
 }
 
-static const char *const pset_names[] = { "?",          "address4",  "address6", "by-address4",
-	                                  "by-address6", "by-port", "by-protocol" };
+static const char *const pset_names[] = { "?",           "address4", "address6",   "by-address4",
+	                                  "by-address6", "by-port",  "by-protocol" };
 static_assert(ARRAY_N(pset_names) == KOBJ_PSET_N, "a name for every kind of set");
 
 static void format_item(const struct kobj *o, struct buf *to)
@@ -282,9 +278,10 @@ static void format_item(const struct kobj *o, struct buf *to)
 
 static void format_filter(const struct kobj *o, struct buf *to)
 {
-	static const char *const ops[] = { "?",     "by-protocol", "by-port", "by-source",
-		                           "by-destination", "goto",  "allow",   "deny",
-		                           "guard",  "idle",        "snat" };
+	static const char *const ops[] = {
+		"?",    "by-protocol", "by-port", "by-source", "by-destination", "goto", "allow",
+		"deny", "guard",       "idle",    "snat"
+	};
 	struct kobj_filter f;
 
 	kobj_filter_unpack(o, &f);
@@ -427,14 +424,14 @@ static bool own_device(const struct kobj *o)
 {
 	const char *d = o->dev;
 
-	if (o->ns == KOBJ_NS_HOST) {
+	if (kobj_ns_foreign(o->ns)) {
 		return strcmp(d, "netd0") == 0;
 	}
 	if (o->ns == KOBJ_NS_GATEWAY) {
 		return strcmp(d, "up0") == 0 || strcmp(d, "lo") == 0 || name_is(d, "v");
 	}
 	return strcmp(d, "lo") == 0 || strcmp(d, "eth0") == 0 || strcmp(d, "gw0") == 0 ||
-	       name_is(d, "br") || name_is(d, "p") || name_is(d, "x");
+	       name_is(d, "br") || name_is(d, "p") || name_is(d, "x") || name_is(d, "y");
 }
 
 static int refuse(const struct kobj *o, struct err *e, const char *what)
@@ -482,12 +479,10 @@ static int check_shape(const struct kobj *o, struct err *e)
  * c for counters; nothing of the ruleset's own begins so. */
 static int check_policy(const struct kobj *o)
 {
-	static const char *const first[] = { [KOBJ_SET] = "Na",
-		                             [KOBJ_COUNTER] = "c",
-		                             [KOBJ_TIMEOUT] = "t",
-		                             [KOBJ_CHAIN] = "NL",
-		                             [KOBJ_FILTER] = "NL",
-		                             [KOBJ_ITEM] = "Na" };
+	static const char *const first[] = {
+		[KOBJ_SET] = "Na",   [KOBJ_COUNTER] = "c", [KOBJ_TIMEOUT] = "t",
+		[KOBJ_CHAIN] = "NL", [KOBJ_FILTER] = "NL", [KOBJ_ITEM] = "Na"
+	};
 	struct kobj_filter f;
 	bool ok = o->ns >= KOBJ_NS_FIRST && o->dev[0] && strchr(first[o->kind], o->dev[0]);
 
@@ -517,10 +512,9 @@ static int check_policy(const struct kobj *o)
 		unsigned bits = f.family ? ip_bits(f.family) : 0;
 
 		ok = f.side[i] == KOBJ_SIDE_ANY ||
-		     (f.side[i] == KOBJ_SIDE_PREFIX
-		              ? f.plen[i] <= bits
-		              : f.side[i] <= KOBJ_SIDE_NOT_SET && f.family &&
-		                        memchr(f.value[i], 0, 16));
+		     (f.side[i] == KOBJ_SIDE_PREFIX ? f.plen[i] <= bits
+		                                    : f.side[i] <= KOBJ_SIDE_NOT_SET && f.family &&
+		                                              memchr(f.value[i], 0, 16));
 	}
 	return ok ? 0 : -1;
 }
@@ -546,6 +540,16 @@ int kobj_check(const struct kobj *o, struct err *e)
 		}
 	} else if (o->ns > KOBJ_NS_GATEWAY && o->ns < KOBJ_NS_FIRST) {
 		return refuse(o, e, "no such namespace");
+	} else if (kobj_ns_foreign(o->ns)) {
+		/* In a given one: the end of a link, and what is on it. */
+		bool link = o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_PEER;
+		bool route =
+			o->kind == KOBJ_ROUTE && o->plen > 0 && o->sub < KOBJ_ROUTE_UNREACHABLE;
+
+		if ((!link && !route && o->kind != KOBJ_NEIGH) ||
+		    o->ns >= KOBJ_NS_GIVEN + KOBJ_GIVEN_MAX || o->table) {
+			return refuse(o, e, "not allowed in a given namespace");
+		}
 	}
 	bool table = (o->kind == KOBJ_ROUTE || o->kind == KOBJ_RULE) && o->table;
 	if (table && (o->ns < KOBJ_NS_FIRST || o->table <= KOBJ_TABLE_BASE)) {
@@ -568,7 +572,8 @@ int kobj_check(const struct kobj *o, struct err *e)
 	}
 	if (o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_VETH &&
 	    (strcmp(o->peer, "eth0") != 0 && strcmp(o->peer, "gw0") != 0 &&
-	     strcmp(o->peer, "up0") != 0 && !name_is(o->peer, "x"))) {
+	     strcmp(o->peer, "up0") != 0 && strcmp(o->peer, "netd0") != 0 &&
+	     !name_is(o->peer, "x"))) {
 		return refuse(o, e, "peer name is not the plane's");
 	}
 	return 0;

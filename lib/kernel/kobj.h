@@ -20,6 +20,8 @@
 #define KOBJ_NS_HOST    0u
 #define KOBJ_NS_GATEWAY 1u
 #define KOBJ_NS_FIRST   16u
+#define KOBJ_NS_GIVEN   0x7f000000u /* and up: namespaces that an administrator provides */
+#define KOBJ_GIVEN_MAX  64u
 
 /* In the order in which they are added; removal goes backwards. */
 enum kobj_kind {
@@ -31,7 +33,7 @@ enum kobj_kind {
 	KOBJ_ROUTE,
 	KOBJ_RULE,
 	KOBJ_RULESET,
-	KOBJ_SET,     /* what follows lives in a VNet's ruleset, and is made by plans: sets and maps */
+	KOBJ_SET, /* what follows lives in a VNet's ruleset, and is made by plans: sets and maps */
 	KOBJ_COUNTER, /* of a security rule */
 	KOBJ_TIMEOUT, /* of idle TCP connections; kobj_timeout_name() */
 	KOBJ_CHAIN,
@@ -41,10 +43,17 @@ enum kobj_kind {
 	KOBJ_KIND_N,
 };
 
+/* Not the plane's own: there it has one device, netd0, and what is on it; the rest is others'. */
+static inline bool kobj_ns_foreign(uint32_t ns)
+{
+	return ns == KOBJ_NS_HOST || ns >= KOBJ_NS_GIVEN;
+}
+
 enum kobj_netns {
 	KOBJ_NETNS_GATEWAY = 1,
 	KOBJ_NETNS_VNET,
-	KOBJ_NETNS_GROUP
+	KOBJ_NETNS_GROUP,
+	KOBJ_NETNS_GIVEN, /* never made, never removed, no object */
 };
 
 enum kobj_link {
@@ -86,8 +95,9 @@ enum kobj_set {
 	KOBJ_SET_PORT4, /* bridge guard: port . MAC . source */
 	KOBJ_SET_PORT6,
 	KOBJ_SET_FORWARD, /* bridge guard: port . MAC that may send what others sent */
-	KOBJ_SET_PUB4, /* public . protocol . port : private . port */
+	KOBJ_SET_PUB4,    /* public . protocol . port : private . port */
 	KOBJ_SET_PUB6,
+	KOBJ_SET_TARGET4, /* link-local . protocol . port : where an administrator lets it lead */
 	KOBJ_SET_EGRESS4, /* private : its own public address */
 	KOBJ_SET_EGRESS6,
 	KOBJ_SET_SUBOUT4, /* prefix : address that those without another leave by */
@@ -105,7 +115,7 @@ enum kobj_set {
 	KOBJ_SET_OUT, /* device : chain of the rules that what enters there is held against */
 	KOBJ_SET_IN4, /* prefix : chain of the rules that what goes there is held against */
 	KOBJ_SET_IN6,
-	KOBJ_SET_FROM, /* device of a peering : chain that guards what enters there */
+	KOBJ_SET_FROM,  /* device of a peering : chain that guards what enters there */
 	KOBJ_SET_VTAG4, /* what the tag VirtualNetwork stands for here */
 	KOBJ_SET_VTAG6,
 	KOBJ_SET_SOURCE4, /* gateway guard: link . source */
@@ -172,8 +182,8 @@ enum kobj_filter_op {
 	KOBJ_FILTER_ALLOW,
 	KOBJ_FILTER_DENY,
 	KOBJ_FILTER_GUARD, /* the source may come from here */
-	KOBJ_FILTER_IDLE,  /* TCP connections that begin here end when idle for the timeout `target` */
-	KOBJ_FILTER_SNAT,  /* to value[0], for one of sport[0] parts of the flows, the sport[1]th */
+	KOBJ_FILTER_IDLE, /* TCP connections that begin here end when idle for the timeout `target` */
+	KOBJ_FILTER_SNAT, /* to value[0], for one of sport[0] parts of the flows, the sport[1]th */
 };
 enum kobj_side {
 	KOBJ_SIDE_ANY,

@@ -33,6 +33,7 @@ const struct nft_set nft_sets[KOBJ_SET_N] = {
 	[KOBJ_SET_FORWARD] = { NFPROTO_BRIDGE, KOBJ_RULESET_VNET, 0, NFT_K_DEV | NFT_K_MAC },
 	[KOBJ_SET_PUB4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, PUB_KEY },
 	[KOBJ_SET_PUB6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, PUB_KEY },
+	[KOBJ_SET_TARGET4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, PUB_KEY },
 	[KOBJ_SET_EGRESS4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, NFT_K_ADDR | NFT_D_ADDR },
 	[KOBJ_SET_EGRESS6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, NFT_K_ADDR | NFT_D_ADDR },
 	[KOBJ_SET_SUBOUT4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, OUT_KEY },
@@ -242,9 +243,9 @@ void nft_tighten(struct nl_batch *b, unsigned level)
 
 	for (unsigned i = 0; i < 2; i++) {
 		for (int add = 0; add <= (level > i); add++) {
-			struct nlmsghdr *h = nft_msg_begin(
-				b, add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
-				add ? NLM_F_CREATE : 0, NFPROTO_INET);
+			struct nlmsghdr *h =
+				nft_msg_begin(b, add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
+			                      add ? NLM_F_CREATE : 0, NFPROTO_INET);
 
 			if (!h) {
 				return;
@@ -323,8 +324,8 @@ static int on_chain(const struct nlmsghdr *h, void *arg)
 			nftnl_chain_free(c);
 			return 0;
 		}
-		snprintf(text, sizeof(text), "chain %u %s %s %u %d %u", msg_family(h),
-		         name, type ? type : "-", nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM),
+		snprintf(text, sizeof(text), "chain %u %s %s %u %d %u", msg_family(h), name,
+		         type ? type : "-", nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM),
 		         nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO),
 		         nftnl_chain_get_u32(c, NFTNL_CHAIN_POLICY));
 		w->sum += nft_sum_text(text);

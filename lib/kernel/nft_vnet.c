@@ -3,8 +3,7 @@
  * The ruleset of a VNet's router: bridge guard, translation, and the chain that every flow is held
  * against. See nft_rules.c for what it is built with.
  */
-#include <netinet/in.h> /* before linux/in.h */
-
+#include <arpa/inet.h> /* before linux/in.h */
 #include <libnftnl/rule.h>
 #include <linux/if_ether.h>
 #include <linux/netfilter.h>
@@ -54,8 +53,8 @@ static void vnet_guard(struct build *w)
 	nft_rules_set(w, KOBJ_SET_PORT4);
 	nft_rules_set(w, KOBJ_SET_PORT6);
 	nft_rules_set(w, KOBJ_SET_FORWARD);
-	nft_rules_chain(w,
-	      &(struct hook){ "guard", "filter", 0 /* NF_BR_PRE_ROUTING */, -300, NF_DROP, NULL });
+	nft_rules_chain(w, &(struct hook){ "guard", "filter", 0 /* NF_BR_PRE_ROUTING */, -300,
+	                                   NF_DROP, NULL });
 	guard_rule(w, ETH_P_IP, KOBJ_SET_PORT4, 12, 4, "own IPv4 source");
 	guard_rule(w, ETH_P_IPV6, KOBJ_SET_PORT6, 8, 16, "own IPv6 source");
 	guard_rule(w, ETH_P_ARP, KOBJ_SET_PORT4, 14, 4, "own ARP sender");
@@ -79,6 +78,21 @@ static void pub_rule(struct build *w, uint8_t family)
 	nft_lookup_map(r, family == 4 ? "pub4" : "pub6", R(0), R(0));
 	nft_nat(r, NFT_NAT_DNAT, family, R(0), R(words), 0);
 	nft_rules_end(w, r, "public port");
+}
+
+/* Where an administrator lets a link-local address lead. */
+static void target_rule(struct build *w)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_iifname(r, "gw0", false, NFT_CMP_NEQ);
+	nft_family(r, 4);
+	nft_daddr(r, 4, R(0));
+	nft_meta(r, NFT_META_L4PROTO, R(1));
+	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, R(2));
+	nft_lookup_map(r, "target4", R(0), R(0));
+	nft_nat(r, NFT_NAT_DNAT, 4, R(0), R(1), 0);
+	nft_rules_end(w, r, "link-local address that leads somewhere");
 }
 
 static void egress_rule(struct build *w, uint8_t family)
@@ -324,7 +338,8 @@ static void vnet_filter(struct build *w)
 	nft_rules_end(w, r, "denied by a security rule");
 
 	closed_chain(w);
-	nft_rules_chain(w, &(struct hook){ "nsg", "filter", NF_INET_PRE_ROUTING, -50, NF_DROP, NULL });
+	nft_rules_chain(w,
+	                &(struct hook){ "nsg", "filter", NF_INET_PRE_ROUTING, -50, NF_DROP, NULL });
 	nft_rules_iif(w, "lo", 0, NF_ACCEPT, "own traffic");
 	nft_rules_iif(w, "gw0", BIT_GUARD, -1, "the gateway checked the source");
 	r = nft_rules_rule(w);
@@ -363,7 +378,8 @@ static void vnet_filter(struct build *w)
 	nft_verdict(r, NF_DROP);
 	nft_rules_end(w, r, "no loop through the gateway");
 
-	nft_rules_chain(w, &(struct hook){ "leak", "filter", NF_INET_POST_ROUTING, 200, NF_ACCEPT, NULL });
+	nft_rules_chain(
+		w, &(struct hook){ "leak", "filter", NF_INET_POST_ROUTING, 200, NF_ACCEPT, NULL });
 	leak_rule(w, 4);
 	leak_rule(w, 6);
 }
@@ -376,10 +392,13 @@ void nft_rules_vnet(struct build *w)
 		nft_rules_set(w, (enum kobj_set)s);
 	}
 	share_sets(w);
-	nft_rules_chain(w, &(struct hook){ "pubin", "nat", NF_INET_PRE_ROUTING, -100, NF_ACCEPT, NULL });
+	nft_rules_chain(
+		w, &(struct hook){ "pubin", "nat", NF_INET_PRE_ROUTING, -100, NF_ACCEPT, NULL });
 	pub_rule(w, 4);
 	pub_rule(w, 6);
-	nft_rules_chain(w, &(struct hook){ "egress", "nat", NF_INET_POST_ROUTING, 100, NF_ACCEPT, NULL });
+	target_rule(w);
+	nft_rules_chain(
+		w, &(struct hook){ "egress", "nat", NF_INET_POST_ROUTING, 100, NF_ACCEPT, NULL });
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		nat_gateway_rule(w, family, IPPROTO_TCP);
 		nat_gateway_rule(w, family, IPPROTO_UDP);
@@ -390,4 +409,3 @@ void nft_rules_vnet(struct build *w)
 	subnet_out_rule(w, 6);
 	vnet_filter(w);
 }
-

@@ -18,6 +18,10 @@ int rtnl_encode(struct nl_batch *b, const struct kop *op, int peer_fd);
 int rtnl_dump(struct nl_sock *s, uint32_t ns, struct kset *to, struct err *e)
 	__attribute__((warn_unused_result));
 
+/* Routes of the main table, as kernel.h says of `learned`. */
+int rtnl_learned(struct nl_sock *s, uint32_t ns, struct kset *to, struct err *e)
+	__attribute__((warn_unused_result));
+
 /* Interface index that an rtnetlink event is about, 0 when it cannot be told. */
 uint32_t rtnl_event_index(const struct nlmsghdr *h);
 

@@ -140,7 +140,8 @@ static uint8_t link_type(uint32_t ns, const char *name, const char *kind)
 	if (strcmp(kind, "veth") != 0) {
 		return 0;
 	}
-	bool inner = strcmp(name, "eth0") == 0 || strcmp(name, "gw0") == 0 ||
+	bool inner = (strcmp(name, "netd0") == 0 && ns != KOBJ_NS_HOST) ||
+	             strcmp(name, "eth0") == 0 || strcmp(name, "gw0") == 0 ||
 	             (strcmp(name, "up0") == 0 && ns == KOBJ_NS_GATEWAY) ||
 	             (name[0] == 'x' && rtnl_device_index(name) < ns); /* of a peering */
 	return inner ? KOBJ_LINK_PEER : KOBJ_LINK_VETH;
@@ -163,7 +164,7 @@ static int on_link(const struct nlmsghdr *h, void *arg)
 		return -1;
 	}
 	bool up = ifi->ifi_flags & IFF_UP;
-	if (o.sub == 0 || (w->ns == KOBJ_NS_HOST && strcmp(name, "netd0") != 0) ||
+	if (o.sub == 0 || (kobj_ns_foreign(w->ns) && strcmp(name, "netd0") != 0) ||
 	    (o.sub == KOBJ_LINK_LO && !up)) {
 		return 0;
 	}
@@ -205,7 +206,7 @@ static int on_addr(const struct nlmsghdr *h, void *arg)
 	bool linklocal =
 		o.family == 6 && o.addr[0] == 0xfe && (o.addr[1] & 0xc0) == 0x80 && o.plen == 64;
 	set_name(o.dev, name_of(w, ifa->ifa_index));
-	if (loopback || linklocal || (w->ns == KOBJ_NS_HOST && strcmp(o.dev, "netd0") != 0)) {
+	if (loopback || linklocal || (kobj_ns_foreign(w->ns) && strcmp(o.dev, "netd0") != 0)) {
 		return 0;
 	}
 	kset_add(w->to, &o);
@@ -220,7 +221,7 @@ static int on_neigh(const struct nlmsghdr *h, void *arg)
 
 	parse(w, h, sizeof(*nd));
 	set_name(o.dev, name_of(w, (uint32_t)nd->ndm_ifindex));
-	if (w->ns == KOBJ_NS_HOST && strcmp(o.dev, "netd0") != 0) {
+	if (kobj_ns_foreign(w->ns) && strcmp(o.dev, "netd0") != 0) {
 		return 0;
 	}
 	if (nd->ndm_family == AF_BRIDGE) {
@@ -254,10 +255,10 @@ static int on_route(const struct nlmsghdr *h, void *arg)
 
 	parse(w, h, sizeof(*rt));
 	uint32_t table = get_u32(w->a[RTA_TABLE], rt->rtm_table);
-	if ((table != RT_TABLE_MAIN && (table <= KOBJ_TABLE_BASE || w->ns == KOBJ_NS_HOST)) ||
+	if ((table != RT_TABLE_MAIN && (table <= KOBJ_TABLE_BASE || kobj_ns_foreign(w->ns))) ||
 	    rt->rtm_protocol == RTPROT_KERNEL || rt->rtm_protocol == RTPROT_RA ||
 	    (rt->rtm_flags & RTM_F_CLONED) || rt->rtm_type == RTN_MULTICAST ||
-	    (w->ns == KOBJ_NS_HOST && rt->rtm_protocol != RTNL_PROTO)) {
+	    (kobj_ns_foreign(w->ns) && rt->rtm_protocol != RTNL_PROTO)) {
 		return 0;
 	}
 	o.family = rt->rtm_family == AF_INET ? 4 : 6;
@@ -276,6 +277,46 @@ static int on_route(const struct nlmsghdr *h, void *arg)
 	return w->to->failed ? -1 : 0;
 }
 
+static bool leads_here(const struct nlattr *hops)
+{
+	const struct rtnexthop *h = mnl_attr_get_payload(hops);
+	int left = (int)mnl_attr_get_payload_len(hops);
+
+	for (; RTNH_OK(h, left); left -= RTNH_ALIGN(h->rtnh_len), h = RTNH_NEXT(h)) {
+		if ((uint32_t)h->rtnh_ifindex == RTNL_HOST_INDEX) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Somebody else's route to somewhere else, by one way or several. */
+static int on_learned(const struct nlmsghdr *h, void *arg)
+{
+	struct walk *w = arg;
+	const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
+	struct kobj o = { .ns = w->ns, .kind = KOBJ_ROUTE, .plen = rt->rtm_dst_len };
+
+	parse(w, h, sizeof(*rt));
+	if (get_u32(w->a[RTA_TABLE], rt->rtm_table) != RT_TABLE_MAIN ||
+	    rt->rtm_protocol == RTNL_PROTO || rt->rtm_type != RTN_UNICAST ||
+	    (rt->rtm_flags & (RTM_F_CLONED | RTNH_F_DEAD | RTNH_F_LINKDOWN)) ||
+	    get_u32(w->a[RTA_OIF], 0) == RTNL_HOST_INDEX ||
+	    (w->a[RTA_MULTIPATH] && leads_here(w->a[RTA_MULTIPATH]))) {
+		return 0;
+	}
+	o.family = rt->rtm_family == AF_INET ? 4 : 6;
+	o.sub = KOBJ_ROUTE_UNICAST;
+	get_bytes(w->a[RTA_DST], o.addr, 16);
+	bool local = o.family == 4 ? (o.addr[0] == 169 && o.addr[1] == 254) || o.addr[0] >= 224 ||
+	                                     o.addr[0] == 127
+	                           : o.addr[0] >= 0xfe;
+	if (!local) {
+		kset_add(w->to, &o);
+	}
+	return w->to->failed ? -1 : 0;
+}
+
 static uint8_t rule_type(struct walk *w, const struct fib_rule_hdr *fr)
 {
 	for (uint8_t i = KOBJ_RULE_LOCAL; i <= KOBJ_RULE_MAIN; i++) {
@@ -284,7 +325,8 @@ static uint8_t rule_type(struct walk *w, const struct fib_rule_hdr *fr)
 
 		if (get_u32(w->a[FRA_PRIORITY], 0) == r->pref && fr->action == r->action &&
 		    get_u32(w->a[FRA_FWMARK], 0) == r->mark && !iif == !r->iif &&
-		    (!iif || !*r->iif || strcmp(iif, r->iif) == 0) && !(fr->flags & FIB_RULE_INVERT)) {
+		    (!iif || !*r->iif || strcmp(iif, r->iif) == 0) &&
+		    !(fr->flags & FIB_RULE_INVERT)) {
 			return i;
 		}
 	}
@@ -380,11 +422,26 @@ int rtnl_dump(struct nl_sock *s, uint32_t ns, struct kset *to, struct err *e)
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < sizeof(asks) / sizeof(asks[0]); i++) {
-		if (ns == KOBJ_NS_HOST && asks[i].type == RTM_GETRULE) {
+		if (kobj_ns_foreign(ns) && asks[i].type == RTM_GETRULE) {
 			continue;
 		}
 		rc = ask(s, &w, &asks[i], e);
 	}
 	free(w.names);
+	return rc;
+}
+
+int rtnl_learned(struct nl_sock *s, uint32_t ns, struct kset *to, struct err *e)
+{
+	static const struct ask asks[] = {
+		{ RTM_GETROUTE, AF_INET, 0, sizeof(struct rtmsg), on_learned },
+		{ RTM_GETROUTE, AF_INET6, 0, sizeof(struct rtmsg), on_learned },
+	};
+	struct walk w = { .ns = ns, .to = to };
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < sizeof(asks) / sizeof(asks[0]); i++) {
+		rc = ask(s, &w, &asks[i], e);
+	}
 	return rc;
 }

@@ -215,12 +215,12 @@ FIELDS vnet_props[] = { S("provisioningState", RO),
 FIELDS vnet_fields[] = { TOP, O("properties", REQ, vnet_props), END };
 
 /* ---- networkSecurityGroups ---- */
-#define PORTS_PREFIXES(side)                                                             \
+#define PORTS_PREFIXES(side)                                                                  \
 	S(side "PortRange", 0), { side "PortRanges", MODEL_STRINGS, 0, 0, 4000, NULL, NULL }, \
-		S(side "AddressPrefix", 0),                                              \
-		{ side "AddressPrefixes", MODEL_STRINGS, 0, 0, 4000, NULL, NULL },       \
-	{                                                                                \
-		side "ApplicationSecurityGroups", MODEL_OBJECTS, 0, 0, 10, NULL, ref_fields \
+		S(side "AddressPrefix", 0),                                                   \
+		{ side "AddressPrefixes", MODEL_STRINGS, 0, 0, 4000, NULL, NULL },            \
+	{                                                                                     \
+		side "ApplicationSecurityGroups", MODEL_OBJECTS, 0, 0, 10, NULL, ref_fields   \
 	}
 FIELDS rule_props[] = { S("provisioningState", RO),
 	                { "description", MODEL_STRING, 0, 0, 140, NULL, NULL },
@@ -254,12 +254,9 @@ FIELDS route_props[] = { S("provisioningState", RO),
 	                 B("hasBgpOverride", RO),
 	                 END };
 FIELDS route_fields[] = { CHILD, O("properties", REQ, route_props), END };
-FIELDS table_props[] = { S("provisioningState", RO),
-	                 S("resourceGuid", RO),
-	                 A("routes", 0, 400, route_fields),
-	                 B("disableBgpRoutePropagation", 0),
-	                 K("subnets", MODEL_ANY, RO),
-	                 END };
+FIELDS table_props[] = { S("provisioningState", RO),        S("resourceGuid", RO),
+	                 A("routes", 0, 400, route_fields), B("disableBgpRoutePropagation", 0),
+	                 K("subnets", MODEL_ANY, RO),       END };
 FIELDS table_fields[] = { TOP, O("properties", 0, table_props), END };
 FIELDS nat_sku_fields[] = { E("name", 0, "Standard|StandardV2"), S("tier", KEPT), END };
 FIELDS nat_props[] = { S("provisioningState", RO),
@@ -274,6 +271,49 @@ FIELDS nat_props[] = { S("provisioningState", RO),
 	               K("nat64", MODEL_ANY, NOT),
 	               END };
 FIELDS nat_fields[] = { TOP, O("sku", 0, nat_sku_fields), O("properties", 0, nat_props), END };
+
+/* ---- virtualNetworkGateways, connections ---- */
+FIELDS vgw_ip_props[] = { S("provisioningState", RO),
+	                  E("privateIPAllocationMethod", KEPT, "Dynamic|Static"),
+	                  S("privateIPAddress", KEPT),
+	                  O("subnet", REQ, ref_fields),
+	                  O("publicIPAddress", KEPT, ref_fields),
+	                  END };
+FIELDS vgw_ip_fields[] = { CHILD, O("properties", REQ, vgw_ip_props), END };
+FIELDS vgw_sku_fields[] = { S("name", KEPT), S("tier", KEPT), K("capacity", MODEL_ANY, RO), END };
+FIELDS vgw_props[] = { S("provisioningState", RO),
+	               S("resourceGuid", RO),
+	               A("ipConfigurations", REQ, 3, vgw_ip_fields),
+	               E("gatewayType", REQ, "Vpn|ExpressRoute|LocalGateway"),
+	               E("vpnType", KEPT, "PolicyBased|RouteBased"),
+	               S("vpnGatewayGeneration", KEPT),
+	               B("enableBgp", KEPT),
+	               B("activeActive", KEPT),
+	               B("enablePrivateIpAddress", KEPT),
+	               K("bgpSettings", MODEL_MAP, KEPT),
+	               O("sku", KEPT, vgw_sku_fields),
+	               S("inboundDnsForwardingEndpoint", RO),
+	               K("vpnClientConfiguration", MODEL_MAP, NOT),
+	               K("gatewayDefaultSite", MODEL_MAP, NOT),
+	               END };
+FIELDS vgw_fields[] = { TOP, O("properties", REQ, vgw_props), END };
+FIELDS connection_props[] = { S("provisioningState", RO),
+	                      S("resourceGuid", RO),
+	                      E("connectionType", REQ, "IPsec|Vnet2Vnet|ExpressRoute|VPNClient"),
+	                      O("virtualNetworkGateway1", REQ, ref_fields),
+	                      K("virtualNetworkGateway2", MODEL_MAP, NOT),
+	                      K("localNetworkGateway2", MODEL_MAP, NOT),
+	                      O("peer", 0, ref_fields),
+	                      S("sharedKey", SEC),
+	                      S("authorizationKey", SEC),
+	                      I("routingWeight", KEPT, 0, 32000),
+	                      B("enableBgp", KEPT),
+	                      S("connectionStatus", RO),
+	                      K("egressBytesTransferred", MODEL_ANY, RO),
+	                      K("ingressBytesTransferred", MODEL_ANY, RO),
+	                      K("tunnelConnectionStatus", MODEL_ANY, RO),
+	                      END };
+FIELDS connection_fields[] = { TOP, O("properties", REQ, connection_props), END };
 
 FIELDS watcher_props[] = { S("provisioningState", RO), END };
 FIELDS watcher_fields[] = { TOP, O("properties", 0, watcher_props), END };
@@ -353,6 +393,10 @@ const struct model_type model_types[] = {
 	{ "Microsoft.Network/routeTables/routes", route_fields, "1 to 80 letters, digits, -_.",
 	  false },
 	{ "Microsoft.Network/natGateways", nat_fields, "1 to 80 letters, digits, -_.", true },
+	{ "Microsoft.Network/virtualNetworkGateways", vgw_fields, "1 to 80 letters, digits, -_.",
+	  true },
+	{ "Microsoft.Network/connections", connection_fields, "1 to 80 letters, digits, -_.",
+	  true },
 	{ "Microsoft.Network/networkWatchers", watcher_fields, "1 to 80 letters, digits, -_.",
 	  true },
 	{ "Microsoft.Network/applicationSecurityGroups", asg_fields, "1 to 80 letters, digits, -_.",

@@ -128,8 +128,10 @@ static void routing(void **state)
 	struct kset set = { 0 };
 
 	(void)state;
-	vnet_plan_nat(&(struct plan_nat){ .id = 30, .vnet_ns = 16, .idle_s = 240, .addrs = nat, .n_addrs = 3 },
-	              &set);
+	vnet_plan_nat(
+		&(struct plan_nat){
+			.id = 30, .vnet_ns = 16, .idle_s = 240, .addrs = nat, .n_addrs = 3 },
+		&set);
 	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = 16,
 	                                        .bridge = 17,
 	                                        .mtu = 1450,
@@ -160,6 +162,42 @@ static void routing(void **state)
 		               &set);
 	}
 	golden("routing.txt", &set);
+}
+
+/* A gateway to a given namespace, and a peer that uses it: sources that were learned, but for those
+ * that are VNets'. */
+static void given(void **state)
+{
+	struct ip_prefix own[] = { net("10.1.0.0/16") }, peer[] = { net("10.2.0.0/16") };
+	struct ip_prefix space[] = { own[0], peer[0] }, holes[] = { peer[0], own[0] };
+	struct ip_prefix learned[] = { net("10.0.0.0/8"), net("192.168.50.0/24"),
+		                       net("10.9.0.0/16"), net("::/0") };
+	struct kset set = { 0 };
+
+	(void)state;
+	vnet_plan_given(&(struct plan_given){ .vnet_ns = 16,
+	                                      .given_ns = KOBJ_NS_GIVEN + 1,
+	                                      .mtu = 1450,
+	                                      .space = space,
+	                                      .n_space = 2,
+	                                      .learned = learned,
+	                                      .n_learned = 4,
+	                                      .holes = holes,
+	                                      .n_holes = 2 },
+	                &set);
+	vnet_plan_peer(&(struct plan_peer){ .vnet_ns = 20,
+	                                    .peer_ns = 16,
+	                                    .mtu = 1450,
+	                                    .prefixes = own,
+	                                    .n_prefixes = 1,
+	                                    .own = peer,
+	                                    .n_own = 1,
+	                                    .learned = learned,
+	                                    .n_learned = 2,
+	                                    .holes = holes,
+	                                    .n_holes = 2 },
+	               &set);
+	golden("given.txt", &set);
 }
 
 /* The same input gives the same bytes, whatever the stack held before. */
@@ -310,7 +348,8 @@ static void prefixes(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(gateway),   cmocka_unit_test(group), cmocka_unit_test(routing),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(gateway),   cmocka_unit_test(group),
+		                            cmocka_unit_test(routing),   cmocka_unit_test(given),
 		                            cmocka_unit_test(pure),      cmocka_unit_test(refused),
 		                            cmocka_unit_test(addresses), cmocka_unit_test(rests),
 		                            cmocka_unit_test(prefixes) };

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The namespaces that the real kernel (kernel_linux.c) works in: their files, descriptors and
+ * sockets, sorted by number. Internal to lib/kernel.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "lib/base/loop.h"
+#include "lib/kernel/kernel.h"
+#include "lib/kernel/netlink.h"
+
+struct linux_kernel;
+
+/* One namespace: the host's, the gateway's, a VNet's, a group's, or one that was given. */
+struct space {
+	struct linux_kernel *k;
+	uint32_t ns;
+	uint8_t type;           /* 0: the host's */
+	ino_t inode;            /* KOBJ_NETNS_GIVEN: of the file that the sockets were opened by */
+	struct kobj ruleset;    /* the one last applied, kind 0: none yet */
+	struct nl_sock rt, nft; /* requests */
+	struct nl_sock rt_ev, nft_ev; /* events */
+	struct loop_watch *rt_watch, *nft_watch;
+};
+
+struct linux_kernel {
+	struct kernel ops;
+	char dir[96];
+	char given[KOBJ_GIVEN_MAX][160]; /* paths of given namespaces */
+	int home;
+	struct space **spaces; /* sorted by number */
+	size_t n, cap;
+	struct netns_stock *stock; /* from the first group on */
+	struct loop *loop;
+	void (*on_event)(void *arg, uint32_t ns, uint32_t index);
+	void *arg;
+};
+
+struct space *spaces_get(struct linux_kernel *k, uint32_t ns); /* NULL: none */
+struct space *spaces_need(struct linux_kernel *k, uint32_t ns, struct err *e);
+/* NULL: out of memory */
+struct space *spaces_insert(struct linux_kernel *k, uint32_t ns, uint8_t type);
+/* Closes what it has open. */
+void spaces_forget(struct linux_kernel *k, uint32_t ns);
+void spaces_close(struct space *s);
+void spaces_fini(struct linux_kernel *k);
+
+/* Where the namespace's file is. */
+void spaces_path(const struct linux_kernel *k, uint32_t ns, uint8_t type, char *to, size_t size);
+/* Opens that file; refuses whatever is not a network namespace, and a given one that is the host's. */
+int spaces_open(const struct linux_kernel *k, uint32_t ns, uint8_t type, struct err *e);
+/* Into the namespace, and back home; the process ends when the second is not possible. */
+int spaces_enter(const struct space *s, struct err *e);
+void spaces_home(const struct linux_kernel *k);
+/* Files of the plane's namespaces; *ret is malloc'ed and the caller's; their number or -1. */
+int spaces_list(const struct linux_kernel *k, struct kernel_ns **ret, struct err *e);
+/* A given namespace may be another than last time, or none: its sockets go then, and with them the
+ * last hold on the old one. False: there is none. */
+bool spaces_look(struct space *s);
