@@ -16,6 +16,7 @@
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "lib/store/seal.h"
+#include "netd/api/counters.h"
 #include "netd/api/logs.h"
 #include "netd/fabric.h"
 #include "netd/flush.h"
@@ -68,6 +69,8 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 		pong_ms[i] = clock_system.now_ms(&clock_system);
 	} else if (type == MSG_FLOW_LIST) {
 		flush_flows((uint32_t)request, (uint32_t)(request >> 32), r);
+	} else if (type == MSG_COUNTER_LIST) {
+		counters_list((uint32_t)request, (uint32_t)(request >> 32), r);
 	} else if (type == MSG_LEARNED) {
 		gateway_learned((uint32_t)request, request >> 32, r);
 		if (awaited > 0 && --awaited == 0) {

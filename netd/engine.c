@@ -308,6 +308,42 @@ static void list_flows(struct reader *r)
 	buf_fini(&l.b);
 }
 
+static int list_count(void *arg, const struct kcount *c)
+{
+	struct listing *l = arg;
+
+	if (l->n == 0) {
+		put_u8(&l->b, 0);
+	}
+	put_count(&l->b, c);
+	if (++l->n == COUNTS_MAX) {
+		channel_send(self.control, MSG_COUNTER_LIST, &l->b, -1);
+		listing_begin(l);
+	}
+	return l->b.failed ? -1 : 0;
+}
+
+/* The last message says that all was read; it stays away when it could not be. */
+static void list_counters(struct reader *r)
+{
+	struct listing l = { .token = get_u32(r), .ns = get_u32(r) };
+	struct err e = ERR_INIT;
+
+	listing_begin(&l);
+	int rc = self.kernel->counters(self.kernel, l.ns, list_count, &l, &e);
+	if (l.n > 0) {
+		channel_send(self.control, MSG_COUNTER_LIST, &l.b, -1);
+		listing_begin(&l);
+	}
+	if (rc == 0) {
+		put_u8(&l.b, 1);
+		channel_send(self.control, MSG_COUNTER_LIST, &l.b, -1);
+	} else {
+		log_warn("engine.counters", LOG_STR("error", e.msg));
+	}
+	buf_fini(&l.b);
+}
+
 static void delete_flows(struct reader *r)
 {
 	static struct kflow v[FLOWS_MAX];
@@ -380,6 +416,9 @@ static void on_control(void *arg, enum role from, enum msg_type type, struct rea
 		break;
 	case MSG_FLOWS:
 		list_flows(r);
+		break;
+	case MSG_COUNTERS:
+		list_counters(r);
 		break;
 	case MSG_FLOWS_DEL:
 		delete_flows(r);

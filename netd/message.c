@@ -379,6 +379,28 @@ void get_flow(struct reader *r, struct kflow *f)
 #undef F
 }
 
+/* clang-format off */
+#define COUNT_FIELDS(F) \
+	F(kind) F(name) F(ip.family) F(ip.b) F(packets) F(bytes) F(back_packets) F(back_bytes)
+/* clang-format on */
+
+void put_count(struct buf *b, const struct kcount *c)
+{
+#define F(x) buf_add(b, &c->x, sizeof(c->x));
+	COUNT_FIELDS(F)
+#undef F
+}
+
+void get_count(struct reader *r, struct kcount *c)
+{
+	memset(c, 0, sizeof(*c));
+#define F(x) get(r, &c->x, sizeof(c->x));
+	COUNT_FIELDS(F)
+#undef F
+	r->failed = r->failed || !memchr(c->name, '\0', sizeof(c->name)) ||
+	            (c->ip.family != 0 && c->ip.family != 4 && c->ip.family != 6);
+}
+
 bool reader_done(const struct reader *r)
 {
 	return !r->failed && r->left == 0;

@@ -13,6 +13,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/kernel/conntrack.h"
+#include "lib/kernel/counters.h"
 #include "lib/kernel/kobj.h"
 
 struct loop;
@@ -33,6 +34,7 @@ enum role {
 #define PART_WHOLE  4u /* what is not put goes */
 #define PART_MAX    1000u
 #define FLOWS_MAX   2000u /* in a message */
+#define COUNTS_MAX  1000u
 #define LEARNED_MAX 4000u /* routes of a given namespace; Azure takes as many by private peering */
 
 /* id, version, from, to, shortest and longest payload in bytes */
@@ -48,8 +50,10 @@ enum role {
 	X(FLOWS, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)                /* token, namespace */       \
 	X(FLOW_LIST, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, ns, last, flows */ \
 	X(FLOWS_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 4, MSG_BODY_MAX) /* namespace, flows */       \
+	X(COUNTERS, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)             /* token, namespace */       \
+	X(COUNTER_LIST, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, ns, last */     \
 	X(LEARN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0) /* tell of every given namespace */         \
-	X(LEARNED, 1, ROLE_ENGINE, ROLE_CONTROL, 12, MSG_BODY_MAX)  /* see learn() */            \
+	X(LEARNED, 1, ROLE_ENGINE, ROLE_CONTROL, 12, MSG_BODY_MAX) /* see learn() */             \
 	X(ENGINE_DONE, 1, ROLE_ENGINE, ROLE_CONTROL, 10, 1024) /* request, ok, text; maybe fd */ \
 	X(NAMES_BEGIN, 1, ROLE_CONTROL, ROLE_DNS, 0, 0)                                          \
 	X(NAME_SET, 1, ROLE_CONTROL, ROLE_DNS, 11, 1024)                                         \
@@ -91,6 +95,7 @@ void put_u32(struct buf *b, uint32_t v);
 void put_u64(struct buf *b, uint64_t v);
 void put_str(struct buf *b, const char *s); /* at most 65,535 bytes */
 void put_flow(struct buf *b, const struct kflow *f);
+void put_count(struct buf *b, const struct kcount *c);
 void put_kobj(struct buf *b, const struct kobj *o);
 uint8_t get_u8(struct reader *r);
 uint16_t get_u16(struct reader *r);
@@ -99,6 +104,7 @@ uint64_t get_u64(struct reader *r);
 /* Into `to`; fails when it does not fit. */
 void get_str(struct reader *r, char *to, size_t size);
 void get_flow(struct reader *r, struct kflow *f);
+void get_count(struct reader *r, struct kcount *c);
 void get_bytes(struct reader *r, uint8_t *to, size_t n);
 void get_kobj(struct reader *r, struct kobj *o);
 /* Everything read, nothing left, no failure? */

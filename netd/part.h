@@ -10,8 +10,8 @@
 /* PUT of a whole document (`r` NULL: a new one), and of a part. */
 int part_put_whole(struct resource *r, const char *id, const struct model_type *type, json_t *doc,
                    struct change *ret, struct err *e);
-int part_put(const struct model_id *id, const char *full, const struct model_type *type, json_t *doc,
-             struct change *ret, struct err *e);
+int part_put(const struct model_id *id, const char *full, const struct model_type *type,
+             json_t *doc, struct change *ret, struct err *e);
 
 /* ---- what change.c has for it ---- */
 /* The document as it is kept; its etag tells of a change. */

@@ -208,8 +208,8 @@ void group_action(struct resource *r, const char *action,
                   void (*reply)(void *arg, const struct err *e), void *arg);
 void group_engine_done(uint64_t request, bool ok, const char *text, int fd);
 void group_retry(int64_t now_ms); /* attaches that failed, when their time has come */
-void group_engine_up(void); /* the engine is there: a list begins, */
-void group_engine_list(void); /* and is said whole */
+void group_engine_up(void);       /* the engine is there: a list begins, */
+void group_engine_list(void);     /* and is said whole */
 void group_dns_done(uint64_t request);
 void group_dns_up(void);
 void group_runtime_up(void);

@@ -274,7 +274,8 @@ static int read_rules(const char *owner, const json_t *doc, struct nsg *to, stru
 
 static int by_place(const void *pa, const void *pb)
 {
-	const struct nsg_rule *a = *(struct nsg_rule *const *)pa, *b = *(struct nsg_rule *const *)pb;
+	const struct nsg_rule *a = *(struct nsg_rule *const *)pa,
+			      *b = *(struct nsg_rule *const *)pb;
 
 	if (a->inbound != b->inbound) {
 		return a->inbound ? -1 : 1;
@@ -377,7 +378,8 @@ int security_check_rule(const char *id, const json_t *list, size_t i, const json
 		}
 		named[0] += addresses_named(x, 0);
 		named[1] += addresses_named(x, 1);
-		if (json_equal(json_object_get(p, "priority"), model_at(rule, "properties.priority")) &&
+		if (json_equal(json_object_get(p, "priority"),
+		               model_at(rule, "properties.priority")) &&
 		    model_is(x, "properties.direction", model_str(rule, "properties.direction"))) {
 			rc = err_set_at(e, ERR_INVALID, "SecurityRuleConflict", where,
 			                "Security rule %s conflicts with rule %s. Rules cannot "
@@ -490,8 +492,10 @@ static void view_rules(const struct resource *r, json_t *list, const char *child
 
 static const char *tag_of(const struct nsg_side *s)
 {
-	return s->any ? "*" : s->vnet ? "VirtualNetwork" : s->internet ? "Internet"
-	                                                               : "AzureLoadBalancer";
+	return s->any        ? "*"
+	       : s->vnet     ? "VirtualNetwork"
+	       : s->internet ? "Internet"
+	                     : "AzureLoadBalancer";
 }
 
 static json_t *default_rules(void)
@@ -508,13 +512,13 @@ static json_t *default_rules(void)
 		json_array_append_new(
 			list,
 			json_pack("{s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s}}",
-		                  "name", d->name, "properties", "description", d->name,
-		                  "protocol", "*", "sourcePortRange", "*", "destinationPortRange",
-		                  "*", "sourceAddressPrefix", tag_of(&d->side[0]),
+		                  "name", d->name, "properties", "description", d->name, "protocol",
+		                  "*", "sourcePortRange", "*", "destinationPortRange", "*",
+		                  "sourceAddressPrefix", tag_of(&d->side[0]),
 		                  "destinationAddressPrefix", tag_of(&d->side[1]), "access",
 		                  d->allow ? "Allow" : "Deny", "direction",
-		                  d->inbound ? "Inbound" : "Outbound", "priority",
-		                  (int)d->priority, "provisioningState", "Succeeded"));
+		                  d->inbound ? "Inbound" : "Outbound", "priority", (int)d->priority,
+		                  "provisioningState", "Succeeded"));
 	}
 	nsg_fini(&g);
 	return list;
@@ -531,5 +535,6 @@ void security_view(const struct resource *r, json_t *props)
 	view_rules(r, rules, "securityRules");
 	view_rules(r, defaults, "defaultSecurityRules");
 	json_object_set_new(props, "defaultSecurityRules", defaults);
-	json_object_set_new(props, "subnets", vnet_subnets_with(r, "properties.networkSecurityGroup"));
+	json_object_set_new(props, "subnets",
+	                    vnet_subnets_with(r, "properties.networkSecurityGroup"));
 }

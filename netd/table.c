@@ -98,7 +98,7 @@ struct resource *table_add(const char *id, const struct model_type *type, json_t
 static struct numbered {
 	uint32_t n;
 	struct resource *r;
-} *numbers;
+} * numbers;
 static size_t n_numbers, cap_numbers;
 
 static size_t number_at(uint32_t n)

@@ -473,11 +473,10 @@ int network_vnet_check(const struct resource *r, const char *id, const json_t *d
 	}
 	const struct resource *gateway = r ? gateway_in(r->id) : NULL;
 	if (gateway && !subnet_named(doc, GATEWAY_SUBNET)) {
-		return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeDeleted",
-		                  "properties.subnets",
-		                  "Subnet " GATEWAY_SUBNET
-		                  " is in use by %.300s and cannot be deleted.",
-		                  gateway->id);
+		return err_set_at(
+			e, ERR_INVALID, "InUseSubnetCannotBeDeleted", "properties.subnets",
+			"Subnet " GATEWAY_SUBNET " is in use by %.300s and cannot be deleted.",
+			gateway->id);
 	}
 	return r ? check_used(r, doc, e) : 0;
 }

@@ -714,7 +714,7 @@ static void plan_direction(struct work *w)
 	nsg_chain_name(w->g->id, w->inbound, entry);
 	put(w, KOBJ_CHAIN, 0, entry);
 	for (uint32_t f = 0; f < 2; f++) {
-		struct kobj_filter go = { .position = f, .op = KOBJ_FILTER_GOTO };
+		struct kobj_filter go = { .position = f, .op = KOBJ_FILTER_JUMP };
 		struct kobj o;
 
 		w->family = go.family = f ? 6 : 4;
@@ -724,6 +724,12 @@ static void plan_direction(struct work *w)
 		kset_add(w->to, &o);
 		plan_family(w, go.target);
 	}
+	struct kobj_filter close = { .position = 2,
+		                     .op = KOBJ_FILTER_CLOSE,
+		                     .inbound = w->inbound };
+	struct kobj o;
+	kobj_filter_pack(&close, w->ns, entry, &o);
+	kset_add(w->to, &o);
 }
 
 void vnet_plan_nsg(const struct nsg *g, uint32_t ns, struct kset *to)

@@ -384,6 +384,8 @@ static void group_address(const struct plan_group *p, const struct plan_addr *a,
 	memcpy(o.kmac, mac, 6);
 	memcpy(o.dev, port, KOBJ_NAME);
 	kset_add(to, &o);
+	o = plan_elem(p->vnet_ns, KOBJ_SET_DROPS4, &a->ip);
+	kset_add(to, &o);
 	if (a->pub.family) {
 		o = plan_elem(p->vnet_ns, KOBJ_SET_EGRESS4, &a->ip);
 		memcpy(o.via, a->pub.b, 16);

@@ -228,12 +228,13 @@ static void add_without(struct kset *to, const struct kobj *set, const struct ip
 static void guard_set(struct guard *g, const struct ip_prefix *v, size_t n,
                       const struct ip_prefix *holes, size_t n_holes, struct kset *to)
 {
-	struct ip_prefix *from = calloc(n + n_holes + 1, sizeof(*from)), *without = from + n;
+	struct ip_prefix *from = calloc(n + n_holes + 1, sizeof(*from)), *without;
 
 	if (!from) {
 		to->failed = true;
 		return;
 	}
+	without = from + n;
 	memcpy(from, v, n * sizeof(*v));
 	memcpy(without, holes, n_holes * sizeof(*holes));
 	n = ip_prefixes_reduce(from, n);

@@ -3,6 +3,8 @@
  * netctl: the command line. Speaks ARM REST over the Unix socket or HTTPS by libcurl; decides
  * nothing that the API does not. Exit status: 0 done, 1 refused or failed, 64 wrong use.
  */
+#include "clients/netctl/netctl.h"
+
 #include <curl/curl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,7 +13,6 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "clients/netctl/netctl.h"
 #include "clients/netctl/yaml.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
@@ -41,6 +42,8 @@ static const struct type {
 	{ "asg", "applicationsecuritygroups", "Microsoft.Network/applicationSecurityGroups" },
 	{ "rt", "routetables", "Microsoft.Network/routeTables" },
 	{ "nat", "natgateways", "Microsoft.Network/natGateways" },
+	{ "vgw", "virtualnetworkgateways", "Microsoft.Network/virtualNetworkGateways" },
+	{ "connection", "connections", "Microsoft.Network/connections" },
 	{ "rg", "resourcegroups", NULL },
 };
 
@@ -48,7 +51,7 @@ static const char usage_text[] =
 	"netctl: container groups and their networks\n"
 	"  netctl apply -f FILE [-g GROUP] [--no-wait]   ACI YAML, an ARM resource, or {\"resources\": [...]}\n"
 	"  netctl get TYPE [NAME] [-g GROUP]             cg, vnet, nsg, asg, rt, nat, pip, prefix,\n"
-	"                                                profile, rg;\n"
+	"                                                profile, vgw, connection, rg;\n"
 	"                                                -o table|json|yaml|name\n"
 	"  netctl describe TYPE NAME [-g GROUP]          all of it, events too\n"
 	"  netctl events NAME [-g GROUP]                 what happened to a container group\n"
@@ -58,6 +61,8 @@ static const char usage_text[] =
 	"         what happens to a packet, hop by hop; FROM is a group or an address, TO an address\n"
 	"         ([ADDRESS]:PORT for IPv6) or a group\n"
 	"  netctl nsg flush NAME [-g GROUP]              ends flows that its rules deny now\n"
+	"  netctl counters nsg|cg|vnet NAME [-g GROUP]   flows of each rule; bytes and drops of a\n"
+	"                                                group; what a VNet's router dropped, and why\n"
 	"  netctl token create [--subscription ID] [--role reader|contributor|owner]\n"
 	"         [--scope ID] [--caller NAME] [--seconds N]   prints a new token, once\n"
 	"  netctl token list | token revoke ID\n"
@@ -69,7 +74,7 @@ static const char completion_text[] =
 	"_netctl()\n"
 	"{\n"
 	"	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
-	"	local types='cg vnet nsg asg rt nat pip prefix profile rg' list='' i words=() group=()\n"
+	"	local types='cg vnet nsg asg rt nat pip prefix profile vgw connection rg' list='' i words=() group=()\n"
 	"	for ((i = 1; i < COMP_CWORD; i++)); do\n"
 	"		case ${COMP_WORDS[i]} in\n"
 	"		--no-wait) ;;\n"
@@ -85,13 +90,16 @@ static const char completion_text[] =
 	"	--role) list='reader contributor owner' ;;\n"
 	"	*)\n"
 	"		if [ ${#words[@]} = 0 ]; then\n"
-	"			list='apply get describe events logs delete trace nsg token completion help'\n"
+	"			list='apply get describe events logs delete trace counters nsg token completion help'\n"
 	"		elif [[ $word = -* ]]; then\n"
 	"			list='-f -g -o --no-wait --subscription --role --scope --caller --seconds --container --tail'\n"
 	"		else\n"
 	"			case ${words[0]}:${#words[@]} in\n"
+	"			counters:1) list='nsg cg vnet' ;;\n"
+	"			nsg:1) list=flush ;;\n"
 	"			get:1 | describe:1 | delete:1) list=$types ;;\n"
-	"			get:2 | describe:2 | delete:2) list=$(netctl get \"${words[1]}\" \"${group[@]}\" -o name 2>/dev/null) ;;\n"
+	"			nsg:2) list=$(netctl get nsg \"${group[@]}\" -o name 2>/dev/null) ;;\n"
+	"			get:2 | describe:2 | delete:2 | counters:2) list=$(netctl get \"${words[1]}\" \"${group[@]}\" -o name 2>/dev/null) ;;\n"
 	"			events:1 | logs:1) list=$(netctl get cg \"${group[@]}\" -o name 2>/dev/null) ;;\n"
 	"			token:1) list='create list revoke' ;;\n"
 	"			esac\n"
@@ -399,7 +407,8 @@ static int delete_one(const char *word, const char *name)
 	}
 	path_of(t, name, path, sizeof(path));
 	long status = netctl_request("DELETE", path, NULL, &answer, operation);
-	int rc = status == 200 || status == 202 || status == 204 ? 0 : netctl_failed(status, answer);
+	int rc =
+		status == 200 || status == 202 || status == 204 ? 0 : netctl_failed(status, answer);
 	json_decref(answer);
 	return rc == 0 && !self.no_wait ? wait_for(operation) : rc;
 }
@@ -689,6 +698,11 @@ static int run(int n, char **words)
 	}
 	if (strcmp(verb, "nsg") == 0 && n == 3 && strcmp(words[1], "flush") == 0) {
 		return trace_nsg_flush(words[2]);
+	}
+	if (strcmp(verb, "counters") == 0 && n == 3 &&
+	    (strcmp(words[1], "nsg") == 0 || strcmp(words[1], "cg") == 0 ||
+	     strcmp(words[1], "vnet") == 0)) {
+		return trace_counters(words[1], words[2], strcmp(self.output, "json") == 0);
 	}
 	if (strcmp(verb, "trace") == 0 && n == 3) {
 		return trace_packet(words[1], words[2]);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Sends a request; its status, -1 when nobody answered (said on standard error). *ret gets the body,
@@ -19,5 +20,7 @@ void netctl_path(const char *type, const char *name, char *to, size_t size);
 
 /* netctl trace FROM TO:PORT[/PROTOCOL] */
 int trace_packet(const char *from, const char *target);
+/* netctl counters TYPE NAME */
+int trace_counters(const char *type, const char *name, bool json);
 /* netctl nsg flush NAME */
 int trace_nsg_flush(const char *name);

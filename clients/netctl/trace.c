@@ -2,6 +2,7 @@
  *
  * Questions about packets and flows. See netctl.h.
  */
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -74,7 +75,10 @@ int trace_packet(const char *from, const char *target)
 	json_object_set_new(body, "destination", json_string(dst));
 	json_object_set_new(body, "protocol", json_string(proto ? proto : "tcp"));
 	json_object_set_new(body, "port", json_string(port ? port : "0"));
-	long status = netctl_request("POST", "/netd/trace?api-version=" "2023-05-01", body, &answer, NULL);
+	long status = netctl_request("POST",
+	                             "/netd/trace?api-version="
+	                             "2023-05-01",
+	                             body, &answer, NULL);
 	int rc = status == 200 ? 0 : netctl_failed(status, answer);
 	json_array_foreach(json_object_get(answer, "hops"), i, x)
 	{
@@ -82,24 +86,73 @@ int trace_packet(const char *from, const char *target)
 		       model_str(x, "why"));
 	}
 	if (rc == 0) {
-		printf("%s\n", json_is_true(json_object_get(answer, "passes")) ? "passes" : "dropped");
+		printf("%s\n",
+		       json_is_true(json_object_get(answer, "passes")) ? "passes" : "dropped");
 	}
 	json_decref(body);
 	json_decref(answer);
 	return rc;
 }
 
+/* A question about the resource itself; `what` is the last part of its path. */
+static long ask(const char *method, const char *type, const char *name, const char *what,
+                json_t **answer)
+{
+	char path[1500], more[1600];
+
+	netctl_path(type, name, path, sizeof(path));
+	path[strcspn(path, "?")] = '\0';
+	snprintf(more, sizeof(more), "%s/%s?api-version=2023-05-01", path, what);
+	return netctl_request(method, more, NULL, answer, NULL);
+}
+
 int trace_nsg_flush(const char *name)
 {
 	json_t *answer = NULL;
-	char path[1500], more[1600];
-
-	netctl_path("nsg", name, path, sizeof(path));
-	path[strcspn(path, "?")] = '\0';
-	snprintf(more, sizeof(more), "%s/flush?api-version=" "2023-05-01", path);
-	long status = netctl_request("POST", more, NULL, &answer, NULL);
+	long status = ask("POST", "nsg", name, "flush", &answer);
 	int rc = status == 204 ? 0 : netctl_failed(status, answer);
 
+	json_decref(answer);
+	return rc;
+}
+
+static void print_counters(const char *type, const json_t *answer)
+{
+	const char *key;
+	json_t *x;
+	size_t i;
+
+	if (strcmp(type, "cg") == 0) {
+		json_object_foreach((json_t *)(uintptr_t)answer, key, x)
+		{
+			printf("%-16s %lld\n", key, (long long)json_integer_value(x));
+		}
+		return;
+	}
+	bool rules = strcmp(type, "nsg") == 0;
+	printf("%-40s %-10s %-6s %12s %14s\n", "NAME", rules ? "DIRECTION" : "",
+	       rules ? "ACCESS" : "", "PACKETS", "BYTES");
+	json_array_foreach(json_object_get(answer, "value"), i, x)
+	{
+		printf("%-40s %-10s %-6s %12lld %14lld\n", model_str(x, "name"),
+		       model_str(x, "direction"), model_str(x, "access"),
+		       (long long)json_integer_value(json_object_get(x, "packets")),
+		       (long long)json_integer_value(json_object_get(x, "bytes")));
+	}
+}
+
+int trace_counters(const char *type, const char *name, bool json)
+{
+	json_t *answer = NULL;
+	long status = ask("GET", type, name, "counters", &answer);
+	int rc = status == 200 ? 0 : netctl_failed(status, answer);
+
+	if (rc == 0 && json) {
+		json_dumpf(answer, stdout, JSON_INDENT(2));
+		printf("\n");
+	} else if (rc == 0) {
+		print_counters(type, answer);
+	}
 	json_decref(answer);
 	return rc;
 }

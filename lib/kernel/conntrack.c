@@ -160,9 +160,8 @@ static void put_proto(struct nlmsghdr *h, const struct kflow *f)
 void conntrack_delete(struct nl_batch *b, const struct kflow *f)
 {
 	struct nfgenmsg *nf;
-	struct nlmsghdr *h =
-		nl_batch_begin(b, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, 0, sizeof(*nf),
-	                       (void **)&nf);
+	struct nlmsghdr *h = nl_batch_begin(b, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, 0,
+	                                    sizeof(*nf), (void **)&nf);
 
 	if (!h) {
 		return;

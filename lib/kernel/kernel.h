@@ -11,6 +11,7 @@
 
 #include "lib/base/err.h"
 #include "lib/kernel/conntrack.h"
+#include "lib/kernel/counters.h"
 #include "lib/kernel/kobj.h"
 
 struct loop;
@@ -58,6 +59,9 @@ struct kernel {
 	/* Routes of a given namespace's main table that lead away from the plane, as objects sorted
 	 * by key. ERR_NOT_FOUND: the namespace is not there now. */
 	int (*learned)(struct kernel *k, uint32_t ns, struct kset *to, struct err *e);
+	/* What a VNet's router has counted; counters.h. */
+	int (*counters)(struct kernel *k, uint32_t ns, int (*fn)(void *arg, const struct kcount *c),
+	                void *arg, struct err *e);
 	void (*free)(struct kernel *k);
 };
 

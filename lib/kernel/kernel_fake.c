@@ -325,6 +325,14 @@ static int fake_learned(struct kernel *k, uint32_t ns, struct kset *to, struct e
 	return err_set(e, ERR_NOT_FOUND, 0, "namespace %u was not given", ns);
 }
 
+static int fake_counters(struct kernel *k, uint32_t ns,
+                         int (*fn)(void *arg, const struct kcount *c), void *arg, struct err *e)
+{
+	(void)fn;
+	(void)arg;
+	return ns_there(self(k), ns) ? 0 : err_set(e, ERR_NOT_FOUND, 0, "namespace %u", ns);
+}
+
 static void fake_free(struct kernel *k)
 {
 	kset_fini(&self(k)->objects);
@@ -341,7 +349,7 @@ struct kernel *kernel_fake_new(void)
 	f->ops = (struct kernel){ fake_ns_add,  fake_ns_adopt, fake_ns_del,    fake_ns_list,
 		                  fake_ns_fd,   fake_dump,     fake_apply,     fake_watch,
 		                  fake_mute,    fake_flows,    fake_flows_del, fake_flows_count,
-		                  fake_tighten, fake_learned,  fake_free };
+		                  fake_tighten, fake_learned,  fake_counters,  fake_free };
 	return &f->ops;
 }
 

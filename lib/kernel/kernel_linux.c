@@ -23,6 +23,7 @@
 #include "lib/kernel/netlink.h"
 #include "lib/kernel/netns.h"
 #include "lib/kernel/nft.h"
+#include "lib/kernel/nft_phase.h"
 #include "lib/kernel/nft_policy.h"
 #include "lib/kernel/rtnl.h"
 #include "lib/kernel/spaces.h"
@@ -388,7 +389,7 @@ static void encode_elems(struct nl_batch *b, const struct kop *ops, size_t n, bo
 	}
 }
 
-static int apply_nft(struct space *s, const struct kop *ops, size_t n, struct err *e)
+static int send_nft(struct space *s, const struct kop *ops, size_t n, struct err *e)
 {
 	struct nl_batch b = { 0 };
 	AUTO_FREE const struct kobj **run = calloc(n + 1, sizeof(struct kobj *));
@@ -429,6 +430,29 @@ static int apply_nft(struct space *s, const struct kop *ops, size_t n, struct er
 		spaces_home(s->k);
 	}
 	nl_batch_fini(&b);
+	return rc;
+}
+
+static int apply_nft(struct space *s, const struct kop *ops, size_t n, struct err *e)
+{
+	AUTO_FREE struct kop *part = calloc(n + 1, sizeof(*part));
+	AUTO_FREE uint8_t *phase = calloc(n + 1, 1);
+	int rc = part && phase && nft_phases(ops, n, phase)
+	                 ? 0
+	                 : err_set(e, ERR_NO_MEMORY, 0, "apply: out of memory");
+
+	for (uint8_t now = 0; rc == 0 && now < NFT_PHASES; now++) {
+		bool any = false;
+		size_t m = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			if (phase[i] == now) {
+				any = any || ops[i].o->kind >= KOBJ_RULESET;
+				part[m++] = ops[i];
+			}
+		}
+		rc = any ? send_nft(s, part, m, e) : 0;
+	}
 	return rc;
 }
 
@@ -569,6 +593,17 @@ static int linux_tighten(struct kernel *ops, uint32_t ns, unsigned level, struct
 	return rc;
 }
 
+static int linux_counters(struct kernel *ops, uint32_t ns,
+                          int (*fn)(void *arg, const struct kcount *c), void *arg, struct err *e)
+{
+	struct space *s = spaces_need(self(ops), ns, e);
+
+	if (!s || s->type != KOBJ_NETNS_VNET) {
+		return err_set(e, ERR_NOT_FOUND, 0, "namespace %u is no VNet's", ns);
+	}
+	return ready(s, true, e) == 0 ? counters_dump(&s->rt, &s->nft, fn, arg, e) : -1;
+}
+
 static int linux_learned(struct kernel *ops, uint32_t ns, struct kset *to, struct err *e)
 {
 	struct linux_kernel *k = self(ops);
@@ -630,7 +665,7 @@ struct kernel *kernel_linux_new(const char *dir, struct err *e)
 	k->ops = (struct kernel){ linux_ns_add,  linux_ns_adopt, linux_ns_del,    linux_ns_list,
 		                  linux_ns_fd,   linux_dump,     linux_apply,     linux_watch,
 		                  linux_mute,    linux_flows,    linux_flows_del, linux_flows_count,
-		                  linux_tighten, linux_learned,  linux_free };
+		                  linux_tighten, linux_learned,  linux_counters,  linux_free };
 	snprintf(k->dir, sizeof(k->dir), "%s", dir);
 	snprintf(path, sizeof(path), "%s/ns", dir);
 	k->home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);

@@ -157,12 +157,12 @@ static const char *const kind_names[] = { "netns",   "link",  "addr",    "neigh"
 	                                  "route",   "rule",  "ruleset", "set",   "counter",
 	                                  "timeout", "chain", "filter",  "elem",  "item" };
 static_assert(ARRAY_N(kind_names) == KOBJ_KIND_N, "a name for every kind");
-static const char *const set_names[] = { "port4",   "port6",   "forward", "pub4",    "pub6",
-	                                 "target4", "egress4", "egress6", "subout4", "subout6",
-	                                 "natout4", "natout6", "natsrc4", "natsrc6", "natpub4",
-	                                 "natpub6", "own4",    "own6",    "closed4", "closed6",
-	                                 "out",     "in4",     "in6",     "from",    "vtag4",
-	                                 "vtag6",   "source4", "source6", "pool4",   "pool6" };
+static const char *const set_names[] = {
+	"port4",   "port6",   "forward", "pub4",    "pub6",    "target4", "egress4", "egress6",
+	"subout4", "subout6", "natout4", "natout6", "natsrc4", "natsrc6", "natpub4", "natpub6",
+	"own4",    "own6",    "closed4", "closed6", "out",     "in4",     "in6",     "from",
+	"vtag4",   "vtag6",   "drops4",  "drops6",  "source4", "source6", "pool4",   "pool6"
+};
 static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
 
 const char *kobj_set_name(uint8_t set)
@@ -279,8 +279,8 @@ static void format_item(const struct kobj *o, struct buf *to)
 static void format_filter(const struct kobj *o, struct buf *to)
 {
 	static const char *const ops[] = {
-		"?",    "by-protocol", "by-port", "by-source", "by-destination", "goto", "allow",
-		"deny", "guard",       "idle",    "snat"
+		"?",     "by-protocol", "by-port", "by-source", "by-destination", "goto", "jump",
+		"close", "allow",       "deny",    "guard",     "idle",           "snat"
 	};
 	struct kobj_filter f;
 

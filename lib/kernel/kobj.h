@@ -118,6 +118,8 @@ enum kobj_set {
 	KOBJ_SET_FROM,  /* device of a peering : chain that guards what enters there */
 	KOBJ_SET_VTAG4, /* what the tag VirtualNetwork stands for here */
 	KOBJ_SET_VTAG6,
+	KOBJ_SET_DROPS4, /* addresses of groups: what was dropped is counted at each */
+	KOBJ_SET_DROPS6,
 	KOBJ_SET_SOURCE4, /* gateway guard: link . source */
 	KOBJ_SET_SOURCE6,
 	KOBJ_SET_POOL4, /* uplink: prefixes that cross to the gateway */
@@ -178,7 +180,9 @@ enum kobj_filter_op {
 	KOBJ_FILTER_PORT,      /* ... destination port */
 	KOBJ_FILTER_SADDR,
 	KOBJ_FILTER_DADDR,
-	KOBJ_FILTER_GOTO, /* go on in the chain `target` */
+	KOBJ_FILTER_GOTO,  /* go on in the chain `target` */
+	KOBJ_FILTER_JUMP,  /* ... and come back when a rule allows, or none decides */
+	KOBJ_FILTER_CLOSE, /* what no rule allowed is denied */
 	KOBJ_FILTER_ALLOW,
 	KOBJ_FILTER_DENY,
 	KOBJ_FILTER_GUARD, /* the source may come from here */

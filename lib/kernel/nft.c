@@ -54,6 +54,8 @@ const struct nft_set nft_sets[KOBJ_SET_N] = {
 	[KOBJ_SET_FROM] = { NFPROTO_INET, KOBJ_RULESET_VNET, 0, NFT_K_DEV | NFT_D_CHAIN },
 	[KOBJ_SET_VTAG4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, NFT_K_ADDR | NFT_K_PREFIX },
 	[KOBJ_SET_VTAG6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, NFT_K_ADDR | NFT_K_PREFIX },
+	[KOBJ_SET_DROPS4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, NFT_K_ADDR | NFT_COUNTED },
+	[KOBJ_SET_DROPS6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, NFT_K_ADDR | NFT_COUNTED },
 	[KOBJ_SET_SOURCE4] = { NFPROTO_INET, KOBJ_RULESET_GATEWAY, 4, NFT_K_DEV | NFT_K_ADDR },
 	[KOBJ_SET_SOURCE6] = { NFPROTO_INET, KOBJ_RULESET_GATEWAY, 6, NFT_K_DEV | NFT_K_ADDR },
 	[KOBJ_SET_POOL4] = { NFPROTO_NETDEV, KOBJ_RULESET_UPLINK, 4, NFT_K_ADDR | NFT_K_PREFIX },
@@ -242,7 +244,7 @@ void nft_tighten(struct nl_batch *b, unsigned level)
 	static const char *const sets[] = { "tight", "full" };
 
 	for (unsigned i = 0; i < 2; i++) {
-		for (int add = 0; add <= (level > i); add++) {
+		for (int add = 0; add <= (level > i ? 1 : 0); add++) {
 			struct nlmsghdr *h =
 				nft_msg_begin(b, add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
 			                      add ? NLM_F_CREATE : 0, NFPROTO_INET);

@@ -22,7 +22,8 @@ struct nft_set {
 #define NFT_K_PREFIX 0x10u /* intervals */
 #define NFT_D_ADDR   0x20u
 #define NFT_D_PORT   0x40u
-#define NFT_D_CHAIN  0x80u /* jumps there */
+#define NFT_D_CHAIN  0x80u  /* jumps there */
+#define NFT_COUNTED  0x100u /* an element counts what it is found by */
 extern const struct nft_set nft_sets[KOBJ_SET_N];
 
 #define NFT_TABLE "netd"
@@ -30,6 +31,8 @@ extern const struct nft_set nft_sets[KOBJ_SET_N];
 /* Bits of a packet's mark in a VNet; routing demands both. */
 #define NFT_BIT_GUARD 0x1u /* the source may come from there */
 #define NFT_BIT_NSG   0x2u /* the security rules let it pass */
+#define NFT_BIT_OUT   0x4u /* one of the rules on its way out allowed it */
+#define NFT_BIT_IN    0x8u /* and one of those on its way in */
 
 /* Appends the replacement of a whole ruleset (tables, sets, chains, rules). */
 int nft_ruleset_encode(struct nl_batch *b, const struct kobj *ruleset, struct err *e);

@@ -27,8 +27,8 @@ void nft_lookup_not(struct nftnl_rule *r, const char *set, uint32_t sreg);
 void nft_lookup_map(struct nftnl_rule *r, const char *set, uint32_t sreg, uint32_t dreg);
 void nft_verdict(struct nftnl_rule *r, int verdict); /* NF_ACCEPT, NF_DROP, NFT_RETURN */
 void nft_jump(struct nftnl_rule *r, int verdict, const char *chain); /* NFT_JUMP, NFT_GOTO */
-void nft_reject(struct nftnl_rule *r);     /* icmpx admin-prohibited */
-void nft_reject_tcp(struct nftnl_rule *r); /* with a RST */
+void nft_reject(struct nftnl_rule *r);                               /* icmpx admin-prohibited */
+void nft_reject_tcp(struct nftnl_rule *r);                           /* with a RST */
 /* At most that many a second match, bursts of as many. */
 void nft_limit(struct nftnl_rule *r, uint64_t per_second);
 /* Over that many a second for the key in reg (len bytes) match; `set` is made by nft_rules_dynamic(). */

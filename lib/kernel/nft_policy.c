@@ -37,12 +37,9 @@ static const struct {
 	uint32_t key_type, key_len;
 	bool map;
 } psets[KOBJ_PSET_N] = {
-	[KOBJ_PSET_ADDR4] = { DT_IPV4, 4, false },
-	[KOBJ_PSET_ADDR6] = { DT_IPV6, 16, false },
-	[KOBJ_PMAP_ADDR4] = { DT_IPV4, 4, true },
-	[KOBJ_PMAP_ADDR6] = { DT_IPV6, 16, true },
-	[KOBJ_PMAP_PORT] = { DT_SERVICE, 2, true },
-	[KOBJ_PMAP_PROTO] = { DT_PROTO, 1, true },
+	[KOBJ_PSET_ADDR4] = { DT_IPV4, 4, false },  [KOBJ_PSET_ADDR6] = { DT_IPV6, 16, false },
+	[KOBJ_PMAP_ADDR4] = { DT_IPV4, 4, true },   [KOBJ_PMAP_ADDR6] = { DT_IPV6, 16, true },
+	[KOBJ_PMAP_PORT] = { DT_SERVICE, 2, true }, [KOBJ_PMAP_PROTO] = { DT_PROTO, 1, true },
 };
 
 static uint32_t pset_flags(uint8_t sub)
@@ -72,8 +69,8 @@ static void put_names(struct nl_batch *b, uint16_t type, const char *name, uint1
 
 static void counter(struct nl_batch *b, uint16_t type, const char *name)
 {
-	struct nlmsghdr *h = nft_msg_begin(b, type, type == NFT_MSG_NEWOBJ ? NLM_F_CREATE : 0,
-	                                   NFPROTO_INET);
+	struct nlmsghdr *h =
+		nft_msg_begin(b, type, type == NFT_MSG_NEWOBJ ? NLM_F_CREATE : 0, NFPROTO_INET);
 
 	if (!h) {
 		return;
@@ -90,8 +87,8 @@ static void counter(struct nl_batch *b, uint16_t type, const char *name)
 /* linux/netfilter/nfnetlink_cttimeout.h: TCP's states, in seconds; others stay as they are. */
 static void timeout(struct nl_batch *b, uint16_t type, const char *name)
 {
-	struct nlmsghdr *h = nft_msg_begin(b, type, type == NFT_MSG_NEWOBJ ? NLM_F_CREATE : 0,
-	                                   NFPROTO_INET);
+	struct nlmsghdr *h =
+		nft_msg_begin(b, type, type == NFT_MSG_NEWOBJ ? NLM_F_CREATE : 0, NFPROTO_INET);
 	uint32_t seconds;
 	uint8_t family;
 
@@ -182,9 +179,10 @@ static void matches(struct nftnl_rule *r, const struct kobj_filter *f)
 	kobj_counter_name(f->group, f->inbound, f->priority, name);
 	nft_counter_named(r, name);
 	if (f->op == KOBJ_FILTER_ALLOW) {
+		nft_mark_or(r, f->inbound ? NFT_BIT_IN : NFT_BIT_OUT);
 		nft_verdict(r, NFT_RETURN);
 	} else {
-		nft_jump(r, NFT_GOTO, "denied");
+		nft_jump(r, NFT_GOTO, f->inbound ? "deniedin" : "denied");
 	}
 }
 
@@ -212,6 +210,14 @@ static void guard(struct nftnl_rule *r, const struct kobj_filter *f)
 	}
 	side(r, f, 0);
 	nft_mark_or(r, NFT_BIT_GUARD);
+}
+
+/* Whatever becomes of a chain meanwhile, what nothing allowed does not pass. */
+static void close_rule(struct nftnl_rule *r, const struct kobj_filter *f)
+{
+	nft_meta(r, NFT_META_MARK, R(0));
+	nft_no_bit(r, R(0), f->inbound ? NFT_BIT_IN : NFT_BIT_OUT);
+	nft_jump(r, NFT_GOTO, f->inbound ? "deniedin" : "denied");
 }
 
 static void dispatch(struct nftnl_rule *r, const struct kobj_filter *f)
@@ -252,16 +258,17 @@ static void add_rule(struct nl_batch *b, const struct kobj *o)
 	if (f.op == KOBJ_FILTER_ALLOW || f.op == KOBJ_FILTER_DENY) {
 		matches(r, &f);
 		snprintf(comment, sizeof(comment), "rule %u #%08x", f.priority, o->flags);
-	} else if (f.op == KOBJ_FILTER_GOTO) {
+	} else if (f.op == KOBJ_FILTER_GOTO || f.op == KOBJ_FILTER_JUMP) {
 		if (f.family) {
 			nft_family(r, f.family);
 		}
-		nft_jump(r, NFT_GOTO, f.target);
+		nft_jump(r, f.op == KOBJ_FILTER_GOTO ? NFT_GOTO : NFT_JUMP, f.target);
+		snprintf(comment, sizeof(comment), "#%08x", o->flags);
+	} else if (f.op == KOBJ_FILTER_CLOSE) {
+		close_rule(r, &f);
 		snprintf(comment, sizeof(comment), "#%08x", o->flags);
 	} else if (f.op >= KOBJ_FILTER_GUARD) {
-		(f.op == KOBJ_FILTER_SNAT    ? snat
-		 : f.op == KOBJ_FILTER_GUARD ? guard
-		                             : idle)(r, &f);
+		(f.op == KOBJ_FILTER_SNAT ? snat : f.op == KOBJ_FILTER_GUARD ? guard : idle)(r, &f);
 		snprintf(comment, sizeof(comment), "#%08x", o->flags);
 	} else {
 		dispatch(r, &f);

@@ -5,11 +5,14 @@
  * a hash of its expressions; a dump that shows other comments, chains or sets is not ours any
  * more, and the ruleset is replaced whole, in one transaction with its elements.
  */
+#include "lib/kernel/nft_rules.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/chain.h>
+#include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
@@ -24,8 +27,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "lib/kernel/nft_rules.h"
 
 uint64_t nft_sum_text(const char *text)
 {
@@ -91,8 +92,7 @@ static void host_order(struct nftnl_set *s)
 		abort();
 	}
 	nftnl_udata_put_u32(u, NFTNL_UDATA_SET_KEYBYTEORDER, 1);
-	nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(u),
-	                   nftnl_udata_buf_len(u));
+	nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(u), nftnl_udata_buf_len(u));
 	nftnl_udata_buf_free(u);
 }
 
@@ -151,6 +151,14 @@ void nft_rules_set(struct build *w, enum kobj_set id)
 	if (!(d->parts & NFT_K_ADDR)) {
 		host_order(s);
 	}
+	if (d->parts & NFT_COUNTED) {
+		struct nftnl_expr *x = nftnl_expr_alloc("counter");
+
+		if (!x) {
+			abort();
+		}
+		nftnl_set_add_expr(s, x);
+	}
 	nftnl_set_nlmsg_build_payload(h, s);
 	nl_batch_end(w->b, 0);
 	nftnl_set_free(s);
@@ -158,7 +166,10 @@ void nft_rules_set(struct build *w, enum kobj_set id)
 
 void nft_rules_dynamic(struct build *w, const char *name, uint8_t ip)
 {
-	uint32_t len = ip == 4 ? 4 : ip == 6 ? 16 : 1, flags = ip ? NFT_SET_EVAL | NFT_SET_TIMEOUT : 0;
+	uint32_t len = ip == 4   ? 4
+	               : ip == 6 ? 16
+	                         : 1,
+		 flags = ip ? NFT_SET_EVAL | NFT_SET_TIMEOUT : 0;
 	static uint32_t id = 500; /* apart from the other sets' */
 	char text[128];
 
@@ -176,7 +187,10 @@ void nft_rules_dynamic(struct build *w, const char *name, uint8_t ip)
 	nftnl_set_set_str(s, NFTNL_SET_TABLE, NFT_TABLE);
 	nftnl_set_set_str(s, NFTNL_SET_NAME, name);
 	nftnl_set_set_u32(s, NFTNL_SET_ID, id);
-	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, ip == 4 ? DT_IPV4 : ip == 6 ? DT_IPV6 : DT_NFPROTO);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE,
+	                  ip == 4   ? DT_IPV4
+	                  : ip == 6 ? DT_IPV6
+	                            : DT_NFPROTO);
 	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, len);
 	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, flags);
 	if (ip) {
@@ -335,7 +349,8 @@ static void gateway(struct build *w)
 	nft_rules_table(w, NFPROTO_INET);
 	nft_rules_set(w, KOBJ_SET_SOURCE4);
 	nft_rules_set(w, KOBJ_SET_SOURCE6);
-	nft_rules_chain(w, &(struct hook){ "guard", "filter", NF_INET_PRE_ROUTING, -300, NF_DROP, NULL });
+	nft_rules_chain(
+		w, &(struct hook){ "guard", "filter", NF_INET_PRE_ROUTING, -300, NF_DROP, NULL });
 	nft_rules_iif(w, "lo", 0, NF_ACCEPT, "own traffic");
 	struct nftnl_rule *r = nft_rules_rule(w);
 	nft_iifname(r, "up0", false, NFT_CMP_EQ);
@@ -350,7 +365,8 @@ static void gateway(struct build *w)
 
 	/* ARP asks the routing rules whether an address is to be answered for: it needs the mark too. */
 	nft_rules_table(w, NFPROTO_ARP);
-	nft_rules_chain(w, &(struct hook){ "ask", "filter", 0 /* NF_ARP_IN */, 0, NF_ACCEPT, NULL });
+	nft_rules_chain(w,
+	                &(struct hook){ "ask", "filter", 0 /* NF_ARP_IN */, 0, NF_ACCEPT, NULL });
 	nft_rules_iif(w, "up0", BIT_GUARD | BIT_NSG, NF_ACCEPT, "who has a public address");
 }
 
@@ -393,7 +409,8 @@ static void uplink(struct build *w)
 	nft_rules_table(w, NFPROTO_NETDEV);
 	nft_rules_set(w, KOBJ_SET_POOL4);
 	nft_rules_set(w, KOBJ_SET_POOL6);
-	nft_rules_chain(w, &(struct hook){ "uplink", "filter", NF_NETDEV_INGRESS, -10, NF_ACCEPT, o->dev });
+	nft_rules_chain(
+		w, &(struct hook){ "uplink", "filter", NF_NETDEV_INGRESS, -10, NF_ACCEPT, o->dev });
 	cross(w, ETH_P_IP, KOBJ_SET_POOL4, NFT_PAYLOAD_NETWORK_HEADER, 16, down, "public address");
 	cross(w, ETH_P_IPV6, KOBJ_SET_POOL6, NFT_PAYLOAD_NETWORK_HEADER, 24, down,
 	      "public address");
@@ -402,7 +419,8 @@ static void uplink(struct build *w)
 	cross(w, ETH_P_IPV6, KOBJ_SET_POOL6, NFT_PAYLOAD_TRANSPORT_HEADER, 8, down,
 	      "who has a public address");
 
-	nft_rules_chain(w, &(struct hook){ "gateway", "filter", NF_NETDEV_INGRESS, -10, NF_ACCEPT, "netd0" });
+	nft_rules_chain(w, &(struct hook){ "gateway", "filter", NF_NETDEV_INGRESS, -10, NF_ACCEPT,
+	                                   "netd0" });
 	leave(w, ETH_P_ARP, up, 0, NULL, "the gateway has it");
 	leave(w, ETH_P_IPV6, up, 0, NULL, "the gateway has it");
 	struct nftnl_rule *r = nft_rules_rule(w);

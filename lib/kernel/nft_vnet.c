@@ -180,6 +180,35 @@ static void closed_rule(struct build *w, uint8_t family)
 	nft_rules_end(w, r, "closed to groups");
 }
 
+/* Dropped, and counted at the group that sent it, or was to have it. */
+static void drop_chain(struct build *w, bool in)
+{
+	struct nftnl_rule *r;
+
+	nft_rules_chain(w, &(struct hook){ .name = in ? "dropin" : "dropout" });
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		r = nft_rules_rule(w);
+		nft_family(r, family);
+		(in ? nft_daddr : nft_saddr)(r, family, R(0));
+		nft_lookup(r, family == 4 ? "drops4" : "drops6", R(0));
+		nft_rules_end(w, r, in ? "to a group" : "of a group");
+	}
+	r = nft_rules_rule(w);
+	nft_verdict(r, NF_DROP);
+	nft_rules_end(w, r, "dropped");
+}
+
+static void denied_chain(struct build *w, bool in)
+{
+	struct nftnl_rule *r;
+
+	nft_rules_chain(w, &(struct hook){ .name = in ? "deniedin" : "denied" });
+	r = nft_rules_rule(w);
+	nft_counter(r);
+	nft_jump(r, NFT_GOTO, in ? "dropin" : "dropout");
+	nft_rules_end(w, r, "denied by a security rule");
+}
+
 /* Refused with an answer, as far as the rate allows; counted. */
 static void closed_chain(struct build *w)
 {
@@ -199,7 +228,7 @@ static void closed_chain(struct build *w)
 	nft_reject(r);
 	nft_rules_end(w, r, "closed to groups");
 	r = nft_rules_rule(w);
-	nft_verdict(r, NF_DROP);
+	nft_jump(r, NFT_GOTO, "dropout");
 	nft_rules_end(w, r, "closed to groups");
 }
 
@@ -296,7 +325,7 @@ static void share_rule(struct build *w, uint8_t family, bool inbound, bool tight
 	(inbound ? nft_daddr : nft_saddr)(r, family, R(0));
 	nft_over(r, set, R(0), tight ? TIGHT_RATE : FLOWS_RATE, tight ? TIGHT_RATE : FLOWS_BURST);
 	nft_counter(r);
-	nft_verdict(r, NF_DROP);
+	nft_jump(r, NFT_GOTO, inbound ? "dropin" : "dropout");
 	nft_rules_end(w, r, tight ? "new flows over a tight share" : "new flows over the share");
 }
 
@@ -331,12 +360,10 @@ static void vnet_filter(struct build *w)
 {
 	struct nftnl_rule *r;
 
-	nft_rules_chain(w, &(struct hook){ .name = "denied" });
-	r = nft_rules_rule(w);
-	nft_counter(r);
-	nft_verdict(r, NF_DROP);
-	nft_rules_end(w, r, "denied by a security rule");
-
+	drop_chain(w, false);
+	drop_chain(w, true);
+	denied_chain(w, false);
+	denied_chain(w, true);
 	closed_chain(w);
 	nft_rules_chain(w,
 	                &(struct hook){ "nsg", "filter", NF_INET_PRE_ROUTING, -50, NF_DROP, NULL });
@@ -388,7 +415,7 @@ void nft_rules_vnet(struct build *w)
 {
 	vnet_guard(w);
 	nft_rules_table(w, NFPROTO_INET);
-	for (unsigned s = KOBJ_SET_PUB4; s <= KOBJ_SET_VTAG6; s++) { /* all but the guard's */
+	for (unsigned s = KOBJ_SET_PUB4; s <= KOBJ_SET_DROPS6; s++) { /* all but the guard's */
 		nft_rules_set(w, (enum kobj_set)s);
 	}
 	share_sets(w);

@@ -169,8 +169,7 @@ static void encode_proxy_delay(struct nl_batch *b, const struct kobj *o)
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
 		struct ndtmsg *t;
-		struct nlmsghdr *h =
-			nl_batch_begin(b, RTM_SETNEIGHTBL, 0, sizeof(*t), (void **)&t);
+		struct nlmsghdr *h = nl_batch_begin(b, RTM_SETNEIGHTBL, 0, sizeof(*t), (void **)&t);
 
 		if (!h) {
 			return;
@@ -294,7 +293,7 @@ static void encode_route(struct nl_batch *b, const struct kop *op)
 	rt->rtm_table = o->table ? RT_TABLE_UNSPEC : RT_TABLE_MAIN;
 	rt->rtm_protocol = del ? RTPROT_UNSPEC : RTNL_PROTO; /* a stranger's goes too */
 	rt->rtm_type = types[o->sub];
-	rt->rtm_scope = del                          ? RT_SCOPE_NOWHERE
+	rt->rtm_scope = del                         ? RT_SCOPE_NOWHERE
 	                : o->sub == KOBJ_ROUTE_LINK ? RT_SCOPE_LINK
 	                                            : RT_SCOPE_UNIVERSE;
 	if (o->plen) {

@@ -113,10 +113,9 @@ static void on_stored(void *arg, const struct err *e)
 	if (e) {
 		api_error(c->r, e);
 	} else if (c->answer == CALL_PUT) {
-		json_t *view =
-			!r            ? NULL
-			: c->child[0] ? view_child(r, c->child_type, c->child)
-			              : view_resource(r);
+		json_t *view = !r            ? NULL
+		               : c->child[0] ? view_child(r, c->child_type, c->child)
+		                             : view_resource(r);
 		api_json(c->r, c->created ? 201 : 200, headers, view);
 	} else {
 		api_json(c->r, c->answer == CALL_DONE ? 204 : 202, headers, NULL);
@@ -684,7 +683,8 @@ static void arm(struct http_request *r, const struct caller *who)
 	if (groups) {
 		*tail = '\0';
 	}
-	char *link = strcasestr(path, "/providers/Microsoft.ContainerInstance/serviceAssociationLinks/");
+	char *link =
+		strcasestr(path, "/providers/Microsoft.ContainerInstance/serviceAssociationLinks/");
 	if (link) {
 		*link = r->path[link - path] = '\0'; /* the subnet is what counts */
 	}

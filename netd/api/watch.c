@@ -13,6 +13,7 @@
 
 #include "lib/base/own.h"
 #include "netd/api/api.h"
+#include "netd/api/counters.h"
 #include "netd/fabric.h"
 #include "netd/flush.h"
 #include "netd/subnet.h"
@@ -27,8 +28,8 @@ static void wrong(struct http_request *r, const char *at, const char *what, cons
 {
 	struct err e = ERR_INIT;
 
-	err_set_at(&e, ERR_INVALID, "InvalidRequestContent", at, "'%s' must be %s, got '%.80s'.", at,
-	           what, got);
+	err_set_at(&e, ERR_INVALID, "InvalidRequestContent", at, "'%s' must be %s, got '%.80s'.",
+	           at, what, got);
 	api_error(r, &e);
 }
 
@@ -181,7 +182,8 @@ static void availability(struct http_request *r, const struct resource *v)
 	if (!prefix.ip.family) {
 		json_decref(free_ones);
 		err_set_at(&e, ERR_INVALID, "PrivateIPAddressNotInAnySubnet", "ipAddress",
-		           "Private address %s is in no subnet of virtual network %s.", text, v->name);
+		           "Private address %s is in no subnet of virtual network %s.", text,
+		           v->name);
 		api_error(r, &e);
 		return;
 	}
@@ -198,8 +200,8 @@ static void availability(struct http_request *r, const struct resource *v)
 			json_array_append_new(free_ones, json_string(ip_format(&next, text)));
 		}
 	}
-	json_t *body = json_pack("{s:b, s:b}", "available", available, "isPlatformReserved",
-	                         reserved);
+	json_t *body =
+		json_pack("{s:b, s:b}", "available", available, "isPlatformReserved", reserved);
 	if (available) {
 		json_decref(free_ones);
 	} else {
@@ -225,11 +227,11 @@ static void usages(struct http_request *r, const struct resource *v)
 		}
 		snprintf(id, sizeof(id), "%s/subnets/%s", v->id, model_str(x, "name"));
 		json_array_append_new(
-			list, json_pack("{s:s, s:i, s:f, s:s, s:{s:s, s:s}}", "id", id,
-		                        "currentValue",
-		                        (int)network_subnet_groups(v, model_str(x, "name")), "limit",
-		                        limit, "unit", "Count", "name", "value", "SubnetSpace",
-		                        "localizedValue", "Subnet size and usage"));
+			list,
+			json_pack("{s:s, s:i, s:f, s:s, s:{s:s, s:s}}", "id", id, "currentValue",
+		                  (int)network_subnet_groups(v, model_str(x, "name")), "limit",
+		                  limit, "unit", "Count", "name", "value", "SubnetSpace",
+		                  "localizedValue", "Subnet size and usage"));
 	}
 	answer(r, json_pack("{s:o}", "value", list));
 }
@@ -260,6 +262,9 @@ bool watch_request(struct http_request *r, const struct caller *who, const struc
 		{ "virtualNetworks", "checkIPAddressAvailability", "GET" },
 		{ "virtualNetworks", "usages", "GET" },
 		{ "networkSecurityGroups", "flush", "POST" },
+		{ "networkSecurityGroups", "counters", "GET" },
+		{ "containerGroups", "counters", "GET" },
+		{ "virtualNetworks", "counters", "GET" },
 	};
 	size_t q = 0;
 
@@ -285,6 +290,8 @@ bool watch_request(struct http_request *r, const struct caller *who, const struc
 		json_decref(doc);
 	} else if (q < 4) {
 		answer(r, q == 2 ? trace_effective_routes(x) : trace_effective_rules(x));
+	} else if (q > 6) {
+		counters_request(r, x);
 	} else if (q == 6) {
 		flush_begin((struct resource *)(uintptr_t)x);
 		fabric_wait(listed, r);

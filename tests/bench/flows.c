@@ -70,7 +70,8 @@ static int dial(const char *address, int port)
 
 	inet_pton(v6 ? AF_INET6 : AF_INET, address,
 	          v6 ? (void *)&a6.sin6_addr : (void *)&a4.sin_addr);
-	if (fd < 0 || connect(fd, v6 ? (void *)&a6 : (void *)&a4, v6 ? sizeof(a6) : sizeof(a4)) < 0) {
+	if (fd < 0 ||
+	    connect(fd, v6 ? (void *)&a6 : (void *)&a4, v6 ? sizeof(a6) : sizeof(a4)) < 0) {
 		perror("connect");
 		exit(1);
 	}

@@ -69,8 +69,10 @@ static void plan_routing(struct kset *to)
 		            { 6, { 0x20, 0x01, 0x0d, 0xb8, 0, 0x12, [15] = 0xd0 } } };
 	struct ip_prefix other[] = { { { 4, { 10, 2 } }, 16 }, { { 6, { 0xfd, 0, 0, 2 } }, 64 } };
 	vnet_plan_vnet(&(struct plan_vnet){ .ns = 20, .mtu = 1450, .platform_address = true }, to);
-	vnet_plan_nat(&(struct plan_nat){ .id = 31, .vnet_ns = 16, .idle_s = 240, .addrs = nat, .n_addrs = 3 },
-	              to);
+	vnet_plan_nat(
+		&(struct plan_nat){
+			.id = 31, .vnet_ns = 16, .idle_s = 240, .addrs = nat, .n_addrs = 3 },
+		to);
 	for (int i = 0; i < 2; i++) {
 		vnet_plan_peer(&(struct plan_peer){ .vnet_ns = i ? 20 : 16,
 		                                    .peer_ns = i ? 16 : 20,
@@ -172,10 +174,10 @@ static void dump_text(struct kernel *k, struct buf *to)
 			struct kobj o = have.v[i];
 
 			if (o.kind == KOBJ_LINK) {
-				o.peer[0] = '\0'; /* the real dump cannot tell */
+				o.peer[0] = '\0';           /* the real dump cannot tell */
 			} else if (o.kind == KOBJ_FILTER) { /* it gives the hash */
-				buf_addf(to, "%u filter %s %02x%02x %08x\n", o.ns, o.dev,
-				         o.addr[2], o.addr[3], o.flags);
+				buf_addf(to, "%u filter %s %02x%02x %08x\n", o.ns, o.dev, o.addr[2],
+				         o.addr[3], o.flags);
 				continue;
 			}
 			if (o.kind == KOBJ_LINK && o.sub == KOBJ_LINK_BRIDGE) {

@@ -87,7 +87,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_prefix_of_an_ended_one_is_forgotten),
-		cmocka_unit_test(test_ranges), cmocka_unit_test(test_bridges),
+		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_bridges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,13 +119,22 @@ static int walk(const struct box *b, const char *chain, const struct nsg_flow *f
 			break;
 		case KOBJ_FILTER_SADDR:
 		case KOBJ_FILTER_DADDR:
-			next = look_up(b, x.target,
-			               f->addr[x.op == KOBJ_FILTER_DADDR].b,
+			next = look_up(b, x.target, f->addr[x.op == KOBJ_FILTER_DADDR].b,
 			               x.family == 4 ? 4 : 16);
 			break;
 		case KOBJ_FILTER_GOTO:
 			next = x.target;
 			break;
+		case KOBJ_FILTER_JUMP: {
+			int decided = walk(b, x.target, f, steps);
+
+			if (decided >= 0) {
+				return decided;
+			}
+			break;
+		}
+		case KOBJ_FILTER_CLOSE:
+			return 0; /* no rule has decided: there is one always */
 		default:
 			if (side_ok(b, &x, 0, &f->addr[0]) && side_ok(b, &x, 1, &f->addr[1]) &&
 			    (!x.sport[1] ||
@@ -204,8 +213,8 @@ static void random_group(struct nsg *g, unsigned n)
 			uint16_t low = (uint16_t)(rnd(20) ? 80 + rnd(20) : rnd(65536));
 			uint32_t high = low + rnd(5);
 
-			assert_int_equal(nsg_ports_add(r, 1, low, high > 65535 ? low : (uint16_t)high),
-			                 0);
+			assert_int_equal(
+				nsg_ports_add(r, 1, low, high > 65535 ? low : (uint16_t)high), 0);
 		}
 		if (rnd(10) == 0) {
 			assert_int_equal(nsg_ports_add(r, 0, 1000, 2000), 0);
@@ -254,7 +263,8 @@ static void check_plan(struct kset *set)
 		}
 		/* Intervals of one set lie apart. */
 		const struct kobj *a = i ? &set->v[i - 1] : NULL, *b = &set->v[i];
-		if (a && b->kind == KOBJ_ITEM && a->kind == KOBJ_ITEM && strcmp(a->dev, b->dev) == 0) {
+		if (a && b->kind == KOBJ_ITEM && a->kind == KOBJ_ITEM &&
+		    strcmp(a->dev, b->dev) == 0) {
 			assert_true(memcmp(a->via, b->addr, 16) < 0);
 		}
 	}
@@ -331,7 +341,8 @@ static void few_steps(void **state)
 		check_plan(&set);
 		struct nsg_flow f = { .inbound = true,
 			              .proto = 6,
-			              .addr = { { 4, { 192, 2, 3, 0xe7 } }, { 4, { 10, 0, 0, 4 } } },
+			              .addr = { { 4, { 192, 2, 3, 0xe7 } },
+			                        { 4, { 10, 0, 0, 4 } } },
 			              .port = { 4000, one_port ? 443 : 1999 } };
 		assert_int_equal(walk(&box, "N7i", &f, &steps), 1099);
 		assert_true(steps <= 8);
