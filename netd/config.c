@@ -75,7 +75,7 @@ static const struct key {
 	  "NAME SUBSCRIPTION PATH, a network namespace that connections lead to; may be repeated" },
 	{ "link-local", KIND_TARGET, 0, 0, 0, 0, "",
 	  "ADDRESS:PORT ADDRESS:PORT, where TCP to a link-local address leads; may be repeated" },
-	N("mtu", mtu, 1280, 9000, "1500", "bytes, of the uplink; groups get 50 less"),
+	N("mtu", mtu, 1330, 9000, "1500", "bytes, of the uplink; groups get 50 less, IPv6 wants 1280"),
 	N("flows", flows, 1000, 10000000, "65536",
 	  "connections that a VNet may track before new ones are slowed down"),
 	N("ttl", ttl_s, 0, 86400, "10", "seconds, of public names"),

@@ -34,6 +34,8 @@ struct plan_target {
 /* A VNet's router on this node. */
 struct plan_vnet {
 	uint32_t ns; /* its number; also the index of its link in the gateway */
+	/* Of that link: the uplink's, so that what is too big for a group is told by the router, which
+	 * has public addresses to say it from; the gateway has link-local ones alone. */
 	uint32_t mtu;
 	const struct ip_prefix *closed; /* prefixes its groups may not reach, beside 169.254/16 */
 	size_t n_closed;
