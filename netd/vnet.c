@@ -575,5 +575,4 @@ void vnet_hold(struct resource *v, const char *name, bool held)
 		(void)subnet_range_add(s, &prefix[i]);
 	}
 	s->held = true;
-	s->shared = table_ip(v->status, "shared");
 }

@@ -389,6 +389,17 @@ static void encode_elems(struct nl_batch *b, const struct kop *ops, size_t n, bo
 	}
 }
 
+static int commit_nft(struct space *s, struct nl_batch *b, struct err *e)
+{
+	nft_batch_end(b);
+	int rc = nl_batch_send(&s->nft, b, NULL, NULL, e);
+
+	if (rc < 0) {
+		err_wrap(e, "nftables of namespace %u", s->ns);
+	}
+	return rc;
+}
+
 static int send_nft(struct space *s, const struct kop *ops, size_t n, struct err *e)
 {
 	struct nl_batch b = { 0 };
@@ -399,7 +410,9 @@ static int send_nft(struct space *s, const struct kop *ops, size_t n, struct err
 	nft_batch_begin(&b);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		if (ops[i].o->kind == KOBJ_RULESET && ops[i].verb != KOP_DEL) {
-			rc = nft_ruleset_encode(&b, ops[i].o, e);
+			rc = nft_ruleset_encode(
+				&b, ops[i].o,
+				s->type == KOBJ_NETNS_VNET ? NFT_PART_REST : NFT_PART_ALL, e);
 			s->ruleset = *ops[i].o;
 			anew = true;
 		}
@@ -417,12 +430,12 @@ static int send_nft(struct space *s, const struct kop *ops, size_t n, struct err
 			nft_ruleset_remove(&b, ops[i].o);
 		}
 	}
-	nft_batch_end(&b);
-	if (rc == 0) {
-		rc = nl_batch_send(&s->nft, &b, NULL, NULL, e);
-		if (rc < 0) {
-			err_wrap(e, "nftables of namespace %u", s->ns);
-		}
+	rc = rc < 0 ? rc : commit_nft(s, &b, e);
+	if (rc == 0 && anew && s->type == KOBJ_NETNS_VNET) {
+		nl_batch_fini(&b);
+		nft_batch_begin(&b);
+		rc = nft_ruleset_encode(&b, &s->ruleset, NFT_PART_DECIDES, e);
+		rc = rc < 0 ? rc : commit_nft(s, &b, e);
 	}
 	struct err ignored = ERR_INIT;
 	if (rc == 0 && anew && s->type == KOBJ_NETNS_VNET && spaces_enter(s, &ignored) == 0) {

@@ -79,6 +79,7 @@ enum kobj_rule {
 	KOBJ_RULE_START,     /* nop */
 	KOBJ_RULE_TABLE,     /* iif `dev` lookup `table`: of a subnet or peering */
 	KOBJ_RULE_MAIN,      /* lookup main */
+	KOBJ_RULE_FOREIGN, /* a stranger's, found: protocol and action in `addr`, preference in `table` */
 };
 #define KOBJ_PREF_START 40u
 #define KOBJ_PREF_TABLE 50u

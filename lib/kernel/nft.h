@@ -34,8 +34,16 @@ extern const struct nft_set nft_sets[KOBJ_SET_N];
 #define NFT_BIT_OUT   0x4u /* one of the rules on its way out allowed it */
 #define NFT_BIT_IN    0x8u /* and one of those on its way in */
 
-/* Appends the replacement of a whole ruleset (tables, sets, chains, rules). */
-int nft_ruleset_encode(struct nl_batch *b, const struct kobj *ruleset, struct err *e);
+/* A VNet's ruleset comes in two transactions, its deciding chain last: until all sets are there for
+ * packets to find (nft_phase.h), that chain drops everything. */
+enum nft_part {
+	NFT_PART_ALL,
+	NFT_PART_REST,   /* all but the rules of the deciding chain */
+	NFT_PART_DECIDES /* and those */
+};
+/* Appends the replacement of a whole ruleset (tables, sets, chains, rules), or a part of it. */
+int nft_ruleset_encode(struct nl_batch *b, const struct kobj *ruleset, enum nft_part part,
+                       struct err *e);
 /* Appends its removal. */
 void nft_ruleset_remove(struct nl_batch *b, const struct kobj *ruleset);
 /* What a dump's sum must be for the ruleset to stand unchanged. */

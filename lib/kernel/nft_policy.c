@@ -217,7 +217,8 @@ static void close_rule(struct nftnl_rule *r, const struct kobj_filter *f)
 {
 	nft_meta(r, NFT_META_MARK, R(0));
 	nft_no_bit(r, R(0), f->inbound ? NFT_BIT_IN : NFT_BIT_OUT);
-	nft_jump(r, NFT_GOTO, f->inbound ? "deniedin" : "denied");
+	nft_counter(r);
+	nft_verdict(r, NF_DROP);
 }
 
 static void dispatch(struct nftnl_rule *r, const struct kobj_filter *f)

@@ -56,7 +56,7 @@ void nft_rules_table(struct build *w, uint8_t family)
 	static const uint16_t steps[] = { NFT_MSG_NEWTABLE, NFT_MSG_DELTABLE, NFT_MSG_NEWTABLE };
 
 	w->family = family;
-	for (size_t i = 0; w->b && i < 3; i++) {
+	for (size_t i = 0; w->b && w->part != NFT_PART_DECIDES && i < 3; i++) {
 		struct nlmsghdr *h = nft_msg_begin(w->b, steps[i], NLM_F_CREATE, family);
 
 		if (h) {
@@ -128,7 +128,7 @@ void nft_rules_set(struct build *w, enum kobj_set id)
 	snprintf(text, sizeof(text), "set %u %s %u %u", w->family, kobj_set_name((uint8_t)id), kl,
 	         flags);
 	w->sum += nft_sum_text(text);
-	if (!w->b) {
+	if (!w->b || w->part == NFT_PART_DECIDES) {
 		return;
 	}
 	struct nftnl_set *s = nftnl_set_alloc();
@@ -175,7 +175,7 @@ void nft_rules_dynamic(struct build *w, const char *name, uint8_t ip)
 
 	snprintf(text, sizeof(text), "set %u %s %u %u", w->family, name, len, flags);
 	w->sum += nft_sum_text(text);
-	if (!w->b) {
+	if (!w->b || w->part == NFT_PART_DECIDES) {
 		return;
 	}
 	struct nftnl_set *s = nftnl_set_alloc();
@@ -210,7 +210,7 @@ void nft_rules_chain(struct build *w, const struct hook *c)
 	snprintf(text, sizeof(text), "chain %u %s %s %u %d %u", w->family, c->name,
 	         c->type ? c->type : "-", c->hook, c->priority, c->policy);
 	w->sum += nft_sum_text(text);
-	if (!w->b) {
+	if (!w->b || w->part == NFT_PART_DECIDES) {
 		return;
 	}
 	struct nftnl_chain *n = nftnl_chain_alloc();
@@ -269,7 +269,8 @@ void nft_rules_end(struct build *w, struct nftnl_rule *r, const char *what)
 	snprintf(text, sizeof(text), "rule %u %s %u %s", w->family, w->chain, w->position++,
 	         comment);
 	w->sum += nft_sum_text(text);
-	if (w->b) {
+	bool decides = strcmp(w->chain, NFT_DECIDES) == 0;
+	if (w->b && w->part != (decides ? NFT_PART_REST : NFT_PART_DECIDES)) {
 		struct nftnl_udata_buf *u = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
 		struct nlmsghdr *h = nft_msg_begin(w->b, NFT_MSG_NEWRULE,
 		                                   NLM_F_CREATE | NLM_F_APPEND, w->family);
@@ -441,9 +442,10 @@ static void (*const profiles[])(struct build *) = {
 	[KOBJ_RULESET_UPLINK] = uplink,
 };
 
-int nft_ruleset_encode(struct nl_batch *b, const struct kobj *ruleset, struct err *e)
+int nft_ruleset_encode(struct nl_batch *b, const struct kobj *ruleset, enum nft_part part,
+                       struct err *e)
 {
-	struct build w = { .b = b, .o = ruleset };
+	struct build w = { .b = b, .o = ruleset, .part = part };
 
 	if (ruleset->sub == KOBJ_RULESET_UPLINK &&
 	    (!if_nametoindex(ruleset->dev) || !if_nametoindex("netd0"))) {

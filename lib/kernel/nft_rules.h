@@ -11,10 +11,13 @@
 #define BIT_GUARD NFT_BIT_GUARD
 #define BIT_NSG   NFT_BIT_NSG
 
+#define NFT_DECIDES "nsg" /* the chain that every new flow is held against */
+
 /* What one pass over a ruleset produces: messages, or only the sum. */
 struct build {
 	struct nl_batch *b; /* NULL: sum only */
 	const struct kobj *o;
+	enum nft_part part;
 	uint8_t family;
 	const char *chain;
 	unsigned position;

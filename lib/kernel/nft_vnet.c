@@ -365,8 +365,8 @@ static void vnet_filter(struct build *w)
 	denied_chain(w, false);
 	denied_chain(w, true);
 	closed_chain(w);
-	nft_rules_chain(w,
-	                &(struct hook){ "nsg", "filter", NF_INET_PRE_ROUTING, -50, NF_DROP, NULL });
+	nft_rules_chain(w, &(struct hook){ NFT_DECIDES, "filter", NF_INET_PRE_ROUTING, -50, NF_DROP,
+	                                   NULL });
 	nft_rules_iif(w, "lo", 0, NF_ACCEPT, "own traffic");
 	nft_rules_iif(w, "gw0", BIT_GUARD, -1, "the gateway checked the source");
 	r = nft_rules_rule(w);

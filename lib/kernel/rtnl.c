@@ -312,6 +312,22 @@ static void encode_route(struct nl_batch *b, const struct kop *op)
 	nl_batch_end(b, del ? NL_FORGIVE_ABSENT : 0);
 }
 
+/* Found by its preference, and by who made it. */
+static void encode_foreign_rule(struct nl_batch *b, const struct kobj *o)
+{
+	struct fib_rule_hdr *fr;
+	struct nlmsghdr *h = nl_batch_begin(b, RTM_DELRULE, 0, sizeof(*fr), (void **)&fr);
+
+	if (!h) {
+		return;
+	}
+	fr->family = af(o->family);
+	fr->action = o->addr[1];
+	mnl_attr_put_u32(h, FRA_PRIORITY, o->table);
+	mnl_attr_put_u8(h, FRA_PROTOCOL, o->addr[0]);
+	nl_batch_end(b, NL_FORGIVE_ABSENT);
+}
+
 static void encode_rule(struct nl_batch *b, const struct kop *op)
 {
 	const struct kobj *o = op->o;
@@ -365,7 +381,11 @@ int rtnl_encode(struct nl_batch *b, const struct kop *op, int peer_fd)
 		encode_route(b, op);
 		break;
 	case KOBJ_RULE:
-		encode_rule(b, op);
+		if (op->o->sub == KOBJ_RULE_FOREIGN) {
+			encode_foreign_rule(b, op->o);
+		} else {
+			encode_rule(b, op);
+		}
 		break;
 	default: /* namespaces and nftables objects */
 		break;

@@ -333,6 +333,11 @@ static uint8_t rule_type(struct walk *w, const struct fib_rule_hdr *fr)
 	return 0;
 }
 
+static uint8_t get_u8_attr(const struct nlattr *a)
+{
+	return a && mnl_attr_get_payload_len(a) == 1 ? mnl_attr_get_u8(a) : 0;
+}
+
 static int on_rule(const struct nlmsghdr *h, void *arg)
 {
 	struct walk *w = arg;
@@ -345,6 +350,13 @@ static int on_rule(const struct nlmsghdr *h, void *arg)
 	if (o.sub == KOBJ_RULE_TABLE) {
 		o.table = get_u32(w->a[FRA_TABLE], fr->table);
 		set_name(o.dev, mnl_attr_get_str(w->a[FRA_IIFNAME]));
+	}
+	if (!o.sub &&
+	    get_u8_attr(w->a[FRA_PROTOCOL]) != RTPROT_KERNEL) { /* the kernel's own stay */
+		o.sub = KOBJ_RULE_FOREIGN;
+		o.table = get_u32(w->a[FRA_PRIORITY], 0);
+		o.addr[0] = get_u8_attr(w->a[FRA_PROTOCOL]);
+		o.addr[1] = fr->action;
 	}
 	if (o.sub) {
 		kset_add(w->to, &o);

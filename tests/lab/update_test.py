@@ -14,7 +14,7 @@ put(N + "networkSecurityGroups/n", {"properties": {"securityRules": []}})
 subnet("v", "far", ["10.1.2.0/24"])
 subnet("v", "near", ["10.1.1.0/24"], networkSecurityGroup={"id": N + "networkSecurityGroups/n"})
 V, v = member("victim", "v", "near")
-senders = [member(f"s{i}", "v", "far")[0] for i in range(SENDERS)]
+senders, sender_ips = zip(*(member(f"s{i}", "v", "far") for i in range(SENDERS)))
 
 
 def rules(i):
@@ -53,25 +53,51 @@ def g():
 for x in (f, g): threading.Thread(target=x, daemon=True).start()
 print('ready', flush=True); sys.stdin.readline(); print(got[0], flush=True)
 """
-listen = subprocess.Popen(["nsenter", "--net=" + V, sys.executable, "-c", LISTEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-listen.stdout.readline()
-probes = [subprocess.Popen(["nsenter", "--net=" + g, sys.executable, "-c", SEND, v, str(SECONDS)], stdout=subprocess.PIPE, text=True) for g in senders]
-updates = 0
-while any(p.poll() is None for p in probes):
-    updates += 1
-    s, doc, _ = call("PUT", N + "networkSecurityGroups/n", rules(updates))
-    if s != 200:
-        ok(False, "an update is taken", doc)
-        break
-sent = lost = 0
-for p in probes:
-    a, b = map(int, p.communicate()[0].split())
-    sent, lost = sent + a, lost + b
-listen.stdin.write("\n")
-listen.stdin.flush()
-through = int(listen.stdout.readline())
+
+
+def probed(meddle):
+    """Runs meddle(i) as long as there are probes; how often, probes sent, allowed lost, denied delivered."""
+    listen = subprocess.Popen(["nsenter", "--net=" + V, sys.executable, "-c", LISTEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    listen.stdout.readline()
+    probes = [subprocess.Popen(["nsenter", "--net=" + g, sys.executable, "-c", SEND, v, str(SECONDS)], stdout=subprocess.PIPE, text=True) for g in senders]
+    n = sent = lost = 0
+    while any(p.poll() is None for p in probes):
+        n += 1
+        if not meddle(n):
+            break
+    for p in probes:
+        a, b = map(int, p.communicate()[0].split())
+        sent, lost = sent + a, lost + b
+    listen.stdin.write("\n")
+    listen.stdin.flush()
+    through = int(listen.stdout.readline())
+    listen.kill()
+    return n, sent, lost, through
+
+
+def update(i):
+    s, doc, _ = call("PUT", N + "networkSecurityGroups/n", rules(i))
+    return s == 200 or ok(False, "an update is taken", doc)
+
+
+updates, sent, lost, through = probed(update)
 ok(updates > 100 and sent > 5000, "enough of both", (updates, sent))
 ok(through == 0, f"{updates} updates under {sent} probes: no denied packet passed", through)
 ok(lost == 0, "and no allowed one was lost", lost)
-listen.kill()
+# a stranger takes the rules away: closed until they are back, and when they come
+router = next(os.environ["NETD_LAB"] + "/node1/run/ns/" + n for n in namespaces() if n[0] == "v")
+
+
+def take_away(i):
+    inns(router, ("nft flush ruleset", "nft delete table inet netd", "nft delete table bridge netd", "nft flush chain inet netd nsg", "ip rule flush")[i % 5])
+    time.sleep(0.4)
+    return True
+
+
+times, sent, lost, through = probed(take_away)
+ok(times > 10 and through == 0, f"rules taken away {times} times under {sent} probes: no denied packet passed", (times, through))
+serving = serve(V, v)
+ok(wait(lambda: ask(senders[0], v) == sender_ips[0], 8), "and what is allowed passes when they are back", ask(senders[0], v))
+serving.kill()
+call("DELETE", RG)
 t.end()

@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
-#include "lib/kernel/nft_phase.h"
 #include "lib/base/own.h"
+#include "lib/kernel/nft_phase.h"
 #include "tests/test.h"
 
 static struct kobj object(enum kobj_kind kind, uint8_t sub, const char *name)
