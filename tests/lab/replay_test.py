@@ -81,7 +81,7 @@ def replay(kind, label, body, refused=None, name="replayed"):
     if refused or s >= 400:
         error = doc["error"] if doc and "error" in doc else {}
         good = s in (400, 409) and error.get("target") and (error["code"], error["target"]) == (refused or (None, None))
-        ok(good if refused else s == 400 and error.get("code") in ("FeatureNotSupported", "PublicIPNotSupportedInVirtualNetwork") and error.get("target"),
+        ok(good if refused else s == 400 and error.get("code") in ("FeatureNotSupported", "PublicIPNotSupportedInVirtualNetwork", "InvalidServiceNameOnDelegation") and error.get("target"),
            f"{label}: refused, naming {error.get('target')}", (s, doc))
         ok(call("GET", path)[0] == 404, f"{label}: nothing was stored")
         return
