@@ -34,7 +34,7 @@ def install():
 
 if "NETD_LAB" not in os.environ:
     install()
-inside()
+inside("gateway=dc1 * /run/netns/dc1")
 Runtime()
 shutil.copy(TOP + "/tests/sdk/sdk_test.mjs", SDK)
 sys.exit(subprocess.run([SDK + "/node_modules/.bin/node", SDK + "/sdk_test.mjs"]).returncode)

@@ -111,6 +111,63 @@ await step("publicIPAddresses: create, get, delete", async () => {
   return (p.provisioningState === "Succeeded" && p.ipAddress === q.ipAddress && q.dnsSettings.fqdn === "sdk-pip.westeurope.cloudapp.azure.com") || [p, q];
 });
 await fails("a public address that is gone", "ResourceNotFound", 404, () => net.publicIPAddresses.get("sdk", "ip"));
+// ---- VNets as tenants know them ----
+const L = "westeurope", rule = { protocol: "Tcp", access: "Deny", priority: 200, direction: "Inbound", sourceAddressPrefix: "*", sourcePortRange: "*", destinationAddressPrefix: "*", destinationPortRange: "81" };
+const own = (await net.virtualNetworks.get("sdk", "net")).id.replace(/\/virtualNetworks.*/, "/");
+await step("networkSecurityGroups and securityRules", async () => {
+  const g = await net.networkSecurityGroups.createOrUpdate("sdk", "nsg", { location: L, securityRules: [{ name: "a", ...rule, priority: 100 }] }, fast);
+  const r = await net.securityRules.createOrUpdate("sdk", "nsg", "b", rule, fast);
+  const d = await all(net.defaultSecurityRules.list("sdk", "nsg")), l = await all(net.securityRules.list("sdk", "nsg"));
+  await net.securityRules.delete("sdk", "nsg", "a", fast);
+  return (g.provisioningState === "Succeeded" && r.priority === 200 && d.length === 6 && l.length === 2 && (await all(net.securityRules.list("sdk", "nsg"))).length === 1) || [g, r, d, l];
+});
+await fails("two rules of one priority", "SecurityRuleConflict", 400, () => net.securityRules.createOrUpdate("sdk", "nsg", "c", rule, fast));
+await step("routeTables and routes", async () => {
+  const t = await net.routeTables.createOrUpdate("sdk", "rt", { location: L, routes: [] }, fast);
+  const r = await net.routes.createOrUpdate("sdk", "rt", "no", { addressPrefix: "198.51.100.0/24", nextHopType: "None" }, fast);
+  return (t.provisioningState === "Succeeded" && r.nextHopType === "None" && (await all(net.routes.list("sdk", "rt"))).length === 1) || [t, r];
+});
+await step("natGateways", async () => {
+  const p = await net.publicIPAddresses.createOrUpdate("sdk", "nat", { location: L, sku: { name: "Standard" }, publicIPAllocationMethod: "Static" }, fast);
+  const g = await net.natGateways.createOrUpdate("sdk", "nat", { location: L, sku: { name: "Standard" }, publicIpAddresses: [{ id: p.id }] }, fast);
+  return (g.provisioningState === "Succeeded" && g.idleTimeoutInMinutes === 4) || g;
+});
+await step("a subnet with all three", async () => {
+  const s = await net.subnets.createOrUpdate("sdk", "net", "aci", { addressPrefix: "10.7.1.0/24", delegations: [delegation], networkSecurityGroup: { id: own + "networkSecurityGroups/nsg" }, routeTable: { id: own + "routeTables/rt" }, natGateway: { id: own + "natGateways/nat" } }, fast);
+  const n = await net.networkSecurityGroups.get("sdk", "nsg");
+  return (s.natGateway.id.endsWith("/nat") && n.subnets[0].id === s.id) || [s, n];
+});
+await step("virtualNetworkPeerings", async () => {
+  const v = await net.virtualNetworks.createOrUpdate("sdk", "other", { location: L, addressSpace: { addressPrefixes: ["10.8.0.0/16"] } }, fast);
+  const p = await net.virtualNetworkPeerings.createOrUpdate("sdk", "net", "to", { remoteVirtualNetwork: { id: v.id } }, fast);
+  const q = await net.virtualNetworkPeerings.createOrUpdate("sdk", "other", "back", { remoteVirtualNetwork: { id: own + "virtualNetworks/net" } }, fast);
+  await net.virtualNetworkPeerings.delete("sdk", "other", "back", fast);
+  const r = await net.virtualNetworkPeerings.get("sdk", "net", "to");
+  await net.virtualNetworkPeerings.delete("sdk", "net", "to", fast);
+  await net.virtualNetworks.delete("sdk", "other", fast);
+  return (p.peeringState === "Initiated" && q.peeringState === "Connected" && r.peeringState === "Disconnected") || [p, q, r];
+});
+await step("networkWatchers: ipFlowVerify and nextHop", async () => {
+  const g = await aci.containerGroups.get("sdk", "inner");
+  await net.networkWatchers.createOrUpdate("sdk", "w", { location: L });
+  const f = await net.networkWatchers.verifyIPFlow("sdk", "w", { targetResourceId: g.id, direction: "Inbound", protocol: "TCP", localPort: "81", remotePort: "5000", localIPAddress: g.ipAddress.ip, remoteIPAddress: "10.7.1.9" }, fast);
+  const h = await net.networkWatchers.getNextHop("sdk", "w", { targetResourceId: g.id, sourceIPAddress: g.ipAddress.ip, destinationIPAddress: "198.51.100.1" }, fast);
+  return (f.access === "Deny" && f.ruleName === "securityRules/b" && h.nextHopType === "None" && h.routeTableId.endsWith("/routeTables/rt")) || [f, h];
+});
+await step("checkIPAddressAvailability and usages", async () => {
+  const a = await net.virtualNetworks.checkIPAddressAvailability("sdk", "net", "10.7.1.4"), u = await all(net.virtualNetworks.listUsage("sdk", "net"));
+  return (a.available === false && a.availableIPAddresses.length > 0 && u[0].currentValue === 1) || [a, u];
+});
+await step("virtualNetworkGateways and connections", async () => {
+  const s = await net.subnets.createOrUpdate("sdk", "net", "GatewaySubnet", { addressPrefix: "10.7.255.0/27" }, fast);
+  const g = await net.virtualNetworkGateways.createOrUpdate("sdk", "gw", { location: L, gatewayType: "ExpressRoute", ipConfigurations: [{ name: "default", subnet: { id: s.id } }] }, fast);
+  const c = await net.virtualNetworkGatewayConnections.createOrUpdate("sdk", "line", { location: L, connectionType: "ExpressRoute", virtualNetworkGateway1: { id: g.id, location: L, gatewayType: "ExpressRoute" }, peer: { id: own + "expressRouteCircuits/dc1" } }, fast);
+  const all_ = await all(net.virtualNetworkGateways.list("sdk"));
+  await net.virtualNetworkGatewayConnections.delete("sdk", "line", fast);
+  await net.virtualNetworkGateways.delete("sdk", "gw", fast);
+  await net.subnets.delete("sdk", "net", "GatewaySubnet", fast);
+  return (g.provisioningState === "Succeeded" && /^(Not)?Connected$/.test(c.connectionStatus) && all_.length === 1) || [g, c];
+});
 await step("containerGroups.beginDeleteAndWait", async () => {
   await aci.containerGroups.beginDeleteAndWait("sdk", "inner", fast);
   await aci.containerGroups.beginDeleteAndWait("sdk", "web", fast);
@@ -120,6 +177,13 @@ await step("subnets.delete and virtualNetworks.delete", async () => {
   await net.subnets.delete("sdk", "net", "aci", fast);
   await net.virtualNetworks.delete("sdk", "net", fast);
   return (await all(net.virtualNetworks.list("sdk"))).length === 0;
+});
+await step("what subnets named goes too", async () => {
+  await net.networkSecurityGroups.delete("sdk", "nsg", fast);
+  await net.routeTables.delete("sdk", "rt", fast);
+  await net.natGateways.delete("sdk", "nat", fast);
+  await net.publicIPAddresses.delete("sdk", "nat", fast);
+  return (await all(net.networkSecurityGroups.listAll())).length === 0;
 });
 console.log(`1..${n}`);
 process.exit(failed ? 1 : 0);
