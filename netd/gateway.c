@@ -41,20 +41,48 @@ static char *vnet_of(const json_t *gateway)
 	return id;
 }
 
-/* The first resource of the type in the subscription of an id for which fn is true. */
-static struct resource *some(const char *of, const char *type,
+/* All gateways and connections: few, beside what else there is. */
+static struct index {
+	struct resource **v;
+	size_t n;
+} gateways, connections;
+
+static void index_type(struct index *x, const char *name)
+{
+	const struct model_type *type = model_type_find(name);
+
+	x->n = 0;
+	for (size_t i = 0; i < plane.n; i++) {
+		if (plane.v[i]->type != type) {
+			continue;
+		}
+		x->v = realloc(x->v, (x->n + 1) * sizeof(struct resource *));
+		if (!x->v) {
+			abort();
+		}
+		x->v[x->n++] = plane.v[i];
+	}
+}
+
+static void index_all(void)
+{
+	static uint64_t seen;
+
+	if (seen != plane.changes) {
+		index_type(&gateways, GATEWAY_TYPE);
+		index_type(&connections, CONNECTION_TYPE);
+		seen = plane.changes;
+	}
+}
+
+/* The first of them in the subscription of the id for which fn is true. */
+static struct resource *some(const struct index *x,
                              bool (*fn)(const struct resource *x, const char *id), const char *id)
 {
-	AUTO_FREE char *low = table_key(of);
-	size_t n = strcspn(low + 15, "/") + 15;
-
-	low[n] = '\0';
-	for (size_t i = plane.config->n_gateways ? table_from(low) : plane.n;
-	     table_at(i) && strncmp(table_at(i)->key, low, n) == 0; i++) {
-		struct resource *x = table_at(i);
-
-		if (strcasecmp(x->type->name, type) == 0 && fn(x, id)) {
-			return x;
+	index_all();
+	for (size_t i = 0; i < x->n; i++) {
+		if (fn(x->v[i], id) && tenant_of(x->v[i]->id) == tenant_of(id)) {
+			return x->v[i];
 		}
 	}
 	return NULL;
@@ -69,7 +97,7 @@ static bool in_vnet(const struct resource *x, const char *id)
 
 const struct resource *gateway_in(const char *vnet)
 {
-	return some(vnet, GATEWAY_TYPE, in_vnet, vnet);
+	return some(&gateways, in_vnet, vnet);
 }
 
 static bool of_gateway(const struct resource *x, const char *id)
@@ -79,7 +107,7 @@ static bool of_gateway(const struct resource *x, const char *id)
 
 const struct resource *gateway_connection(const struct resource *gateway)
 {
-	return some(gateway->id, CONNECTION_TYPE, of_gateway, gateway->id);
+	return some(&connections, of_gateway, gateway->id);
 }
 
 /* The last part of the circuit's id is the administrator's name of the namespace. */
@@ -208,12 +236,10 @@ static bool by_circuit(const struct resource *x, const char *name)
 /* Somebody else's connection to that namespace, in any subscription. */
 static const struct resource *taken(const struct resource *r, const char *name)
 {
-	for (size_t i = 0; i < plane.n; i++) {
-		const struct resource *x = plane.v[i];
-
-		if (x != r && strcasecmp(x->type->name, CONNECTION_TYPE) == 0 &&
-		    by_circuit(x, name)) {
-			return x;
+	index_all();
+	for (size_t i = 0; i < connections.n; i++) {
+		if (connections.v[i] != r && by_circuit(connections.v[i], name)) {
+			return connections.v[i];
 		}
 	}
 	return NULL;
@@ -383,11 +409,11 @@ void gateway_learned(uint32_t ns, bool there, struct reader *r)
 	learned[i].v = v;
 	learned[i].n = n;
 	learned[i].there = there;
-	for (size_t k = 0; k < plane.n; k++) {
-		const struct resource *c = plane.v[k];
+	index_all();
+	for (size_t k = 0; k < connections.n; k++) {
+		const struct resource *c = connections.v[k];
 
-		if (strcasecmp(c->type->name, CONNECTION_TYPE) == 0 &&
-		    given_by(c->id, circuit(c->doc)) == (int)i) {
+		if (given_by(c->id, circuit(c->doc)) == (int)i) {
 			fabric_vnets(tenant_of(c->id)->number);
 			return; /* a namespace has one connection */
 		}
@@ -398,16 +424,30 @@ void gateway_learned(uint32_t ns, bool there, struct reader *r)
 
 void gateway_hold(void)
 {
-	if (!plane.config->n_gateways) {
-		return;
+	const struct subnet *s;
+
+	index_all();
+	for (size_t i = 0; plane.config->n_gateways && i < gateways.n; i++) {
+		AUTO_FREE char *id = vnet_of(gateways.v[i]->doc);
+		struct resource *v = table_get(id);
+
+		if (v && gateway_connection(gateways.v[i])) {
+			vnet_hold(v, GATEWAY_SUBNET, true);
+		}
 	}
-	for (size_t i = 0; i < plane.n; i++) {
-		struct resource *v = plane.v[i];
+	size_t n = 0;
+	while (subnet_at(n)) {
+		n++;
+	}
+	while (n-- > 0) { /* backwards: one that goes moves those behind it */
+		const struct resource *g;
+		struct resource *v;
 
-		if (strcasecmp(v->type->name, "Microsoft.Network/virtualNetworks") == 0) {
-			const struct resource *g = gateway_in(v->id);
-
-			vnet_hold(v, GATEWAY_SUBNET, g && gateway_connection(g));
+		s = subnet_at(n);
+		v = s->held ? table_numbered(s->vnet) : NULL;
+		g = v ? gateway_in(v->id) : NULL;
+		if (v && !(g && gateway_connection(g))) {
+			vnet_hold(v, GATEWAY_SUBNET, false);
 		}
 	}
 }

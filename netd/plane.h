@@ -39,6 +39,7 @@ struct plane {
 	bool engine_synced, signs; /* signs: the store holds the key of operation ids */
 	struct resource **v;       /* sorted by key */
 	size_t n, cap;
+	uint64_t changes; /* resources that came or went */
 	uint32_t next_serial, serial_ceiling;
 	struct ipam pools[CONFIG_POOLS_MAX];
 	char *stopped; /* why changes are refused, NULL when they are not */

@@ -463,6 +463,30 @@ static bool owed(const struct space *s, const struct kobj *o)
 	return false;
 }
 
+/* Can the steps not be done one by one? Whole chains, sets and counters can come and go; in a chain that
+ * stays, rules have an order, and what is not as it was is a stranger's work. */
+static bool needs_anew(const struct kops *ops)
+{
+	for (size_t i = 0; i < ops->n; i++) {
+		const struct kop *op = &ops->v[i];
+		bool with = false; /* its chain comes, or goes, too */
+
+		if (op->o->kind == KOBJ_RULESET ||
+		    (op->verb == KOP_SET && op->o->kind > KOBJ_RULESET &&
+		     op->o->kind < KOBJ_ELEM)) {
+			return true;
+		}
+		for (size_t k = 0; op->o->kind == KOBJ_FILTER && k < ops->n && !with; k++) {
+			with = ops->v[k].o->kind == KOBJ_CHAIN && ops->v[k].verb == op->verb &&
+			       strcmp(ops->v[k].o->dev, op->o->dev) == 0;
+		}
+		if (op->o->kind == KOBJ_FILTER && !with) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Steps that make one namespace right; objects that steps point at live in *have. */
 static int compare(struct reconcile *r, struct space *s, struct kset *have, struct kops *ops,
                    struct err *e)
@@ -471,17 +495,13 @@ static int compare(struct reconcile *r, struct space *s, struct kset *have, stru
 		/* A given one that is away: nothing of ours is there. */
 		return e->kind == ERR_NOT_FOUND && kobj_ns_foreign(s->ns) ? 0 : -1;
 	}
-	/* The ruleset differs: it comes anew, with all that is in it in the same transaction. */
+	/* The ruleset differs: it comes anew, with all that is in it. */
 	struct kobj **want = s->want;
 	size_t n = s->n, keep = 0;
 	struct kops probe = { 0 };
-	bool anew = false;
 
 	kobj_diff(want, n, have->v, have->n, true, &probe);
-	for (size_t i = 0; i < probe.n; i++) {
-		anew = anew || (probe.v[i].o->kind >= KOBJ_RULESET &&
-		                probe.v[i].o->kind < KOBJ_ELEM && s->type != KOBJ_NETNS_GROUP);
-	}
+	bool anew = s->type != KOBJ_NETNS_GROUP && needs_anew(&probe);
 	kops_fini(&probe);
 	for (size_t i = 0; i < have->n; i++) {
 		if (!anew || have->v[i].kind < KOBJ_RULESET) {

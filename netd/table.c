@@ -89,6 +89,7 @@ struct resource *table_add(const char *id, const struct model_type *type, json_t
 	memmove(&plane.v[i + 1], &plane.v[i], (plane.n - i) * sizeof(struct resource *));
 	plane.v[i] = r;
 	plane.n++;
+	plane.changes++;
 	return r;
 }
 
@@ -168,6 +169,7 @@ void table_remove(struct resource *r)
 	}
 	memmove(&plane.v[i], &plane.v[i + 1], (plane.n - i - 1) * sizeof(struct resource *));
 	plane.n--;
+	plane.changes++;
 	json_decref(r->doc);
 	json_decref(r->status);
 	free(r->key);

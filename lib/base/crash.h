@@ -20,6 +20,10 @@
 	X(ENGINE_NAMESPACE, "engine.namespace", "the namespace is made, its links are not")       \
 	X(ENGINE_LINKS, "engine.links", "links, addresses and routes are there, no rules")        \
 	X(ENGINE_APPLIED, "engine.applied", "the kernel is done, control was not told")           \
+	X(ENGINE_RULESET, "engine.ruleset",                                                       \
+	  "a VNet's ruleset stands, its deciding chain is empty")                                 \
+	X(ENGINE_RULES_MADE, "engine.rules-made", "new rules stand, nothing leads there")         \
+	X(ENGINE_RULES_TURNED, "engine.rules-turned", "the new rules decide, the old ones stand") \
 	X(ENGINE_REMOVING, "engine.removing", "rules are gone, namespace and links stand")        \
 	X(ENGINE_REMOVED, "engine.removed", "all objects are gone, control was not told")         \
 	X(DNS_UPDATED, "dns.updated", "the record is changed, control was not told")

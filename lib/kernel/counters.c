@@ -176,23 +176,10 @@ static int on_elements(const struct nlmsghdr *h, void *arg)
 
 static int dump_drops(struct nl_sock *s, struct list *l, enum kobj_set set, struct err *e)
 {
-	struct {
-		struct nfgenmsg nf;
-		struct nlattr table;
-		char table_name[8];
-		struct nlattr set;
-		char set_name[16];
-	} q = { .nf = { .nfgen_family = NFPROTO_INET } };
-
-	snprintf(q.table_name, sizeof(q.table_name), "%s", NFT_TABLE);
-	snprintf(q.set_name, sizeof(q.set_name), "%s", kobj_set_name((uint8_t)set));
-	q.table =
-		(struct nlattr){ sizeof(q.table) + sizeof(q.table_name), NFTA_SET_ELEM_LIST_TABLE };
-	q.set = (struct nlattr){ sizeof(q.set) + sizeof(q.set_name), NFTA_SET_ELEM_LIST_SET };
 	l->mark = l->n;
 	l->family = nft_sets[set].ip;
-	return nl_dump(s, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM, &q, sizeof(q),
-	               on_elements, list_reset, l, e);
+	return nft_dump_elements(s, NFPROTO_INET, kobj_set_name((uint8_t)set), on_elements,
+	                         list_reset, l, e);
 }
 
 /* ---- rules of the ruleset's own ---- */

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/crash.h"
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "lib/kernel/kernel.h"
@@ -432,6 +433,7 @@ static int send_nft(struct space *s, const struct kop *ops, size_t n, struct err
 	}
 	rc = rc < 0 ? rc : commit_nft(s, &b, e);
 	if (rc == 0 && anew && s->type == KOBJ_NETNS_VNET) {
+		crash_point(CRASH_ENGINE_RULESET);
 		nl_batch_fini(&b);
 		nft_batch_begin(&b);
 		rc = nft_ruleset_encode(&b, &s->ruleset, NFT_PART_DECIDES, e);
@@ -454,6 +456,7 @@ static int apply_nft(struct space *s, const struct kop *ops, size_t n, struct er
 	                 ? 0
 	                 : err_set(e, ERR_NO_MEMORY, 0, "apply: out of memory");
 
+	bool made = false;
 	for (uint8_t now = 0; rc == 0 && now < NFT_PHASES; now++) {
 		bool any = false;
 		size_t m = 0;
@@ -464,6 +467,12 @@ static int apply_nft(struct space *s, const struct kop *ops, size_t n, struct er
 				part[m++] = ops[i];
 			}
 		}
+		if (any && made && now == NFT_PHASE_TURN) {
+			crash_point(CRASH_ENGINE_RULES_MADE);
+		} else if (any && made && now == NFT_PHASE_CLEAR) {
+			crash_point(CRASH_ENGINE_RULES_TURNED);
+		}
+		made = made || (any && now == NFT_PHASE_MAKE);
 		rc = any ? send_nft(s, part, m, e) : 0;
 	}
 	return rc;

@@ -574,26 +574,37 @@ static void join_edges(struct walk *w)
 	w->edges.n = 0;
 }
 
-static int dump_set(struct nl_sock *s, struct walk *w, struct err *e)
+int nft_dump_elements(struct nl_sock *s, uint8_t family, const char *set,
+                      int (*fn)(const struct nlmsghdr *h, void *arg), void (*reset)(void *arg),
+                      void *arg, struct err *e)
 {
 	struct {
 		struct nfgenmsg nf;
 		struct nlattr table;
 		char table_name[8];
 		struct nlattr set;
-		char set_name[16];
-	} q = { .nf = { .nfgen_family = nft_sets[w->set].family } };
+		char set_name[KOBJ_NAME];
+	} q = { .nf = { .nfgen_family = family } };
 
 	snprintf(q.table_name, sizeof(q.table_name), "%s", NFT_TABLE);
-	snprintf(q.set_name, sizeof(q.set_name), "%s", kobj_set_name(w->set));
+	snprintf(q.set_name, sizeof(q.set_name), "%s", set);
 	q.table =
 		(struct nlattr){ sizeof(q.table) + sizeof(q.table_name), NFTA_SET_ELEM_LIST_TABLE };
 	q.set = (struct nlattr){ sizeof(q.set) + sizeof(q.set_name), NFTA_SET_ELEM_LIST_SET };
+	if (nl_dump(s, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM, &q, sizeof(q), fn, reset,
+	            arg, e) < 0) {
+		return e->sys == ENOENT && !s->broken ? 0 : -1;
+	}
+	return 0;
+}
+
+static int dump_set(struct nl_sock *s, struct walk *w, struct err *e)
+{
 	w->mark = w->to->n;
 	w->sum_mark = w->sum;
-	if (nl_dump(s, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM, &q, sizeof(q), on_elems,
-	            walk_reset, w, e) < 0) {
-		return e->sys == ENOENT && !s->broken ? 0 : -1;
+	if (nft_dump_elements(s, nft_sets[w->set].family, kobj_set_name(w->set), on_elems,
+	                      walk_reset, w, e) < 0) {
+		return -1;
 	}
 	join_edges(w);
 	return 0;

@@ -41,6 +41,10 @@ enum nft_part {
 	NFT_PART_REST,   /* all but the rules of the deciding chain */
 	NFT_PART_DECIDES /* and those */
 };
+/* Calls fn for the messages that list a set's elements (nl_dump); an absent set has none. */
+int nft_dump_elements(struct nl_sock *s, uint8_t family, const char *set,
+                      int (*fn)(const struct nlmsghdr *h, void *arg), void (*reset)(void *arg),
+                      void *arg, struct err *e) __attribute__((warn_unused_result));
 /* Appends the replacement of a whole ruleset (tables, sets, chains, rules), or a part of it. */
 int nft_ruleset_encode(struct nl_batch *b, const struct kobj *ruleset, enum nft_part part,
                        struct err *e);

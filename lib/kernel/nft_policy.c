@@ -584,23 +584,9 @@ static void join(struct items *w)
 
 static int dump_items(struct nl_sock *s, struct items *w, struct err *e)
 {
-	struct {
-		struct nfgenmsg nf;
-		struct nlattr table;
-		char table_name[8];
-		struct nlattr set;
-		char set_name[KOBJ_NAME];
-	} q = { .nf = { .nfgen_family = NFPROTO_INET } };
-
-	snprintf(q.table_name, sizeof(q.table_name), "%s", NFT_TABLE);
-	memcpy(q.set_name, w->set->dev, KOBJ_NAME);
-	q.table =
-		(struct nlattr){ sizeof(q.table) + sizeof(q.table_name), NFTA_SET_ELEM_LIST_TABLE };
-	q.set = (struct nlattr){ sizeof(q.set) + sizeof(q.set_name), NFTA_SET_ELEM_LIST_SET };
 	w->mark = w->to->n;
-	if (nl_dump(s, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM, &q, sizeof(q), on_items,
-	            items_reset, w, e) < 0) {
-		return e->sys == ENOENT && !s->broken ? 0 : -1;
+	if (nft_dump_elements(s, NFPROTO_INET, w->set->dev, on_items, items_reset, w, e) < 0) {
+		return -1;
 	}
 	join(w);
 	return 0;

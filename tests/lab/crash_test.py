@@ -37,6 +37,38 @@ if "NETD_LAB" in os.environ:  # one cycle, with a point armed
     print(json.dumps({"bad": bad, "died": int(died or 0)}))
     sys.exit(0)
 
+RULES = """
+from vnets import *
+rt = Runtime()
+call("PUT", RG, {"location": "westeurope"})
+put(VNET + "v", {"properties": {"addressSpace": {"addressPrefixes": ["10.1.0.0/16"]}}})
+rule = lambda port, src="*": {"properties": {"securityRules": [{"name": "a", "properties": {"priority": 100, "direction": "Inbound", "access": "Allow", "protocol": "Tcp", "sourceAddressPrefix": "*", "sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": port}},
+    {"name": "i", "properties": {"priority": 110, "direction": "Inbound", "access": "Allow", "protocol": "Icmp", "sourceAddressPrefix": "*", "sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "*"}},
+    {"name": "d", "properties": {"priority": 200, "direction": "Inbound", "access": "Deny", "protocol": "*", "sourceAddressPrefix": src, "sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "*"}}]}}
+put(N + "networkSecurityGroups/n", rule("80"))
+subnet("v", "s", ["10.1.1.0/24"], networkSecurityGroup={"id": N + "networkSecurityGroups/n"})
+a, aip = member("a", "v", "s")
+b, bip = member("b", "v", "s")
+servers = [serve(b, bip, "80,81")]
+ok(ask(a, bip, 80) == aip and ask(a, bip, 81, timeout=0.3) == "timeout", "before")
+router = next(os.environ["NETD_LAB"] + "/node1/run/ns/" + n for n in namespaces() if n[0] == "v")
+stands = lambda: sorted(l for l in inns(router, "nft list chains; nft list sets; nft list maps").splitlines() if " L" in l or " N" in l)
+first = stands()
+ping = subprocess.Popen(["nsenter", "--net=" + a, "ping", "-i", "0.005", "-c", "300", bip], stdout=subprocess.PIPE, text=True)
+time.sleep(0.2)
+retry("PUT", N + "networkSecurityGroups/n", {"location": "westeurope", **rule("81", "10.0.0.0/8")})
+ok(wait(lambda: call("GET", "/readyz")[0] == 200 and ask(a, bip, 81, timeout=0.3) == aip, 15) and ask(a, bip, 80, timeout=0.3) == "timeout", "the new rules decide", (ask(a, bip, 81), ask(a, bip, 80, timeout=0.3)))
+lost = [l for l in ping.communicate()[0].splitlines() if "packet loss" in l]
+ok(" 0% packet loss" in lost[0], "a running flow lost nothing", lost)
+put(N + "networkSecurityGroups/n", rule("80"))
+ok(stands() == first, "and what was left half done is gone", (first, stands()))
+died = open(os.environ["NETD_LAB"] + "/netd.log").read().count("role.ended")
+for s in servers: s.kill()
+call("DELETE", RG)
+ok(wait(lambda: namespaces() == [], 20), "all goes")
+print(json.dumps({"bad": t.failed, "died": died}))
+"""
+
 build = os.environ.get("NETD_BUILD", here + "/../../build")
 points = [l.split()[0] for l in subprocess.run([build + "/netd", "--crash-points"], capture_output=True, text=True).stdout.splitlines()]
 
@@ -45,7 +77,8 @@ def one(point):
     # the engine passes its points for gateway, VNet and subnet first: the fourth is the group's
     count = 4 if point in ("engine.received", "engine.namespace", "engine.links", "engine.applied") else 1
     env = dict(os.environ, NETD_CRASH_AT=f"{point}:{count}")
-    r = subprocess.run([here + "/run", "--no-runtime", "--", sys.executable, __file__], env=env, capture_output=True, text=True, timeout=120)
+    what = ["-c", f"import sys; sys.path.insert(0, {here!r})\n" + RULES] if point.startswith("engine.rules-") else [__file__]
+    r = subprocess.run([here + "/run", "--no-runtime", "--", sys.executable, *what], env=env, capture_output=True, text=True, timeout=120)
     try:
         return point, json.loads(r.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):
