@@ -161,8 +161,9 @@ static uint8_t protocol(const json_t *rule)
 		      { "Esp", IPPROTO_ESP },
 		      { "Ah", IPPROTO_AH } };
 
+	const char *name = model_str(rule, "properties.protocol");
 	for (size_t i = 0; i < ARRAY_N(names); i++) {
-		if (model_is(rule, "properties.protocol", names[i].name)) {
+		if (strcasecmp(name, names[i].name) == 0) {
 			return names[i].number;
 		}
 	}

@@ -141,16 +141,22 @@ static size_t side_prefixes(struct work *w, const struct nsg_side *s, struct ip_
 /* "N2ai64s4": the set of a rule's addresses. */
 static void set_name(const struct work *w, const struct nsg_rule *r, int side, char to[16])
 {
-	char text[32];
-	int n = snprintf(text, sizeof(text), "N%x%c%x%c%u", w->g->id, r->inbound ? 'i' : 'o',
-	                 r->priority, side ? 'd' : 's', w->family);
+	char text[32], *at = text;
+
+	*at++ = 'N';
+	at = kobj_hex(at, w->g->id);
+	*at++ = r->inbound ? 'i' : 'o';
+	at = kobj_hex(at, r->priority);
+	*at++ = side ? 'd' : 's';
+	*at++ = (char)('0' + w->family);
+	size_t n = (size_t)(at - text);
 
 	if (n >= KOBJ_NAME) { /* of a very large number */
-		hash_name('N', mix(FNV_START, text, (size_t)n), to);
+		hash_name('N', mix(FNV_START, text, n), to);
 		return;
 	}
 	memset(to, 0, KOBJ_NAME);
-	memcpy(to, text, (size_t)n);
+	memcpy(to, text, n);
 }
 
 /* One way in which a side may match; fills the filter's half. */

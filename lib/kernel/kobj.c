@@ -145,10 +145,28 @@ bool kobj_timeout_read(const char *name, uint32_t *seconds, uint8_t *family)
 	return true;
 }
 
+char *kobj_hex(char *to, uint32_t n)
+{
+	unsigned digits = 1;
+
+	while (digits < 8 && n >> (4 * digits)) {
+		digits++;
+	}
+	for (unsigned i = 0; i < digits; i++) {
+		to[i] = "0123456789abcdef"[n >> (4 * (digits - 1 - i)) & 15];
+	}
+	return to + digits;
+}
+
 void kobj_counter_name(uint32_t group, bool inbound, uint16_t priority, char to[static KOBJ_NAME])
 {
 	memset(to, 0, KOBJ_NAME);
-	snprintf(to, KOBJ_NAME, "c%x%c%x", group, inbound ? 'i' : 'o', priority);
+	char *at = to;
+
+	*at++ = 'c';
+	at = kobj_hex(at, group);
+	*at++ = inbound ? 'i' : 'o';
+	(void)kobj_hex(at, priority);
 }
 
 /* ---- text ---- */

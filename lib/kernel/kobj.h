@@ -215,6 +215,9 @@ void kobj_filter_unpack(const struct kobj *o, struct kobj_filter *to);
 void kobj_timeout_name(uint32_t seconds, uint8_t family, char to[static KOBJ_NAME]);
 /* And back; false: it is none. */
 bool kobj_timeout_read(const char *name, uint32_t *seconds, uint8_t *family);
+/* Writes a number as "%x" does, without an end; where it ended. By hand: a thousand rules have some
+ * thousand names. */
+char *kobj_hex(char *to, uint32_t n);
 /* Name of a rule's counter: "c2ai64". */
 void kobj_counter_name(uint32_t group, bool inbound, uint16_t priority, char to[static KOBJ_NAME]);
 

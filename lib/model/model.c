@@ -316,13 +316,10 @@ bool model_name_ok(const char *name)
 
 json_t *model_at(const json_t *doc, const char *path)
 {
-	char key[64];
-
 	while (doc && *path) {
 		size_t n = strcspn(path, ".");
 
-		snprintf(key, sizeof(key), "%.*s", (int)n, path);
-		doc = json_object_get(doc, key);
+		doc = json_object_getn(doc, path, n);
 		path += n + (path[n] == '.');
 	}
 	return (json_t *)(uintptr_t)doc;
