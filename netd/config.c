@@ -392,6 +392,16 @@ static int check(struct config *c, const char *path, struct err *e)
 			}
 		}
 	}
+	size_t n = strlen(c->run_dir);
+	for (size_t i = 0; i < c->n_gateways; i++) {
+		if (strncmp(c->gateways[i].path, c->run_dir, n) == 0 &&
+		    c->gateways[i].path[n] == '/') {
+			return err_set(e, ERR_INVALID, 0,
+			               "%s: gateway %s: %.80s is in run-dir, where the plane's own "
+			               "namespaces are",
+			               path, c->gateways[i].name, c->gateways[i].path);
+		}
+	}
 	if (c->listen_api[0] && (!c->tls_cert[0] || !c->tls_key[0])) {
 		return err_set(e, ERR_INVALID, 0, "%s: listen-api needs tls-cert and tls-key",
 		               path);

@@ -489,6 +489,33 @@ static void arrive(struct trace *t, uint32_t vnet, const struct nsg_flow *flow)
 	ends(t, true, "group", "%s", name_of(t, g));
 }
 
+/* Why a public address that no group has takes nothing in. */
+static void closed_address(struct trace *t, const struct ip *ip)
+{
+	const struct model_type *type = model_type_find("Microsoft.Network/publicIPAddresses");
+
+	for (size_t i = 0; i < plane.n; i++) {
+		const struct resource *r = plane.v[i];
+		struct ip has = r->type == type ? table_ip(r->status, "address") : (struct ip){ 0 };
+		const struct resource *nat;
+
+		if (!has.family || ip_compare(&has, ip) != 0 || (t->sees && !t->sees(t->arg, r))) {
+			continue;
+		}
+		if ((nat = routing_nat_of(r))) {
+			ends(t, false, "router",
+			     "public address %s is NAT gateway %s's, which takes in what was asked "
+			     "for alone",
+			     r->name, nat->name);
+		} else {
+			ends(t, false, "gateway", "public address %s is closed: nothing uses it",
+			     r->name);
+		}
+		return;
+	}
+	ends(t, false, "gateway", "nobody has the public address");
+}
+
 /* From the gateway to a public address. */
 static void public_way(struct trace *t, const struct nsg_flow *flow)
 {
@@ -498,7 +525,7 @@ static void public_way(struct trace *t, const struct nsg_flow *flow)
 	size_t i;
 
 	if (!g) {
-		ends(t, false, "gateway", "nobody has the public address");
+		closed_address(t, &flow->addr[1]);
 		return;
 	}
 	json_array_foreach(model_at(g->doc, "properties.ipAddress.ports"), i, x)

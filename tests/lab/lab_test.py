@@ -95,7 +95,10 @@ def start(config, setup="", seconds=0.0, notify=None):
 
 r = start("", "ip link add name x0 type veth peer name x1; ip addr add 198.18.0.5/16 dev x0; ip link set x0 up;")
 ok(r.returncode == 78 and "198.18.0.0/24 overlaps" in r.stderr and "x0" in r.stderr, "the default pool is refused where the host has a route there", r)
-for line, says in (("nonsense = 1\n", "conf:6"), ("mtu = x\n", "accepted is"), ("pool = routed 10.0.0.1/8\n", "conf:6"), ("pool = routed 10.0.0.0/8\npool = routed 10.1.0.0/16\n", "overlap")):
+for line, says in (("nonsense = 1\n", "conf:6"), ("mtu = x\n", "accepted is"), ("pool = routed 10.0.0.1/8\n", "conf:6"), ("pool = routed 10.0.0.0/8\npool = routed 10.1.0.0/16\n", "overlap"),
+                   ("gateway = dc1 /run/netns/dc1\n", "NAME SUBSCRIPTION PATH"), ("gateway = dc1 * run/netns/dc1\n", "conf:6"), ("gateway = a * /run/netns/x\ngateway = b * /run/netns/x\n", "conf:7"),
+                   ("run-dir = /run/elsewhere\ngateway = a * /run/elsewhere/ns/gw\n", "run-dir"), ("link-local = 10.0.0.1:80 192.0.2.1:80\n", "accepted is"), ("link-local = 169.254.169.254:80\n", "accepted is"),
+                   ("link-local = 169.254.169.254:99999 192.0.2.1:80\n", "conf:6")):
     r = start(line)
     ok(r.returncode == 78 and says in r.stderr, f"refused with line and reason: {line.split(chr(10))[0]}", r)
 r = start("listen-dns = 127.0.0.1:5300\n", "python3 -c 'import socket,time; s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind((\"127.0.0.1\",5300)); time.sleep(20)' & sleep 0.5;")

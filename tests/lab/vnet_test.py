@@ -42,6 +42,8 @@ more = serve("/run/netns/internet", ",".join(f"192.0.2.{i + 200}" for i in range
 seen = {ask(g, f"192.0.2.{i + 200}") for g in (a1, a2) for i in range(2, 12)}
 ok(seen == set(pips), "flows are shared out over its addresses", seen)
 ok(ask("/run/netns/internet", pips[0], timeout=0.5) == "timeout", "nobody comes in by it")
+why = lambda to: call("POST", "/netd/trace", {"source": "192.0.2.1", "destination": to, "protocol": "TCP", "port": 80})[1]
+ok(not why(pips[0])["passes"] and "NAT gateway out" in why(pips[0])["where"], "and trace says why", why(pips[0]))
 probe = "from scapy.all import *\nconf.verb=0\nr=sr1(IP(dst='%s')/TCP(sport=5000,dport=4444,flags='A',seq=1,ack=77),timeout=2,iface='net1')\nprint(r and r[TCP].flags)" % pips[0]
 idle = lambda: any("t600v4" in x and ("10m" in x or "600" in x) for x in (inns(v, "nft list ruleset") for v in vnets))
 ok(not idle(), "an idle connection has four minutes")
@@ -53,6 +55,9 @@ ok([x["id"].rsplit("/", 1)[1] for x in doc["properties"]["subnets"]] == ["one", 
 refused(N + "natGateways/other", {"properties": {"publicIpAddresses": [{"id": N + "publicIPAddresses/nat0"}]}}, "PublicIPAddressInUse", "an address serves one NAT gateway")
 refused(VNET + "b/subnets/one", {"properties": {"addressPrefixes": ["10.2.1.0/24", "fd00:b:0:1::/64"], "delegations": ACI, "natGateway": {"id": N + "natGateways/out"}}}, "NatGatewayCannotBeUsedBySubnetsBelongingToDifferentVirtualNetworks", "it serves one VNet")
 put(N + "publicIPAddresses/basic", {"sku": {"name": "Basic"}})
+put(N + "publicIPAddresses/idle", {"sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}})
+idle_ip = call("GET", N + "publicIPAddresses/idle")[1]["properties"]["ipAddress"]
+ok(ask("/run/netns/internet", idle_ip, timeout=0.5) in ("timeout", "No route to host") and "closed: nothing uses it" in why(idle_ip)["where"], "a Standard address that nothing uses is closed, and trace says so", (ask("/run/netns/internet", idle_ip, timeout=0.5), why(idle_ip)))
 refused(N + "natGateways/other", {"properties": {"publicIpAddresses": [{"id": N + "publicIPAddresses/basic"}]}}, "NatGatewayBasicSkuNotSupported", "and a Standard one")
 s, doc, _ = call("DELETE", N + "natGateways/out")
 ok(s == 400 and doc["error"]["code"] == "InUseNatGatewayCannotBeDeleted", "a NAT gateway in use stays", doc)
