@@ -30,6 +30,24 @@ static void object(struct reader *r)
 	buf_fini(&text);
 }
 
+/* Counters, which control reads from the engine. */
+static void count(const uint8_t *data, size_t len)
+{
+	struct reader r = { data, len, false };
+	struct kcount c, again;
+	struct buf b = { 0 };
+
+	get_count(&r, &c);
+	MUST(r.failed || memchr(c.name, '\0', sizeof(c.name)));
+	if (!r.failed) {
+		put_count(&b, &c);
+		struct reader back = { b.data, b.len, false };
+		get_count(&back, &again);
+		MUST(reader_done(&back) && memcmp(&c, &again, sizeof(c)) == 0);
+	}
+	buf_fini(&b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct reader r = { data, len, false };
@@ -45,5 +63,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct reader s = { data, len, false };
 	get_str(&s, text, sizeof(text));
 	MUST(memchr(text, '\0', sizeof(text)) || s.failed);
+	count(data, len);
 	return 0;
 }
