@@ -363,12 +363,12 @@ static void delete_flows(struct reader *r)
 static void sync_end(uint64_t request)
 {
 	struct err e = ERR_INIT;
-	int rc = reconcile_end(self.state, &e);
 
-	if (!self.watching) {
+	if (!self.watching) { /* before all is compared: what happens meanwhile is heard afterwards */
 		self.kernel->watch(self.kernel, self.loop, on_event, NULL);
 		self.watching = true;
 	}
+	int rc = reconcile_end(self.state, &e);
 	loop_timer_start(self.repair, 1);
 	done(request, rc, &e, -1);
 }

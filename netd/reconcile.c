@@ -706,24 +706,24 @@ static void repair_due(struct reconcile *r, struct space *s, int64_t now)
 	struct err e = ERR_INIT;
 	uint32_t ns = s->ns;
 	uint64_t before = r->stats.repairs;
-	bool muted = s->backoff_ms > 0;
+
+	/* Before it is looked at: what others do meanwhile marks it again. */
+	s->dirty = false;
+	s->last_ms = now;
+	if (s->backoff_ms > 0) {
+		r->k->mute(r->k, ns, false);
+	}
 	int rc = repair_space(r, s, &e);
 
 	s = space_get(r, ns);
 	if (!s) {
 		return;
 	}
-	bool did = r->stats.repairs != before || rc < 0;
-	s->dirty = false;
-	s->last_ms = now;
-	if (did) {
+	if (r->stats.repairs != before || rc < 0) {
 		s->backoff_ms = s->backoff_ms ? s->backoff_ms * 2 : BACKOFF_FIRST_MS;
 		if (s->backoff_ms > BACKOFF_MAX_MS) {
 			s->backoff_ms = BACKOFF_MAX_MS;
 		}
-	}
-	if (muted) {
-		r->k->mute(r->k, ns, false);
 	}
 	if (rc < 0) {
 		mark(r, s);

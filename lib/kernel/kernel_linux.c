@@ -36,9 +36,12 @@ static struct linux_kernel *self(struct kernel *k)
 
 /* ---- events ---- */
 
-static void read_events(struct space *s, struct nl_sock *from, bool report)
+/* `echo`: what the engine did itself is to be passed over, and what the kernel made of it (sender 0);
+ * what somebody else did at the same moment is not. */
+static void read_events(struct space *s, struct nl_sock *from, bool echo)
 {
 	struct linux_kernel *k = s->k;
+	uint32_t own = from == &s->rt_ev ? s->rt.portid : s->nft.portid;
 	uint32_t ns = s->ns, last = UINT32_MAX;
 	char data[16384];
 
@@ -47,16 +50,21 @@ static void read_events(struct space *s, struct nl_sock *from, bool report)
 		if (n < 0 && errno == EINTR) {
 			continue;
 		}
-		if (n < 0 && errno == ENOBUFS && report) {
-			k->on_event(k->arg, ns, 0); /* messages were lost: compare everything */
+		if (n < 0 && errno == ENOBUFS) {
+			if (!echo) {
+				k->on_event(k->arg, ns, 0); /* messages were lost: compare all */
+			}
 			continue;
 		}
 		if (n <= 0) {
 			return;
 		}
 		int left = (int)n;
-		for (const struct nlmsghdr *h = (void *)data; report && NLMSG_OK(h, (unsigned)left);
+		for (const struct nlmsghdr *h = (void *)data; NLMSG_OK(h, (unsigned)left);
 		     h = NLMSG_NEXT(h, left)) {
+			if (echo && (h->nlmsg_pid == 0 || h->nlmsg_pid == own)) {
+				continue;
+			}
 			uint32_t index = from == &s->rt_ev ? rtnl_event_index(h) : 0;
 
 			if (index != last) {
@@ -74,14 +82,14 @@ static void on_rt_event(void *arg)
 {
 	struct space *s = arg;
 
-	read_events(s, &s->rt_ev, true);
+	read_events(s, &s->rt_ev, false);
 }
 
 static void on_nft_event(void *arg)
 {
 	struct space *s = arg;
 
-	read_events(s, &s->nft_ev, true);
+	read_events(s, &s->nft_ev, false);
 }
 
 static bool has_nft(const struct space *s)
@@ -521,9 +529,9 @@ static int linux_apply(struct kernel *ops, uint32_t ns, const struct kop *v, siz
 		}
 		nl_close(&s->rt);
 	} else if (s->rt_ev.fd >= 0) {
-		read_events(s, &s->rt_ev, false); /* the echo of our own work */
+		read_events(s, &s->rt_ev, true); /* the echo of our own work */
 		if (s->nft_ev.fd >= 0) {
-			read_events(s, &s->nft_ev, false);
+			read_events(s, &s->nft_ev, true);
 		}
 	}
 	return rc;
@@ -610,7 +618,7 @@ static int linux_tighten(struct kernel *ops, uint32_t ns, unsigned level, struct
 	int rc = nl_batch_send(&s->nft, &b, NULL, NULL, e);
 	nl_batch_fini(&b);
 	if (s->nft_ev.fd >= 0) {
-		read_events(s, &s->nft_ev, false); /* the echo of our own work */
+		read_events(s, &s->nft_ev, true); /* the echo of our own work */
 	}
 	return rc;
 }

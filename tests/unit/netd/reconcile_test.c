@@ -318,6 +318,64 @@ static void test_failed_set_is_not_forgotten(void **state)
 	k->free(k);
 }
 
+static int (*dump_real)(struct kernel *k, uint32_t ns, struct kset *to, struct err *e);
+static const struct kobj *stolen; /* after the next dump of its namespace */
+
+static int dump_and_steal(struct kernel *k, uint32_t ns, struct kset *to, struct err *e)
+{
+	int rc = dump_real(k, ns, to, e);
+
+	if (stolen && stolen->ns == ns) {
+		const struct kobj *o = stolen;
+
+		stolen = NULL;
+		kernel_fake_lose(k, o);
+	}
+	return rc;
+}
+
+/* What a stranger takes between the look at a namespace and its repair is seen all the same. */
+static void test_taken_during_repair(void **state)
+{
+	struct kernel *k = kernel_fake_new();
+	struct reconcile *r = reconcile_new(k, &clock_fake);
+	struct want w[OWNERS] = { 0 };
+	struct err e = ERR_INIT;
+	AUTO_BUF struct buf before = { 0 }, after = { 0 };
+	const struct kobj *route = NULL;
+
+	(void)state;
+	plan_base(w);
+	k->watch(k, NULL, on_event, r);
+	reconcile_begin(r);
+	assert_int_equal(reconcile_end(r, &e), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(reconcile_set(r, w[i].owner, w[i].set.v, w[i].set.n, &e), 0);
+	}
+	for (size_t i = 0; i < w[1].set.n; i++) {
+		if (w[1].set.v[i].kind == KOBJ_ROUTE && w[1].set.v[i].ns == vnet_ns(0)) {
+			route = &w[1].set.v[i];
+		}
+	}
+	assert_non_null(route);
+	settle(r);
+	text(k, &before);
+	dump_real = k->dump;
+	k->dump = dump_and_steal;
+	stolen = route;
+	reconcile_audit(r);
+	now_ms += 20000;
+	settle(r);
+	assert_null(stolen);
+	text(k, &after);
+	assert_string_equal(buf_str(&before), buf_str(&after));
+	for (int i = 0; i < OWNERS; i++) {
+		kset_fini(&w[i].set);
+	}
+	reconcile_free(r);
+	k->free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_changes_that_fail),
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_failed_set_is_not_forgotten),
+		cmocka_unit_test(test_taken_during_repair),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
