@@ -82,11 +82,22 @@ print(f"# {CYCLES + extra * AT_ONCE} cycles in {time.time() - begin:.1f} s, {die
 t.ok(not wrong, f"{CYCLES} cycles, {AT_ONCE} at once: none lost, none given twice", wrong[:4])
 t.ok(died() >= len(plan), f"roles died at all {len(plan)} points", died())
 before = died()
+
+
+def kill_all():
+    """False between two lives."""
+    try:
+        os.kill(int(open(os.environ["NETD_LAB"] + "/netd.pid").read()), signal.SIGKILL)
+        return True
+    except (ProcessLookupError, ValueError):
+        return False
+
+
 for i in range(3 if LONG else 1):  # all of it, at any moment
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         jobs = [pool.submit(cycle, 100000 + i * 100 + k) for k in range(AT_ONCE)]
         time.sleep(rng.random() * 0.3)
-        os.kill(int(open(os.environ["NETD_LAB"] + "/netd.pid").read()), signal.SIGKILL)
+        wait(kill_all)
         for j in jobs:
             j.result()
 t.ok(not wrong, "also when all of netd is killed", wrong[:4])
