@@ -35,7 +35,8 @@ static struct loop_timer *sweep, *farewell;
 static struct stat broken;  /* the store as it could not be read */
 static char pongs[2][1024]; /* last counters of engine and dns */
 static int64_t pong_ms[2], ping_ms, swept_ms;
-static size_t awaited; /* answers about given namespaces, before the engine is told its list */
+static uint64_t
+	awaited; /* given namespaces to hear of before the engine is told its list, a bit each */
 
 const char *control_metrics(int i, int64_t *age_ms)
 {
@@ -73,8 +74,12 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 		counters_list((uint32_t)request, (uint32_t)(request >> 32), r);
 	} else if (type == MSG_LEARNED) {
 		gateway_learned((uint32_t)request, request >> 32, r);
-		if (awaited > 0 && --awaited == 0) {
-			group_engine_list();
+		uint32_t given = (uint32_t)request - KOBJ_NS_GIVEN;
+		if (given < CONFIG_GATEWAYS_MAX && awaited & UINT64_C(1) << given) {
+			awaited &= ~(UINT64_C(1) << given); /* told twice counts once */
+			if (awaited == 0) {
+				group_engine_list();
+			}
 		}
 	} else if (type == MSG_ENGINE_DONE) {
 		bool ok = get_u8(r);
@@ -133,7 +138,10 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 		log_warn("store.blind", LOG_STR("keeps", roles[peer].name));
 	} else if (peer == ROLE_ENGINE) {
 		group_engine_up();
-		awaited = plane.config->n_gateways; /* what they lead to is part of the list */
+		awaited = 0; /* what they lead to is part of the list */
+		for (size_t i = 0; i < plane.config->n_gateways; i++) {
+			awaited |= UINT64_C(1) << i;
+		}
 		channel_send(plane.engine, MSG_LEARN, NULL, -1);
 		if (awaited == 0) {
 			group_engine_list();
