@@ -35,6 +35,7 @@ static struct loop_timer *sweep, *farewell;
 static struct stat broken;  /* the store as it could not be read */
 static char pongs[2][1024]; /* last counters of engine and dns */
 static int64_t pong_ms[2], ping_ms, swept_ms;
+_Static_assert(CONFIG_GATEWAYS_MAX <= 64, "a bit for each given namespace");
 static uint64_t
 	awaited; /* given namespaces to hear of before the engine is told its list, a bit each */
 
