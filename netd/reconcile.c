@@ -338,11 +338,30 @@ static void turn_make(struct turn *t, const struct owner *o, const struct kset *
 	t->failed = t->failed || t->ops.failed;
 }
 
+/* What another owner wants too is there already, and stays. */
+static void leave_shared(struct reconcile *r, struct kops *ops)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ops->n; i++) {
+		const struct kobj *o = ops->v[i].o;
+		const struct space *s = space_get(r, o->ns);
+		size_t at = s ? want_at(s, o) : 0;
+		bool shared = s && at < s->n && kobj_compare(s->want[at], o) == 0;
+
+		if (!shared || ops->v[i].verb == KOP_SET) {
+			ops->v[n++] = ops->v[i];
+		}
+	}
+	ops->n = n;
+}
+
 static int turn_run(struct reconcile *r, struct owner *o, struct turn *t, struct err *e)
 {
 	int rc = 0;
 
 	want_remove(r, t->gone, t->n_gone);
+	leave_shared(r, &t->ops);
 	free(o->v);
 	o->v = t->now;
 	o->n = t->n;

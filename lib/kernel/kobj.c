@@ -131,6 +131,14 @@ void kobj_timeout_name(uint32_t seconds, uint8_t family, char to[static KOBJ_NAM
 	snprintf(to, KOBJ_NAME, "t%uv%u", seconds, family);
 }
 
+const uint32_t kobj_sizes[KOBJ_SIZES] = { 64, 1024, 4096, 16384, 65536 };
+
+void kobj_idle_name(uint32_t seconds, char to[static KOBJ_NAME])
+{
+	memset(to, 0, KOBJ_NAME);
+	snprintf(to, KOBJ_NAME, "I%u", seconds);
+}
+
 bool kobj_timeout_read(const char *name, uint32_t *seconds, uint8_t *family)
 {
 	char *end;
@@ -176,10 +184,7 @@ static const char *const kind_names[] = { "netns",   "link",  "addr",    "neigh"
 	                                  "timeout", "chain", "filter",  "elem",  "item" };
 static_assert(ARRAY_N(kind_names) == KOBJ_KIND_N, "a name for every kind");
 static const char *const set_names[] = {
-	"port4",   "port6",   "forward", "pub4",    "pub6",    "target4", "egress4", "egress6",
-	"subout4", "subout6", "natout4", "natout6", "natsrc4", "natsrc6", "natpub4", "natpub6",
-	"own4",    "own6",    "closed4", "closed6", "out",     "in4",     "in6",     "from",
-	"vtag4",   "vtag6",   "drops4",  "drops6",  "source4", "source6", "pool4",   "pool6"
+	"port4", "port6", "forward", "pub4", "pub6", "target4", "target6", "front4", "front6", "inner4", "inner6", "any4", "any6", "slot4", "slot6", "anyslot4", "anyslot6", "idle", "empty4", "empty6", "reset4", "reset6", "self4", "self6", "lbout4", "lbout6", "egress4", "egress6", "subout4", "subout6", "natout4", "natout6", "natsrc4", "natsrc6", "natpub4", "natpub6", "own4", "own6", "closed4", "closed6", "out", "in4", "in6", "from", "vtag4", "vtag6", "drops4", "drops6", "source4", "source6", "pool4", "pool6"
 };
 static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
 
@@ -266,11 +271,17 @@ static void format_elem(const struct kobj *o, struct buf *to)
 	if (o->port) {
 		buf_addf(to, " %s %u", o->proto == 6 ? "tcp" : "udp", o->port);
 	}
+	if (o->table || o->sub == KOBJ_SET_SLOT4 || o->sub == KOBJ_SET_SLOT6) {
+		buf_addf(to, " %u", o->table);
+	}
 	if (!zero(o->via, 16)) {
 		add_ip(to, " : ", o->family, o->via);
 	}
 	if (o->via_port) {
 		buf_addf(to, " %u", o->via_port);
+	}
+	if (o->index) {
+		buf_addf(to, " : class 0x%x", o->index);
 	}
 }
 
@@ -493,13 +504,13 @@ static int check_shape(const struct kobj *o, struct err *e)
 	return 0;
 }
 
-/* Names that plans give: N and L for chains and sets, a for members of application security groups,
+/* Names that plans give: N and L for chains and sets, I for chains of idle times, a for members of application security groups,
  * c for counters; nothing of the ruleset's own begins so. */
 static int check_policy(const struct kobj *o)
 {
 	static const char *const first[] = {
 		[KOBJ_SET] = "Na",   [KOBJ_COUNTER] = "c", [KOBJ_TIMEOUT] = "t",
-		[KOBJ_CHAIN] = "NL", [KOBJ_FILTER] = "NL", [KOBJ_ITEM] = "Na"
+		[KOBJ_CHAIN] = "NLI", [KOBJ_FILTER] = "NLI", [KOBJ_ITEM] = "Na"
 	};
 	struct kobj_filter f;
 	bool ok = o->ns >= KOBJ_NS_FIRST && o->dev[0] && strchr(first[o->kind], o->dev[0]);

@@ -98,7 +98,27 @@ enum kobj_set {
 	KOBJ_SET_FORWARD, /* bridge guard: port . MAC that may send what others sent */
 	KOBJ_SET_PUB4,    /* public . protocol . port : private . port */
 	KOBJ_SET_PUB6,
-	KOBJ_SET_TARGET4, /* link-local . protocol . port : where an administrator lets it lead */
+	KOBJ_SET_TARGET4, /* inside address . protocol . port : where it leads, a group or a target */
+	KOBJ_SET_TARGET6,
+	KOBJ_SET_FRONT4, /* public frontend . protocol . port : class (kobj_class()) */
+	KOBJ_SET_FRONT6,
+	KOBJ_SET_INNER4, /* the same of internal frontends */
+	KOBJ_SET_INNER6,
+	KOBJ_SET_ANY4, /* internal frontend, all protocols and ports : class */
+	KOBJ_SET_ANY6,
+	KOBJ_SET_SLOT4, /* frontend . protocol . port . slot : backend . port */
+	KOBJ_SET_SLOT6,
+	KOBJ_SET_ANYSLOT4, /* frontend . slot : backend */
+	KOBJ_SET_ANYSLOT6,
+	KOBJ_SET_IDLE,   /* minutes, as a class has them : chain that sets the timeout */
+	KOBJ_SET_EMPTY4, /* frontend . protocol . port that has no backend */
+	KOBJ_SET_EMPTY6,
+	KOBJ_SET_RESET4, /* frontend or backend . protocol . port: unknown flows are reset */
+	KOBJ_SET_RESET6,
+	KOBJ_SET_SELF4, /* backends, each twice: what reaches itself by a frontend */
+	KOBJ_SET_SELF6,
+	KOBJ_SET_LBOUT4, /* backend : frontend that it leaves by */
+	KOBJ_SET_LBOUT6,
 	KOBJ_SET_EGRESS4, /* private : its own public address */
 	KOBJ_SET_EGRESS6,
 	KOBJ_SET_SUBOUT4, /* prefix : address that those without another leave by */
@@ -127,6 +147,23 @@ enum kobj_set {
 	KOBJ_SET_POOL6,
 	KOBJ_SET_N,
 };
+
+/* How a frontend shares its flows: over how many slots, by what of a packet, and after how many idle
+ * minutes a TCP connection is forgotten. In a conntrack mark until the flow has its slot. */
+enum kobj_hash {
+	KOBJ_HASH_FLOW, /* source and its port */
+	KOBJ_HASH_SOURCE,
+	KOBJ_HASH_SOURCE_PROTO,
+	KOBJ_HASH_N
+};
+#define KOBJ_SIZES 5u
+extern const uint32_t kobj_sizes[KOBJ_SIZES]; /* 64 to 65536 slots */
+static inline uint32_t kobj_class(unsigned size, enum kobj_hash hash, uint32_t idle_min)
+{
+	return (size + KOBJ_SIZES * hash + 1) | idle_min << 8;
+}
+#define KOBJ_CLASS_SHAPE 0xffu
+#define KOBJ_CLASS_IDLE  0x7f00u
 
 /* Kinds of KOBJ_SET and KOBJ_ITEM. All of intervals, so that an item is `addr` to `via`, in network
  * order: an address, a port in two bytes, a protocol in one. A map's item has the chain's name in
@@ -159,13 +196,13 @@ struct kobj {
 	uint16_t port;   /* ELEM, host order */
 	uint8_t proto;   /* ELEM: 6 or 17 */
 	uint8_t pad[3];
-	uint32_t table; /* ROUTE, RULE_TABLE: routing table; 0 main */
+	uint32_t table; /* ROUTE, RULE_TABLE: routing table; 0 main. ELEM: slot, minutes */
 	/* value */
 	uint8_t via[16];        /* ROUTE gateway; ELEM data; LINK peer MAC in the first six */
 	uint8_t mac[6];         /* LINK, NEIGH */
 	uint16_t via_port;      /* ELEM data, host order */
 	uint32_t flags;         /* LINK */
-	uint32_t index;         /* LINK: interface index in its namespace */
+	uint32_t index;         /* LINK: interface index in its namespace; ELEM: class */
 	uint32_t mtu;           /* LINK, bytes */
 	uint32_t peer_ns;       /* LINK_VETH */
 	char master[KOBJ_NAME]; /* LINK */
@@ -213,6 +250,8 @@ void kobj_filter_pack(const struct kobj_filter *f, uint32_t ns, const char *chai
 void kobj_filter_unpack(const struct kobj *o, struct kobj_filter *to);
 /* Name of a timeout, which says how long and for what: "t240v4". */
 void kobj_timeout_name(uint32_t seconds, uint8_t family, char to[static KOBJ_NAME]);
+/* Name of the chain that sets an idle time: "I240". */
+void kobj_idle_name(uint32_t seconds, char to[static KOBJ_NAME]);
 /* And back; false: it is none. */
 bool kobj_timeout_read(const char *name, uint32_t *seconds, uint8_t *family);
 /* Writes a number as "%x" does, without an end; where it ended. By hand: a thousand rules have some

@@ -26,36 +26,39 @@
 #define IN_KEY   (NFT_K_ADDR | NFT_K_PREFIX | NFT_D_CHAIN)
 #define OUT_KEY  (NFT_K_ADDR | NFT_K_PREFIX | NFT_D_ADDR)
 #define PUB_KEY  (NFT_K_ADDR | NFT_K_PORT | NFT_D_ADDR | NFT_D_PORT)
+#define SVC_KEY  (NFT_K_ADDR | NFT_K_PORT)
+#define BOTH(set, parts)                                                    \
+	[KOBJ_SET_##set##4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, parts }, \
+	[KOBJ_SET_##set##6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, parts }
 
 const struct nft_set nft_sets[KOBJ_SET_N] = {
 	[KOBJ_SET_PORT4] = { NFPROTO_BRIDGE, KOBJ_RULESET_VNET, 4, PORT_KEY },
 	[KOBJ_SET_PORT6] = { NFPROTO_BRIDGE, KOBJ_RULESET_VNET, 6, PORT_KEY },
 	[KOBJ_SET_FORWARD] = { NFPROTO_BRIDGE, KOBJ_RULESET_VNET, 0, NFT_K_DEV | NFT_K_MAC },
-	[KOBJ_SET_PUB4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, PUB_KEY },
-	[KOBJ_SET_PUB6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, PUB_KEY },
-	[KOBJ_SET_TARGET4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, PUB_KEY },
-	[KOBJ_SET_EGRESS4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, NFT_K_ADDR | NFT_D_ADDR },
-	[KOBJ_SET_EGRESS6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, NFT_K_ADDR | NFT_D_ADDR },
-	[KOBJ_SET_SUBOUT4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, OUT_KEY },
-	[KOBJ_SET_SUBOUT6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, OUT_KEY },
-	[KOBJ_SET_NATOUT4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, IN_KEY },
-	[KOBJ_SET_NATOUT6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, IN_KEY },
-	[KOBJ_SET_NATSRC4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, NFT_K_ADDR | NFT_K_PREFIX },
-	[KOBJ_SET_NATSRC6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, NFT_K_ADDR | NFT_K_PREFIX },
-	[KOBJ_SET_NATPUB4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, NFT_K_ADDR },
-	[KOBJ_SET_NATPUB6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, NFT_K_ADDR },
-	[KOBJ_SET_OWN4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, NFT_K_ADDR },
-	[KOBJ_SET_OWN6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, NFT_K_ADDR },
-	[KOBJ_SET_CLOSED4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, NFT_K_ADDR | NFT_K_PREFIX },
-	[KOBJ_SET_CLOSED6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, NFT_K_ADDR | NFT_K_PREFIX },
+	BOTH(PUB, PUB_KEY),
+	BOTH(TARGET, PUB_KEY),
+	BOTH(FRONT, SVC_KEY | NFT_D_MARK),
+	BOTH(INNER, SVC_KEY | NFT_D_MARK),
+	BOTH(ANY, NFT_K_ADDR | NFT_D_MARK),
+	BOTH(SLOT, PUB_KEY | NFT_K_MARK),
+	BOTH(ANYSLOT, NFT_K_ADDR | NFT_K_MARK | NFT_D_ADDR),
+	[KOBJ_SET_IDLE] = { NFPROTO_INET, KOBJ_RULESET_VNET, 0, NFT_K_MARK | NFT_D_CHAIN },
+	BOTH(EMPTY, SVC_KEY),
+	BOTH(RESET, SVC_KEY),
+	BOTH(SELF, NFT_K_ADDR | NFT_K_TWICE),
+	BOTH(LBOUT, NFT_K_ADDR | NFT_D_ADDR),
+	BOTH(EGRESS, NFT_K_ADDR | NFT_D_ADDR),
+	BOTH(SUBOUT, OUT_KEY),
+	BOTH(NATOUT, IN_KEY),
+	BOTH(NATSRC, NFT_K_ADDR | NFT_K_PREFIX),
+	BOTH(NATPUB, NFT_K_ADDR),
+	BOTH(OWN, NFT_K_ADDR),
+	BOTH(CLOSED, NFT_K_ADDR | NFT_K_PREFIX),
 	[KOBJ_SET_OUT] = { NFPROTO_INET, KOBJ_RULESET_VNET, 0, NFT_K_DEV | NFT_D_CHAIN },
-	[KOBJ_SET_IN4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, IN_KEY },
-	[KOBJ_SET_IN6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, IN_KEY },
+	BOTH(IN, IN_KEY),
 	[KOBJ_SET_FROM] = { NFPROTO_INET, KOBJ_RULESET_VNET, 0, NFT_K_DEV | NFT_D_CHAIN },
-	[KOBJ_SET_VTAG4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, NFT_K_ADDR | NFT_K_PREFIX },
-	[KOBJ_SET_VTAG6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, NFT_K_ADDR | NFT_K_PREFIX },
-	[KOBJ_SET_DROPS4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, NFT_K_ADDR | NFT_COUNTED },
-	[KOBJ_SET_DROPS6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, NFT_K_ADDR | NFT_COUNTED },
+	BOTH(VTAG, NFT_K_ADDR | NFT_K_PREFIX),
+	BOTH(DROPS, NFT_K_ADDR | NFT_COUNTED),
 	[KOBJ_SET_SOURCE4] = { NFPROTO_INET, KOBJ_RULESET_GATEWAY, 4, NFT_K_DEV | NFT_K_ADDR },
 	[KOBJ_SET_SOURCE6] = { NFPROTO_INET, KOBJ_RULESET_GATEWAY, 6, NFT_K_DEV | NFT_K_ADDR },
 	[KOBJ_SET_POOL4] = { NFPROTO_NETDEV, KOBJ_RULESET_UPLINK, 4, NFT_K_ADDR | NFT_K_PREFIX },
@@ -88,9 +91,15 @@ static size_t elem_key(const struct kobj *o, uint8_t to[KEY_MAX])
 	if (d->parts & NFT_K_ADDR) {
 		n = put(to, n, o->addr, d->ip == 4 ? 4 : 16);
 	}
+	if (d->parts & NFT_K_TWICE) {
+		n = put(to, n, o->addr, d->ip == 4 ? 4 : 16);
+	}
 	if (d->parts & NFT_K_PORT) {
 		n = put(to, n, &o->proto, 1);
 		n = put(to, n, &port, 2);
+	}
+	if (d->parts & NFT_K_MARK) {
+		n = put(to, n, &o->table, 4);
 	}
 	return n;
 }
@@ -106,6 +115,9 @@ static size_t elem_data(const struct kobj *o, uint8_t to[KEY_MAX])
 	}
 	if (d->parts & NFT_D_PORT) {
 		n = put(to, n, &port, 2);
+	}
+	if (d->parts & NFT_D_MARK) {
+		n = put(to, n, &o->index, 4);
 	}
 	return n;
 }
@@ -434,6 +446,7 @@ static bool read_key(struct kobj *o, const struct nft_set *d, const struct nlatt
 {
 	const uint8_t *key = mnl_attr_get_payload(v);
 	size_t len = mnl_attr_get_payload_len(v), at = 0;
+	uint8_t again[16] = { 0 };
 	uint16_t port = 0;
 	bool ok = true;
 
@@ -446,9 +459,16 @@ static bool read_key(struct kobj *o, const struct nft_set *d, const struct nlatt
 	if (d->parts & NFT_K_ADDR) {
 		ok = ok && take(key, len, &at, o->addr, d->ip == 4 ? 4 : 16);
 	}
+	if (d->parts & NFT_K_TWICE) {
+		ok = ok && take(key, len, &at, again, d->ip == 4 ? 4 : 16) &&
+		     memcmp(again, o->addr, 16) == 0;
+	}
 	if (d->parts & NFT_K_PORT) {
 		ok = ok && take(key, len, &at, &o->proto, 1) && take(key, len, &at, &port, 2);
 		o->port = ntohs(port);
+	}
+	if (d->parts & NFT_K_MARK) {
+		ok = ok && take(key, len, &at, &o->table, 4);
 	}
 	return ok;
 }
@@ -466,6 +486,9 @@ static bool read_data(struct kobj *o, const struct nft_set *d, const struct nlat
 	if (d->parts & NFT_D_PORT) {
 		ok = ok && take(data, len, &at, &port, 2);
 		o->via_port = ntohs(port);
+	}
+	if (d->parts & NFT_D_MARK) {
+		ok = ok && take(data, len, &at, &o->index, 4);
 	}
 	return ok;
 }

@@ -24,6 +24,9 @@ struct nft_set {
 #define NFT_D_PORT   0x40u
 #define NFT_D_CHAIN  0x80u  /* jumps there */
 #define NFT_COUNTED  0x100u /* an element counts what it is found by */
+#define NFT_K_TWICE  0x200u /* the address once more */
+#define NFT_K_MARK   0x400u
+#define NFT_D_MARK   0x800u
 extern const struct nft_set nft_sets[KOBJ_SET_N];
 
 #define NFT_TABLE "netd"

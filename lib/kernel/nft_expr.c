@@ -9,6 +9,7 @@
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -51,6 +52,53 @@ void nft_ct(struct nftnl_rule *r, uint32_t key, uint32_t reg)
 
 	nftnl_expr_set_u32(x, NFTNL_EXPR_CT_KEY, key);
 	nftnl_expr_set_u32(x, NFTNL_EXPR_CT_DREG, reg);
+}
+
+void nft_ct_original(struct nftnl_rule *r, uint32_t key, uint32_t reg)
+{
+	struct nftnl_expr *x = add(r, "ct");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CT_KEY, key);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CT_DREG, reg);
+	nftnl_expr_set_u8(x, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
+}
+
+void nft_ct_mark_set(struct nftnl_rule *r, uint32_t reg)
+{
+	struct nftnl_expr *x = add(r, "ct");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CT_KEY, NFT_CT_MARK);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CT_SREG, reg);
+}
+
+static void bitwise(struct nftnl_rule *r, uint32_t reg, uint32_t mask, uint32_t xor);
+
+void nft_ct_mark_is(struct nftnl_rule *r, uint32_t mask, uint32_t value)
+{
+	nft_ct(r, NFT_CT_MARK, R(0));
+	if (mask != UINT32_MAX) {
+		bitwise(r, R(0), mask, 0);
+	}
+	nft_cmp(r, NFT_CMP_EQ, R(0), &value, 4);
+}
+
+void nft_ct_mark_vmap(struct nftnl_rule *r, uint32_t mask, const char *map)
+{
+	nft_ct(r, NFT_CT_MARK, R(0));
+	bitwise(r, R(0), mask, 0);
+	nft_lookup_map(r, map, R(0), NFT_REG_VERDICT);
+}
+
+void nft_hash(struct nftnl_rule *r, uint32_t reg, uint32_t len, uint32_t modulus)
+{
+	struct nftnl_expr *x = add(r, "hash");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_TYPE, NFT_HASH_JENKINS);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_SREG, reg);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_DREG, reg);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_LEN, len);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_MODULUS, modulus);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_SEED, 0x2a);
 }
 
 void nft_cmp(struct nftnl_rule *r, uint32_t op, uint32_t reg, const void *data, uint32_t len)
@@ -180,6 +228,14 @@ void nft_reject(struct nftnl_rule *r)
 	nftnl_expr_set_u8(x, NFTNL_EXPR_REJECT_CODE, NFT_REJECT_ICMPX_ADMIN_PROHIBITED);
 }
 
+void nft_reject_port(struct nftnl_rule *r)
+{
+	struct nftnl_expr *x = add(r, "reject");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_ICMPX_UNREACH);
+	nftnl_expr_set_u8(x, NFTNL_EXPR_REJECT_CODE, NFT_REJECT_ICMPX_PORT_UNREACH);
+}
+
 void nft_reject_tcp(struct nftnl_rule *r)
 {
 	struct nftnl_expr *x = add(r, "reject");
@@ -237,13 +293,7 @@ void nft_flow_part(struct nftnl_rule *r, uint8_t family, uint32_t parts, uint32_
 
 	nft_saddr(r, family, R(0));
 	nft_daddr(r, family, R(len / 4));
-	struct nftnl_expr *x = add(r, "hash");
-	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_TYPE, NFT_HASH_JENKINS);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_SREG, R(0));
-	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_DREG, R(0));
-	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_LEN, len * 2);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_MODULUS, parts);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_HASH_SEED, 0x2a);
+	nft_hash(r, R(0), len * 2, parts);
 	nft_cmp(r, NFT_CMP_EQ, R(0), &which, 4);
 }
 

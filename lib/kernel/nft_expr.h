@@ -18,6 +18,15 @@ struct nftnl_rule;
 void nft_meta(struct nftnl_rule *r, uint32_t key, uint32_t reg);
 void nft_payload(struct nftnl_rule *r, uint32_t base, uint32_t off, uint32_t len, uint32_t reg);
 void nft_ct(struct nftnl_rule *r, uint32_t key, uint32_t reg);
+/* An address of the flow's first packet (NFT_CT_SRC_IP, NFT_CT_DST_IP and their IPv6 twins). */
+void nft_ct_original(struct nftnl_rule *r, uint32_t key, uint32_t reg);
+void nft_ct_mark_set(struct nftnl_rule *r, uint32_t reg);
+/* ct mark & mask is the value, or (map) leads on by it. */
+void nft_ct_mark_is(struct nftnl_rule *r, uint32_t mask, uint32_t value);
+void nft_ct_mark_vmap(struct nftnl_rule *r, uint32_t mask, const char *map);
+/* Jenkins hash of len bytes from reg on, below the modulus, into reg. The seed is part of what slots
+ * mean: without one the kernel draws another for each rule. */
+void nft_hash(struct nftnl_rule *r, uint32_t reg, uint32_t len, uint32_t modulus);
 void nft_cmp(struct nftnl_rule *r, uint32_t op, uint32_t reg, const void *data, uint32_t len);
 /* Matches when (reg & mask) != 0; 32-bit host order. */
 void nft_any_bit(struct nftnl_rule *r, uint32_t reg, uint32_t mask);
@@ -28,6 +37,7 @@ void nft_lookup_map(struct nftnl_rule *r, const char *set, uint32_t sreg, uint32
 void nft_verdict(struct nftnl_rule *r, int verdict); /* NF_ACCEPT, NF_DROP, NFT_RETURN */
 void nft_jump(struct nftnl_rule *r, int verdict, const char *chain); /* NFT_JUMP, NFT_GOTO */
 void nft_reject(struct nftnl_rule *r);                               /* icmpx admin-prohibited */
+void nft_reject_port(struct nftnl_rule *r);                          /* icmpx port-unreachable */
 void nft_reject_tcp(struct nftnl_rule *r);                           /* with a RST */
 /* At most that many a second match, bursts of as many. */
 void nft_limit(struct nftnl_rule *r, uint64_t per_second);

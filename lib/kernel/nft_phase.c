@@ -69,6 +69,13 @@ static uint8_t phase_of(const struct kop *op, const struct names *made, const st
 			return NFT_PHASE_CLEAR;
 		}
 		return !del && has(made, op->o->dev) ? NFT_PHASE_MAKE : NFT_PHASE_TURN;
+	case KOBJ_ELEM: /* slots of a larger table are there before its class leads there */
+		if (op->o->sub >= KOBJ_SET_SLOT4 && op->o->sub <= KOBJ_SET_ANYSLOT6) {
+			return del                   ? NFT_PHASE_CLEAR
+			       : op->verb == KOP_ADD ? NFT_PHASE_MAKE
+			                             : NFT_PHASE_TURN;
+		}
+		return NFT_PHASE_TURN;
 	default:
 		return NFT_PHASE_TURN;
 	}

@@ -453,7 +453,7 @@ bool nft_policy_set(uint32_t ns, const char *name, uint32_t flags, uint32_t key_
 
 bool nft_policy_chain(uint32_t ns, const char *name, struct kset *to)
 {
-	if (!ours(name, "NL")) {
+	if (!ours(name, "NLI")) {
 		return false;
 	}
 	named(ns, KOBJ_CHAIN, 0, name, to);
@@ -467,7 +467,7 @@ bool nft_policy_rule(uint32_t ns, const char *chain, uint32_t position, const ch
 	struct kobj_filter f = { .position = position };
 	struct kobj o;
 
-	if (!ours(chain, "NL")) {
+	if (!ours(chain, "NLI")) {
 		return false;
 	}
 	kobj_filter_pack(&f, ns, chain, &o);

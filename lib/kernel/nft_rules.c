@@ -74,6 +74,7 @@ enum {
 	DT_ETHER = 9,
 	DT_PROTO = 12,
 	DT_SERVICE = 13,
+	DT_MARK = 19,
 	DT_IFNAME = 41
 };
 
@@ -83,15 +84,20 @@ static void part(uint32_t *type, uint32_t *len, uint32_t dt, uint32_t bytes)
 	*len += (bytes + 3) & ~3u;
 }
 
-/* nft prints a key that is a device alone by this. */
-static void host_order(struct nftnl_set *s)
+/* nft prints keys and data that are a device or a mark alone by this. */
+static void host_order(struct nftnl_set *s, bool key, bool data)
 {
 	struct nftnl_udata_buf *u = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
 
 	if (!u) {
 		abort();
 	}
-	nftnl_udata_put_u32(u, NFTNL_UDATA_SET_KEYBYTEORDER, 1);
+	if (key) {
+		nftnl_udata_put_u32(u, NFTNL_UDATA_SET_KEYBYTEORDER, 1);
+	}
+	if (data) {
+		nftnl_udata_put_u32(u, NFTNL_UDATA_SET_DATABYTEORDER, 1);
+	}
 	nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(u), nftnl_udata_buf_len(u));
 	nftnl_udata_buf_free(u);
 }
@@ -113,9 +119,19 @@ void nft_rules_set(struct build *w, enum kobj_set id)
 	if (d->parts & NFT_K_ADDR) {
 		part(&kt, &kl, ip, ip_len);
 	}
+	if (d->parts & NFT_K_TWICE) {
+		part(&kt, &kl, ip, ip_len);
+	}
 	if (d->parts & NFT_K_PORT) {
 		part(&kt, &kl, DT_PROTO, 1);
 		part(&kt, &kl, DT_SERVICE, 2);
+	}
+	if (d->parts & NFT_K_MARK) {
+		part(&kt, &kl, DT_MARK, 4);
+	}
+	if (d->parts & NFT_D_MARK) {
+		flags |= NFT_SET_MAP;
+		part(&dt, &dl, DT_MARK, 4);
 	}
 	if (d->parts & NFT_D_ADDR) {
 		flags |= NFT_SET_MAP; /* with NFT_K_PREFIX too */
@@ -148,8 +164,8 @@ void nft_rules_set(struct build *w, enum kobj_set id)
 	} else if (d->parts & NFT_D_CHAIN) {
 		nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, NFT_DATA_VERDICT);
 	}
-	if (!(d->parts & NFT_K_ADDR)) {
-		host_order(s);
+	if (!(d->parts & NFT_K_ADDR) || d->parts & NFT_D_MARK) {
+		host_order(s, !(d->parts & NFT_K_ADDR), d->parts & NFT_D_MARK);
 	}
 	if (d->parts & NFT_COUNTED) {
 		struct nftnl_expr *x = nftnl_expr_alloc("counter");

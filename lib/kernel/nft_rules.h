@@ -51,3 +51,12 @@ void nft_rules_local(struct build *w, const char *except, const char *what);
 
 /* The ruleset of a VNet's router. */
 void nft_rules_vnet(struct build *w);
+
+/* Parts of it that balance load (nft_balance.c): chains that the other ones lead to; rules of the chain
+ * that translates what enters, of the one that decides (segments of unknown flows; frontends without a
+ * backend), and of the one that translates what leaves. */
+void nft_rules_balance(struct build *w);
+void nft_rules_frontends(struct build *w);
+void nft_rules_resets(struct build *w);
+void nft_rules_empty(struct build *w);
+void nft_rules_backends_out(struct build *w);

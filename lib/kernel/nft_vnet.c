@@ -80,19 +80,21 @@ static void pub_rule(struct build *w, uint8_t family)
 	nft_rules_end(w, r, "public port");
 }
 
-/* Where an administrator lets a link-local address lead. */
-static void target_rule(struct build *w)
+/* An address inside that leads elsewhere: a link-local one by the administrator's word, a port of an
+ * internal frontend by an inbound NAT rule's. */
+static void target_rule(struct build *w, uint8_t family)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
+	uint32_t words = family == 4 ? 1 : 4;
 
 	nft_iifname(r, "gw0", false, NFT_CMP_NEQ);
-	nft_family(r, 4);
-	nft_daddr(r, 4, R(0));
-	nft_meta(r, NFT_META_L4PROTO, R(1));
-	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, R(2));
-	nft_lookup_map(r, "target4", R(0), R(0));
-	nft_nat(r, NFT_NAT_DNAT, 4, R(0), R(1), 0);
-	nft_rules_end(w, r, "link-local address that leads somewhere");
+	nft_family(r, family);
+	nft_daddr(r, family, R(0));
+	nft_meta(r, NFT_META_L4PROTO, R(words));
+	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, R(words + 1));
+	nft_lookup_map(r, family == 4 ? "target4" : "target6", R(0), R(0));
+	nft_nat(r, NFT_NAT_DNAT, family, R(0), R(words), 0);
+	nft_rules_end(w, r, "inside address that leads elsewhere");
 }
 
 static void egress_rule(struct build *w, uint8_t family)
@@ -379,7 +381,9 @@ static void vnet_filter(struct build *w)
 		nat_unknown_rule(w, family, false);
 		nat_unknown_rule(w, family, true);
 	}
+	nft_rules_resets(w);
 	ct_rule(w, NFT_CT_STATE, 1, NF_DROP, "invalid");
+	nft_rules_empty(w);
 	shares(w);
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		platform_rule(w, family, IPPROTO_UDP);
@@ -419,11 +423,14 @@ void nft_rules_vnet(struct build *w)
 		nft_rules_set(w, (enum kobj_set)s);
 	}
 	share_sets(w);
+	nft_rules_balance(w);
 	nft_rules_chain(
 		w, &(struct hook){ "pubin", "nat", NF_INET_PRE_ROUTING, -100, NF_ACCEPT, NULL });
 	pub_rule(w, 4);
 	pub_rule(w, 6);
-	target_rule(w);
+	target_rule(w, 4);
+	target_rule(w, 6);
+	nft_rules_frontends(w);
 	nft_rules_chain(
 		w, &(struct hook){ "egress", "nat", NF_INET_POST_ROUTING, 100, NF_ACCEPT, NULL });
 	for (uint8_t family = 4; family <= 6; family += 2) {
@@ -432,6 +439,7 @@ void nft_rules_vnet(struct build *w)
 	}
 	egress_rule(w, 4);
 	egress_rule(w, 6);
+	nft_rules_backends_out(w);
 	subnet_out_rule(w, 4);
 	subnet_out_rule(w, 6);
 	vnet_filter(w);

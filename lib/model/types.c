@@ -315,6 +315,113 @@ FIELDS connection_props[] = { S("provisioningState", RO),
 	                      END };
 FIELDS connection_fields[] = { TOP, O("properties", REQ, connection_props), END };
 
+/* ---- loadBalancers ---- */
+FIELDS front_props[] = { S("provisioningState", RO),
+	                 K("privateIPAddress", MODEL_IP, 0),
+	                 E("privateIPAllocationMethod", 0, "Dynamic|Static"),
+	                 E("privateIPAddressVersion", 0, "IPv4|IPv6"),
+	                 O("subnet", 0, ref_fields),
+	                 O("publicIPAddress", 0, ref_fields),
+	                 K("publicIPPrefix", MODEL_MAP, NOT),
+	                 K("gatewayLoadBalancer", MODEL_MAP, NOT),
+	                 K("ddosSettings", MODEL_MAP, KEPT),
+	                 K("inboundNatRules", MODEL_ANY, RO),
+	                 K("inboundNatPools", MODEL_ANY, RO),
+	                 K("outboundRules", MODEL_ANY, RO),
+	                 K("loadBalancingRules", MODEL_ANY, RO),
+	                 END };
+FIELDS front_fields[] = { CHILD, K("zones", MODEL_STRINGS, KEPT), O("properties", REQ, front_props),
+	                  END };
+FIELDS backend_props[] = { O("virtualNetwork", 0, ref_fields),
+	                   O("subnet", 0, ref_fields),
+	                   K("ipAddress", MODEL_IP, 0),
+	                   E("adminState", 0, "None|Up|Down"),
+	                   I("weight", 0, 1, 100),
+	                   K("networkInterfaceIPConfiguration", MODEL_ANY, RO),
+	                   K("loadBalancerFrontendIPConfiguration", MODEL_MAP, NOT),
+	                   K("inboundNatRulesPortMapping", MODEL_ANY, RO),
+	                   END };
+FIELDS backend_fields[] = { L("name", REQ, 1, 80), O("properties", 0, backend_props), END };
+FIELDS pool_props[] = { S("provisioningState", RO),
+	                L("location", KEPT, 1, 90),
+	                I("drainPeriodInSeconds", 0, 0, 3600),
+	                O("virtualNetwork", 0, ref_fields),
+	                E("syncMode", KEPT, "Automatic|Manual"),
+	                K("tunnelInterfaces", MODEL_ANY, NOT),
+	                A("loadBalancerBackendAddresses", 0, 5000, backend_fields),
+	                K("backendIPConfigurations", MODEL_ANY, RO),
+	                K("loadBalancingRules", MODEL_ANY, RO),
+	                K("outboundRule", MODEL_ANY, RO),
+	                K("outboundRules", MODEL_ANY, RO),
+	                K("inboundNatRules", MODEL_ANY, RO),
+	                END };
+FIELDS pool_fields[] = { CHILD, O("properties", 0, pool_props), END };
+FIELDS balancing_props[] = { S("provisioningState", RO),
+	                     O("frontendIPConfiguration", REQ, ref_fields),
+	                     O("backendAddressPool", 0, ref_fields),
+	                     A("backendAddressPools", 0, 20, ref_fields),
+	                     O("probe", 0, ref_fields),
+	                     E("protocol", REQ, "Tcp|Udp|All"),
+	                     E("loadDistribution", 0, "Default|SourceIP|SourceIPProtocol"),
+	                     I("frontendPort", REQ, 0, 65534),
+	                     I("backendPort", 0, 0, 65535),
+	                     I("idleTimeoutInMinutes", 0, 4, 100),
+	                     B("enableFloatingIP", 0),
+	                     B("enableTcpReset", 0),
+	                     B("disableOutboundSnat", 0),
+	                     B("enableConnectionTracking", KEPT),
+	                     END };
+FIELDS balancing_fields[] = { CHILD, O("properties", REQ, balancing_props), END };
+FIELDS health_props[] = { S("provisioningState", RO),
+	                  E("protocol", REQ, "Tcp|Http|Https"),
+	                  I("port", REQ, 1, 65535),
+	                  I("intervalInSeconds", 0, 5, 2147483),
+	                  I("numberOfProbes", 0, 1, 1000),
+	                  I("probeThreshold", 0, 1, 100),
+	                  L("requestPath", 0, 1, 1000),
+	                  E("noHealthyBackendsBehavior", 0, "AllProbedDown|AllProbedUp"),
+	                  K("loadBalancingRules", MODEL_ANY, RO),
+	                  END };
+FIELDS health_fields[] = { CHILD, O("properties", REQ, health_props), END };
+FIELDS inbound_props[] = { S("provisioningState", RO),
+	                   O("frontendIPConfiguration", REQ, ref_fields),
+	                   O("backendAddressPool", 0, ref_fields),
+	                   E("protocol", REQ, "Tcp|Udp|All"),
+	                   I("frontendPort", 0, 0, 65534),
+	                   I("frontendPortRangeStart", 0, 0, 65534),
+	                   I("frontendPortRangeEnd", 0, 0, 65534),
+	                   I("backendPort", REQ, 1, 65535),
+	                   I("idleTimeoutInMinutes", 0, 4, 100),
+	                   B("enableFloatingIP", 0),
+	                   B("enableTcpReset", 0),
+	                   K("backendIPAddress", MODEL_IP, 0),
+	                   K("backendIPConfiguration", MODEL_ANY, RO),
+	                   END };
+FIELDS inbound_fields[] = { CHILD, O("properties", REQ, inbound_props), END };
+FIELDS outbound_props[] = { S("provisioningState", RO),
+	                    A("frontendIPConfigurations", REQ, 16, ref_fields),
+	                    O("backendAddressPool", REQ, ref_fields),
+	                    E("protocol", REQ, "Tcp|Udp|All"),
+	                    I("allocatedOutboundPorts", 0, 0, 64000),
+	                    I("idleTimeoutInMinutes", 0, 4, 120),
+	                    B("enableTcpReset", 0),
+	                    END };
+FIELDS outbound_fields[] = { CHILD, O("properties", REQ, outbound_props), END };
+FIELDS lb_sku_fields[] = { E("name", 0, "Basic|Standard|Gateway"), E("tier", 0, "Regional|Global"),
+	                   END };
+FIELDS lb_props[] = { S("provisioningState", RO),
+	              S("resourceGuid", RO),
+	              A("frontendIPConfigurations", 0, 200, front_fields),
+	              A("backendAddressPools", 0, 500, pool_fields),
+	              A("loadBalancingRules", 0, 1500, balancing_fields),
+	              A("probes", 0, 500, health_fields),
+	              A("inboundNatRules", 0, 1500, inbound_fields),
+	              A("outboundRules", 0, 500, outbound_fields),
+	              { "inboundNatPools", MODEL_OBJECTS, 0, 0, 0, NULL, ref_fields },
+	              S("scope", KEPT),
+	              END };
+FIELDS lb_fields[] = { TOP, O("sku", 0, lb_sku_fields), O("properties", 0, lb_props), END };
+
 FIELDS watcher_props[] = { S("provisioningState", RO), END };
 FIELDS watcher_fields[] = { TOP, O("properties", 0, watcher_props), END };
 
@@ -401,6 +508,11 @@ const struct model_type model_types[] = {
 	  true },
 	{ "Microsoft.Network/applicationSecurityGroups", asg_fields, "1 to 80 letters, digits, -_.",
 	  true },
+	{ "Microsoft.Network/loadBalancers", lb_fields, "1 to 80 letters, digits, -_.", true },
+	{ "Microsoft.Network/loadBalancers/backendAddressPools", pool_fields,
+	  "1 to 80 letters, digits, -_.", false },
+	{ "Microsoft.Network/loadBalancers/inboundNatRules", inbound_fields,
+	  "1 to 80 letters, digits, -_.", false },
 	{ "Microsoft.Network/publicIPPrefixes", prefix_fields, "1 to 80 letters, digits, -_.",
 	  true },
 	{ "Microsoft.Network/networkProfiles", profile_fields, "1 to 80 letters, digits, -_.",

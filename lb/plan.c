@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See plan.h.
+ */
+#include "lb/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TCP 6
+
+/* The set for IPv4 is followed by its twin for IPv6. */
+static struct kobj element(uint32_t ns, enum kobj_set set4, const struct ip *ip)
+{
+	struct kobj o = { .ns = ns,
+		          .kind = KOBJ_ELEM,
+		          .sub = (uint8_t)(set4 + (ip->family == 6)),
+		          .family = ip->family };
+
+	memcpy(o.addr, ip->b, 16);
+	return o;
+}
+
+static void add_named(struct kset *to, uint32_t ns, enum kobj_kind kind, const char *name)
+{
+	struct kobj o = { .ns = ns, .kind = (uint8_t)kind };
+
+	memcpy(o.dev, name, KOBJ_NAME);
+	kset_add(to, &o);
+}
+
+/* The chain that sets the idle time, and the way there by the minutes in a class. */
+static void add_idle(struct kset *to, uint32_t ns, uint32_t minutes)
+{
+	struct kobj way = { .ns = ns, .kind = KOBJ_ELEM, .sub = KOBJ_SET_IDLE };
+
+	kobj_idle_name(minutes * 60, way.peer);
+	way.table = kobj_class(0, KOBJ_HASH_FLOW, minutes) & KOBJ_CLASS_IDLE;
+	add_named(to, ns, KOBJ_CHAIN, way.peer);
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		struct kobj_filter f = { .op = KOBJ_FILTER_IDLE,
+			                 .family = family,
+			                 .position = family == 6 };
+		struct kobj o;
+
+		kobj_timeout_name(minutes * 60, family, f.target);
+		add_named(to, ns, KOBJ_TIMEOUT, f.target);
+		kobj_filter_pack(&f, ns, way.peer, &o);
+		kset_add(to, &o);
+	}
+	kset_add(to, &way);
+}
+
+static void add_slots(const struct lb_port *p, struct kset *to)
+{
+	bool any = p->proto == 0;
+	struct kobj o = element(p->vnet_ns, any ? KOBJ_SET_ANYSLOT4 : KOBJ_SET_SLOT4, &p->front);
+
+	o.proto = p->proto;
+	o.port = p->port;
+	o.via_port = any ? 0 : p->to_port;
+	for (uint32_t i = 0; i < kobj_sizes[p->slots->size]; i++) {
+		o.table = i;
+		memcpy(o.via, p->slots->v[p->slots->slot[i]].ip.b, 16);
+		kset_add(to, &o);
+	}
+}
+
+/* What concerns each backend: reaching itself, and resets of what it says on unknown flows. */
+static void add_backends(const struct lb_port *p, struct kset *to)
+{
+	for (size_t i = 0; i < p->slots->n; i++) {
+		struct kobj o = element(p->vnet_ns, KOBJ_SET_SELF4, &p->slots->v[i].ip);
+
+		if (p->inner) {
+			kset_add(to, &o);
+		}
+		if (p->reset && p->proto == TCP) {
+			o = element(p->vnet_ns, KOBJ_SET_RESET4, &p->slots->v[i].ip);
+			o.proto = TCP;
+			o.port = p->to_port;
+			kset_add(to, &o);
+		}
+	}
+}
+
+void lb_plan_port(const struct lb_port *p, struct kset *to)
+{
+	enum kobj_set set4 = p->proto == 0 ? KOBJ_SET_ANY4
+	                     : p->inner    ? KOBJ_SET_INNER4
+	                                   : KOBJ_SET_FRONT4;
+	struct kobj o = element(p->vnet_ns, p->slots->n ? set4 : KOBJ_SET_EMPTY4, &p->front);
+
+	if (!p->slots->n && p->proto == 0) {
+		return; /* no port to say no at: the address is nobody's */
+	}
+	o.proto = p->proto;
+	o.port = p->port;
+	if (p->slots->n) {
+		o.index = kobj_class(p->slots->size, p->hash, p->idle_min);
+		add_idle(to, p->vnet_ns, p->idle_min);
+		add_slots(p, to);
+		add_backends(p, to);
+	}
+	kset_add(to, &o);
+	if (p->reset && p->proto == TCP) {
+		o = element(p->vnet_ns, KOBJ_SET_RESET4, &p->front);
+		o.proto = TCP;
+		o.port = p->port;
+		kset_add(to, &o);
+	}
+}
+
+void lb_plan_nat(const struct lb_nat *p, struct kset *to)
+{
+	struct kobj o = element(p->vnet_ns, p->inner ? KOBJ_SET_TARGET4 : KOBJ_SET_PUB4, &p->front);
+
+	o.proto = p->proto;
+	o.port = p->port;
+	o.via_port = p->to_port;
+	memcpy(o.via, p->to.b, 16);
+	kset_add(to, &o);
+}
+
+void lb_plan_out(uint32_t vnet_ns, const struct ip *backend, const struct ip *front,
+                 struct kset *to)
+{
+	struct kobj o = element(vnet_ns, KOBJ_SET_LBOUT4, backend);
+
+	memcpy(o.via, front->b, 16);
+	kset_add(to, &o);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Plans of load balancers: what a frontend's port wants of a VNet's router, as elements of the sets that
+ * lib/kernel/nft_balance.c's rules look into. Pure: no I/O. Each function appends to a list that belongs to
+ * one owner; two owners may want the same element.
+ */
+#pragma once
+
+#include "lb/slots.h"
+
+/* A load-balancing rule on one frontend: where new flows go. */
+struct lb_port {
+	uint32_t vnet_ns;
+	struct ip front;
+	bool inner;       /* an internal frontend: for what does not come from the gateway */
+	uint8_t proto;    /* 6, 17; 0: all protocols and ports, `inner` only */
+	uint16_t port;    /* 0 with proto 0 */
+	uint16_t to_port; /* of the backends */
+	enum kobj_hash hash;
+	uint32_t idle_min; /* minutes, 1 to 127, after which an idle TCP connection is forgotten */
+	bool reset;        /* and segments of unknown ones are answered with a reset */
+	const struct slots *slots; /* backends, all of the frontend's family */
+};
+void lb_plan_port(const struct lb_port *p, struct kset *to);
+
+/* One port of an inbound NAT rule, on one backend. */
+struct lb_nat {
+	uint32_t vnet_ns;
+	struct ip front, to;
+	bool inner;
+	uint8_t proto; /* 6 or 17 */
+	uint16_t port, to_port;
+};
+void lb_plan_nat(const struct lb_nat *p, struct kset *to);
+
+/* The backend leaves by the frontend's address when nothing else says how. Both of one family. */
+void lb_plan_out(uint32_t vnet_ns, const struct ip *backend, const struct ip *front,
+                 struct kset *to);
