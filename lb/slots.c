@@ -11,8 +11,8 @@
 #include "lib/base/buf.h"
 #include "lib/base/own.h"
 
-#define EACH       100 /* slots a backend, at least */
-#define SMALL_MAX  9   /* backends that 64 slots are enough for */
+#define EACH      100 /* slots a backend, at least */
+#define SMALL_MAX 9   /* backends that 64 slots are enough for */
 
 void slots_fini(struct slots *s)
 {
@@ -59,9 +59,9 @@ static unsigned next_size(const struct slots *was, const struct slots_member *v,
 /* ---- shares ---- */
 
 struct share {
-	size_t low;    /* floor of its share */
-	size_t rest;   /* remainder, in parts of the sum of weights */
-	size_t has;    /* slots that lead to it already */
+	size_t low;  /* floor of its share */
+	size_t rest; /* remainder, in parts of the sum of weights */
+	size_t has;  /* slots that lead to it already */
 	size_t target;
 };
 
@@ -164,7 +164,8 @@ static void level(struct slots *to, struct share *s)
 		if (to->slot[i] != SLOTS_NONE) {
 			continue;
 		}
-		while (s[next % to->n].has >= s[next % to->n].target) { /* the sums agree: one is found */
+		while (s[next % to->n].has >=
+		       s[next % to->n].target) { /* the sums agree: one is found */
 			next++;
 		}
 		to->slot[i] = (uint16_t)(next % to->n);

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/balancer.h"
 #include "netd/fabric.h"
 #include "netd/flush.h"
 #include "netd/gateway.h"
@@ -108,6 +109,9 @@ void change_replan(struct resource *r)
 		routing_note_peers(r);
 		vnet_ranges(r);
 	}
+	if (balancer_is(r)) {
+		balancer_change(r);
+	}
 	if (in_plans(r)) {
 		gateway_hold();
 		fabric_vnets(tenant_of(r->id)->number);
@@ -122,6 +126,7 @@ void change_set(struct resource *r, const json_t *doc)
 {
 	json_t *public = model_public(r->type, doc);
 
+	balancer_before(r);
 	r->etag += !json_equal(public, r->doc) || !json_equal(public, doc);
 	json_decref(r->doc);
 	r->doc = public;
@@ -572,6 +577,7 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 	struct pending *p = pending_new(r, reply, arg);
 	bool of_prefix = prefix_address_free(r);
 
+	balancer_gone(r);
 	network_publish_public(r, false);
 	network_unname(r);
 	prefix_give(r);
@@ -667,6 +673,7 @@ int change_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 	}
 	if (!user && strcmp(r->type->name, "Microsoft.Network/virtualNetworks") == 0) {
 		user = gateway_in(r->id);
+		user = user ? user : balancer_in(r, NULL);
 	} else if (!user &&
 	           strcmp(r->type->name, "Microsoft.Network/virtualNetworkGateways") == 0 &&
 	           (user = gateway_connection(r))) {

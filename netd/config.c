@@ -97,6 +97,8 @@ static const struct key {
 	U("user-control", user_control, "64100",
 	  "unprivileged user of the API role, a name or number"),
 	U("user-dns", user_dns, "64101", "unprivileged user of the name server, a name or number"),
+	U("user-probe", user_probe, "64102",
+	  "unprivileged user of the health probes, a name or number"),
 };
 
 static const char *accepted(const struct key *k, char *to, size_t size)

@@ -18,6 +18,7 @@
 #include "lib/store/seal.h"
 #include "netd/api/counters.h"
 #include "netd/api/logs.h"
+#include "netd/balancer.h"
 #include "netd/fabric.h"
 #include "netd/flush.h"
 #include "netd/gateway.h"
@@ -33,8 +34,8 @@
 
 static struct loop_timer *sweep, *farewell;
 static struct stat broken;  /* the store as it could not be read */
-static char pongs[2][1024]; /* last counters of engine and dns */
-static int64_t pong_ms[2], ping_ms, swept_ms;
+static char pongs[3][1024]; /* last counters of engine, dns and probe */
+static int64_t pong_ms[3], ping_ms, swept_ms;
 _Static_assert(CONFIG_GATEWAYS_MAX <= 64, "a bit for each given namespace");
 static uint64_t
 	awaited; /* given namespaces to hear of before the engine is told its list, a bit each */
@@ -52,7 +53,19 @@ static void ping(void)
 	put_u64(&b, 0);
 	channel_send(plane.engine, MSG_PING, &b, -1);
 	channel_send(plane.dns, MSG_PING, &b, -1);
+	channel_send(plane.probe, MSG_PING, &b, -1);
 	buf_fini(&b);
+}
+
+/* The peers: 0 engine, 1 dns, 2 probe; 3: it is none. */
+static unsigned peer_place(uint32_t role)
+{
+	return role == ROLE_ENGINE ? 0 : role == ROLE_DNS ? 1 : role == ROLE_PROBE ? 2 : 3;
+}
+
+static struct channel **peer_channel(uint32_t role)
+{
+	return role == ROLE_ENGINE ? &plane.engine : role == ROLE_DNS ? &plane.dns : &plane.probe;
 }
 
 static void on_peer(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
@@ -62,7 +75,7 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 
 	(void)arg;
 	if (type == MSG_PONG) {
-		int i = from == ROLE_DNS;
+		unsigned i = peer_place(from) % 3;
 
 		if (from == ROLE_ENGINE && request) {
 			fabric_answered(request);
@@ -73,6 +86,13 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 		flush_flows((uint32_t)request, (uint32_t)(request >> 32), r);
 	} else if (type == MSG_COUNTER_LIST) {
 		counters_list((uint32_t)request, (uint32_t)(request >> 32), r);
+	} else if (type == MSG_PROBE_STATE) {
+		bool up = get_u8(r);
+
+		get_str(r, text, sizeof(text));
+		if (reader_done(r)) {
+			balancer_probe_said(request, up, text);
+		}
 	} else if (type == MSG_LEARNED) {
 		gateway_learned((uint32_t)request, request >> 32, r);
 		uint32_t given = (uint32_t)request - KOBJ_NS_GIVEN;
@@ -106,12 +126,12 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 
 static void on_peer_closed(void *arg, enum role peer)
 {
-	struct channel **c = peer == ROLE_ENGINE ? &plane.engine : &plane.dns;
+	struct channel **c = peer_channel(peer);
 
 	(void)arg;
 	channel_free(*c);
 	*c = NULL;
-	pong_ms[peer == ROLE_DNS] = 0;
+	pong_ms[peer_place(peer) % 3] = 0;
 	if (peer == ROLE_ENGINE) {
 		plane.engine_synced = false;
 		fabric_engine_gone();
@@ -125,10 +145,10 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 	(void)arg;
 	(void)from;
 	(void)type;
-	if (fd < 0 || (peer != ROLE_ENGINE && peer != ROLE_DNS)) {
+	if (fd < 0 || peer_place(peer) == 3) {
 		return;
 	}
-	struct channel **c = peer == ROLE_ENGINE ? &plane.engine : &plane.dns;
+	struct channel **c = peer_channel(peer);
 	channel_free(*c);
 	if (peer == ROLE_ENGINE) {
 		fabric_engine_gone();
@@ -147,8 +167,10 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 		if (awaited == 0) {
 			group_engine_list();
 		}
-	} else {
+	} else if (peer == ROLE_DNS) {
 		group_dns_up();
+	} else {
+		balancer_probe_up();
 	}
 	ping();
 }
@@ -325,6 +347,7 @@ static void load(void)
 		}
 	}
 	gateway_hold();
+	balancer_load();
 	log_info("control.loaded", LOG_NUM("resources", plane.n));
 }
 

@@ -276,5 +276,6 @@ void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int ma
 	}
 	self.udp = fds[FD_DNS_UDP];
 	self.tcp = fds[FD_DNS_TCP];
-	role_serve(ROLE_DNS, l, main_fd, &self.control, on_control);
+	const struct role_peer control = { ROLE_CONTROL, &self.control, on_control };
+	role_serve(ROLE_DNS, l, main_fd, &control, 1);
 }

@@ -22,7 +22,7 @@ static struct {
 	struct loop *loop;
 	struct kernel *kernel;
 	struct reconcile *state;
-	struct channel *control;
+	struct channel *control, *probe;
 	struct loop_timer *repair, *audit, *round, *budget;
 	long flows; /* budget of a VNet */
 	bool watching;
@@ -446,6 +446,33 @@ static void on_control(void *arg, enum role from, enum msg_type type, struct rea
 	}
 }
 
+/* A socket in a VNet, bound to the platform's address there. */
+static void on_probe(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
+{
+	uint32_t ns = get_u32(r);
+	uint8_t family = get_u8(r);
+	struct buf b = { 0 };
+	struct err e = ERR_INIT;
+
+	(void)arg;
+	(void)from;
+	if (fd >= 0) {
+		close(fd);
+	}
+	if (type != MSG_SOCKET_ASK || !reader_done(r) || (family != 4 && family != 6)) {
+		r->failed = true;
+		return;
+	}
+	put_u32(&b, ns);
+	put_u8(&b, family);
+	fd = self.kernel->ns_socket(self.kernel, ns, family, &e);
+	channel_send(self.probe, MSG_SOCKET, &b, fd);
+	buf_fini(&b);
+	if (fd >= 0) {
+		close(fd);
+	}
+}
+
 void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
 {
 	struct err e = ERR_INIT;
@@ -474,5 +501,7 @@ void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int
 	self.flows = (long)c->flows;
 	self.budget = loop_timer_new(l, on_budget, NULL);
 	loop_timer_start(self.budget, BUDGET_MS);
-	role_serve(ROLE_ENGINE, l, main_fd, &self.control, on_control);
+	const struct role_peer peers[] = { { ROLE_CONTROL, &self.control, on_control },
+		                           { ROLE_PROBE, &self.probe, on_probe } };
+	role_serve(ROLE_ENGINE, l, main_fd, peers, 2);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/own.h"
+#include "netd/balancer.h"
 #include "netd/config.h"
 #include "netd/fabric_parts.h"
 #include "netd/gateway.h"
@@ -221,6 +222,7 @@ void fabric_vnet(uint32_t vnet)
 		plan_subnet(s, v);
 		s->sent = true;
 	}
+	balancer_vnet(vnet);
 	fabric_end(vnet);
 	for (size_t i = 0; v && fresh && fabric_sent(vnet) && gateway_guest(v, i, &guest); i++) {
 		fabric_vnet(table_number(guest)); /* its routes lead here now */

@@ -13,6 +13,7 @@
 #include "lib/base/log.h"
 #include "lib/base/own.h"
 #include "netd/api/logs.h"
+#include "netd/balancer.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
@@ -147,6 +148,13 @@ const char *group_state(const struct resource *r)
 	       : g->failed || g->lost ? "Failed"
 	       : g->started           ? "Succeeded"
 	                              : "Creating";
+}
+
+bool group_takes_flows(const struct resource *r)
+{
+	const struct group *g = r->group;
+
+	return g && g->ready && !g->deleting && !g->down;
 }
 
 static void save_status(struct group *g)
@@ -298,6 +306,7 @@ static void removed(void *arg, const struct err *e, uint64_t rev)
 	}
 	json_decref(g->full);
 	number_drop(g);
+	balancer_group(g->r, false);
 	table_remove(g->r);
 	free(g);
 	operation_end(key, NULL);
@@ -494,6 +503,7 @@ void group_action(struct resource *r, const char *action,
 	if (!stop) {
 		g->started = g->ready = false;
 	}
+	balancer_group(r, true);
 	runtime_send(json_pack("{s:s, s:s}", "type", action, "id", r->key), -1);
 	table_save(&r, 1, applied, commit_new(g, reply, arg)); /* advances */
 }
@@ -572,7 +582,10 @@ void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
 		}
 		g->ns_fd = fd;
 		fd = -1;
-		g->attached = true;
+		if (!g->attached) {
+			g->attached = true;
+			balancer_group(g->r, true);
+		}
 		g->retry_ms = 0;
 	} else if (ask == ASK_ATTACH) {
 		attach_failed(g, text);
@@ -704,6 +717,7 @@ void group_runtime_message(const json_t *m)
 			g->ready = now;
 			json_object_set_new(r->status, "ready", json_boolean(now));
 			save_status(g);
+			balancer_group(r, true);
 		}
 	} else if (strcmp(state, "failed") == 0) {
 		struct err e = ERR_INIT;

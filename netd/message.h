@@ -23,6 +23,7 @@ enum role {
 	ROLE_MAIN,
 	ROLE_ENGINE,
 	ROLE_DNS,
+	ROLE_PROBE,
 	ROLE_CONTROL,
 	ROLE_N
 };
@@ -59,6 +60,13 @@ enum role {
 	X(NAME_SET, 1, ROLE_CONTROL, ROLE_DNS, 11, 1024)                                         \
 	X(NAMES_END, 1, ROLE_CONTROL, ROLE_DNS, 8, 8)                                            \
 	X(DNS_DONE, 1, ROLE_DNS, ROLE_CONTROL, 10, 1024)                                         \
+	X(PROBE_BEGIN, 1, ROLE_CONTROL, ROLE_PROBE, 0, 0)                                        \
+	X(PROBE_SET, 1, ROLE_CONTROL, ROLE_PROBE, 43, 1200) /* see balancer_probe.c */           \
+	X(PROBE_DEL, 1, ROLE_CONTROL, ROLE_PROBE, 8, 8)                                          \
+	X(PROBE_END, 1, ROLE_CONTROL, ROLE_PROBE, 0, 0)                                          \
+	X(PROBE_STATE, 1, ROLE_PROBE, ROLE_CONTROL, 11, 100) /* target, up, why */               \
+	X(SOCKET_ASK, 1, ROLE_PROBE, ROLE_ENGINE, 5, 5)      /* VNet, family */                  \
+	X(SOCKET, 1, ROLE_ENGINE, ROLE_PROBE, 5, 5) /* the same, with the socket or none */      \
 	X(PING, 1, ROLE_CONTROL, ROLE_N, 8, 8)                                                   \
 	X(PONG, 1, ROLE_N, ROLE_CONTROL, 8, 1024) /* request, text of counters */
 

@@ -14,6 +14,7 @@
 #include "netd/fabric.h"
 #include "netd/plane.h"
 #include "netd/subnet.h"
+#include "netd/where.h"
 #include "vnet/plan.h"
 
 /* ---- status ↔ values ---- */
@@ -33,6 +34,22 @@ static uint32_t number(const json_t *status, const char *path)
 }
 
 /* ---- groups ---- */
+
+static struct where places; /* groups by VNet and address */
+
+static void place_group(const struct resource *g, bool there)
+{
+	static const char *const keys[] = { "ip4", "ip6" };
+
+	for (size_t i = 0; i < ARRAY_N(keys); i++) {
+		struct ip ip = table_ip(g->status, keys[i]);
+
+		if (ip.family) {
+			(there ? where_add : where_drop)(&places, number(g->status, "vnet"), &ip,
+			                                 (uintptr_t)g);
+		}
+	}
+}
 
 /* The subscription's own VNet for groups without one: a subnet of the plane's. */
 static struct subnet *platform_of(struct resource *g)
@@ -199,6 +216,7 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 		network_release(g); /* what it has so far */
 		return -1;
 	}
+	place_group(g, true);
 	return 0;
 }
 
@@ -268,6 +286,7 @@ void network_restore(struct resource *g)
 
 		take_port(g, s, bridge ? bridge : s->id);
 	}
+	place_group(g, true);
 }
 
 static void send_del(uint64_t owner, uint64_t request)
@@ -319,6 +338,7 @@ void network_release(struct resource *g)
 	uint32_t tenant = tenant_of(g->id)->number;
 	int64_t until = clock_system.now_ms(&clock_system) + plane.config->rest_s * 1000;
 
+	place_group(g, false);
 	for (int f = 0; s && f < 2; f++) {
 		struct ip ip = table_ip(g->status, f ? "ip6" : "ip4");
 		struct ip pub = table_ip(g->status, f ? "pub6" : "pub4");
@@ -409,18 +429,10 @@ static size_t memberships(const struct resource *g, struct subnet *s, uint32_t t
 
 const struct resource *network_group_at(uint32_t vnet, const struct ip *ip)
 {
-	for (size_t i = 0; i < plane.n; i++) {
-		const struct resource *g = plane.v[i];
+	const struct where_entry *x = where_next(&places, vnet, ip, NULL);
+	const struct resource *g = x ? (const struct resource *)x->value : NULL;
 
-		if (g->group && !g->deleting && number(g->status, "vnet") == vnet) {
-			struct ip has = table_ip(g->status, ip->family == 6 ? "ip6" : "ip4");
-
-			if (has.family && ip_compare(&has, ip) == 0) {
-				return g;
-			}
-		}
-	}
-	return NULL;
+	return g && !g->deleting ? g : NULL;
 }
 
 uint32_t network_bridge_of(const struct resource *g)

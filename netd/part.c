@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/balancer.h"
 #include "netd/gateway.h"
 #include "netd/routing.h"
 #include "netd/security.h"
@@ -30,6 +31,9 @@ static int check_document(const struct model_type *type, const struct resource *
 	}
 	if (strstr(type->name, "/natGateways")) {
 		return routing_check_nat(r, id, doc, e);
+	}
+	if (strcmp(type->name, LB_TYPE) == 0) {
+		return balancer_check(r, id, doc, e);
 	}
 	if (strcmp(type->name, "Microsoft.Network/virtualNetworkGateways") == 0) {
 		return gateway_check(r, id, doc, e);
@@ -76,19 +80,36 @@ static void set_presets(const struct model_type *type, json_t *doc)
 	}
 }
 
+/* The checked document takes its place, with what the service has to give for it. */
+static int accept_document(struct resource *r, const json_t *doc, struct err *e)
+{
+	if (balancer_is(r) && balancer_addresses(r, doc, e) < 0) {
+		return -1;
+	}
+	change_set(r, doc);
+	return 0;
+}
+
 int part_put_whole(struct resource *r, const char *id, const struct model_type *type, json_t *doc,
                    struct change *ret, struct err *e)
 {
 	set_presets(type, doc);
+	if (strcmp(type->name, LB_TYPE) == 0) {
+		balancer_presets(doc);
+	}
 	if (check_document(type, r, id, doc, e) < 0) {
 		return -1;
 	}
 	*ret = (struct change){ r, r == NULL, true };
-	if (!r) {
-		ret->r = table_add(id, type, model_public(type, doc));
-		ret->r->etag = 1;
-	} else {
-		change_set(r, doc);
+	if (r) {
+		return accept_document(r, doc, e);
+	}
+	r = ret->r = table_add(id, type, model_public(type, doc));
+	r->etag = 1;
+	if (strcmp(type->name, LB_TYPE) == 0 && balancer_addresses(r, doc, e) < 0) {
+		balancer_gone(r);
+		table_remove(r);
+		return -1;
 	}
 	return 0;
 }
@@ -157,9 +178,12 @@ static int edit_copy(struct resource *r, const char *child, json_t *doc, struct 
 	} else {
 		json_array_append(list, doc);
 	}
+	if (balancer_is(r)) {
+		balancer_presets(next);
+	}
 	int rc = check_document(r->type, r, r->id, next, e);
+	rc = rc < 0 ? rc : accept_document(r, next, e);
 	if (rc == 0) {
-		change_set(r, next);
 		*ret = (struct change){ r, !found, true };
 	} else {
 		retarget(e, child, i);
@@ -222,8 +246,8 @@ int change_delete_child(struct resource *r, const char *type, const char *name,
 	}
 	json_array_remove(list, i);
 	int rc = check_document(r->type, r, r->id, next, e);
+	rc = rc < 0 ? rc : accept_document(r, next, e);
 	if (rc == 0) {
-		change_set(r, next);
 		change_replan(r);
 		change_save(r, reply, arg);
 	}

@@ -28,14 +28,15 @@ struct resource {
 	json_t *status; /* what the service adds; numbers and addresses it was given */
 	uint64_t etag;  /* counts changes of the document */
 	bool deleting;
-	struct group *group; /* container groups only */
+	struct group *group;       /* container groups only */
+	struct balancer *balancer; /* load balancers only */
 };
 
 struct plane {
 	const struct config *config;
 	struct loop *loop;
 	struct store *store;
-	struct channel *to_main, *engine, *dns;
+	struct channel *to_main, *engine, *dns, *probe;
 	bool engine_synced, signs; /* signs: the store holds the key of operation ids */
 	struct resource **v;       /* sorted by key */
 	size_t n, cap;
@@ -111,6 +112,13 @@ void network_restore_public(const struct resource *r);
 int network_vnet_check(const struct resource *r, const char *id, const json_t *doc, struct err *e);
 bool network_subnet_used(const struct resource *vnet, const char *subnet);
 unsigned network_subnet_groups(const struct resource *vnet, const char *subnet); /* how many */
+/* The document of the VNet's subnet of that name, in any case; NULL: none. */
+json_t *vnet_subnet(const struct resource *vnet, const char *name);
+/* An address in the VNet's subnet of that name, which is held (vnet_hold()): `want`, or (family 0, its
+ * family in `family`) any free one; and back. */
+int vnet_address_take(struct resource *vnet, const char *subnet, const struct ip *want,
+                      uint8_t family, struct ip *ret, struct err *e);
+void vnet_address_give(struct resource *vnet, const char *subnet, const struct ip *ip);
 /* Prefixes of a subnet's document, at most `max`. */
 size_t vnet_subnet_prefixes(const json_t *subnet, struct ip_prefix *to, size_t max);
 /* A group in the VNet whose key does not begin with `except` (NULL: any); NULL none. */
@@ -218,6 +226,8 @@ void group_runtime_message(const json_t *m);
 void group_runtime_gone(void);
 const char *group_state(const struct resource *r); /* provisioningState */
 void group_event(struct resource *r, const char *name, const char *message);
+/* Is it ready, and to stay? */
+bool group_takes_flows(const struct resource *r);
 
 /* ---- operation.c ---- */
 bool operation_secret(const char *hex); /* 64 digits, from the store; false: is none */
@@ -261,7 +271,7 @@ void control_stored(const struct err *e);
 /* The same for a transaction that nobody waits for. */
 void control_saved(void *arg, const struct err *e, uint64_t rev);
 int control_refuse(struct err *e); /* why changes are refused; -1 */
-/* Counters as engine (0) or dns (1) told them last, and how long ago that was; -1 never. */
+/* Counters as engine (0), dns (1) or probe (2) told them last, and how long ago that was; -1 never. */
 const char *control_metrics(int i, int64_t *age_ms);
 
 void api_start(const int fds[FD_N]);

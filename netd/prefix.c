@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/balancer.h"
 #include "netd/plane.h"
 #include "netd/routing.h"
 
@@ -225,6 +226,7 @@ int reference_unused(const struct resource *r, struct err *e)
 	}
 	if (strstr(r->type->name, "/publicIP")) {
 		nat = routing_nat_of(r);
+		nat = nat ? nat : balancer_of(r);
 	}
 	if (nat) {
 		rc = err_set_at(e, ERR_INVALID,

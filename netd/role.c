@@ -32,6 +32,11 @@ static int64_t dns_user(const struct config *c)
 	return c->user_dns;
 }
 
+static int64_t probe_user(const struct config *c)
+{
+	return c->user_probe;
+}
+
 #define BIT(n) (1u << (n))
 #define CAPS(...)           \
 	(const unsigned[])  \
@@ -43,12 +48,14 @@ const struct role_row roles[ROLE_N] = {
 	[ROLE_MAIN] = { .name = "main", .user = root },
 	/* NET_ADMIN: netlink; SYS_ADMIN: setns, unshare, mount. */
 	[ROLE_ENGINE] = { "engine", root, CAPS(CAP_NET_ADMIN, CAP_SYS_ADMIN, ~0u), 0,
-	                  BIT(ROLE_CONTROL), engine_run },
+	                  BIT(ROLE_CONTROL) | BIT(ROLE_PROBE), engine_run },
 	[ROLE_DNS] = { "dns", dns_user, CAPS(~0u), BIT(FD_DNS_UDP) | BIT(FD_DNS_TCP),
 	               BIT(ROLE_CONTROL), dns_run },
+	[ROLE_PROBE] = { "probe", probe_user, CAPS(~0u), 0, BIT(ROLE_CONTROL) | BIT(ROLE_ENGINE),
+	                 probe_run },
 	[ROLE_CONTROL] = { "control", control_user, CAPS(~0u),
 	                   BIT(FD_API_UNIX) | BIT(FD_API_TLS) | BIT(FD_RUNTIME) | BIT(FD_SEAL_KEY),
-	                   BIT(ROLE_ENGINE) | BIT(ROLE_DNS), control_run },
+	                   BIT(ROLE_ENGINE) | BIT(ROLE_DNS) | BIT(ROLE_PROBE), control_run },
 };
 
 static void must(int rc, const char *what)
@@ -104,17 +111,20 @@ void role_main_closed(void *loop, enum role peer)
 struct link {
 	enum role role;
 	struct loop *loop;
-	struct channel **control;
-	channel_fn on_control;
+	const struct role_peer *peers;
+	size_t n;
 };
 
-static void control_closed(void *arg, enum role peer)
+static void peer_closed(void *arg, enum role peer)
 {
 	struct link *l = arg;
 
-	(void)peer;
-	channel_free(*l->control);
-	*l->control = NULL;
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->peers[i].role == peer) {
+			channel_free(*l->peers[i].at);
+			*l->peers[i].at = NULL;
+		}
+	}
 }
 
 static void main_closed(void *arg, enum role peer)
@@ -127,19 +137,28 @@ static void main_closed(void *arg, enum role peer)
 static void on_peer(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
 {
 	struct link *l = arg;
+	uint32_t peer = type == MSG_PEER ? get_u32(r) : ROLE_N;
 
 	(void)from;
-	if (type == MSG_PEER && get_u32(r) == ROLE_CONTROL && fd >= 0) {
-		channel_free(*l->control);
-		*l->control = channel_new(l->loop, fd, l->role, ROLE_CONTROL, l->on_control,
-		                          control_closed, l);
+	for (size_t i = 0; i < l->n && fd >= 0; i++) {
+		const struct role_peer *p = &l->peers[i];
+
+		if (p->role == peer) {
+			channel_free(*p->at);
+			*p->at = channel_new(l->loop, fd, l->role, p->role, p->on_message,
+			                     peer_closed, l);
+			fd = -1;
+		}
+	}
+	if (fd >= 0) {
+		close(fd);
 	}
 }
 
-void role_serve(enum role role, struct loop *l, int main_fd, struct channel **control,
-                channel_fn on_control)
+void role_serve(enum role role, struct loop *l, int main_fd, const struct role_peer *peers,
+                size_t n)
 {
-	struct link link = { role, l, control, on_control };
+	struct link link = { role, l, peers, n };
 	struct channel *to_main =
 		channel_new(l, main_fd, role, ROLE_MAIN, on_peer, main_closed, &link);
 

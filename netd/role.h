@@ -34,10 +34,16 @@ extern const struct role_row roles[ROLE_N];
 
 /* Drops to the row's user and capabilities, sets no_new_privs. Ends the process on failure. */
 void role_enter(enum role role, const struct config *c);
-/* Serves as engine or dns until SIGTERM or the supervisor's end: takes the channels to control that
- * the supervisor hands over, the latest in *control (NULL while there is none). Blocks. */
-void role_serve(enum role role, struct loop *l, int main_fd, struct channel **control,
-                channel_fn on_control);
+/* A role that this one talks to: the channel there is, the latest, in *at (NULL while there is none). */
+struct role_peer {
+	enum role role;
+	struct channel **at;
+	channel_fn on_message;
+};
+/* Serves until SIGTERM or the supervisor's end, and takes the channels to `peers` that the supervisor
+ * hands over. Blocks. */
+void role_serve(enum role role, struct loop *l, int main_fd, const struct role_peer *peers,
+                size_t n);
 /* Tells the supervisor that the role serves. */
 void role_ready(struct channel *to_main);
 /* SIGTERM, or the supervisor's end, stops the loop. */
@@ -47,3 +53,4 @@ void role_main_closed(void *loop, enum role peer);
 void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
 void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
 void control_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
+void probe_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);

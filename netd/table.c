@@ -9,6 +9,7 @@
 
 #include "lib/base/log.h"
 #include "lib/store/seal.h"
+#include "netd/balancer.h"
 #include "netd/plane.h"
 
 #define SERIAL_BLOCK 1000
@@ -219,6 +220,8 @@ int table_load(void *arg, const char *key, uint64_t rev, const char *value)
 		load_operations(row);
 	} else if (strncmp(key, "rest/", 5) == 0) {
 		network_rest_load(key + 5, row);
+	} else if (strncmp(key, "slots/", 6) == 0) {
+		balancer_slots_load(key + 5, row);
 	} else if (key[0] == '/' && type) {
 		struct resource *r = table_add(model_str(row, "id"), type,
 		                               json_incref(json_object_get(row, "doc")));

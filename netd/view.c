@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/balancer.h"
 #include "netd/gateway.h"
 #include "netd/plane.h"
 #include "netd/routing.h"
@@ -46,7 +47,8 @@ json_t *view_child(const struct resource *r, const char *type, const char *name)
 		}
 	}
 	only.doc = json_pack("{s:{s:o}}", "properties", type, list);
-	json_t *view = view_resource(&only);
+	/* A load balancer's parts tell of each other. */
+	json_t *view = view_resource(balancer_is(r) ? r : &only);
 	json_decref(only.doc);
 	json_array_foreach(model_at(view, path), i, x)
 	{
@@ -159,6 +161,9 @@ json_t *view_resource(const struct resource *r)
 		json_object_set_new(x, "type",
 		                    json_string("Microsoft.Network/virtualNetworks/subnets"));
 		view_subnet(r, x, json_object_get(x, "properties"));
+	}
+	if (balancer_is(r)) {
+		balancer_view(r, props);
 	}
 	if (strstr(r->type->name, "/networkSecurityGroups")) {
 		security_view(r, props);

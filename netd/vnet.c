@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/balancer.h"
 #include "netd/gateway.h"
 #include "netd/plane.h"
 #include "netd/routing.h"
@@ -171,7 +172,14 @@ unsigned network_subnet_groups(const struct resource *vnet, const char *name)
 
 bool network_subnet_used(const struct resource *vnet, const char *name)
 {
-	return network_subnet_groups(vnet, name) > 0;
+	return network_subnet_groups(vnet, name) > 0 || balancer_in(vnet, name) != NULL;
+}
+
+static json_t *subnet_named(const json_t *doc, const char *name);
+
+json_t *vnet_subnet(const struct resource *vnet, const char *name)
+{
+	return subnet_named(vnet->doc, name);
 }
 
 static json_t *subnet_named(const json_t *doc, const char *name)
@@ -575,4 +583,43 @@ void vnet_hold(struct resource *v, const char *name, bool held)
 		(void)subnet_range_add(s, &prefix[i]);
 	}
 	s->held = true;
+}
+
+static struct subnet *subnet_called(const struct resource *v, const char *name)
+{
+	return subnet_find(number(v->status, "serial"), subnet_number(v, name));
+}
+
+int vnet_address_take(struct resource *v, const char *name, const struct ip *want, uint8_t family,
+                      struct ip *ret, struct err *e)
+{
+	struct subnet *s = subnet_called(v, name);
+	struct subnet_range *r = s && want->family ? subnet_range_of(s, want) : NULL;
+	int64_t now = clock_system.now_ms(&clock_system);
+
+	for (size_t i = 0; s && i < s->n_ranges; i++) {
+		struct subnet_range *x = &s->ranges[i];
+
+		if (x->prefix.ip.family != family || (r && x != r)) {
+			continue;
+		}
+		if (ipam_take(&x->ipam, want->family ? want : NULL, tenant_of(v->id)->number, now,
+		              ret, e) == 0) {
+			x->groups++;
+			return 0;
+		}
+	}
+	return e->msg[0] ? -1 : err_set(e, ERR_INVALID, 0, "no such address in the subnet");
+}
+
+void vnet_address_give(struct resource *v, const char *name, const struct ip *ip)
+{
+	struct subnet *s = subnet_called(v, name);
+	struct subnet_range *r = s ? subnet_range_of(s, ip) : NULL;
+
+	if (r) {
+		ipam_give(&r->ipam, ip, tenant_of(v->id)->number,
+		          clock_system.now_ms(&clock_system) + plane.config->rest_s * 1000);
+		r->groups--;
+	}
 }

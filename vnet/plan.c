@@ -206,6 +206,21 @@ void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
 	}
 }
 
+void vnet_plan_public(uint32_t ns, const struct ip *ip, struct kset *to)
+{
+	struct ip_prefix one = host_prefix(ip);
+	struct kobj source = plan_elem(KOBJ_NS_GATEWAY, KOBJ_SET_SOURCE4, ip);
+	char link[KOBJ_NAME] = ""; /* keys are compared with all their bytes */
+
+	snprintf(link, sizeof(link), "v%u", ns);
+	memcpy(source.dev, link, KOBJ_NAME);
+	kset_add(to, &source);
+	plan_route_add(to, KOBJ_NS_GATEWAY, &one, ip->family == 4 ? &vnet4 : &vnet6, link);
+	plan_neigh(to, KOBJ_NS_GATEWAY, "up0", ip, NULL);
+	source = plan_elem(ns, KOBJ_SET_OWN4, ip);
+	kset_add(to, &source);
+}
+
 void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
 {
 	struct kobj o = plan_object(p->ns, KOBJ_RULESET, KOBJ_RULESET_VNET, "");
@@ -251,16 +266,7 @@ void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
 		kset_add(to, &o);
 	}
 	for (size_t i = 0; i < p->n_shared; i++) {
-		const struct ip *ip = &p->shared[i];
-		struct ip_prefix one = host_prefix(ip);
-		struct kobj source = plan_elem(KOBJ_NS_GATEWAY, KOBJ_SET_SOURCE4, ip);
-
-		memcpy(source.dev, link, KOBJ_NAME);
-		kset_add(to, &source);
-		plan_route_add(to, KOBJ_NS_GATEWAY, &one, ip->family == 4 ? &vnet4 : &vnet6, link);
-		plan_neigh(to, KOBJ_NS_GATEWAY, "up0", ip, NULL);
-		source = plan_elem(p->ns, KOBJ_SET_OWN4, ip);
-		kset_add(to, &source);
+		vnet_plan_public(p->ns, &p->shared[i], to);
 	}
 }
 
@@ -342,17 +348,9 @@ void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to)
 
 static void group_public(const struct plan_group *p, const struct plan_addr *a, struct kset *to)
 {
-	struct ip_prefix one = host_prefix(&a->pub);
-	char link[KOBJ_NAME] = ""; /* keys are compared with all their bytes */
+	struct kobj o;
 
-	snprintf(link, sizeof(link), "v%u", p->vnet_ns);
-	struct kobj o = plan_elem(KOBJ_NS_GATEWAY, KOBJ_SET_SOURCE4, &a->pub);
-	memcpy(o.dev, link, KOBJ_NAME);
-	kset_add(to, &o);
-	plan_route_add(to, KOBJ_NS_GATEWAY, &one, a->pub.family == 4 ? &vnet4 : &vnet6, link);
-	plan_neigh(to, KOBJ_NS_GATEWAY, "up0", &a->pub, NULL);
-	o = plan_elem(p->vnet_ns, KOBJ_SET_OWN4, &a->pub);
-	kset_add(to, &o);
+	vnet_plan_public(p->vnet_ns, &a->pub, to);
 	for (size_t i = 0; i < p->n_ports; i++) {
 		o = plan_elem(p->vnet_ns, KOBJ_SET_PUB4, &a->pub);
 		o.proto = p->ports[i].proto;

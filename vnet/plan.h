@@ -48,6 +48,8 @@ struct plan_vnet {
 	size_t n_targets;
 };
 void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to);
+/* A public address that leads to the VNet of that number, and that the VNet may send from. */
+void vnet_plan_public(uint32_t ns, const struct ip *ip, struct kset *to);
 
 /* A bridge of a subnet, the first or one more. */
 struct plan_subnet {

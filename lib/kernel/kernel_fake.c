@@ -171,6 +171,12 @@ static int fake_ns_fd(struct kernel *k, uint32_t ns, struct err *e)
 	return dup(STDERR_FILENO);
 }
 
+static int fake_ns_socket(struct kernel *k, uint32_t ns, uint8_t family, struct err *e)
+{
+	(void)family;
+	return fake_ns_fd(k, ns, e);
+}
+
 static int fake_dump(struct kernel *k, uint32_t ns, struct kset *to, struct err *e)
 {
 	struct fake *f = self(k);
@@ -346,10 +352,11 @@ struct kernel *kernel_fake_new(void)
 	if (!f) {
 		return NULL;
 	}
-	f->ops = (struct kernel){ fake_ns_add,  fake_ns_adopt, fake_ns_del,    fake_ns_list,
-		                  fake_ns_fd,   fake_dump,     fake_apply,     fake_watch,
-		                  fake_mute,    fake_flows,    fake_flows_del, fake_flows_count,
-		                  fake_tighten, fake_learned,  fake_counters,  fake_free };
+	f->ops = (struct kernel){ fake_ns_add,      fake_ns_adopt,  fake_ns_del,  fake_ns_list,
+		                  fake_ns_fd,       fake_ns_socket, fake_dump,    fake_apply,
+		                  fake_watch,       fake_mute,      fake_flows,   fake_flows_del,
+		                  fake_flows_count, fake_tighten,   fake_learned, fake_counters,
+		                  fake_free };
 	return &f->ops;
 }
 

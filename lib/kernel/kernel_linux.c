@@ -4,10 +4,12 @@
  * setns(2) and unshare(2) are per thread: only the engine's one thread calls this, and it is back
  * home after each call, or the process ends. Owns all sockets and watches it opens.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -270,6 +272,36 @@ static int linux_ns_fd(struct kernel *ops, uint32_t ns, struct err *e)
 	const struct space *s = spaces_need(self(ops), ns, e);
 
 	return s ? spaces_open(s->k, ns, s->type, e) : -1;
+}
+
+static int linux_ns_socket(struct kernel *ops, uint32_t ns, uint8_t family, struct err *e)
+{
+	static const uint8_t platform6[16] = { 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 0x10 };
+	struct sockaddr_in v4 = { .sin_family = AF_INET,
+		                  .sin_addr.s_addr = htonl(0xa83f8110) }; /* 168.63.129.16 */
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+	const struct sockaddr *from = family == 4 ? (void *)&v4 : (void *)&v6;
+	struct space *s = spaces_need(self(ops), ns, e);
+	int one = 1;
+
+	if (!s || s->type != KOBJ_NETNS_VNET) {
+		return err_set(e, ERR_NOT_FOUND, 0, "namespace %u is no VNet's", ns);
+	}
+	memcpy(&v6.sin6_addr, platform6, 16);
+	if (spaces_enter(s, e) < 0) {
+		return -1;
+	}
+	AUTO_CLOSE int fd = socket(family == 4 ? AF_INET : AF_INET6,
+	                           SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	spaces_home(s->k);
+	if (fd < 0) {
+		return err_set(e, ERR_SYSTEM, errno, "socket in namespace %u", ns);
+	}
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+	if (bind(fd, from, family == 4 ? sizeof(v4) : sizeof(v6)) < 0) {
+		return err_set(e, ERR_SYSTEM, errno, "socket in namespace %u", ns);
+	}
+	return take_fd(&fd);
 }
 
 /* ---- objects ---- */
@@ -692,10 +724,12 @@ struct kernel *kernel_linux_new(const char *dir, struct err *e)
 		err_set(e, ERR_NO_MEMORY, 0, "kernel: out of memory");
 		return NULL;
 	}
-	k->ops = (struct kernel){ linux_ns_add,  linux_ns_adopt, linux_ns_del,    linux_ns_list,
-		                  linux_ns_fd,   linux_dump,     linux_apply,     linux_watch,
-		                  linux_mute,    linux_flows,    linux_flows_del, linux_flows_count,
-		                  linux_tighten, linux_learned,  linux_counters,  linux_free };
+	k->ops =
+		(struct kernel){ linux_ns_add,      linux_ns_adopt,  linux_ns_del,  linux_ns_list,
+		                 linux_ns_fd,       linux_ns_socket, linux_dump,    linux_apply,
+		                 linux_watch,       linux_mute,      linux_flows,   linux_flows_del,
+		                 linux_flows_count, linux_tighten,   linux_learned, linux_counters,
+		                 linux_free };
 	snprintf(k->dir, sizeof(k->dir), "%s", dir);
 	snprintf(path, sizeof(path), "%s/ns", dir);
 	k->home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);

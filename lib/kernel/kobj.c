@@ -184,7 +184,13 @@ static const char *const kind_names[] = { "netns",   "link",  "addr",    "neigh"
 	                                  "timeout", "chain", "filter",  "elem",  "item" };
 static_assert(ARRAY_N(kind_names) == KOBJ_KIND_N, "a name for every kind");
 static const char *const set_names[] = {
-	"port4", "port6", "forward", "pub4", "pub6", "target4", "target6", "front4", "front6", "inner4", "inner6", "any4", "any6", "slot4", "slot6", "anyslot4", "anyslot6", "idle", "empty4", "empty6", "reset4", "reset6", "self4", "self6", "lbout4", "lbout6", "egress4", "egress6", "subout4", "subout6", "natout4", "natout6", "natsrc4", "natsrc6", "natpub4", "natpub6", "own4", "own6", "closed4", "closed6", "out", "in4", "in6", "from", "vtag4", "vtag6", "drops4", "drops6", "source4", "source6", "pool4", "pool6"
+	"port4",    "port6",   "forward", "pub4",    "pub6",    "target4", "target6", "front4",
+	"front6",   "inner4",  "inner6",  "any4",    "any6",    "slot4",   "slot6",   "anyslot4",
+	"anyslot6", "idle",    "empty4",  "empty6",  "reset4",  "reset6",  "self4",   "self6",
+	"lbout4",   "lbout6",  "egress4", "egress6", "subout4", "subout6", "natout4", "natout6",
+	"natsrc4",  "natsrc6", "natpub4", "natpub6", "own4",    "own6",    "closed4", "closed6",
+	"out",      "in4",     "in6",     "from",    "vtag4",   "vtag6",   "drops4",  "drops6",
+	"source4",  "source6", "pool4",   "pool6"
 };
 static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
 
@@ -509,7 +515,7 @@ static int check_shape(const struct kobj *o, struct err *e)
 static int check_policy(const struct kobj *o)
 {
 	static const char *const first[] = {
-		[KOBJ_SET] = "Na",   [KOBJ_COUNTER] = "c", [KOBJ_TIMEOUT] = "t",
+		[KOBJ_SET] = "Na",    [KOBJ_COUNTER] = "c",  [KOBJ_TIMEOUT] = "t",
 		[KOBJ_CHAIN] = "NLI", [KOBJ_FILTER] = "NLI", [KOBJ_ITEM] = "Na"
 	};
 	struct kobj_filter f;

@@ -27,7 +27,7 @@
 #define OUT_KEY  (NFT_K_ADDR | NFT_K_PREFIX | NFT_D_ADDR)
 #define PUB_KEY  (NFT_K_ADDR | NFT_K_PORT | NFT_D_ADDR | NFT_D_PORT)
 #define SVC_KEY  (NFT_K_ADDR | NFT_K_PORT)
-#define BOTH(set, parts)                                                    \
+#define BOTH(set, parts)                                                     \
 	[KOBJ_SET_##set##4] = { NFPROTO_INET, KOBJ_RULESET_VNET, 4, parts }, \
 	[KOBJ_SET_##set##6] = { NFPROTO_INET, KOBJ_RULESET_VNET, 6, parts }
 

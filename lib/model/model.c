@@ -381,7 +381,9 @@ int model_id_parse(const char *id, struct model_id *to)
 		to->name = n > i + 3 ? part[i + 3] : NULL;
 		to->child_type = n > i + 4 ? part[i + 4] : NULL;
 		to->child = n > i + 5 ? part[i + 5] : NULL;
-		if (n == i + 7 && strcasecmp(to->child_type, "containers") == 0) {
+		if (n == i + 7 && (strcasecmp(to->child_type, "containers") == 0 ||
+		                   strcasecmp(to->child_type, "loadBalancingRules") == 0 ||
+		                   strcasecmp(to->child_type, "backendAddressPools") == 0)) {
 			to->action = part[i + 6];
 			i = n;
 		} else {

@@ -75,7 +75,7 @@ bool model_is(const json_t *doc, const char *path, const char *value); /* any ca
 struct model_id {
 	char room[1024];
 	const char *subscription, *group, *type, *name, *child_type, *child; /* NULL when absent */
-	const char *action; /* of a container: ".../containers/C/logs" */
+	const char *action; /* of a container or a load balancer's part: ".../containers/C/logs" */
 };
 /* "/subscriptions/S/resourceGroups/G/providers/P/T/N[/CT/CN]"; any prefix of it. -1 malformed:
  * empty parts, more parts, control characters. */

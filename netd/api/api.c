@@ -13,14 +13,15 @@
 
 #include "lib/base/log.h"
 #include "lib/base/own.h"
+#include "netd/api/balancing.h"
 #include "netd/api/caller.h"
+#include "netd/api/health.h"
 #include "netd/api/logs.h"
 #include "netd/api/watch.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
-#define PAGE      1000 /* members of a list at most */
-#define ANSWER_MS 5000 /* a role that has not answered this long is not ready */
+#define PAGE 1000 /* members of a list at most */
 
 /* A call whose answer waits for the store. */
 struct call {
@@ -179,6 +180,28 @@ static void not_found(struct http_request *r, const char *id)
 	api_error(r, &e);
 }
 
+/* Parts that are changed only by a PUT of the whole, or not at all. */
+static const char *fixed_part(const struct model_id *id)
+{
+	static const struct {
+		const char *type, *part;
+	} parts[] = {
+		{ "Microsoft.Network/networkSecurityGroups", "defaultSecurityRules" },
+		{ "Microsoft.Network/loadBalancers", "frontendIPConfigurations" },
+		{ "Microsoft.Network/loadBalancers", "loadBalancingRules" },
+		{ "Microsoft.Network/loadBalancers", "probes" },
+		{ "Microsoft.Network/loadBalancers", "outboundRules" },
+	};
+
+	for (size_t i = 0; i < ARRAY_N(parts); i++) {
+		if (strcasecmp(id->type, parts[i].type) == 0 &&
+		    strcasecmp(id->child_type, parts[i].part) == 0) {
+			return parts[i].part;
+		}
+	}
+	return NULL;
+}
+
 /* "subnets", "securityRules": parts of a resource's document that have paths of their own, spelt as
  * in the document; NULL: no such thing. */
 static const char *part_type(const struct model_id *id)
@@ -187,13 +210,7 @@ static const char *part_type(const struct model_id *id)
 
 	snprintf(name, sizeof(name), "%s/%s", id->type, id->child_type);
 	const struct model_type *t = model_type_find(name);
-	if (t) {
-		return strrchr(t->name, '/') + 1;
-	}
-	return strcasecmp(id->type, "Microsoft.Network/networkSecurityGroups") == 0 &&
-	                       strcasecmp(id->child_type, "defaultSecurityRules") == 0
-	               ? "defaultSecurityRules"
-	               : NULL;
+	return t ? strrchr(t->name, '/') + 1 : fixed_part(id);
 }
 
 /* `was`: what the condition in the headers is about; NULL none. */
@@ -458,7 +475,7 @@ static void part(struct http_request *r, const struct model_id *id, const char *
 {
 	AUTO_FREE char *key = table_key(r->path);
 	bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
-	bool fixed = strcmp(type, "defaultSecurityRules") == 0;
+	bool fixed = fixed_part(id) != NULL;
 	json_t *doc;
 
 	*strrchr(key, '/') = '\0';
@@ -554,31 +571,6 @@ static void resource(struct http_request *r, const struct model_id *id)
 	}
 }
 
-/* ---- health ---- */
-
-static void health(struct http_request *r)
-{
-	AUTO_BUF struct buf b = { 0 };
-	int64_t age[2];
-	const char *engine = control_metrics(0, &age[0]), *dns = control_metrics(1, &age[1]);
-	bool ready = plane.engine_synced && plane.dns && !plane.stopped && age[0] >= 0 &&
-	             age[0] < ANSWER_MS && age[1] >= 0 && age[1] < ANSWER_MS;
-
-	if (strcmp(r->path, "/metrics") == 0) {
-		buf_addf(
-			&b,
-			"%s%snetd_resources %zu\nnetd_requests_total %llu\nnetd_runtime_connected %d\n",
-			engine, dns, plane.n, (unsigned long long)plane.requests,
-			runtime_connected());
-		http_reply(r, 200, "", buf_str(&b), b.len);
-		return;
-	}
-	api_json(r, strcmp(r->path, "/healthz") == 0 || ready ? 200 : 503, "",
-	         json_pack("{s:b, s:b, s:b, s:b, s:s*}", "engine", plane.engine_synced, "dns",
-	                   plane.dns != NULL, "store", !plane.stopped, "runtime",
-	                   runtime_connected(), "refused", plane.stopped));
-}
-
 /* ---- routing ---- */
 
 /* GET of a container's logs. */
@@ -616,6 +608,18 @@ static void below(struct http_request *r, const struct caller *who, const struct
 
 		if (op) {
 			api_json(r, 200, "Retry-After: 0\r\n", op);
+		} else {
+			not_found(r, r->path);
+		}
+	} else if (part_type(id) && id->action) {
+		AUTO_FREE char *key = table_key(r->path);
+
+		for (int up = 0; up < 3; up++) { /* its part's type and name, and what is asked */
+			*strrchr(key, '/') = '\0';
+		}
+		const struct resource *x = table_get(key);
+		if (x) {
+			balancing_request(r, x, id);
 		} else {
 			not_found(r, r->path);
 		}
@@ -735,7 +739,7 @@ static void on_request(void *arg, struct http_request *r)
 	plane.requests++;
 	if (strcmp(r->path, "/healthz") == 0 || strcmp(r->path, "/readyz") == 0 ||
 	    strcmp(r->path, "/metrics") == 0) {
-		health(r);
+		health_request(r);
 		return;
 	}
 	bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;

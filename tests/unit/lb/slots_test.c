@@ -130,7 +130,9 @@ static void test_sizes(void **state)
 	static const struct {
 		size_t n;
 		uint32_t size;
-	} rows[] = { { 1, 64 }, { 9, 64 }, { 10, 1024 }, { 11, 4096 }, { 40, 4096 }, { 41, 16384 } };
+	} rows[] = {
+		{ 1, 64 }, { 9, 64 }, { 10, 1024 }, { 11, 4096 }, { 40, 4096 }, { 41, 16384 }
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -159,15 +161,10 @@ static void test_last_goes_and_first_comes(void **state)
 
 static void test_bad_text(void **state)
 {
-	static const char *const bad[] = { "",
-		                           "0",
-		                           "0 ",
-		                           "9  ",
-		                           "0 10.0.0.4*1 00",
-		                           "0 10.0.0.4*0 ",
-		                           "0 10.0.0.4 ",
-		                           "0 x*1 ",
-		                           "0  0000" };
+	static const char *const bad[] = {
+		"",       "0",      "0 ", "9  ", "0 10.0.0.4*1 00", "0 10.0.0.4*0 ", "0 10.0.0.4 ",
+		"0 x*1 ", "0  0000"
+	};
 	struct slots s;
 
 	(void)state;
@@ -181,11 +178,14 @@ static void test_bad_text(void **state)
 int main(void)
 {
 	for (size_t i = 0; i < MEMBERS; i++) {
-		some[i] = (struct slots_member){ { i % 4 ? 4 : 6, { 10, 0, 0, (uint8_t)(i + 4) } }, 1 };
+		some[i] = (struct slots_member){ { i % 4 ? 4 : 6, { 10, 0, 0, (uint8_t)(i + 4) } },
+			                         1 };
 	}
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_random_changes), cmocka_unit_test(test_growth_keeps_flows),
-		cmocka_unit_test(test_sizes),          cmocka_unit_test(test_last_goes_and_first_comes),
+		cmocka_unit_test(test_random_changes),
+		cmocka_unit_test(test_growth_keeps_flows),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_last_goes_and_first_comes),
 		cmocka_unit_test(test_bad_text),
 	};
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * /healthz, /readyz, /metrics.
+ */
+#include "netd/api/health.h"
+
+#include <string.h>
+
+#include "lib/base/buf.h"
+#include "netd/api/api.h"
+#include "netd/plane.h"
+#include "netd/runtime.h"
+
+#define ANSWER_MS 5000 /* a role that has not answered this long is not ready */
+
+void health_request(struct http_request *r)
+{
+	AUTO_BUF struct buf b = { 0 };
+	int64_t age;
+	bool ready = plane.engine_synced && plane.dns && plane.probe && !plane.stopped;
+
+	for (int i = 0; i < 3; i++) {
+		buf_addf(&b, "%s", control_metrics(i, &age));
+		ready = ready && age >= 0 && age < ANSWER_MS;
+	}
+
+	if (strcmp(r->path, "/metrics") == 0) {
+		buf_addf(
+			&b,
+			"netd_resources %zu\nnetd_requests_total %llu\nnetd_runtime_connected %d\n",
+			plane.n, (unsigned long long)plane.requests, runtime_connected());
+		http_reply(r, 200, "", buf_str(&b), b.len);
+		return;
+	}
+	api_json(r, strcmp(r->path, "/healthz") == 0 || ready ? 200 : 503, "",
+	         json_pack("{s:b, s:b, s:b, s:b, s:b, s:s*}", "engine", plane.engine_synced, "dns",
+	                   plane.dns != NULL, "probe", plane.probe != NULL, "store", !plane.stopped, "runtime",
+	                   runtime_connected(), "refused", plane.stopped));
+}

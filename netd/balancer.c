@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Load balancers as they are now: whose members take flows, their slot tables, and the plan of each. A
+ * change of a document, a group or a backend's health plans that load balancer again, no other. See
+ * balancer.h.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/base/log.h"
+#include "lib/base/loop.h"
+#include "lib/base/own.h"
+#include "netd/balancer_live.h"
+#include "netd/balancer_parts.h"
+#include "netd/fabric_parts.h"
+#include "netd/where.h"
+
+#define CALM_MS 50 /* between plans of one load balancer that nobody waits for */
+
+static struct balancer **all;
+static size_t n_all, cap_all;
+static struct where members; /* load balancers by VNet and address of a document's members */
+static struct loop_timer *later;
+
+static uint32_t number_of(const struct resource *r)
+{
+	return (uint32_t)json_integer_value(json_object_get(r->status, "serial"));
+}
+
+/* ---- slot tables and their rows ---- */
+
+static struct pending_row {
+	char *key, *text;
+} *pending; /* loaded, until their load balancers are */
+static size_t n_pending;
+
+static char *row_key(const struct balancer *b, const struct lb_table *t)
+{
+	struct buf k = { 0 };
+
+	buf_addf(&k, "slots%s/%s", b->r->key, t->key);
+	const char *text = buf_str(&k);
+	char *copy = strdup(text ? text : "");
+	buf_fini(&k);
+	return copy;
+}
+
+void lb_table_save(const struct balancer *b, const struct lb_table *t)
+{
+	AUTO_FREE char *key = row_key(b, t), *text = slots_print(&t->slots);
+	json_auto_t *row = json_pack("{s:s}", "slots", text ? text : "");
+	AUTO_FREE char *value = json_dumps(row, JSON_COMPACT);
+
+	store_submit(plane.store, &(struct store_op){ .key = key, .value = value }, 1,
+	             control_saved, NULL);
+}
+
+static void drop_table(struct balancer *b, size_t i)
+{
+	AUTO_FREE char *key = row_key(b, &b->tables[i]);
+
+	store_submit(plane.store, &(struct store_op){ .key = key }, 1, control_saved, NULL);
+	free(b->tables[i].key);
+	slots_fini(&b->tables[i].slots);
+	b->tables[i] = b->tables[--b->n_tables];
+}
+
+struct lb_table *lb_table_make(struct balancer *b, const char *key)
+{
+	for (size_t i = 0; i < b->n_tables; i++) {
+		if (strcmp(b->tables[i].key, key) == 0) {
+			return &b->tables[i];
+		}
+	}
+	b->tables = realloc(b->tables, (b->n_tables + 1) * sizeof(*b->tables));
+	if (!b->tables) {
+		abort();
+	}
+	b->tables[b->n_tables] = (struct lb_table){ .key = strdup(key) };
+	return &b->tables[b->n_tables++];
+}
+
+void balancer_slots_load(const char *key, const json_t *row)
+{
+	pending = realloc(pending, (n_pending + 1) * sizeof(*pending));
+	if (!pending) {
+		abort();
+	}
+	pending[n_pending++] =
+		(struct pending_row){ strdup(key), strdup(model_str(row, "slots")) };
+}
+
+static void take_rows(void)
+{
+	for (size_t i = 0; i < n_pending; i++) {
+		char *cut = strrchr(pending[i].key, '/');
+
+		*cut = '\0';
+		const struct resource *r = table_get(pending[i].key);
+		struct slots s;
+		if (r && r->balancer && slots_scan(pending[i].text, &s)) {
+			lb_table_make(r->balancer, cut + 1)->slots = s;
+		}
+		free(pending[i].key);
+		free(pending[i].text);
+	}
+	free(pending);
+	pending = NULL;
+	n_pending = 0;
+}
+
+/* ---- members ---- */
+
+static size_t add_member(struct lb_member *to, size_t n, size_t max, const struct lb_member *m)
+{
+	if (n < max && m->ip.family) {
+		to[n++] = *m;
+	}
+	return n;
+}
+
+size_t lb_members(const struct resource *r, const json_t *pool, struct lb_member *to, size_t max)
+{
+	const struct balancer *b = r->balancer;
+	AUTO_FREE char *name = table_key(model_str(pool, "name"));
+	size_t n = 0, i;
+	json_t *x;
+
+	json_array_foreach(model_at(pool, "properties.loadBalancerBackendAddresses"), i, x)
+	{
+		struct lb_member m = { .name = model_str(x, "name"),
+			               .ip = table_ip(x, "properties.ipAddress"),
+			               .weight = 1 };
+		json_int_t weight = json_integer_value(model_at(x, "properties.weight"));
+
+		m.weight = weight ? (uint16_t)weight : 1;
+		m.admin = model_is(x, "properties.adminState", "Up")     ? LB_ADMIN_UP
+		          : model_is(x, "properties.adminState", "Down") ? LB_ADMIN_DOWN
+		                                                         : LB_ADMIN_NONE;
+		m.group = b && b->vnet ? network_group_at(b->vnet, &m.ip) : NULL;
+		n = add_member(to, n, max, &m);
+	}
+	for (i = 0; b && i < b->n_joined; i++) {
+		const struct resource *g = b->joined[i].group;
+
+		for (int f = 0; f < 2 && strcmp(b->joined[i].pool, name) == 0; f++) {
+			n = add_member(to, n, max,
+			               &(struct lb_member){
+					       .name = g->name,
+					       .ip = table_ip(g->status, f ? "ip6" : "ip4"),
+					       .weight = 1,
+					       .group = g,
+					       .joined = true });
+		}
+	}
+	return n;
+}
+
+static void index_members(struct balancer *b, bool there)
+{
+	json_t *pool, *x;
+	size_t i, k;
+
+	json_array_foreach(lb_list(b->r->doc, LB_POOLS), i, pool)
+	{
+		json_array_foreach(model_at(pool, "properties.loadBalancerBackendAddresses"), k, x)
+		{
+			struct ip ip = table_ip(x, "properties.ipAddress");
+
+			if (ip.family && b->vnet) {
+				(there ? where_add : where_drop)(&members, b->vnet, &ip,
+				                                 (uintptr_t)b);
+			}
+		}
+	}
+}
+
+/* ---- plans ---- */
+
+/* Rules that share pools want the same elements: once is enough. */
+static void unique(struct kset *s)
+{
+	size_t n = 0;
+
+	kset_sort(s);
+	for (size_t i = 0; i < s->n; i++) {
+		if (n == 0 || kobj_compare(&s->v[n - 1], &s->v[i]) != 0) {
+			s->v[n++] = s->v[i];
+		}
+	}
+	s->n = n;
+}
+
+static uint32_t vnet_now(const struct balancer *b)
+{
+	struct resource *v = lb_vnet(b->r);
+
+	return v               ? table_number(v)
+	       : b->n_joined   ? (uint32_t)json_integer_value(
+                                       json_object_get(b->joined[0].group->status, "vnet"))
+	                       : 0;
+}
+
+static void evaluate(struct balancer *b)
+{
+	uint32_t vnet = vnet_now(b);
+	struct kset set = { 0 };
+
+	b->dirty = false;
+	b->planned_ms = clock_system.now_ms(&clock_system);
+	if (vnet != b->vnet) {
+		index_members(b, false);
+		if (b->vnet) {
+			fabric_drop(fabric_owner(number_of(b->r), b->vnet));
+		}
+		b->vnet = vnet;
+		index_members(b, true);
+	}
+	for (size_t i = 0; i < b->n_tables; i++) {
+		b->tables[i].used = false;
+	}
+	lb_targets_begin(b);
+	lb_plan(b, &set);
+	lb_targets_end(b);
+	for (size_t i = b->n_tables; i-- > 0;) {
+		if (!b->tables[i].used) {
+			drop_table(b, i);
+		}
+	}
+	b->settled = true;
+	b->sign++;
+	if (vnet && fabric_sent(vnet)) {
+		uint64_t owner = fabric_owner(table_number(b->r), vnet);
+
+		unique(&set);
+		fabric_put(owner, &set);
+		fabric_sign(owner, b->sign);
+	}
+	kset_fini(&set);
+	if (b->unsaved) {
+		b->unsaved = false;
+		table_save(&b->r, 1, control_saved, NULL);
+	}
+}
+
+void balancer_vnet(uint32_t vnet)
+{
+	for (size_t i = 0; i < n_all; i++) {
+		struct balancer *b = all[i];
+
+		if (b->vnet == vnet &&
+		    !fabric_stays(fabric_owner(number_of(b->r), vnet), b->sign)) {
+			evaluate(b);
+		}
+	}
+}
+
+static void on_later(void *arg)
+{
+	int64_t now = clock_system.now_ms(&clock_system);
+	bool left = false;
+
+	(void)arg;
+	for (size_t i = 0; i < n_all; i++) {
+		if (all[i]->dirty && now - all[i]->planned_ms >= CALM_MS) {
+			evaluate(all[i]);
+		}
+		left = left || all[i]->dirty;
+	}
+	if (left) {
+		loop_timer_start(later, CALM_MS / 2);
+	}
+}
+
+struct balancer *lb_at(size_t i)
+{
+	return i < n_all ? all[i] : NULL;
+}
+
+void lb_touch(struct balancer *b)
+{
+	if (clock_system.now_ms(&clock_system) - b->planned_ms >= CALM_MS) {
+		evaluate(b);
+	} else if (!b->dirty) {
+		b->dirty = true;
+		later = later ? later : loop_timer_new(plane.loop, on_later, NULL);
+		if (!loop_timer_running(later)) {
+			loop_timer_start(later, CALM_MS / 2);
+		}
+	}
+}
+
+/* ---- coming and going ---- */
+
+static struct balancer *make(struct resource *r)
+{
+	if (r->balancer) {
+		return r->balancer;
+	}
+	struct balancer *b = calloc(1, sizeof(*b));
+	if (n_all == cap_all) {
+		cap_all = cap_all ? cap_all * 2 : 64;
+		all = realloc(all, cap_all * sizeof(struct balancer *));
+	}
+	if (!b || !all) {
+		abort();
+	}
+	b->r = r;
+	r->balancer = b;
+	all[n_all++] = b;
+	return b;
+}
+
+int balancer_addresses(struct resource *r, const json_t *doc, struct err *e)
+{
+	return lb_front_take(make(r), doc, e);
+}
+
+void balancer_before(struct resource *r)
+{
+	if (r->balancer) {
+		index_members(r->balancer, false);
+	}
+}
+
+void balancer_change(struct resource *r)
+{
+	struct balancer *b = make(r);
+
+	index_members(b, true);
+	for (size_t i = b->n_joined; i-- > 0;) { /* pools that are no more */
+		if (!lb_named(r->doc, LB_POOLS, b->joined[i].pool, NULL)) {
+			free(b->joined[i].pool);
+			b->joined[i] = b->joined[--b->n_joined];
+		}
+	}
+	evaluate(b);
+	if (b->vnet && subnet_any(b->vnet) && !fabric_sent(b->vnet)) {
+		fabric_vnet(b->vnet); /* it is live by an internal frontend alone */
+	}
+}
+
+void balancer_gone(struct resource *r)
+{
+	struct balancer *b = r->balancer;
+
+	if (!b) {
+		return;
+	}
+	index_members(b, false);
+	if (b->vnet) {
+		fabric_drop(fabric_owner(number_of(r), b->vnet));
+	}
+	while (b->n_tables) {
+		drop_table(b, b->n_tables - 1);
+	}
+	lb_targets_begin(b);
+	lb_targets_end(b);
+	for (size_t i = 0; i < n_all; i++) {
+		if (all[i] == b) {
+			all[i] = all[--n_all];
+		}
+	}
+	lb_front_give(b);
+	for (size_t i = 0; i < b->n_joined; i++) {
+		free(b->joined[i].pool);
+	}
+	free(b->joined);
+	free(b->tables);
+	free(b);
+	r->balancer = NULL;
+}
+
+/* ---- groups ---- */
+
+static void join(struct balancer *b, const char *pool, const struct resource *g, bool there)
+{
+	for (size_t i = 0; i < b->n_joined; i++) {
+		if (b->joined[i].group != g || strcmp(b->joined[i].pool, pool) != 0) {
+			continue;
+		}
+		if (!there) {
+			free(b->joined[i].pool);
+			b->joined[i] = b->joined[--b->n_joined];
+		}
+		return;
+	}
+	if (!there) {
+		return;
+	}
+	b->joined = realloc(b->joined, (b->n_joined + 1) * sizeof(*b->joined));
+	if (!b->joined) {
+		abort();
+	}
+	b->joined[b->n_joined++] = (struct lb_joined){ strdup(pool), g };
+}
+
+/* Calls fn for each load balancer that names the group, or that its NGroup has it in. */
+static void each_of(const struct resource *g, void (*fn)(struct balancer *b))
+{
+	uint32_t vnet = (uint32_t)json_integer_value(json_object_get(g->status, "vnet"));
+	const struct where_entry *x = NULL;
+	json_t *pool;
+	size_t i;
+
+	for (int f = 0; f < 2; f++) {
+		struct ip ip = table_ip(g->status, f ? "ip6" : "ip4");
+
+		for (x = NULL; ip.family && (x = where_next(&members, vnet, &ip, x));) {
+			fn((struct balancer *)x->value);
+		}
+	}
+	json_array_foreach(json_object_get(g->status, "pools"), i, pool)
+	{
+		AUTO_FREE char *key = strdup(json_string_value(pool));
+
+		*strrchr(key, '/') = '\0';
+		*strrchr(key, '/') = '\0';
+		const struct resource *r = table_get(key);
+		if (r && r->balancer) {
+			fn(r->balancer);
+		}
+	}
+}
+
+static void join_all(const struct resource *g, bool there)
+{
+	json_t *pool;
+	size_t i;
+
+	json_array_foreach(json_object_get(g->status, "pools"), i, pool)
+	{
+		AUTO_FREE char *key = strdup(json_string_value(pool));
+		char *name = strrchr(key, '/');
+
+		*name = '\0';
+		*strrchr(key, '/') = '\0';
+		const struct resource *r = table_get(key);
+		if (r && r->balancer) {
+			join(r->balancer, name + 1, g, there);
+		}
+	}
+}
+
+void balancer_group(const struct resource *g, bool there)
+{
+	join_all(g, there);
+	each_of(g, lb_touch);
+}
+
+static bool leads;
+static uint32_t leads_s;
+
+static void look(struct balancer *b)
+{
+	json_t *pool;
+	size_t i;
+
+	evaluate(b); /* it takes no flows from now on */
+	leads = true;
+	json_array_foreach(lb_list(b->r->doc, LB_POOLS), i, pool)
+	{
+		json_int_t s =
+			json_integer_value(model_at(pool, "properties.drainPeriodInSeconds"));
+
+		leads_s = s > leads_s ? (uint32_t)s : leads_s;
+	}
+}
+
+bool balancer_leads_to(const struct resource *g, uint32_t *drain_s)
+{
+	leads = false;
+	leads_s = 0;
+	each_of(g, look);
+	*drain_s = leads_s;
+	return leads;
+}
+
+void balancer_load(void)
+{
+	for (size_t i = 0; i < plane.n; i++) {
+		if (balancer_is(plane.v[i])) {
+			make(plane.v[i]);
+		}
+	}
+	take_rows();
+	for (size_t i = 0; i < plane.n; i++) {
+		if (plane.v[i]->group && !plane.v[i]->deleting) {
+			join_all(plane.v[i], true);
+		}
+	}
+	for (size_t i = 0; i < n_all; i++) {
+		lb_front_restore(all[i]);
+		evaluate(all[i]);
+	}
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A load balancer's state in memory, shared by balancer.c and balancer_probe.c. Internal to them.
+ */
+#pragma once
+
+#include "lb/slots.h"
+#include "netd/balancer_parts.h"
+
+/* Slots of rules that have the same pools, probe and IP version. */
+struct lb_table {
+	char *key; /* "pool,pool|probe|4" */
+	struct slots slots;
+	bool used;
+};
+
+/* A group that its NGroup has put into a pool. */
+struct lb_joined {
+	char *pool; /* name, lower case */
+	const struct resource *group;
+};
+
+struct lb_target;
+
+struct balancer {
+	struct resource *r;
+	uint32_t vnet; /* number; 0: in none yet */
+	uint64_t sign; /* counts plans */
+	struct lb_table *tables;
+	size_t n_tables;
+	struct lb_joined *joined;
+	size_t n_joined;
+	struct lb_target **targets;
+	size_t n_targets;
+	int64_t planned_ms;
+	bool dirty;   /* to be planned soon */
+	bool settled; /* planned once by this control */
+	bool unsaved; /* its status changed while it was planned */
+};
+
+/* Plans it again, now or, when that was done a moment ago, soon. */
+void lb_touch(struct balancer *b);
+
+/* Between begin and end each backend that rules ask about is named; the others are forgotten. What is
+ * known of it: `was_in` says that it took flows before this control began. */
+void lb_targets_begin(struct balancer *b);
+enum lb_health lb_target(struct balancer *b, const json_t *probe, const struct ip *ip, bool was_in);
+void lb_targets_end(struct balancer *b);
+
+struct balancer *lb_at(size_t i); /* of all, in no order; NULL at the end */
+/* The table of that name, made when absent; its row into the store. */
+struct lb_table *lb_table_make(struct balancer *b, const char *key);
+void lb_table_save(const struct balancer *b, const struct lb_table *t);
+/* Brings its tables to who takes flows now, and appends what it wants of the kernel. */
+void lb_plan(struct balancer *b, struct kset *to);
+
+/* Addresses of internal frontends: as the document wants them, -1 with *e and nothing changed when one
+ * cannot be had; all given back; taken again after a start. */
+int lb_front_take(struct balancer *b, const json_t *doc, struct err *e);
+void lb_front_give(struct balancer *b);
+void lb_front_restore(struct balancer *b);

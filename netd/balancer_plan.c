@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What a load balancer wants of the kernel now: who has a share of each rule's flows, and the plan of rules,
+ * inbound NAT and outbound addresses. See balancer_live.h.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lb/plan.h"
+#include "lib/base/log.h"
+#include "lib/base/own.h"
+#include "netd/balancer_live.h"
+#include "vnet/plan.h"
+
+/* ---- who has a share ---- */
+
+static int by_address(const void *a, const void *b)
+{
+	return ip_compare(&((const struct slots_member *)a)->ip,
+	                  &((const struct slots_member *)b)->ip);
+}
+
+static bool takes(struct balancer *b, const struct lb_table *t, const json_t *probe,
+                  const struct lb_member *m)
+{
+	if (!lb_ready(m) || m->admin == LB_ADMIN_DOWN) {
+		return false;
+	}
+	if (!probe) {
+		return true;
+	}
+	/* One that was in before this control began is not put out by asking anew. */
+	bool was_in = false;
+	for (size_t i = 0; !b->settled && i < t->slots.n && !was_in; i++) {
+		was_in = ip_compare(&t->slots.v[i].ip, &m->ip) == 0;
+	}
+	enum lb_health h = lb_target(b, probe, &m->ip, was_in);
+	return m->admin == LB_ADMIN_UP || h == LB_UP;
+}
+
+/* Those that take flows, sorted, no address twice; all that could when no probe finds one healthy and the
+ * probe says that they stay. */
+static size_t shares(struct balancer *b, const struct lb_table *t, const json_t *rule,
+                     uint8_t family, struct slots_member *to)
+{
+	static struct lb_member v[LB_MEMBERS_MAX];
+	const char *id = b->r->id;
+	const json_t *probe =
+		lb_ref(b->r->doc, id, LB_PROBES, model_str(rule, "properties.probe.id"));
+	size_t n = 0, m = 0, out = 0;
+	json_t *pool;
+
+	for (size_t i = 0; (pool = lb_rule_pool(b->r->doc, id, rule, i)); i++) {
+		m += lb_members(b->r, pool, v + m, LB_MEMBERS_MAX - m);
+	}
+	for (size_t i = 0; i < m; i++) {
+		if (v[i].ip.family == family && takes(b, t, probe, &v[i])) {
+			to[n++] = (struct slots_member){ v[i].ip, v[i].weight };
+		}
+	}
+	bool keep = model_is(probe, "properties.noHealthyBackendsBehavior", "AllProbedUp");
+	for (size_t i = 0; n == 0 && keep && i < m; i++) {
+		if (v[i].ip.family == family && lb_ready(&v[i]) && v[i].admin == LB_ADMIN_NONE) {
+			to[out++] = (struct slots_member){ v[i].ip, v[i].weight };
+		}
+	}
+	n = n ? n : out;
+	if (n > 1) {
+		qsort(to, n, sizeof(*to), by_address);
+	}
+	for (size_t i = out = 0; i < n; i++) {
+		if (i == 0 || ip_compare(&to[i].ip, &to[i - 1].ip) != 0) {
+			to[out++] = to[i];
+		}
+	}
+	return out;
+}
+
+static bool same_members(const struct slots *s, const struct slots_member *v, size_t n)
+{
+	for (size_t i = 0; i < n && s->n == n; i++) {
+		if (ip_compare(&s->v[i].ip, &v[i].ip) != 0 || s->v[i].weight != v[i].weight) {
+			return false;
+		}
+	}
+	return s->n == n;
+}
+
+/* The table that the rule's flows go by: rules with the same pools and probe share one. */
+static struct lb_table *table_for(struct balancer *b, const json_t *rule, uint8_t family)
+{
+	static struct slots_member v[LB_MEMBERS_MAX];
+	const char *probe = strrchr(model_str(rule, "properties.probe.id"), '/');
+	AUTO_BUF struct buf name = { 0 };
+	json_t *pool;
+	struct slots next;
+
+	for (size_t i = 0; (pool = lb_rule_pool(b->r->doc, b->r->id, rule, i)); i++) {
+		buf_addf(&name, "%s%s", i ? "," : "", model_str(pool, "name"));
+	}
+	buf_addf(&name, "|%s|%u", probe ? probe + 1 : "", family);
+	AUTO_FREE char *key = table_key(buf_str(&name));
+	struct lb_table *t = lb_table_make(b, key);
+	if (t->used) {
+		return t;
+	}
+	t->used = true;
+	size_t n = shares(b, t, rule, family, v);
+	if (!same_members(&t->slots, v, n)) {
+		if (slots_next(&t->slots, v, n, &next) < 0) {
+			abort();
+		}
+		log_info("lb.members", LOG_STR("id", b->r->id), LOG_STR("table", key),
+		         LOG_NUM("members", n), LOG_NUM("moved", slots_moved(&t->slots, &next)));
+		slots_fini(&t->slots);
+		t->slots = next;
+		lb_table_save(b, t);
+	}
+	return t;
+}
+
+/* ---- plans ---- */
+
+static enum kobj_hash hash_of(const json_t *rule)
+{
+	return model_is(rule, "properties.loadDistribution", "SourceIP") ? KOBJ_HASH_SOURCE
+	       : model_is(rule, "properties.loadDistribution", "SourceIPProtocol")
+	               ? KOBJ_HASH_SOURCE_PROTO
+	               : KOBJ_HASH_FLOW;
+}
+
+static json_int_t number_at(const json_t *x, const char *path)
+{
+	return json_integer_value(model_at(x, path));
+}
+
+static const json_t *front_of(const struct balancer *b, const json_t *x)
+{
+	return lb_ref(b->r->doc, b->r->id, LB_FRONTS,
+	              model_str(x, "properties.frontendIPConfiguration.id"));
+}
+
+static void plan_rule(struct balancer *b, const json_t *rule, struct kset *to)
+{
+	const json_t *front = front_of(b, rule);
+	struct lb_port p = { .vnet_ns = b->vnet };
+
+	p.front = lb_front_address(b->r, front, &p.inner);
+	const struct lb_table *t = table_for(b, rule, lb_front_family(front));
+	if (!p.front.family) {
+		return;
+	}
+	p.proto = model_is(rule, "properties.protocol", "Tcp")   ? 6
+	          : model_is(rule, "properties.protocol", "Udp") ? 17
+	                                                         : 0;
+	p.port = (uint16_t)number_at(rule, "properties.frontendPort");
+	p.to_port = (uint16_t)number_at(rule, "properties.backendPort");
+	p.hash = hash_of(rule);
+	p.idle_min = (uint32_t)number_at(rule, "properties.idleTimeoutInMinutes");
+	p.reset = json_is_true(model_at(rule, "properties.enableTcpReset"));
+	p.slots = &t->slots;
+	lb_plan_port(&p, to);
+}
+
+uint16_t lb_range_port(const struct resource *r, const char *rule, const struct ip *ip)
+{
+	AUTO_FREE char *name = table_key(rule);
+	char text[IP_TEXT];
+
+	return (uint16_t)json_integer_value(json_object_get(
+		json_object_get(json_object_get(r->status, "ranges"), name), ip_format(ip, text)));
+}
+
+/* Each member has a port of the range for as long as it is one; the lowest free one when it comes. */
+static json_t *assign(struct balancer *b, const json_t *rule, const struct lb_member *v, size_t n,
+                      uint8_t family)
+{
+	AUTO_FREE char *name = table_key(model_str(rule, "name"));
+	json_int_t low = number_at(rule, "properties.frontendPortRangeStart"),
+		   high = number_at(rule, "properties.frontendPortRangeEnd"), port = low;
+	json_t *ranges = json_object_get(b->r->status, "ranges"), *now = json_object(), *had;
+	json_auto_t *used = json_object();
+	char text[IP_TEXT], digits[24];
+
+	had = ranges ? json_object_get(ranges, name) : NULL;
+	for (int turn = 0; turn < 2; turn++) {
+		for (size_t i = 0; i < n; i++) {
+			json_int_t old = json_integer_value(
+				json_object_get(had, ip_format(&v[i].ip, text)));
+
+			if (v[i].ip.family != family || json_object_get(now, text)) {
+				continue;
+			}
+			bool keeps = old >= low && old <= high;
+			if (turn == 0 && !keeps) {
+				continue;
+			}
+			while (turn == 1 && port <= high) {
+				snprintf(digits, sizeof(digits), "%lld", (long long)port);
+				if (!json_object_get(used, digits)) {
+					break;
+				}
+				port++;
+			}
+			old = turn == 1 ? port : old;
+			if (old <= high) {
+				snprintf(digits, sizeof(digits), "%lld", (long long)old);
+				json_object_set_new(used, digits, json_true());
+				json_object_set_new(now, text, json_integer(old));
+			}
+		}
+	}
+	if (!json_equal(had, now)) {
+		if (!ranges) {
+			ranges = json_object();
+			json_object_set_new(b->r->status, "ranges", ranges);
+		}
+		json_object_set(ranges, name, now);
+		b->unsaved = true;
+	}
+	return now;
+}
+
+static void plan_nat(struct balancer *b, const json_t *rule, struct kset *to)
+{
+	static struct lb_member v[LB_MEMBERS_MAX];
+	const json_t *front = front_of(b, rule);
+	struct lb_nat p = { .vnet_ns = b->vnet,
+		            .to_port = (uint16_t)number_at(rule, "properties.backendPort"),
+		            .port = (uint16_t)number_at(rule, "properties.frontendPort"),
+		            .to = table_ip(rule, "properties.backendIPAddress") };
+	uint8_t family = lb_front_family(front);
+	json_auto_t *ports = NULL;
+	json_t *pool = lb_ref(b->r->doc, b->r->id, LB_POOLS,
+	                      model_str(rule, "properties.backendAddressPool.id"));
+	size_t n = pool ? lb_members(b->r, pool, v, LB_MEMBERS_MAX) : 0;
+	char text[IP_TEXT];
+
+	p.front = lb_front_address(b->r, front, &p.inner);
+	if (pool) {
+		ports = assign(b, rule, v, n, family);
+	} else {
+		v[0] = (struct lb_member){ .ip = p.to };
+		n = p.to.family ? 1 : 0;
+	}
+	for (size_t i = 0; p.front.family && i < n; i++) {
+		if (pool) {
+			p.port = (uint16_t)json_integer_value(
+				json_object_get(ports, ip_format(&v[i].ip, text)));
+		}
+		p.to = v[i].ip;
+		for (p.proto = 6; p.proto <= 17 && p.to.family == family && p.port; p.proto += 11) {
+			if (!model_is(rule, "properties.protocol", p.proto == 6 ? "Udp" : "Tcp")) {
+				lb_plan_nat(&p, to);
+			}
+		}
+	}
+}
+
+/* Members leave by a frontend: that of an outbound rule, or of a rule that lets them. */
+static void plan_out(struct balancer *b, const json_t *pool, const json_t *front, struct kset *to)
+{
+	static struct lb_member v[LB_MEMBERS_MAX];
+	size_t n = pool ? lb_members(b->r, pool, v, LB_MEMBERS_MAX) : 0;
+	bool inner;
+	struct ip ip = lb_front_address(b->r, front, &inner);
+
+	for (size_t i = 0; !inner && ip.family && i < n; i++) {
+		if (v[i].ip.family == ip.family && v[i].group) {
+			lb_plan_out(b->vnet, &v[i].ip, &ip, to);
+		}
+	}
+}
+
+static void plan_outbound(struct balancer *b, struct kset *to)
+{
+	const json_t *doc = b->r->doc;
+	struct kset some = { 0 };
+	json_t *x, *pool;
+	size_t i;
+
+	json_array_foreach(lb_list(doc, LB_OUTBOUND), i, x)
+	{
+		const json_t *first = json_array_get(
+			model_at(x, "properties.frontendIPConfigurations"), 0);
+
+		plan_out(b,
+		         lb_ref(doc, b->r->id, LB_POOLS,
+		                model_str(x, "properties.backendAddressPool.id")),
+		         lb_ref(doc, b->r->id, LB_FRONTS, model_str(first, "id")), &some);
+	}
+	json_array_foreach(lb_list(doc, LB_RULES), i, x)
+	{
+		for (size_t k = 0; !json_is_true(model_at(x, "properties.disableOutboundSnat")) &&
+		                   (pool = lb_rule_pool(doc, b->r->id, x, k));
+		     k++) {
+			plan_out(b, pool, front_of(b, x), &some);
+		}
+	}
+	kset_sort(&some);
+	for (size_t k = 0; k < some.n; k++) { /* the first that names it counts, one a backend */
+		if (k == 0 || kobj_compare(&some.v[k], &some.v[k - 1]) != 0) {
+			kset_add(to, &some.v[k]);
+		}
+	}
+	kset_fini(&some);
+}
+
+void lb_plan(struct balancer *b, struct kset *to)
+{
+	const json_t *doc = b->r->doc;
+	json_t *x;
+	size_t i;
+	bool inner;
+
+	json_array_foreach(lb_list(doc, LB_FRONTS), i, x)
+	{
+		struct ip ip = lb_front_address(b->r, x, &inner);
+
+		if (!inner && ip.family && b->vnet) {
+			vnet_plan_public(b->vnet, &ip, to);
+		}
+	}
+	json_array_foreach(lb_list(doc, LB_RULES), i, x)
+	{
+		plan_rule(b, x, to);
+	}
+	json_array_foreach(lb_list(doc, LB_INBOUND), i, x)
+	{
+		plan_nat(b, x, to);
+	}
+	plan_outbound(b, to);
+}

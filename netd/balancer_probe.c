@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Health of backends, control's side: which ones the probe role asks, and what it said last. One that came
+ * back gets the whole list, with what is known, so that its restart puts nobody out. See balancer_live.h.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/base/log.h"
+#include "lib/base/own.h"
+#include "netd/balancer_live.h"
+#include "netd/where.h"
+
+struct lb_target {
+	uint64_t id;
+	struct balancer *b;
+	char *probe; /* name */
+	struct ip ip;
+	enum lb_health state;
+	char why[64];
+	uint64_t etag; /* of the document that it was sent by */
+	bool used, sent;
+};
+
+static struct where by_address; /* targets by load balancer's number and address */
+static struct lb_target **by_id; /* sorted: numbers only grow */
+static size_t n_ids, cap_ids;
+static uint64_t last_id;
+
+static uint32_t number_of(const struct balancer *b)
+{
+	return (uint32_t)json_integer_value(json_object_get(b->r->status, "serial"));
+}
+
+static struct lb_target *find(const struct balancer *b, const char *probe, const struct ip *ip)
+{
+	const struct where_entry *x = NULL;
+
+	while ((x = where_next(&by_address, number_of(b), ip, x))) {
+		struct lb_target *t = (struct lb_target *)x->value;
+
+		if (strcasecmp(t->probe, probe) == 0) {
+			return t;
+		}
+	}
+	return NULL;
+}
+
+static size_t id_at(uint64_t id)
+{
+	size_t lo = 0, hi = n_ids;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (by_id[mid]->id < id) {
+			lo = mid + 1;
+		} else {
+			hi = mid;
+		}
+	}
+	return lo;
+}
+
+static void send_target(const struct lb_target *t, const json_t *probe)
+{
+	const char *path = model_str(probe, "properties.requestPath");
+	bool tcp = model_is(probe, "properties.protocol", "Tcp");
+	json_int_t threshold = json_integer_value(model_at(probe, "properties.probeThreshold")),
+		   fails = json_integer_value(model_at(probe, "properties.numberOfProbes"));
+	struct buf b = { 0 };
+
+	put_u64(&b, t->id);
+	put_u32(&b, t->b->vnet);
+	put_u8(&b, t->ip.family);
+	buf_add(&b, t->ip.b, 16);
+	put_u16(&b, (uint16_t)json_integer_value(model_at(probe, "properties.port")));
+	put_u8(&b, tcp ? 0 : model_is(probe, "properties.protocol", "Http") ? 1 : 2);
+	put_u32(&b, (uint32_t)json_integer_value(model_at(probe, "properties.intervalInSeconds")));
+	put_u16(&b, (uint16_t)threshold);
+	put_u16(&b, (uint16_t)(threshold > 1 ? threshold : fails ? fails : 1));
+	put_u8(&b, t->state == LB_UP);
+	put_str(&b, path);
+	channel_send(plane.probe, MSG_PROBE_SET, &b, -1);
+	buf_fini(&b);
+}
+
+static struct lb_target *add(struct balancer *b, const char *probe, const struct ip *ip)
+{
+	struct lb_target *t = calloc(1, sizeof(*t));
+
+	b->targets = realloc(b->targets, (b->n_targets + 1) * sizeof(struct lb_target *));
+	if (n_ids == cap_ids) {
+		cap_ids = cap_ids ? cap_ids * 2 : 64;
+		by_id = realloc(by_id, cap_ids * sizeof(struct lb_target *));
+	}
+	if (!t || !b->targets || !by_id) {
+		abort();
+	}
+	*t = (struct lb_target){ .id = ++last_id, .b = b, .probe = strdup(probe), .ip = *ip };
+	snprintf(t->why, sizeof(t->why), "not asked yet");
+	b->targets[b->n_targets++] = t;
+	by_id[n_ids++] = t;
+	where_add(&by_address, number_of(b), ip, (uintptr_t)t);
+	return t;
+}
+
+void lb_targets_begin(struct balancer *b)
+{
+	for (size_t i = 0; i < b->n_targets; i++) {
+		b->targets[i]->used = false;
+	}
+}
+
+enum lb_health lb_target(struct balancer *b, const json_t *probe, const struct ip *ip, bool was_in)
+{
+	const char *name = model_str(probe, "name");
+	struct lb_target *t = find(b, name, ip);
+
+	(void)table_number(b->r);
+	if (!t) {
+		t = add(b, name, ip);
+		if (was_in) {
+			t->state = LB_UP;
+			snprintf(t->why, sizeof(t->why), "took flows before");
+		}
+	}
+	t->used = true;
+	if (!t->sent || t->etag != b->r->etag) {
+		t->sent = true;
+		t->etag = b->r->etag;
+		send_target(t, probe);
+	}
+	return t->state;
+}
+
+static void drop(struct lb_target *t)
+{
+	struct buf m = { 0 };
+	size_t i = id_at(t->id);
+
+	put_u64(&m, t->id);
+	channel_send(plane.probe, MSG_PROBE_DEL, &m, -1);
+	buf_fini(&m);
+	memmove(&by_id[i], &by_id[i + 1], (n_ids - i - 1) * sizeof(struct lb_target *));
+	n_ids--;
+	where_drop(&by_address, number_of(t->b), &t->ip, (uintptr_t)t);
+	free(t->probe);
+	free(t);
+}
+
+void lb_targets_end(struct balancer *b)
+{
+	for (size_t i = b->n_targets; i-- > 0;) {
+		if (!b->targets[i]->used) {
+			drop(b->targets[i]);
+			b->targets[i] = b->targets[--b->n_targets];
+		}
+	}
+	if (b->n_targets == 0) {
+		free(b->targets);
+		b->targets = NULL;
+	}
+}
+
+enum lb_health lb_health_of(const struct resource *r, const char *probe, const struct ip *ip,
+                            char why[static 64])
+{
+	const struct lb_target *t = r->balancer ? find(r->balancer, probe, ip) : NULL;
+
+	snprintf(why, 64, "%s", t ? t->why : "");
+	return t ? t->state : LB_UNKNOWN;
+}
+
+void balancer_probe_up(void)
+{
+	struct buf none = { 0 };
+
+	channel_send(plane.probe, MSG_PROBE_BEGIN, NULL, -1);
+	for (size_t i = 0; i < n_ids; i++) {
+		const json_t *probe =
+			lb_named(by_id[i]->b->r->doc, LB_PROBES, by_id[i]->probe, NULL);
+
+		if (probe) {
+			send_target(by_id[i], probe);
+		}
+	}
+	channel_send(plane.probe, MSG_PROBE_END, NULL, -1);
+	buf_fini(&none);
+}
+
+void balancer_probe_said(uint64_t id, bool up, const char *why)
+{
+	size_t i = id_at(id);
+	struct lb_target *t = i < n_ids && by_id[i]->id == id ? by_id[i] : NULL;
+	char text[IP_TEXT];
+
+	if (!t) {
+		return; /* forgotten meanwhile */
+	}
+	bool was = t->state == LB_UP;
+	t->state = up ? LB_UP : LB_DOWN;
+	snprintf(t->why, sizeof(t->why), "%.63s", why);
+	if (was != up) {
+		log_info("lb.health", LOG_STR("id", t->b->r->id), LOG_STR("probe", t->probe),
+		         LOG_STR("backend", ip_format(&t->ip, text)), LOG_NUM("up", up),
+		         LOG_STR("reason", t->why));
+		lb_touch(t->b);
+	}
+}
