@@ -33,7 +33,7 @@ static uint32_t number_of(const struct resource *r)
 
 static struct pending_row {
 	char *key, *text;
-} *pending; /* loaded, until their load balancers are */
+} * pending; /* loaded, until their load balancers are */
 static size_t n_pending;
 
 static char *row_key(const struct balancer *b, const struct lb_table *t)
@@ -63,6 +63,7 @@ static void drop_table(struct balancer *b, size_t i)
 
 	store_submit(plane.store, &(struct store_op){ .key = key }, 1, control_saved, NULL);
 	free(b->tables[i].key);
+	free(b->tables[i].left);
 	slots_fini(&b->tables[i].slots);
 	b->tables[i] = b->tables[--b->n_tables];
 }
@@ -88,8 +89,7 @@ void balancer_slots_load(const char *key, const json_t *row)
 	if (!pending) {
 		abort();
 	}
-	pending[n_pending++] =
-		(struct pending_row){ strdup(key), strdup(model_str(row, "slots")) };
+	pending[n_pending++] = (struct pending_row){ strdup(key), strdup(model_str(row, "slots")) };
 }
 
 static void take_rows(void)
@@ -146,13 +146,13 @@ size_t lb_members(const struct resource *r, const json_t *pool, struct lb_member
 		const struct resource *g = b->joined[i].group;
 
 		for (int f = 0; f < 2 && strcmp(b->joined[i].pool, name) == 0; f++) {
-			n = add_member(to, n, max,
-			               &(struct lb_member){
-					       .name = g->name,
-					       .ip = table_ip(g->status, f ? "ip6" : "ip4"),
-					       .weight = 1,
-					       .group = g,
-					       .joined = true });
+			n = add_member(
+				to, n, max,
+				&(struct lb_member){ .name = g->name,
+			                             .ip = table_ip(g->status, f ? "ip6" : "ip4"),
+			                             .weight = 1,
+			                             .group = g,
+			                             .joined = true });
 		}
 	}
 	return n;
@@ -197,10 +197,10 @@ static uint32_t vnet_now(const struct balancer *b)
 {
 	struct resource *v = lb_vnet(b->r);
 
-	return v               ? table_number(v)
-	       : b->n_joined   ? (uint32_t)json_integer_value(
-                                       json_object_get(b->joined[0].group->status, "vnet"))
-	                       : 0;
+	return v             ? table_number(v)
+	       : b->n_joined ? (uint32_t)json_integer_value(
+				       json_object_get(b->joined[0].group->status, "vnet"))
+	                     : 0;
 }
 
 static void evaluate(struct balancer *b)

@@ -133,10 +133,10 @@ static int check_subnet(struct check *c, const json_t *front)
 		return wrong(c, "PrivateIPAddressNotInSubnet", at,
 		             "the subnet has no prefix of the frontend's IP version");
 	}
-	return inside || !ip.family ? 0
-	                            : wrong(c, "PrivateIPAddressNotInSubnet",
-	                                    "properties.privateIPAddress",
-	                                    "the address is not in the subnet");
+	return inside || !ip.family
+	               ? 0
+	               : wrong(c, "PrivateIPAddressNotInSubnet", "properties.privateIPAddress",
+	                       "the address is not in the subnet");
 }
 
 static int check_fronts(struct check *c)
@@ -184,8 +184,8 @@ static int check_backend(struct check *c, const json_t *pool, size_t i, json_t *
 		return wrong(c, "LoadBalancerBackendAddressIpAddressRequired", at,
 		             "ipAddress is required");
 	}
-	static const char *const never[] = { "0.0.0.0/8",   "127.0.0.0/8", "169.254.0.0/16",
-		                             "224.0.0.0/3", "::/127",      "fe80::/10",
+	static const char *const never[] = { "0.0.0.0/8",   "127.0.0.0/8",   "169.254.0.0/16",
+		                             "224.0.0.0/3", "::/127",        "fe80::/10",
 		                             "ff00::/8",    "::ffff:0:0/96", "168.63.129.16/32" };
 	for (size_t k = 0; k < ARRAY_N(never); k++) {
 		struct ip_prefix p;
@@ -232,8 +232,9 @@ static int same_vnet(struct check *c, const char *id, const char *property, char
 		             "there is no such virtual network");
 	}
 	if (*known && strcmp(known, key) != 0) {
-		return wrong(c, "LoadBalancerBackendAddressPoolVnetMismatch", property,
-		             "frontends and backends of a load balancer are in one virtual network");
+		return wrong(
+			c, "LoadBalancerBackendAddressPoolVnetMismatch", property,
+			"frontends and backends of a load balancer are in one virtual network");
 	}
 	snprintf(known, 700, "%s", key);
 	return 0;
@@ -281,9 +282,10 @@ static int check_pools(struct check *c)
 			}
 		}
 		if (json_array_size(list) > 0 && !*known) {
-			return wrong(c, "LoadBalancerBackendAddressPoolVnetRequired", "properties",
-			             "the pool's or an address's virtualNetwork or subnet says where "
-			             "addresses are");
+			return wrong(
+				c, "LoadBalancerBackendAddressPoolVnetRequired", "properties",
+				"the pool's or an address's virtualNetwork or subnet says where "
+				"addresses are");
 		}
 	}
 	return 0;
@@ -422,8 +424,7 @@ static int check_inbound(struct check *c, const json_t *x)
 		             "a range ends where it starts or above");
 	}
 	if ((high != 0) != pool || (pool && to)) {
-		return wrong(c, "InboundNatRuleBackendPoolInvalid",
-		             "properties.backendAddressPool",
+		return wrong(c, "InboundNatRuleBackendPoolInvalid", "properties.backendAddressPool",
 		             "a range of ports goes with a backendAddressPool, a single port with "
 		             "backendIPAddress");
 	}

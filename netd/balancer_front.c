@@ -38,8 +38,7 @@ static void let_go(struct resource *v, const char *subnet, const struct balancer
 			AUTO_FREE char *key = strdup(model_str(x, "subnet"));
 			char *other = NULL;
 
-			if (b != except && split(key, &other) == v &&
-			    strcmp(other, subnet) == 0) {
+			if (b != except && split(key, &other) == v && strcmp(other, subnet) == 0) {
 				return;
 			}
 		}

@@ -12,6 +12,8 @@ struct lb_table {
 	char *key; /* "pool,pool|probe|4" */
 	struct slots slots;
 	bool used;
+	struct ip *left; /* members that it lost when it was last made, until the plan is done */
+	size_t n_left;
 };
 
 /* A group that its NGroup has put into a pool. */

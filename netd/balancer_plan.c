@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/own.h"
 #include "netd/balancer_live.h"
+#include "netd/drain.h"
 #include "vnet/plan.h"
 
 /* ---- who has a share ---- */
@@ -87,6 +88,66 @@ static bool same_members(const struct slots *s, const struct slots_member *v, si
 	return s->n == n;
 }
 
+static void note_left(struct lb_table *t, const struct slots *next)
+{
+	free(t->left);
+	t->n_left = 0;
+	t->left = calloc(t->slots.n + 1, sizeof(*t->left));
+	for (size_t i = 0; t->left && i < t->slots.n; i++) {
+		bool stays = false;
+
+		for (size_t k = 0; k < next->n && !stays; k++) {
+			stays = ip_compare(&next->v[k].ip, &t->slots.v[i].ip) == 0;
+		}
+		if (!stays) {
+			t->left[t->n_left++] = t->slots.v[i].ip;
+		}
+	}
+}
+
+/* A member that takes no more flows of the rule: one that is out of its pools drains, one that is only
+ * unwell or closed keeps its TCP connections, and loses its UDP flows. One that is being deleted drains
+ * with its group. */
+static void see_off(struct balancer *b, const json_t *rule, const struct lb_port *p,
+                    const struct ip *ip)
+{
+	static struct lb_member v[LB_MEMBERS_MAX];
+	const struct resource *g = network_group_at(b->vnet, ip);
+	struct drain d = { .vnet = b->vnet,
+		           .backend = *ip,
+		           .front = p->front,
+		           .proto = p->proto,
+		           .port = p->port };
+	uint32_t seconds = 0;
+	bool in = false;
+	json_t *pool;
+
+	for (size_t i = 0; (pool = lb_rule_pool(b->r->doc, b->r->id, rule, i)); i++) {
+		size_t n = lb_members(b->r, pool, v, LB_MEMBERS_MAX);
+		json_int_t s =
+			json_integer_value(model_at(pool, "properties.drainPeriodInSeconds"));
+
+		for (size_t k = 0; k < n && !in; k++) {
+			in = ip_compare(&v[k].ip, ip) == 0;
+		}
+		seconds = s > seconds ? (uint32_t)s : seconds;
+	}
+	if (!g) {
+		return;
+	}
+	if (in) {
+		drain_forget(&d);
+	} else {
+		json_int_t grace = json_integer_value(json_object_get(g->status, "grace"));
+
+		drain_begin(&d,
+		            seconds     ? seconds
+		            : grace > 0 ? (uint32_t)grace
+		                        : LB_DRAIN_S,
+		            NULL, NULL);
+	}
+}
+
 /* The table that the rule's flows go by: rules with the same pools and probe share one. */
 static struct lb_table *table_for(struct balancer *b, const json_t *rule, uint8_t family)
 {
@@ -113,6 +174,7 @@ static struct lb_table *table_for(struct balancer *b, const json_t *rule, uint8_
 		}
 		log_info("lb.members", LOG_STR("id", b->r->id), LOG_STR("table", key),
 		         LOG_NUM("members", n), LOG_NUM("moved", slots_moved(&t->slots, &next)));
+		note_left(t, &next);
 		slots_fini(&t->slots);
 		t->slots = next;
 		lb_table_save(b, t);
@@ -161,6 +223,9 @@ static void plan_rule(struct balancer *b, const json_t *rule, struct kset *to)
 	p.reset = json_is_true(model_at(rule, "properties.enableTcpReset"));
 	p.slots = &t->slots;
 	lb_plan_port(&p, to);
+	for (size_t i = 0; b->vnet && i < t->n_left; i++) {
+		see_off(b, rule, &p, &t->left[i]);
+	}
 }
 
 uint16_t lb_range_port(const struct resource *r, const char *rule, const struct ip *ip)
@@ -186,8 +251,8 @@ static json_t *assign(struct balancer *b, const json_t *rule, const struct lb_me
 	had = ranges ? json_object_get(ranges, name) : NULL;
 	for (int turn = 0; turn < 2; turn++) {
 		for (size_t i = 0; i < n; i++) {
-			json_int_t old = json_integer_value(
-				json_object_get(had, ip_format(&v[i].ip, text)));
+			json_int_t old =
+				json_integer_value(json_object_get(had, ip_format(&v[i].ip, text)));
 
 			if (v[i].ip.family != family || json_object_get(now, text)) {
 				continue;
@@ -282,8 +347,8 @@ static void plan_outbound(struct balancer *b, struct kset *to)
 
 	json_array_foreach(lb_list(doc, LB_OUTBOUND), i, x)
 	{
-		const json_t *first = json_array_get(
-			model_at(x, "properties.frontendIPConfigurations"), 0);
+		const json_t *first =
+			json_array_get(model_at(x, "properties.frontendIPConfigurations"), 0);
 
 		plan_out(b,
 		         lb_ref(doc, b->r->id, LB_POOLS,
@@ -331,4 +396,9 @@ void lb_plan(struct balancer *b, struct kset *to)
 		plan_nat(b, x, to);
 	}
 	plan_outbound(b, to);
+	for (i = 0; i < b->n_tables; i++) {
+		free(b->tables[i].left);
+		b->tables[i].left = NULL;
+		b->tables[i].n_left = 0;
+	}
 }

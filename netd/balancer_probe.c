@@ -24,7 +24,7 @@ struct lb_target {
 	bool used, sent;
 };
 
-static struct where by_address; /* targets by load balancer's number and address */
+static struct where by_address;  /* targets by load balancer's number and address */
 static struct lb_target **by_id; /* sorted: numbers only grow */
 static size_t n_ids, cap_ids;
 static uint64_t last_id;

@@ -79,8 +79,7 @@ struct ip lb_front_address(const struct resource *r, const json_t *front, bool *
 	*inner = !*pip;
 	return p      ? table_ip(p->status, "address")
 	       : *pip ? (struct ip){ 0 }
-	              : table_ip(json_object_get(json_object_get(r->status, "fronts"), name),
-	                         "ip");
+	              : table_ip(json_object_get(json_object_get(r->status, "fronts"), name), "ip");
 }
 
 static struct resource *vnet_named(const char *id)
@@ -205,9 +204,8 @@ static void preset(json_t *x, const char *name, json_t *value)
 /* As the REST API's responses show them. */
 void balancer_presets(json_t *doc)
 {
-	static const char *const lists[] = { LB_FRONTS, LB_POOLS,   LB_RULES,
-		                             LB_PROBES, LB_INBOUND, LB_OUTBOUND,
-		                             "inboundNatPools" };
+	static const char *const lists[] = { LB_FRONTS,  LB_POOLS,    LB_RULES,         LB_PROBES,
+		                             LB_INBOUND, LB_OUTBOUND, "inboundNatPools" };
 	json_t *x;
 	size_t i;
 

@@ -10,7 +10,8 @@
 #include "lib/base/own.h"
 #include "netd/balancer_parts.h"
 
-static void part_id(const struct resource *r, const char *list, const json_t *x, char to[static 1400])
+static void part_id(const struct resource *r, const char *list, const json_t *x,
+                    char to[static 1400])
 {
 	snprintf(to, 1400, "%s/%s/%s", r->id, list, model_str(x, "name"));
 }
@@ -83,17 +84,15 @@ static json_t *mapping(const struct resource *r, const char *pool, const struct 
 
 	json_array_foreach(lb_list(r->doc, LB_INBOUND), i, x)
 	{
-		const char *of =
-			strrchr(model_str(x, "properties.backendAddressPool.id"), '/');
+		const char *of = strrchr(model_str(x, "properties.backendAddressPool.id"), '/');
 		uint16_t port = of && strcasecmp(of + 1, pool) == 0
 		                        ? lb_range_port(r, model_str(x, "name"), ip)
 		                        : 0;
 
 		if (port) {
-			json_t *m = json_pack(
-				"{s:s, s:i, s:O}", "inboundNatRuleName", model_str(x, "name"),
-				"frontendPort", port, "backendPort",
-				model_at(x, "properties.backendPort"));
+			json_t *m = json_pack("{s:s, s:i, s:O}", "inboundNatRuleName",
+			                      model_str(x, "name"), "frontendPort", port,
+			                      "backendPort", model_at(x, "properties.backendPort"));
 
 			if (full) {
 				json_object_set(m, "protocol", model_at(x, "properties.protocol"));
@@ -219,7 +218,7 @@ json_t *balancer_health(const struct resource *r, const char *name)
 			                  good ? "Up" : "Down", "reason",
 			                  v[k].admin == LB_ADMIN_DOWN ? "adminState is Down"
 			                  : v[k].admin == LB_ADMIN_UP ? "adminState is Up"
-			                  : !v[k].group ? "no container group has the address"
+			                  : !v[k].group      ? "no container group has the address"
 			                  : !lb_ready(&v[k]) ? "the container group is not ready"
 			                                     : why));
 		}

@@ -19,6 +19,7 @@
 #include "netd/api/counters.h"
 #include "netd/api/logs.h"
 #include "netd/balancer.h"
+#include "netd/drain.h"
 #include "netd/fabric.h"
 #include "netd/flush.h"
 #include "netd/gateway.h"
@@ -84,6 +85,8 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 		pong_ms[i] = clock_system.now_ms(&clock_system);
 	} else if (type == MSG_FLOW_LIST) {
 		flush_flows((uint32_t)request, (uint32_t)(request >> 32), r);
+	} else if (type == MSG_DRAINED) {
+		drain_answered((uint32_t)request, (uint32_t)(request >> 32), r);
 	} else if (type == MSG_COUNTER_LIST) {
 		counters_list((uint32_t)request, (uint32_t)(request >> 32), r);
 	} else if (type == MSG_PROBE_STATE) {
@@ -135,6 +138,7 @@ static void on_peer_closed(void *arg, enum role peer)
 	if (peer == ROLE_ENGINE) {
 		plane.engine_synced = false;
 		fabric_engine_gone();
+		drain_engine_gone();
 	}
 }
 

@@ -10,6 +10,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/loop.h"
+#include "netd/engine_flows.h"
 #include "netd/reconcile.h"
 #include "netd/role.h"
 
@@ -182,6 +183,9 @@ static void on_budget(void *arg)
 		}
 	}
 	reconcile_budgets(self.state, self.flows);
+	if (reconcile_synced(self.state)) {
+		engine_flow_ends(self.kernel, self.state);
+	}
 	loop_timer_start(self.budget, BUDGET_MS);
 }
 
@@ -384,12 +388,13 @@ static void pong(uint64_t request)
 	         "netd_engine_owners %llu\nnetd_engine_objects %llu\nnetd_engine_namespaces %llu\n"
 	         "netd_engine_steps_total %llu\nnetd_engine_repairs_total %llu\n"
 	         "netd_engine_failures_total %llu\nnetd_engine_pending %llu\n"
-	         "netd_engine_flows %llu\nnetd_engine_vnets_tightened %llu\n",
+	         "netd_engine_flows %llu\nnetd_engine_vnets_tightened %llu\n"
+	         "netd_engine_idle_resets_total %llu\n",
 	         (unsigned long long)s.owners, (unsigned long long)s.objects,
 	         (unsigned long long)s.namespaces, (unsigned long long)s.applied,
 	         (unsigned long long)s.repairs, (unsigned long long)s.failures,
 	         (unsigned long long)s.pending, (unsigned long long)s.flows,
-	         (unsigned long long)s.tight);
+	         (unsigned long long)s.tight, (unsigned long long)engine_resets());
 	put_u64(&b, request);
 	put_str(&b, text);
 	channel_send(self.control, MSG_PONG, &b, -1);
@@ -416,6 +421,9 @@ static void on_control(void *arg, enum role from, enum msg_type type, struct rea
 		break;
 	case MSG_FLOWS:
 		list_flows(r);
+		break;
+	case MSG_DRAIN:
+		engine_drain(self.kernel, self.control, r);
 		break;
 	case MSG_COUNTERS:
 		list_counters(r);

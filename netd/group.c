@@ -14,6 +14,7 @@
 #include "lib/base/own.h"
 #include "netd/api/logs.h"
 #include "netd/balancer.h"
+#include "netd/drain.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
@@ -21,6 +22,7 @@
 #define RETRY_MIN_MS    100
 #define RETRY_MAX_MS    3000
 #define RUNTIME_WAIT_MS 3000
+#define DRAIN_S         30
 
 enum ask {
 	ASK_NONE,
@@ -46,6 +48,7 @@ struct group {
 	bool deleting, unnamed, stopped, detached, removing, failed, down;
 	bool lost; /* its secrets, when control ended before the runtime had them */
 	bool stop_sent;
+	bool draining, drained; /* flows of load balancers */
 	bool held; /* the runtime may have it: it was handed over, by this control or one before */
 	int64_t retry_ms, retry_at_ms; /* of an attach that failed; 0: it did not */
 	unsigned commits; /* under way; the group is as the store says when there are none */
@@ -323,6 +326,57 @@ static bool runtime_expected(void)
 	return runtime_connected() || now - runtime_left_ms < RUNTIME_WAIT_MS;
 }
 
+/* ---- flows of load balancers ---- */
+
+static struct group *by_serial(uint32_t n);
+
+static void drained(void *arg)
+{
+	struct group *g = by_serial((uint32_t)(uintptr_t)arg);
+
+	if (g) {
+		g->drained = true;
+		advance(g);
+	}
+}
+
+/* No new flows from now on; its containers are told to stop when the old ones have ended. The end of that
+ * time is stored: a restart does not begin it anew. */
+static void drain(struct group *g)
+{
+	int64_t now = clock_system.wall_ms(&clock_system),
+		until = json_integer_value(json_object_get(g->r->status, "drainUntil"));
+	struct drain d = { .vnet = (uint32_t)json_integer_value(
+				   json_object_get(g->r->status, "vnet")) };
+	uint32_t seconds;
+
+	if (g->draining) {
+		return;
+	}
+	g->draining = true;
+	if (!balancer_leads_to(g->r, &seconds)) {
+		g->drained = true;
+		return;
+	}
+	if (!until) {
+		json_int_t grace = json_integer_value(json_object_get(g->r->status, "grace"));
+
+		seconds = seconds ? seconds : grace > 0 ? (uint32_t)grace : DRAIN_S;
+		json_object_set_new(g->r->status, "drainUntil",
+		                    json_integer(now + (int64_t)seconds * 1000));
+		save_status(g);
+	} else {
+		seconds = until > now ? (uint32_t)((until - now + 999) / 1000) : 0;
+	}
+	d.backend = table_ip(g->r->status, "ip4");
+	struct ip ip6 = table_ip(g->r->status, "ip6");
+	if (ip6.family && d.backend.family) { /* both families end together, IPv6 first */
+		drain_begin(&(struct drain){ .vnet = d.vnet, .backend = ip6 }, seconds, NULL, NULL);
+	}
+	d.backend = d.backend.family ? d.backend : ip6;
+	drain_begin(&d, seconds, drained, (void *)(uintptr_t)serial(g));
+}
+
 static void take_down(struct group *g)
 {
 	if (has_name(g) && !g->unnamed) {
@@ -333,6 +387,12 @@ static void take_down(struct group *g)
 		g->unnamed = true; /* a dns role that comes up gets a list without it */
 	}
 	crash_point(CRASH_CONTROL_UNNAMED);
+	if (!g->drained) {
+		drain(g);
+	}
+	if (!g->drained) {
+		return; /* drained() goes on */
+	}
 	if (g->held && !g->stopped && runtime_expected()) {
 		if (!g->stop_sent && runtime_connected()) {
 			send_stop(g, true);

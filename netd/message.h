@@ -36,6 +36,7 @@ enum role {
 #define PART_MAX    1000u
 #define FLOWS_MAX   2000u /* in a message */
 #define COUNTS_MAX  1000u
+#define DRAINS_MAX  2000u
 #define LEARNED_MAX 4000u /* routes of a given namespace; Azure takes as many by private peering */
 
 /* id, version, from, to, shortest and longest payload in bytes */
@@ -51,6 +52,8 @@ enum role {
 	X(FLOWS, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)                /* token, namespace */       \
 	X(FLOW_LIST, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, ns, last, flows */ \
 	X(FLOWS_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 4, MSG_BODY_MAX) /* namespace, flows */       \
+	X(DRAIN, 1, ROLE_CONTROL, ROLE_ENGINE, 5, MSG_BODY_MAX)     /* see drain.h */            \
+	X(DRAINED, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX)   /* the same, with counts */  \
 	X(COUNTERS, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)             /* token, namespace */       \
 	X(COUNTER_LIST, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, ns, last */     \
 	X(LEARN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0) /* tell of every given namespace */         \

@@ -24,8 +24,8 @@
 #define TARGETS_MAX 100000
 #define TIMEOUT_MAX 30000 /* ms; LB/load-balancer-custom-probe-overview */
 #define TCP_WAIT_MS 5000
-#define ANSWER_MAX  1024  /* bytes until the status line is told */
-#define AHEAD       16    /* sockets asked for at once */
+#define ANSWER_MAX  1024 /* bytes until the status line is told */
+#define AHEAD       16   /* sockets asked for at once */
 
 enum kind {
 	KIND_TCP,

@@ -43,6 +43,12 @@ bool reconcile_synced(const struct reconcile *r);
 /* Keeps an eye on a given namespace, also while nobody wants anything there. -1: out of memory. */
 int reconcile_keep(struct reconcile *r, uint32_t ns) __attribute__((warn_unused_result));
 
+/* Does anybody want that object (its key counts)? And any of that set in the namespace? */
+bool reconcile_wants(const struct reconcile *r, const struct kobj *o);
+bool reconcile_wants_any(const struct reconcile *r, uint32_t ns, enum kobj_set set);
+/* The i-th namespace's number; 0 at the end. */
+uint32_t reconcile_space(const struct reconcile *r, size_t i);
+
 /* Somebody changed the kernel (kernel.h: watch): marks the namespace when it concerns us. */
 void reconcile_event(struct reconcile *r, uint32_t ns, uint32_t index);
 /* Repairs what is due, for some 10 ms at a stretch. Returns the delay in ms until it wants to be

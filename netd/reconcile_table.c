@@ -125,6 +125,43 @@ size_t want_at(const struct space *s, const struct kobj *o)
 	return lo;
 }
 
+bool reconcile_wants(const struct reconcile *r, const struct kobj *o)
+{
+	size_t i = space_at(r, o->ns);
+	const struct space *s = i < r->n_spaces && r->spaces[i].ns == o->ns ? &r->spaces[i] : NULL;
+	size_t at = s ? want_at(s, o) : 0;
+
+	return s && at < s->n && kobj_compare(s->want[at], o) == 0;
+}
+
+bool reconcile_wants_any(const struct reconcile *r, uint32_t ns, enum kobj_set set)
+{
+	/* Keys go by kind, family, prefix length, set: the first of each family that may be. */
+	static const uint8_t families[] = { 0, 4, 6 };
+
+	for (size_t f = 0; f < sizeof(families); f++) {
+		uint8_t family = families[f];
+		struct kobj o = {
+			.ns = ns, .kind = KOBJ_ELEM, .family = family, .sub = (uint8_t)set
+		};
+		size_t i = space_at(r, ns);
+		const struct space *s =
+			i < r->n_spaces && r->spaces[i].ns == ns ? &r->spaces[i] : NULL;
+		size_t at = s ? want_at(s, &o) : 0;
+
+		if (s && at < s->n && s->want[at]->kind == KOBJ_ELEM &&
+		    s->want[at]->family == family && s->want[at]->sub == set) {
+			return true;
+		}
+	}
+	return false;
+}
+
+uint32_t reconcile_space(const struct reconcile *r, size_t i)
+{
+	return i < r->n_spaces ? r->spaces[i].ns : 0;
+}
+
 /* Sorted objects of one namespace into its sorted list: merged from the back. */
 static int add_run(struct space *s, struct kobj *const *v, size_t n)
 {

@@ -46,8 +46,9 @@ static int64_t probe_user(const struct config *c)
 
 const struct role_row roles[ROLE_N] = {
 	[ROLE_MAIN] = { .name = "main", .user = root },
-	/* NET_ADMIN: netlink; SYS_ADMIN: setns, unshare, mount. */
-	[ROLE_ENGINE] = { "engine", root, CAPS(CAP_NET_ADMIN, CAP_SYS_ADMIN, ~0u), 0,
+	/* NET_ADMIN: netlink; SYS_ADMIN: setns, unshare, mount; NET_RAW: resets (lib/kernel/reset.h),
+	 * which are only sent. */
+	[ROLE_ENGINE] = { "engine", root, CAPS(CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_NET_RAW, ~0u), 0,
 	                  BIT(ROLE_CONTROL) | BIT(ROLE_PROBE), engine_run },
 	[ROLE_DNS] = { "dns", dns_user, CAPS(~0u), BIT(FD_DNS_UDP) | BIT(FD_DNS_TCP),
 	               BIT(ROLE_CONTROL), dns_run },

@@ -87,7 +87,7 @@ void where_drop(struct where *w, uint32_t vnet, const struct ip *ip, uintptr_t v
 const struct where_entry *where_next(const struct where *w, uint32_t vnet, const struct ip *ip,
                                      const struct where_entry *after)
 {
-	const struct where_entry *x = after ? after->next
+	const struct where_entry *x = after    ? after->next
 	                              : w->cap ? w->slot[place(w, vnet, ip)]
 	                                       : NULL;
 

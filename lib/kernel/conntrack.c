@@ -6,6 +6,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netinet/in.h>
@@ -87,28 +89,76 @@ struct walk {
 	void *arg;
 };
 
-static int on_entry(const struct nlmsghdr *h, void *arg)
+static uint8_t read_state(const struct nlattr *info)
 {
-	const struct walk *w = arg;
+	const struct nlattr *a, *b;
+
+	mnl_attr_for_each_nested(a, info)
+	{
+		if (mnl_attr_get_type(a) != CTA_PROTOINFO_TCP) {
+			continue;
+		}
+		mnl_attr_for_each_nested(b, a)
+		{
+			if (mnl_attr_get_type(b) == CTA_PROTOINFO_TCP_STATE) {
+				return mnl_attr_get_u8(b);
+			}
+		}
+	}
+	return 0;
+}
+
+#define UDP_QUIET_S 5 /* without a packet that long, a flow without connection has ended */
+
+bool conntrack_lives(const struct kflow *f)
+{
+	/* As netns_conntrack() sets them, and the kernel's own for streams. */
+	uint32_t patience = f->proto != IPPROTO_UDP ? 10 : f->status & IPS_ASSURED ? 120 : 20;
+
+	if (f->proto == IPPROTO_TCP) {
+		return f->state >= TCP_CONNTRACK_SYN_SENT && f->state <= TCP_CONNTRACK_LAST_ACK;
+	}
+	return f->left_s + UDP_QUIET_S > patience;
+}
+
+void conntrack_read(const struct nlmsghdr *h, struct kflow *to)
+{
 	struct tuple orig = { 0 }, reply = { 0 };
 	const struct nlattr *a;
 
+	*to = (struct kflow){ 0 };
 	mnl_attr_for_each(a, h, sizeof(struct nfgenmsg))
 	{
 		if (mnl_attr_get_type(a) == CTA_TUPLE_ORIG) {
 			read_tuple(a, &orig);
 		} else if (mnl_attr_get_type(a) == CTA_TUPLE_REPLY) {
 			read_tuple(a, &reply);
+		} else if (mnl_attr_get_type(a) == CTA_PROTOINFO) {
+			to->state = read_state(a);
+		} else if (mnl_attr_get_type(a) == CTA_TIMEOUT) {
+			to->left_s = ntohl(mnl_attr_get_u32(a));
+		} else if (mnl_attr_get_type(a) == CTA_STATUS) {
+			to->status = ntohl(mnl_attr_get_u32(a));
 		}
 	}
-	struct kflow f = { .proto = orig.proto,
-		           .src = orig.src,
-		           .dst = orig.dst,
-		           .sport = orig.sport,
-		           .dport = orig.dport,
-		           .icmp = { orig.icmp[0], orig.icmp[1] },
-		           .to = reply.src,
-		           .to_port = reply.sport };
+	to->proto = orig.proto;
+	to->src = orig.src;
+	to->dst = orig.dst;
+	to->sport = orig.sport;
+	to->dport = orig.dport;
+	memcpy(to->icmp, orig.icmp, 2);
+	to->to = reply.src;
+	to->to_port = reply.sport;
+	to->back = reply.dst;
+	to->back_port = reply.dport;
+}
+
+static int on_entry(const struct nlmsghdr *h, void *arg)
+{
+	const struct walk *w = arg;
+	struct kflow f;
+
+	conntrack_read(h, &f);
 	return w->fn(w->arg, &f);
 }
 

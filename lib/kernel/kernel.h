@@ -55,6 +55,14 @@ struct kernel {
 	/* Forgets those; absent ones are passed over. */
 	int (*flows_del)(struct kernel *k, uint32_t ns, const struct kflow *v, size_t n,
 	                 struct err *e);
+	/* The same, and ends TCP connections among them: both ends get a reset (reset.h). */
+	int (*flows_cut)(struct kernel *k, uint32_t ns, const struct kflow *v, size_t n,
+	                 struct err *e);
+	/* Tells of flows that end by themselves in a VNet, as conntrack forgets them: fn(arg, ns, f);
+	 * NULL: not any more. */
+	int (*flows_watch)(struct kernel *k, uint32_t ns,
+	                   void (*fn)(void *arg, uint32_t ns, const struct kflow *f), void *arg,
+	                   struct err *e);
 	/* Flows that the namespace tracks; -1: none yet. */
 	long (*flows_count)(struct kernel *k, uint32_t ns);
 	/* Tightens a VNet's shares of new flows: 0 as they are, 1 each group's, 2 all together. */

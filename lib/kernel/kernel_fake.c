@@ -311,6 +311,15 @@ static int fake_flows_del(struct kernel *k, uint32_t ns, const struct kflow *v, 
 	return ns_there(self(k), ns) ? 0 : err_set(e, ERR_NOT_FOUND, 0, "namespace %u", ns);
 }
 
+static int fake_flows_watch(struct kernel *k, uint32_t ns,
+                            void (*fn)(void *arg, uint32_t ns, const struct kflow *f), void *arg,
+                            struct err *e)
+{
+	(void)fn;
+	(void)arg;
+	return ns_there(self(k), ns) ? 0 : err_set(e, ERR_NOT_FOUND, 0, "namespace %u", ns);
+}
+
 static long fake_flows_count(struct kernel *k, uint32_t ns)
 {
 	(void)k;
@@ -352,11 +361,12 @@ struct kernel *kernel_fake_new(void)
 	if (!f) {
 		return NULL;
 	}
-	f->ops = (struct kernel){ fake_ns_add,      fake_ns_adopt,  fake_ns_del,  fake_ns_list,
-		                  fake_ns_fd,       fake_ns_socket, fake_dump,    fake_apply,
-		                  fake_watch,       fake_mute,      fake_flows,   fake_flows_del,
-		                  fake_flows_count, fake_tighten,   fake_learned, fake_counters,
-		                  fake_free };
+	f->ops =
+		(struct kernel){ fake_ns_add,    fake_ns_adopt,    fake_ns_del,      fake_ns_list,
+		                 fake_ns_fd,     fake_ns_socket,   fake_dump,        fake_apply,
+		                 fake_watch,     fake_mute,        fake_flows,       fake_flows_del,
+		                 fake_flows_del, fake_flows_watch, fake_flows_count, fake_tighten,
+		                 fake_learned,   fake_counters,    fake_free };
 	return &f->ops;
 }
 

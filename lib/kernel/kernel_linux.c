@@ -22,6 +22,7 @@
 #include "lib/base/crash.h"
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
+#include "lib/kernel/flows.h"
 #include "lib/kernel/kernel.h"
 #include "lib/kernel/netlink.h"
 #include "lib/kernel/netns.h"
@@ -77,6 +78,16 @@ static void read_events(struct space *s, struct nl_sock *from, bool echo)
 				}
 			}
 		}
+	}
+}
+
+void spaces_echo(struct space *s)
+{
+	if (s->rt_ev.fd >= 0) {
+		read_events(s, &s->rt_ev, true);
+	}
+	if (s->nft_ev.fd >= 0) {
+		read_events(s, &s->nft_ev, true);
 	}
 }
 
@@ -143,7 +154,7 @@ static void close_events(struct space *s)
 }
 
 /* Sockets that are missing or broken are opened anew, with one visit to the namespace. */
-static int ready(struct space *s, bool events, struct err *e)
+int spaces_ready(struct space *s, bool events, struct err *e)
 {
 	bool want_rt = s->rt.fd < 0 || s->rt.broken, group = s->type == KOBJ_NETNS_GROUP;
 	bool want_nft = has_nft(s) && (s->nft.fd < 0 || s->nft.broken);
@@ -345,7 +356,7 @@ static int linux_dump(struct kernel *ops, uint32_t ns, struct kset *to, struct e
 {
 	struct space *s = spaces_need(self(ops), ns, e);
 
-	if (!s || ready(s, true, e) < 0 || rtnl_dump(&s->rt, ns, to, e) < 0) {
+	if (!s || spaces_ready(s, true, e) < 0 || rtnl_dump(&s->rt, ns, to, e) < 0) {
 		return -1;
 	}
 	if (ruleset_of(s) && nft_dump(&s->nft, ns, ruleset_of(s), to, e) < 0) {
@@ -532,7 +543,7 @@ static int linux_apply(struct kernel *ops, uint32_t ns, const struct kop *v, siz
 		has_nft = has_nft || nft;
 		has_rt = has_rt || !nft;
 	}
-	if (!s || ready(s, s->type != KOBJ_NETNS_GROUP, e) < 0) {
+	if (!s || spaces_ready(s, s->type != KOBJ_NETNS_GROUP, e) < 0) {
 		return -1;
 	}
 	if (has_rt) {
@@ -556,15 +567,12 @@ static int linux_apply(struct kernel *ops, uint32_t ns, const struct kop *v, siz
 	if (s->type == KOBJ_NETNS_GROUP) {
 		struct err later = ERR_INIT;
 
-		if (rc == 0 && ready(s, true, &later) < 0) {
+		if (rc == 0 && spaces_ready(s, true, &later) < 0) {
 			close_events(s);
 		}
 		nl_close(&s->rt);
-	} else if (s->rt_ev.fd >= 0) {
-		read_events(s, &s->rt_ev, true); /* the echo of our own work */
-		if (s->nft_ev.fd >= 0) {
-			read_events(s, &s->nft_ev, true);
-		}
+	} else {
+		spaces_echo(s);
 	}
 	return rc;
 }
@@ -579,7 +587,7 @@ static void linux_watch(struct kernel *ops, struct loop *l,
 	k->on_event = fn;
 	k->arg = arg;
 	for (size_t i = 0; i < k->n; i++) {
-		if (ready(k->spaces[i], true, &e) < 0) {
+		if (spaces_ready(k->spaces[i], true, &e) < 0) {
 			fn(arg, k->spaces[i]->ns, 0);
 		}
 	}
@@ -592,48 +600,9 @@ static void linux_mute(struct kernel *ops, uint32_t ns, bool muted)
 
 	if (s && muted) {
 		close_events(s); /* what piled up goes with the socket */
-	} else if (s && ready(s, true, &e) < 0) {
+	} else if (s && spaces_ready(s, true, &e) < 0) {
 		close_events(s);
 	}
-}
-
-static int linux_flows(struct kernel *ops, uint32_t ns, int (*fn)(void *arg, const struct kflow *f),
-                       void *arg, struct err *e)
-{
-	struct space *s = spaces_need(self(ops), ns, e);
-
-	return s && ready(s, false, e) == 0 ? conntrack_dump(&s->nft, fn, arg, e) : -1;
-}
-
-static int linux_flows_del(struct kernel *ops, uint32_t ns, const struct kflow *v, size_t n,
-                           struct err *e)
-{
-	struct space *s = spaces_need(self(ops), ns, e);
-	int rc = s && ready(s, false, e) == 0 ? 0 : -1;
-
-	for (size_t i = 0; rc == 0 && i < n;) {
-		struct nl_batch b = { 0 };
-
-		for (size_t k = 0; k < 200 && i < n; k++) {
-			conntrack_delete(&b, &v[i++]);
-		}
-		rc = nl_batch_send(&s->nft, &b, NULL, NULL, e);
-		nl_batch_fini(&b);
-	}
-	return rc;
-}
-
-static long linux_flows_count(struct kernel *ops, uint32_t ns)
-{
-	struct space *s = spaces_get(self(ops), ns);
-	struct err e = ERR_INIT;
-	long n = -1;
-
-	if (s && s->type == KOBJ_NETNS_VNET && spaces_enter(s, &e) == 0) {
-		n = netns_flows();
-		spaces_home(s->k);
-	}
-	return n;
 }
 
 static int linux_tighten(struct kernel *ops, uint32_t ns, unsigned level, struct err *e)
@@ -641,7 +610,7 @@ static int linux_tighten(struct kernel *ops, uint32_t ns, unsigned level, struct
 	struct space *s = spaces_need(self(ops), ns, e);
 	struct nl_batch b = { 0 };
 
-	if (!s || ready(s, true, e) < 0) {
+	if (!s || spaces_ready(s, true, e) < 0) {
 		return -1;
 	}
 	nft_batch_begin(&b);
@@ -649,9 +618,7 @@ static int linux_tighten(struct kernel *ops, uint32_t ns, unsigned level, struct
 	nft_batch_end(&b);
 	int rc = nl_batch_send(&s->nft, &b, NULL, NULL, e);
 	nl_batch_fini(&b);
-	if (s->nft_ev.fd >= 0) {
-		read_events(s, &s->nft_ev, true); /* the echo of our own work */
-	}
+	spaces_echo(s);
 	return rc;
 }
 
@@ -663,7 +630,7 @@ static int linux_counters(struct kernel *ops, uint32_t ns,
 	if (!s || s->type != KOBJ_NETNS_VNET) {
 		return err_set(e, ERR_NOT_FOUND, 0, "namespace %u is no VNet's", ns);
 	}
-	return ready(s, true, e) == 0 ? counters_dump(&s->rt, &s->nft, fn, arg, e) : -1;
+	return spaces_ready(s, true, e) == 0 ? counters_dump(&s->rt, &s->nft, fn, arg, e) : -1;
 }
 
 static int linux_learned(struct kernel *ops, uint32_t ns, struct kset *to, struct err *e)
@@ -682,7 +649,7 @@ static int linux_learned(struct kernel *ops, uint32_t ns, struct kset *to, struc
 	if (!there) {
 		return err_set(e, ERR_NOT_FOUND, 0, "namespace %u is not there", ns);
 	}
-	if (ready(s, true, e) < 0 || rtnl_learned(&s->rt, ns, to, e) < 0) {
+	if (spaces_ready(s, true, e) < 0 || rtnl_learned(&s->rt, ns, to, e) < 0) {
 		return -1;
 	}
 	kset_sort(to);
@@ -724,12 +691,11 @@ struct kernel *kernel_linux_new(const char *dir, struct err *e)
 		err_set(e, ERR_NO_MEMORY, 0, "kernel: out of memory");
 		return NULL;
 	}
-	k->ops =
-		(struct kernel){ linux_ns_add,      linux_ns_adopt,  linux_ns_del,  linux_ns_list,
-		                 linux_ns_fd,       linux_ns_socket, linux_dump,    linux_apply,
-		                 linux_watch,       linux_mute,      linux_flows,   linux_flows_del,
-		                 linux_flows_count, linux_tighten,   linux_learned, linux_counters,
-		                 linux_free };
+	k->ops = (struct kernel){ linux_ns_add,  linux_ns_adopt,  linux_ns_del, linux_ns_list,
+		                  linux_ns_fd,   linux_ns_socket, linux_dump,   linux_apply,
+		                  linux_watch,   linux_mute,      flows_list,   flows_delete,
+		                  flows_cut,     flows_watch,     flows_count,  linux_tighten,
+		                  linux_learned, linux_counters,  linux_free };
 	snprintf(k->dir, sizeof(k->dir), "%s", dir);
 	snprintf(path, sizeof(path), "%s/ns", dir);
 	k->home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);

@@ -32,10 +32,11 @@ extern const struct nft_set nft_sets[KOBJ_SET_N];
 #define NFT_TABLE "netd"
 
 /* Bits of a packet's mark in a VNet; routing demands both. */
-#define NFT_BIT_GUARD 0x1u /* the source may come from there */
-#define NFT_BIT_NSG   0x2u /* the security rules let it pass */
-#define NFT_BIT_OUT   0x4u /* one of the rules on its way out allowed it */
-#define NFT_BIT_IN    0x8u /* and one of those on its way in */
+#define NFT_BIT_GUARD 0x1u  /* the source may come from there */
+#define NFT_BIT_NSG   0x2u  /* the security rules let it pass */
+#define NFT_BIT_OUT   0x4u  /* one of the rules on its way out allowed it */
+#define NFT_BIT_IN    0x8u  /* and one of those on its way in */
+#define NFT_BIT_RESET 0x10u /* sent by reset.c */
 
 /* A VNet's ruleset comes in two transactions, its deciding chain last: until all sets are there for
  * packets to find (nft_phase.h), that chain drops everything. */

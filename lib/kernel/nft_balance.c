@@ -167,9 +167,41 @@ static void reset_rule(struct build *w, uint8_t family, bool from_backend)
 	nft_rules_end(w, r, "flow that its frontend does not know");
 }
 
+/* A flow that was cut a moment ago, whatever its frontend says of resets. */
+static void cut_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+	uint32_t words = WORDS(family);
+
+	nft_family(r, family);
+	nft_tcp_midstream(r);
+	nft_saddr(r, family, R(0));
+	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, R(words));
+	nft_daddr(r, family, R(words + 1));
+	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, R(2 * words + 1));
+	nft_lookup(r, family == 4 ? "cut4" : "cut6", R(0));
+	nft_counter(r);
+	nft_reject_tcp(r);
+	nft_rules_end(w, r, "flow that was cut");
+}
+
+void nft_rules_untracked(struct build *w)
+{
+	struct nftnl_rule *r;
+
+	nft_rules_chain(
+		w, &(struct hook){ "sent", "filter", NF_INET_LOCAL_OUT, -300, NF_ACCEPT, NULL });
+	r = nft_rules_rule(w);
+	nft_meta(r, NFT_META_MARK, R(0));
+	nft_any_bit(r, R(0), NFT_BIT_RESET);
+	nft_notrack(r);
+	nft_rules_end(w, r, "ends of flows are asked where they are");
+}
+
 void nft_rules_resets(struct build *w)
 {
 	for (uint8_t family = 4; family <= 6; family += 2) {
+		cut_rule(w, family);
 		reset_rule(w, family, false);
 		reset_rule(w, family, true);
 	}

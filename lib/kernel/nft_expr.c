@@ -63,6 +63,11 @@ void nft_ct_original(struct nftnl_rule *r, uint32_t key, uint32_t reg)
 	nftnl_expr_set_u8(x, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
 }
 
+void nft_notrack(struct nftnl_rule *r)
+{
+	add(r, "notrack");
+}
+
 void nft_ct_mark_set(struct nftnl_rule *r, uint32_t reg)
 {
 	struct nftnl_expr *x = add(r, "ct");

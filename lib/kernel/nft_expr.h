@@ -20,6 +20,7 @@ void nft_payload(struct nftnl_rule *r, uint32_t base, uint32_t off, uint32_t len
 void nft_ct(struct nftnl_rule *r, uint32_t key, uint32_t reg);
 /* An address of the flow's first packet (NFT_CT_SRC_IP, NFT_CT_DST_IP and their IPv6 twins). */
 void nft_ct_original(struct nftnl_rule *r, uint32_t key, uint32_t reg);
+void nft_notrack(struct nftnl_rule *r);
 void nft_ct_mark_set(struct nftnl_rule *r, uint32_t reg);
 /* ct mark & mask is the value, or (map) leads on by it. */
 void nft_ct_mark_is(struct nftnl_rule *r, uint32_t mask, uint32_t value);

@@ -180,12 +180,9 @@ void nft_rules_set(struct build *w, enum kobj_set id)
 	nftnl_set_free(s);
 }
 
-void nft_rules_dynamic(struct build *w, const char *name, uint8_t ip)
+static void timed_set(struct build *w, const char *name, uint32_t type, uint32_t len,
+                      uint32_t flags)
 {
-	uint32_t len = ip == 4   ? 4
-	               : ip == 6 ? 16
-	                         : 1,
-		 flags = ip ? NFT_SET_EVAL | NFT_SET_TIMEOUT : 0;
 	static uint32_t id = 500; /* apart from the other sets' */
 	char text[128];
 
@@ -203,18 +200,38 @@ void nft_rules_dynamic(struct build *w, const char *name, uint8_t ip)
 	nftnl_set_set_str(s, NFTNL_SET_TABLE, NFT_TABLE);
 	nftnl_set_set_str(s, NFTNL_SET_NAME, name);
 	nftnl_set_set_u32(s, NFTNL_SET_ID, id);
-	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE,
-	                  ip == 4   ? DT_IPV4
-	                  : ip == 6 ? DT_IPV6
-	                            : DT_NFPROTO);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, type);
 	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, len);
 	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, flags);
-	if (ip) {
+	if (flags & NFT_SET_EVAL) {
 		nftnl_set_set_u64(s, NFTNL_SET_TIMEOUT, 60000);
 	}
 	nftnl_set_nlmsg_build_payload(h, s);
 	nl_batch_end(w->b, 0);
 	nftnl_set_free(s);
+}
+
+void nft_rules_dynamic(struct build *w, const char *name, uint8_t ip)
+{
+	if (ip) {
+		timed_set(w, name, ip == 4 ? DT_IPV4 : DT_IPV6, ip == 4 ? 4 : 16,
+		          NFT_SET_EVAL | NFT_SET_TIMEOUT);
+	} else {
+		timed_set(w, name, DT_NFPROTO, 1, 0);
+	}
+}
+
+void nft_rules_cuts(struct build *w)
+{
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		uint32_t ip = family == 4 ? DT_IPV4 : DT_IPV6, type = 0, len = 0;
+
+		for (int i = 0; i < 2; i++) {
+			part(&type, &len, ip, family == 4 ? 4 : 16);
+			part(&type, &len, DT_SERVICE, 2);
+		}
+		timed_set(w, family == 4 ? "cut4" : "cut6", type, len, NFT_SET_TIMEOUT);
+	}
 }
 
 void nft_rules_chain(struct build *w, const struct hook *c)

@@ -39,6 +39,8 @@ void nft_rules_chain(struct build *w, const struct hook *c);
 /* A set that rules fill: by address (ip 4 or 6) with a minute's memory, or (ip 0) by family, for the
  * engine's own switches. No plan knows its elements. */
 void nft_rules_dynamic(struct build *w, const char *name, uint8_t ip);
+/* Sets of flows by source and destination, elements with a time of their own (reset.h). */
+void nft_rules_cuts(struct build *w);
 /* A rule of the chain begun last; nft_rules_end() sends it. */
 struct nftnl_rule *nft_rules_rule(struct build *w);
 /* `what` is what it is for. Takes r. */
@@ -58,5 +60,6 @@ void nft_rules_vnet(struct build *w);
 void nft_rules_balance(struct build *w);
 void nft_rules_frontends(struct build *w);
 void nft_rules_resets(struct build *w);
+void nft_rules_untracked(struct build *w); /* a chain for what reset.c sends */
 void nft_rules_empty(struct build *w);
 void nft_rules_backends_out(struct build *w);

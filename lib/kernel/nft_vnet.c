@@ -423,6 +423,8 @@ void nft_rules_vnet(struct build *w)
 		nft_rules_set(w, (enum kobj_set)s);
 	}
 	share_sets(w);
+	nft_rules_cuts(w);
+	nft_rules_untracked(w);
 	nft_rules_balance(w);
 	nft_rules_chain(
 		w, &(struct hook){ "pubin", "nat", NF_INET_PRE_ROUTING, -100, NF_ACCEPT, NULL });

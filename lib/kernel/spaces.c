@@ -67,7 +67,8 @@ struct space *spaces_insert(struct linux_kernel *k, uint32_t ns, uint8_t type)
 		return NULL;
 	}
 	*s = (struct space){ .k = k, .ns = ns, .type = type };
-	s->rt = s->nft = s->rt_ev = s->nft_ev = (struct nl_sock)NL_SOCK_NONE;
+	s->rt = s->nft = s->rt_ev = s->nft_ev = s->ends = (struct nl_sock)NL_SOCK_NONE;
+	s->raw[0] = s->raw[1] = -1;
 	memmove(&k->spaces[i + 1], &k->spaces[i], (k->n - i) * sizeof(struct space *));
 	k->spaces[i] = s;
 	k->n++;
@@ -83,6 +84,15 @@ void spaces_close(struct space *s)
 	nl_close(&s->nft);
 	nl_close(&s->rt_ev);
 	nl_close(&s->nft_ev);
+	loop_watch_free(s->ends_watch);
+	s->ends_watch = NULL;
+	nl_close(&s->ends);
+	for (int i = 0; i < 2; i++) {
+		if (s->raw[i] >= 0) {
+			close(s->raw[i]);
+		}
+		s->raw[i] = -1;
+	}
 }
 
 static void space_free(struct space *s)

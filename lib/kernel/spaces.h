@@ -23,6 +23,11 @@ struct space {
 	struct nl_sock rt, nft; /* requests */
 	struct nl_sock rt_ev, nft_ev; /* events */
 	struct loop_watch *rt_watch, *nft_watch;
+	struct nl_sock ends; /* flows that end, while somebody asks (flows.c) */
+	struct loop_watch *ends_watch;
+	void (*on_end)(void *arg, uint32_t ns, const struct kflow *f);
+	void *end_arg;
+	int raw[2]; /* for resets, IPv4 and IPv6; -1: not yet */
 };
 
 struct linux_kernel {
@@ -59,3 +64,8 @@ int spaces_list(const struct linux_kernel *k, struct kernel_ns **ret, struct err
 /* A given namespace may be another than last time, or none: its sockets go then, and with them the
  * last hold on the old one. False: there is none. */
 bool spaces_look(struct space *s);
+
+/* kernel_linux.c: opens the namespace's sockets (`events`: those too) that are not open. */
+int spaces_ready(struct space *s, bool events, struct err *e);
+/* Passes over the events that the engine's own work has made. */
+void spaces_echo(struct space *s);

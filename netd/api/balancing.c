@@ -13,7 +13,8 @@
 void balancing_request(struct http_request *r, const struct resource *x, const struct model_id *id)
 {
 	bool rules = strcasecmp(id->child_type, "loadBalancingRules") == 0;
-	bool known = strcasecmp(id->action, rules ? "health" : "queryInboundNatRulePortMapping") == 0;
+	bool known =
+		strcasecmp(id->action, rules ? "health" : "queryInboundNatRulePortMapping") == 0;
 	struct err e = ERR_INIT;
 	json_t *answer = NULL, *body = NULL;
 
@@ -26,8 +27,9 @@ void balancing_request(struct http_request *r, const struct resource *x, const s
 		return;
 	}
 	if (body && !table_ip(body, "ipAddress").family) {
-		err_set_at(&e, ERR_INVALID, "InvalidRequestFormat", "ipAddress",
-		           "The body names the address of a member: {\"ipAddress\": \"10.0.0.4\"}.");
+		err_set_at(
+			&e, ERR_INVALID, "InvalidRequestFormat", "ipAddress",
+			"The body names the address of a member: {\"ipAddress\": \"10.0.0.4\"}.");
 		api_error(r, &e);
 		json_decref(body);
 		return;

@@ -34,6 +34,6 @@ void health_request(struct http_request *r)
 	}
 	api_json(r, strcmp(r->path, "/healthz") == 0 || ready ? 200 : 503, "",
 	         json_pack("{s:b, s:b, s:b, s:b, s:b, s:s*}", "engine", plane.engine_synced, "dns",
-	                   plane.dns != NULL, "probe", plane.probe != NULL, "store", !plane.stopped, "runtime",
-	                   runtime_connected(), "refused", plane.stopped));
+	                   plane.dns != NULL, "probe", plane.probe != NULL, "store", !plane.stopped,
+	                   "runtime", runtime_connected(), "refused", plane.stopped));
 }
