@@ -11,6 +11,7 @@
 #define LB_TYPE "Microsoft.Network/loadBalancers"
 
 bool balancer_is(const struct resource *r);
+bool balancer_has_pool(const struct resource *r, const char *name);
 /* May this be the document? ERR_INVALID with Azure's code where one is known. */
 int balancer_check(const struct resource *r, const char *id, const json_t *doc, struct err *e)
 	__attribute__((warn_unused_result));

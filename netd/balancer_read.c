@@ -37,6 +37,11 @@ json_t *lb_named(const json_t *doc, const char *list, const char *name, size_t *
 	return NULL;
 }
 
+bool balancer_has_pool(const struct resource *r, const char *name)
+{
+	return lb_named(r->doc, LB_POOLS, name, NULL) != NULL;
+}
+
 json_t *lb_ref(const json_t *doc, const char *id, const char *list, const char *ref)
 {
 	size_t n = strlen(id), m = strlen(list);

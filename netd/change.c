@@ -14,6 +14,7 @@
 #include "netd/fabric.h"
 #include "netd/flush.h"
 #include "netd/gateway.h"
+#include "netd/ngroup.h"
 #include "netd/part.h"
 #include "netd/plane.h"
 #include "netd/routing.h"
@@ -111,6 +112,8 @@ void change_replan(struct resource *r)
 	}
 	if (balancer_is(r)) {
 		balancer_change(r);
+	} else if (strcmp(r->type->name, NGROUP_TYPE) == 0) {
+		ngroup_change(r);
 	}
 	if (in_plans(r)) {
 		gateway_hold();
@@ -285,6 +288,30 @@ static int group_name(struct resource *r, struct err *e)
 	return network_name(r, label, *scope ? scope : "Unsecure", plane.config->dns_suffix, e);
 }
 
+int change_try_group(const char *name, json_t *doc, struct err *e)
+{
+	const struct model_type *type =
+		model_type_find("Microsoft.ContainerInstance/containerGroups");
+
+	return model_check(type, doc, e) < 0 || check_group(name, doc, e) < 0 ? -1
+	                                                                      : check_os(doc, e);
+}
+
+static void set_status(struct resource *r, json_t *status)
+{
+	const char *name;
+	json_t *x;
+
+	json_object_foreach(status, name, x)
+	{
+		if (json_is_null(x)) {
+			json_object_del(r->status, name);
+		} else {
+			json_object_set(r->status, name, x);
+		}
+	}
+}
+
 static int put_group(struct resource *r, const char *id, const struct model_type *type, json_t *doc,
                      void (*reply)(void *arg, const struct err *e), void *arg, struct change *ret,
                      struct err *e)
@@ -330,7 +357,8 @@ static int put_group(struct resource *r, const char *id, const struct model_type
 		json_decref(was);
 		json_decref(status);
 	}
-	*ret = (struct change){ r, made, true };
+	set_status(r, ret->status);
+	*ret = (struct change){ .r = r, .created = made, .pending = true };
 	group_apply(r, json_incref(doc), vnet, reply, arg);
 	return 0;
 }
@@ -398,7 +426,7 @@ static int put_public(struct resource *r, const char *id, const struct model_typ
 			return -1;
 		}
 		change_set(r, doc);
-		*ret = (struct change){ r, false, true };
+		*ret = (struct change){ .r = r, .pending = true };
 		return 0;
 	}
 	r = table_add(id, type, model_public(type, doc));
@@ -412,7 +440,7 @@ static int put_public(struct resource *r, const char *id, const struct model_typ
 		return -1;
 	}
 	json_object_set_new(r->status, "address", json_string(ip_format(&ip, text)));
-	*ret = (struct change){ r, true, true };
+	*ret = (struct change){ .r = r, .created = true, .pending = true };
 	return 0;
 }
 
@@ -434,7 +462,7 @@ static int put_prefix(struct resource *r, const char *id, const struct model_typ
 			return -1;
 		}
 	}
-	*ret = (struct change){ r, made, true };
+	*ret = (struct change){ .r = r, .created = made, .pending = true };
 	return 0;
 }
 
@@ -578,6 +606,7 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 	bool of_prefix = prefix_address_free(r);
 
 	balancer_gone(r);
+	ngroup_gone(r);
 	network_publish_public(r, false);
 	network_unname(r);
 	prefix_give(r);
@@ -597,6 +626,18 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 		fabric_vnets(tenant);
 	}
 	fabric_wait(applied, p);
+}
+
+static void removed(void *arg, const struct err *e)
+{
+	AUTO_FREE char *key = arg;
+
+	operation_end(key, e);
+}
+
+void change_remove(struct resource *r)
+{
+	remove_row(r, removed, strdup(r->key));
 }
 
 static void nobody(void *arg, const struct err *e)
@@ -668,6 +709,10 @@ int change_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 		group_delete(r, reply, arg);
 		return 0;
 	}
+	if (strcmp(r->type->name, NGROUP_TYPE) == 0) {
+		ngroup_delete(r, reply, arg);
+		return 0;
+	}
 	if (strstr(r->type->name, "resourceGroups")) {
 		return delete_group(r, reply, arg, e);
 	}
@@ -685,6 +730,12 @@ int change_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 	if (user) {
 		return err_set_at(e, ERR_INVALID, "InUseSubnetCannotBeDeleted", "",
 		                  "The virtual network is in use by %.300s and cannot be deleted.",
+		                  user->id);
+	}
+	user = ngroup_of(r);
+	if (user) {
+		return err_set_at(e, ERR_CONFLICT, "ResourceInUseByNGroup", "",
+		                  "%s is in use by %.300s and cannot be deleted.", r->name,
 		                  user->id);
 	}
 	if (prefix_unused(r, e) < 0 || reference_unused(r, e) < 0) {

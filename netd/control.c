@@ -23,6 +23,7 @@
 #include "netd/fabric.h"
 #include "netd/flush.h"
 #include "netd/gateway.h"
+#include "netd/ngroup.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
@@ -352,6 +353,7 @@ static void load(void)
 	}
 	gateway_hold();
 	balancer_load();
+	ngroup_load();
 	log_info("control.loaded", LOG_NUM("resources", plane.n));
 }
 
@@ -374,6 +376,7 @@ static void on_sweep(void *arg)
 	}
 	look_again(now);
 	group_retry(now);
+	ngroup_retry(now);
 	logs_sweep(now);
 	if (!plane.stopped && now - swept_ms >= SWEEP_NAMES_MS) {
 		swept_ms = now;
@@ -386,7 +389,8 @@ static void on_sweep(void *arg)
 		size_t n = strlen(r->key);
 		bool left = false;
 
-		if (plane.stopped || !r->deleting || r->group || n + 2 > sizeof(prefix)) {
+		if (plane.stopped || !r->deleting || r->group || r->ngroup ||
+		    n + 2 > sizeof(prefix)) {
 			continue;
 		}
 		memcpy(prefix, r->key, n);

@@ -111,8 +111,8 @@ void drain_begin(const struct drain *d, uint32_t seconds, void (*done)(void *arg
 		abort();
 	}
 	*w = (struct waiter){ .d = *d,
-		              .until_ms = clock_system.now_ms(&clock_system) +
-		                          (int64_t)seconds * 1000,
+		              .until_ms =
+		                      clock_system.now_ms(&clock_system) + (int64_t)seconds * 1000,
 		              .done = done,
 		              .arg = arg };
 	poll_timer = poll_timer ? poll_timer : loop_timer_new(plane.loop, on_poll, NULL);
@@ -127,7 +127,8 @@ void drain_forget(const struct drain *d)
 	put_u32(&b, d->vnet);
 	put_u8(&b, DRAIN_FORGET);
 	put_drain(&b, d);
-	channel_send(plane.engine, MSG_DRAIN, &b, -1); /* after the change: messages keep their order */
+	channel_send(plane.engine, MSG_DRAIN, &b,
+	             -1); /* after the change: messages keep their order */
 	buf_fini(&b);
 }
 

@@ -12,6 +12,8 @@
 #include "lib/base/own.h"
 #include "netd/balancer.h"
 #include "netd/gateway.h"
+#include "netd/ngroup.h"
+#include "netd/profile.h"
 #include "netd/routing.h"
 #include "netd/security.h"
 
@@ -34,6 +36,12 @@ static int check_document(const struct model_type *type, const struct resource *
 	}
 	if (strcmp(type->name, LB_TYPE) == 0) {
 		return balancer_check(r, id, doc, e);
+	}
+	if (strcmp(type->name, PROFILE_OF_GROUPS) == 0) {
+		return profile_check(id, doc, e);
+	}
+	if (strcmp(type->name, NGROUP_TYPE) == 0) {
+		return ngroup_check(r, id, doc, e);
 	}
 	if (strcmp(type->name, "Microsoft.Network/virtualNetworkGateways") == 0) {
 		return gateway_check(r, id, doc, e);
@@ -87,6 +95,9 @@ static int accept_document(struct resource *r, const json_t *doc, struct err *e)
 		return -1;
 	}
 	change_set(r, doc);
+	if (strcmp(r->type->name, PROFILE_OF_GROUPS) == 0) {
+		profile_revise(r, doc);
+	}
 	return 0;
 }
 
@@ -100,7 +111,7 @@ int part_put_whole(struct resource *r, const char *id, const struct model_type *
 	if (check_document(type, r, id, doc, e) < 0) {
 		return -1;
 	}
-	*ret = (struct change){ r, r == NULL, true };
+	*ret = (struct change){ .r = r, .created = r == NULL, .pending = true };
 	if (r) {
 		return accept_document(r, doc, e);
 	}
@@ -110,6 +121,9 @@ int part_put_whole(struct resource *r, const char *id, const struct model_type *
 		balancer_gone(r);
 		table_remove(r);
 		return -1;
+	}
+	if (strcmp(type->name, PROFILE_OF_GROUPS) == 0) {
+		profile_revise(r, doc);
 	}
 	return 0;
 }
@@ -184,7 +198,7 @@ static int edit_copy(struct resource *r, const char *child, json_t *doc, struct 
 	int rc = check_document(r->type, r, r->id, next, e);
 	rc = rc < 0 ? rc : accept_document(r, next, e);
 	if (rc == 0) {
-		*ret = (struct change){ r, !found, true };
+		*ret = (struct change){ .r = r, .created = !found, .pending = true };
 	} else {
 		retarget(e, child, i);
 	}
@@ -211,7 +225,7 @@ static int edit_rules(struct resource *r, json_t *doc, struct change *ret, struc
 		json_array_set_new(list, i, json_deep_copy(doc));
 		r->etag++;
 	}
-	*ret = (struct change){ r, !found, true };
+	*ret = (struct change){ .r = r, .created = !found, .pending = true };
 	return rc;
 }
 

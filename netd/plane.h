@@ -30,6 +30,7 @@ struct resource {
 	bool deleting;
 	struct group *group;       /* container groups only */
 	struct balancer *balancer; /* load balancers only */
+	struct ngroup *ngroup;     /* NGroups only */
 };
 
 struct plane {
@@ -114,6 +115,8 @@ bool network_subnet_used(const struct resource *vnet, const char *subnet);
 unsigned network_subnet_groups(const struct resource *vnet, const char *subnet); /* how many */
 /* The document of the VNet's subnet of that name, in any case; NULL: none. */
 json_t *vnet_subnet(const struct resource *vnet, const char *name);
+/* Is the id that of a subnet that container groups of the subscription may be in? */
+int vnet_subnet_check(const char *from, const char *id, const char *at, struct err *e);
 /* An address in the VNet's subnet of that name, which is held (vnet_hold()): `want`, or (family 0, its
  * family in `family`) any free one; and back. */
 int vnet_address_take(struct resource *vnet, const char *subnet, const struct ip *want,
@@ -228,6 +231,11 @@ const char *group_state(const struct resource *r); /* provisioningState */
 void group_event(struct resource *r, const char *name, const char *message);
 /* Is it ready, and to stay? */
 bool group_takes_flows(const struct resource *r);
+/* Takes it out of its load balancers until its document is put anew; done(r) once its flows have ended or
+ * their time is over. */
+void group_withdraw(struct resource *r, void (*done)(struct resource *r));
+/* It stays as it is after all. */
+void group_restore_flows(struct resource *r);
 
 /* ---- operation.c ---- */
 bool operation_secret(const char *hex); /* 64 digits, from the store; false: is none */
@@ -241,7 +249,11 @@ json_t *operation_get(const char *id, const char *subscription);
 struct change {
 	struct resource *r;    /* made or changed */
 	bool created, pending; /* pending: the reply comes later */
+	/* Given: goes into a container group's status as it is stored (NULL: nothing; null members go). */
+	json_t *status;
 };
+/* What check_group and the like say of a container group's document that nobody has put yet. */
+int change_try_group(const char *name, json_t *doc, struct err *e);
 /* PUT of a document (taken). */
 int change_put(const struct model_id *id, const char *full_id, json_t *doc,
                void (*reply)(void *arg, const struct err *e), void *arg, struct change *ret,
@@ -254,6 +266,8 @@ int change_delete_child(struct resource *r, const char *type, const char *name,
                         void (*reply)(void *arg, const struct err *e), void *arg, struct err *e);
 int change_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg,
                   struct err *e);
+/* A resource that waited for what it holds goes; its operation ends. */
+void change_remove(struct resource *r);
 /* Waits for what is stored as it is. */
 void change_save(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg);
 

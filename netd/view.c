@@ -9,7 +9,9 @@
 #include "lib/base/own.h"
 #include "netd/balancer.h"
 #include "netd/gateway.h"
+#include "netd/ngroup.h"
 #include "netd/plane.h"
+#include "netd/profile.h"
 #include "netd/routing.h"
 #include "netd/security.h"
 
@@ -78,6 +80,10 @@ static void view_group(const struct resource *r, json_t *props)
 	json_t *events = json_object_get(r->status, "events");
 	json_object_set_new(view, "events", events ? json_deep_copy(events) : json_array());
 	json_object_set_new(props, "instanceView", view);
+	const struct resource *ngroup = table_get(model_str(r->status, "orchestrator"));
+	if (ngroup) {
+		json_object_set_new(props, "orchestratorId", json_string(ngroup->id));
+	}
 	if (ip) {
 		const char *own = model_is(ip, "type", "Public") ? "pub4" : "ip4";
 
@@ -164,6 +170,10 @@ json_t *view_resource(const struct resource *r)
 	}
 	if (balancer_is(r)) {
 		balancer_view(r, props);
+	} else if (strcmp(r->type->name, PROFILE_OF_GROUPS) == 0) {
+		profile_view(r, props);
+	} else if (strcmp(r->type->name, NGROUP_TYPE) == 0) {
+		json_object_set_new(props, "provisioningState", json_string(ngroup_state(r)));
 	}
 	if (strstr(r->type->name, "/networkSecurityGroups")) {
 		security_view(r, props);

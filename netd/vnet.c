@@ -559,6 +559,26 @@ int network_vnet_subnet(const struct resource *g, const char *id, struct resourc
 	return 0;
 }
 
+int vnet_subnet_check(const char *from, const char *id, const char *at, struct err *e)
+{
+	AUTO_FREE char *key = table_key(id);
+	char *cut = strstr(key, "/subnets/");
+
+	if (cut) {
+		*cut = '\0';
+	}
+	const struct resource *v = cut ? table_get(key) : NULL;
+	const json_t *subnet =
+		v && tenant_of(v->id) == tenant_of(from) ? vnet_subnet(v, cut + 9) : NULL;
+	if (!subnet) {
+		return err_set_at(e, ERR_INVALID, "InvalidResourceReference", at,
+		                  "Subnet %.300s was not found.", id);
+	}
+	return delegated(subnet) ? 0
+	                         : err_set_at(e, ERR_INVALID, "SubnetMissingRequiredDelegation", at,
+	                                      "Subnet missing required delegation '" ACI "'.");
+}
+
 void vnet_hold(struct resource *v, const char *name, bool held)
 {
 	struct ip_prefix prefix[17];

@@ -68,3 +68,48 @@ void random_uuid(const struct random *r, char to[static 37])
 	         b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12],
 	         b[13], b[14], b[15]);
 }
+
+bool clock_duration(const char *text, int64_t *seconds)
+{
+	static const struct {
+		char unit;
+		bool time;
+		int64_t seconds;
+	} units[] = { { 'W', false, 604800 },
+		      { 'D', false, 86400 },
+		      { 'H', true, 3600 },
+		      { 'M', true, 60 },
+		      { 'S', true, 1 } };
+	bool time = false, any = false;
+	size_t next = 0;
+
+	*seconds = 0;
+	if (*text++ != 'P') {
+		return false;
+	}
+	while (*text) {
+		char *end;
+
+		if (*text == 'T' && !time) {
+			time = true;
+			any = false;
+			text++;
+			continue;
+		}
+		if (*text < '0' || *text > '9') {
+			return false;
+		}
+		long n = strtol(text, &end, 10);
+		while (next < sizeof(units) / sizeof(units[0]) &&
+		       (units[next].unit != *end || units[next].time != time)) {
+			next++;
+		}
+		if (next == sizeof(units) / sizeof(units[0]) || n > 1000000) {
+			return false;
+		}
+		*seconds += n * units[next++].seconds;
+		text = end + 1;
+		any = true;
+	}
+	return any;
+}

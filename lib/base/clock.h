@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,5 +26,7 @@ extern const struct random random_system; /* getrandom(2); aborts if the kernel 
 
 /* "2026-11-24T00:18:08.123Z" into `to` (at least 32 bytes). */
 void clock_format(int64_t wall_ms, char *to, size_t size);
+/* Seconds of an ISO 8601 duration without years and months ("PT1M30S", "P1D"); false: it is none. */
+bool clock_duration(const char *text, int64_t *seconds);
 /* A random UUID (version 4), 36 characters and a zero byte. */
 void random_uuid(const struct random *r, char to[static 37]);

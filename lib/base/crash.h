@@ -16,6 +16,10 @@
 	X(CONTROL_STOPPED, "control.stopped", "the containers ended, the kernel objects stand")   \
 	X(CONTROL_DETACHED, "control.detached", "the kernel objects are gone, the record stands") \
 	X(CONTROL_REMOVED, "control.removed", "the record is gone, nobody was told")              \
+	X(NGROUP_BATCH, "control.batch", "a batch of an update is noted, nothing of it begun")    \
+	X(NGROUP_MADE, "control.member-made", "a member is asked for, the others are not")        \
+	X(NGROUP_DELETED, "control.member-deleted", "a member's deletion is asked for")           \
+	X(NGROUP_UPDATED, "control.member-updated", "a member takes its new template in place")   \
 	X(ENGINE_RECEIVED, "engine.received", "the objects arrived, the kernel is as before")     \
 	X(ENGINE_NAMESPACE, "engine.namespace", "the namespace is made, its links are not")       \
 	X(ENGINE_LINKS, "engine.links", "links, addresses and routes are there, no rules")        \

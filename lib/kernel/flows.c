@@ -19,15 +19,14 @@
 #include "lib/kernel/spaces.h"
 
 int flows_list(struct kernel *ops, uint32_t ns, int (*fn)(void *arg, const struct kflow *f),
-                       void *arg, struct err *e)
+               void *arg, struct err *e)
 {
 	struct space *s = spaces_need((struct linux_kernel *)ops, ns, e);
 
 	return s && spaces_ready(s, false, e) == 0 ? conntrack_dump(&s->nft, fn, arg, e) : -1;
 }
 
-int flows_delete(struct kernel *ops, uint32_t ns, const struct kflow *v, size_t n,
-                           struct err *e)
+int flows_delete(struct kernel *ops, uint32_t ns, const struct kflow *v, size_t n, struct err *e)
 {
 	struct space *s = spaces_need((struct linux_kernel *)ops, ns, e);
 	int rc = s && spaces_ready(s, false, e) == 0 ? 0 : -1;
@@ -124,8 +123,7 @@ static void on_end(void *arg)
 		     h = NLMSG_NEXT(h, left)) {
 			struct kflow f;
 
-			if (h->nlmsg_type ==
-			            (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE) &&
+			if (h->nlmsg_type == (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE) &&
 			    h->nlmsg_pid == 0) { /* by itself, not by somebody's hand */
 				conntrack_read(h, &f);
 				s->on_end(s->end_arg, s->ns, &f);

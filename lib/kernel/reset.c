@@ -7,9 +7,9 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
+#include <linux/ip.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
-#include <linux/ip.h>
 #include <netinet/ip6.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -77,7 +77,9 @@ static void send_syn(int fd, const struct ip *src, uint16_t sport, const struct 
 
 	tcp.check = checksum(src, dst, &tcp);
 	if (v4) {
-		p.ip.v4 = (struct iphdr){ .version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_TCP };
+		p.ip.v4 = (struct iphdr){
+			.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_TCP
+		};
 		p.ip.v4.tot_len = htons((uint16_t)(head + sizeof(tcp)));
 		memcpy(&p.ip.v4.saddr, src->b, 4);
 		memcpy(&p.ip.v4.daddr, dst->b, 4);

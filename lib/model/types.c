@@ -133,24 +133,24 @@ FIELDS extension_props[] = { L("extensionType", REQ, 1, 100), L("version", REQ, 
 	                     K("settings", MODEL_ANY, 0), K("protectedSettings", MODEL_ANY, SEC),
 	                     END };
 FIELDS extension_fields[] = { L("name", REQ, 1, 100), O("properties", 0, extension_props), END };
-FIELDS group_props[] = { S("provisioningState", RO),
+/* What a group and a profile of groups have in common. */
+#define TEMPLATE_PROPS                                                                           \
+	S("provisioningState", RO), A("containers", REQ, 60, container_fields),                  \
+		A("initContainers", 0, 60, init_fields),                                         \
+		A("imageRegistryCredentials", KEPT, 100, credential_fields),                     \
+		E("restartPolicy", 0, "Always|OnFailure|Never"),                                 \
+		O("ipAddress", 0, address_fields), E("osType", REQ, "Linux|Windows"),            \
+		A("volumes", 0, 100, volume_fields), O("diagnostics", KEPT, diagnostics_fields), \
+		E("sku", 0, "Standard|Dedicated|Confidential|NotSpecified"),                     \
+		K("encryptionProperties", MODEL_MAP, KEPT),                                      \
+		A("extensions", KEPT, 20, extension_fields),                                     \
+		K("confidentialComputeProperties", MODEL_MAP, KEPT),                             \
+		E("priority", 0, "Regular|Spot")
+FIELDS group_props[] = { TEMPLATE_PROPS,
 	                 K("instanceView", MODEL_ANY, RO),
 	                 S("orchestratorId", RO),
-	                 A("containers", REQ, 60, container_fields),
-	                 A("initContainers", 0, 60, init_fields),
-	                 A("imageRegistryCredentials", KEPT, 100, credential_fields),
-	                 E("restartPolicy", 0, "Always|OnFailure|Never"),
-	                 O("ipAddress", 0, address_fields),
-	                 E("osType", REQ, "Linux|Windows"),
-	                 A("volumes", 0, 100, volume_fields),
-	                 O("diagnostics", KEPT, diagnostics_fields),
 	                 A("subnetIds", 0, 1, subnet_id_fields),
 	                 O("dnsConfig", 0, dns_fields),
-	                 E("sku", 0, "Standard|Dedicated|Confidential|NotSpecified"),
-	                 K("encryptionProperties", MODEL_MAP, KEPT),
-	                 A("extensions", KEPT, 20, extension_fields),
-	                 K("confidentialComputeProperties", MODEL_MAP, KEPT),
-	                 E("priority", KEPT, "Regular|Spot"),
 	                 K("containerGroupProfile", MODEL_MAP, NOT),
 	                 K("standbyPoolProfile", MODEL_MAP, NOT),
 	                 O("networkProfile", 0, ref_fields),
@@ -159,6 +159,54 @@ FIELDS group_props[] = { S("provisioningState", RO),
 	                 END };
 FIELDS group_fields[] = { TOP, K("netd", MODEL_ANY, RO), K("identity", MODEL_MAP, KEPT),
 	                  O("properties", REQ, group_props), END };
+
+/* ---- containerGroupProfiles, NGroups ---- */
+FIELDS template_props[] = { TEMPLATE_PROPS,
+	                    S("shutdownGracePeriod", 0),
+	                    S("timeToLive", KEPT),
+	                    B("useKrypton", KEPT),
+	                    K("securityContext", MODEL_MAP, KEPT),
+	                    K("revision", MODEL_ANY, RO),
+	                    K("registeredRevisions", MODEL_ANY, RO),
+	                    END };
+FIELDS template_fields[] = { TOP, O("properties", REQ, template_props), END };
+FIELDS naming_guid_fields[] = { S("prefix", 0), END };
+FIELDS naming_fields[] = { O("guidNamingPolicy", 0, naming_guid_fields), END };
+FIELDS elastic_fields[] = { I("desiredCount", 0, 0, 10000), B("maintainDesiredCount", 0),
+	                    O("containerGroupNamingPolicy", 0, naming_fields), END };
+FIELDS placement_fields[] = { I("faultDomainCount", 0, 1, 100), END };
+FIELDS stub_pool_fields[] = { K("resource", MODEL_ANY, REQ), END };
+FIELDS stub_lb_fields[] = { A("backendAddressPools", 0, 20, stub_pool_fields), END };
+FIELDS stub_network_fields[] = { O("loadBalancer", 0, stub_lb_fields),
+	                         K("applicationGateway", MODEL_MAP, NOT), END };
+FIELDS stub_container_props[] = { A("volumeMounts", 0, 100, mount_fields), END };
+FIELDS stub_container_fields[] = { L("name", REQ, 1, 63), O("properties", 0, stub_container_props),
+	                           END };
+FIELDS stub_props[] = { A("subnetIds", 0, 1, subnet_id_fields),
+	                A("containers", 0, 60, stub_container_fields),
+	                A("volumes", 0, 100, volume_fields), END };
+FIELDS stub_fields[] = { O("resource", REQ, ref_fields),
+	                 I("revision", 0, 1, 1000000),
+	                 O("containerGroupProperties", 0, stub_props),
+	                 O("networkProfile", 0, stub_network_fields),
+	                 K("storageProfile", MODEL_MAP, KEPT),
+	                 END };
+FIELDS rolling_fields[] = { I("maxBatchPercent", 0, 1, 100),
+	                    I("maxUnhealthyPercent", 0, 0, 100),
+	                    I("maxUnhealthyUpdatedPercent", 0, 0, 100),
+	                    S("pauseTimeBetweenBatches", 0),
+	                    B("inPlaceUpdate", 0),
+	                    END };
+FIELDS update_fields[] = { E("updateMode", 0, "Manual|Rolling"),
+	                   O("rollingUpdateProfile", 0, rolling_fields), END };
+FIELDS ngroup_props[] = { S("provisioningState", RO),
+	                  O("elasticProfile", 0, elastic_fields),
+	                  O("placementProfile", 0, placement_fields),
+	                  { "containerGroupProfiles", MODEL_OBJECTS, REQ, 1, 1, NULL, stub_fields },
+	                  O("updateProfile", 0, update_fields),
+	                  END };
+FIELDS ngroup_fields[] = { TOP, K("identity", MODEL_MAP, KEPT), O("properties", REQ, ngroup_props),
+	                   END };
 
 /* ---- virtualNetworks ---- */
 FIELDS space_fields[] = { { "addressPrefixes", MODEL_PREFIXES, REQ, 1, 1000, NULL, NULL }, END };
@@ -486,6 +534,10 @@ const struct model_type model_types[] = {
 	{ "Microsoft.Resources/resourceGroups", rg_fields, "1 to 80 letters, digits, -_.()", true },
 	{ "Microsoft.ContainerInstance/containerGroups", group_fields,
 	  "1 to 63 lower-case letters, digits and hyphens", true },
+	{ "Microsoft.ContainerInstance/containerGroupProfiles", template_fields,
+	  "1 to 63 letters, digits, - and _", true },
+	{ "Microsoft.ContainerInstance/NGroups", ngroup_fields, "1 to 63 letters, digits, - and _",
+	  true },
 	{ "Microsoft.Network/virtualNetworks", vnet_fields, "1 to 80 letters, digits, -_.", true },
 	{ "Microsoft.Network/virtualNetworks/subnets", subnet_fields,
 	  "1 to 80 letters, digits, -_.", false },

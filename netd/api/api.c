@@ -17,7 +17,9 @@
 #include "netd/api/caller.h"
 #include "netd/api/health.h"
 #include "netd/api/logs.h"
+#include "netd/api/ngroups.h"
 #include "netd/api/watch.h"
+#include "netd/ngroup.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
@@ -107,7 +109,7 @@ static void on_stored(void *arg, const struct err *e)
 	audit(c, e);
 	if (c->operation[0]) {
 		operation_headers(c, headers, sizeof(headers));
-		if (e || !r || !(r->group || r->deleting)) {
+		if (e || !r || !(r->group || r->ngroup || r->deleting)) {
 			operation_end(c->key, e);
 		}
 	}
@@ -243,11 +245,20 @@ static void put(struct http_request *r, const struct model_id *id, const struct 
 	json_decref(doc);
 }
 
-static void patch(struct http_request *r, struct resource *x, json_t *doc)
+static void patch(struct http_request *r, const struct model_id *id, struct resource *x,
+                  json_t *doc)
 {
 	const json_t *tags = json_object_get(doc, "tags");
 	struct err e = ERR_INIT;
 
+	if (x->ngroup) { /* RFC 7396 */
+		json_t *whole = json_deep_copy(x->doc);
+
+		json_object_update_recursive(whole, doc);
+		json_decref(doc);
+		put(r, id, x, whole);
+		return;
+	}
 	if (!conditions(r, x)) {
 		json_decref(doc);
 		return;
@@ -529,10 +540,10 @@ static void action(struct http_request *r, struct resource *x, const char *what)
 		c->answer = stop ? CALL_DONE : CALL_ACCEPTED;
 		if (x->deleting) {
 			err_set_at(&e, ERR_CONFLICT, "ContainerGroupTransitioning", "",
-			           "The container group '%s' is being deleted.", x->name);
+			           "'%s' is being deleted.", x->name);
 			call_refused(c, &e);
 		} else {
-			group_action(x, actions[i], on_stored, c);
+			(x->group ? group_action : ngroup_action)(x, actions[i], on_stored, c);
 		}
 		return;
 	}
@@ -564,7 +575,7 @@ static void resource(struct http_request *r, const struct model_id *id)
 		json_t *doc = api_body(r);
 
 		if (doc) {
-			patch(r, x, doc);
+			patch(r, id, x, doc);
 		}
 	} else {
 		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
@@ -625,15 +636,20 @@ static void below(struct http_request *r, const struct caller *who, const struct
 		}
 	} else if (part_type(id)) {
 		part(r, id, part_type(id));
-	} else if (!id->child) {
+	} else if (!id->child || strcasecmp(id->child_type, "revisions") == 0) {
 		AUTO_FREE char *key = table_key(r->path);
 
-		*strrchr(key, '/') = '\0';
+		for (int up = 0; up < (id->child ? 2 : 1); up++) {
+			*strrchr(key, '/') = '\0';
+		}
 		struct resource *x = table_get(key);
 		if (x && watch_request(r, who, x, id->child_type)) {
 			return;
 		}
-		if (x && x->group) {
+		if (x && ngroups_request(r, x, id)) {
+			return;
+		}
+		if (x && (x->group || x->ngroup)) {
 			action(r, x, id->child_type);
 		} else {
 			not_found(r, r->path);

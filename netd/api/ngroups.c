@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See ngroups.h.
+ */
+#include "netd/api/ngroups.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "netd/api/api.h"
+#include "netd/ngroup.h"
+#include "netd/profile.h"
+
+static void fail(struct http_request *r, enum err_kind kind, const char *code, const char *text)
+{
+	struct err e = ERR_INIT;
+
+	err_set_at(&e, kind, code, NULL, "%s", text);
+	api_error(r, &e);
+}
+
+static json_t *answer_of(const struct resource *x, const struct model_id *id, bool revisions)
+{
+	return !revisions ? ngroup_view_rollout(x)
+	       : !id->child ? profile_view_revisions(x)
+	                    : profile_view_revision(x, strtol(id->child, NULL, 10));
+}
+
+bool ngroups_request(struct http_request *r, struct resource *x, const struct model_id *id)
+{
+	bool revisions = strcmp(x->type->name, PROFILE_OF_GROUPS) == 0 &&
+	                 strcasecmp(id->child_type, "revisions") == 0,
+	     latest = x->ngroup && strcasecmp(id->child_type, "latestRollingUpdate") == 0,
+	     cancel = x->ngroup && strcasecmp(id->child_type, "cancelRollingUpdate") == 0;
+
+	if (!revisions && !latest && !cancel) {
+		return false;
+	}
+	if (strcmp(r->method, cancel ? "POST" : "GET") != 0) {
+		fail(r, ERR_METHOD, NULL, "The method is not allowed here.");
+	} else if (cancel) {
+		if (ngroup_cancel(x)) {
+			api_json(r, 200, "", ngroup_view_rollout(x));
+		} else {
+			fail(r, ERR_CONFLICT, "NoRollingUpdate", "No rolling update is under way.");
+		}
+	} else {
+		json_t *answer = answer_of(x, id, revisions);
+
+		if (answer) {
+			api_json(r, 200, "", answer);
+		} else {
+			fail(r, ERR_NOT_FOUND, NULL,
+			     latest ? "There was no rolling update." : "There is no such revision.");
+		}
+	}
+	return true;
+}

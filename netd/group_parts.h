@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A container group's state in memory, shared by group.c (its life), group_number.c (groups by number),
+ * group_runtime.c (what the runtime is told and says) and group_flows.c (flows of load balancers). Internal
+ * to them.
+ */
+#pragma once
+
+#include "netd/plane.h"
+
+enum ask {
+	ASK_NONE,
+	ASK_ATTACH,
+	ASK_DETACH,
+	ASK_NAME,
+	ASK_UNNAME,
+	ASK_SYNC
+};
+
+struct group {
+	struct resource *r;
+	json_t *full; /* document with secrets, until the runtime has it */
+	int ns_fd;
+	bool attached, handed, started, ready, named, naming;
+	bool deleting, unnamed, stopped, detached, removing, failed, down;
+	bool lost; /* its secrets, when control ended before the runtime had them */
+	bool stop_sent;
+	bool draining, drained; /* flows of load balancers */
+	bool withdrawn; /* it takes no flows: an update in place comes */
+	void (*withdrawn_done)(struct resource *r);
+	bool held; /* the runtime may have it: it was handed over, by this control or one before */
+	int64_t retry_ms, retry_at_ms; /* of an attach that failed; 0: it did not */
+	unsigned commits; /* under way; the group is as the store says when there are none */
+};
+
+/* Does what is next; group.c. */
+void group_advance(struct group *g);
+void group_save(struct group *g); /* its status; nobody waits */
+extern int64_t group_runtime_left_ms; /* when the runtime left; -1: it was not there yet */
+
+/* Groups by number: answers of engine and dns carry it. */
+uint32_t group_serial(const struct group *g);
+uint64_t group_ask(const struct group *g, enum ask ask);
+struct group *group_by_serial(uint32_t n); /* NULL: none */
+void group_number_add(struct group *g);
+void group_number_drop(const struct group *g);
+
+void group_hand_over(struct group *g);
+void group_send_stop(struct group *g, bool remove);
+
+/* Begins to drain; g->drained says that it is done, group_advance() is called then. */
+void group_drain(struct group *g);
+/* A new document is about to be handed over. */
+void group_returns(struct group *g);

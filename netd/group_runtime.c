@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Groups and the runtime: what it is handed, and what it says of them. See group_parts.h, docs/runtime.md.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/crash.h"
+#include "lib/base/own.h"
+#include "netd/api/logs.h"
+#include "netd/balancer.h"
+#include "netd/group_parts.h"
+#include "netd/ngroup.h"
+#include "netd/runtime.h"
+
+static json_t *resolv_conf(const struct group *g)
+{
+	const json_t *dns = model_at(g->r->doc, "properties.dnsConfig"), *list, *x;
+	struct buf b = { 0 };
+	size_t i;
+
+	list = json_object_get(dns, "nameServers");
+	json_array_foreach((json_t *)(uintptr_t)list, i, x)
+	{
+		buf_addf(&b, "nameserver %s\n", json_string_value(x));
+	}
+	if (!dns) {
+		buf_addf(&b, "nameserver 168.63.129.16\n");
+	}
+	if (*model_str(dns, "searchDomains")) {
+		buf_addf(&b, "search %s\n", model_str(dns, "searchDomains"));
+	}
+	if (*model_str(dns, "options")) {
+		buf_addf(&b, "options %s\n", model_str(dns, "options"));
+	}
+	json_t *s = json_string(buf_str(&b));
+	buf_fini(&b);
+	return s;
+}
+
+void group_hand_over(struct group *g)
+{
+	char path[200];
+	json_t *m, *addresses = json_array();
+	static const char *const keys[] = { "ip4", "ip6" };
+
+	/* Tags change the etag, and restart nothing. */
+	json_int_t generation = json_integer_value(json_object_get(g->r->status, "generation"));
+
+	snprintf(path, sizeof(path), "%s/ns/g%u", plane.config->run_dir, group_serial(g));
+	for (int f = 0; f < 2; f++) {
+		if (*model_str(g->r->status, keys[f])) {
+			json_array_append(addresses, json_object_get(g->r->status, keys[f]));
+		}
+	}
+	m = json_pack("{s:s, s:s, s:s, s:I, s:s, s:o, s:o, s:O, s:b, s:b}", "type", "group", "id",
+	              g->r->key, "name", g->r->name, "generation", generation, "namespace", path,
+	              "addresses", addresses, "resolvConf", resolv_conf(g), "group",
+	              g->full ? g->full : g->r->doc, "secrets", g->full != NULL, "stopped",
+	              g->down);
+	runtime_send(m, g->ns_fd);
+	json_decref(g->full);
+	g->full = NULL;
+	g->handed = g->held = true;
+	if (json_object_get(g->r->status, "secretsDue")) {
+		json_object_del(g->r->status, "secretsDue");
+		group_save(g);
+	}
+	if (g->ns_fd >= 0) {
+		close(g->ns_fd);
+		g->ns_fd = -1;
+	}
+	crash_point(CRASH_CONTROL_HANDED);
+}
+
+void group_send_stop(struct group *g, bool remove)
+{
+	runtime_send(json_pack("{s:s, s:s, s:i, s:b}", "type", "stop", "id", g->r->key,
+	                       "graceSeconds", 30, "remove", remove),
+	             -1);
+}
+
+/* The list: groups that are ready to run come at once, others when their network stands; its end
+ * names all, so that the runtime ends what is not ours any more and nothing else. */
+void group_runtime_up(void)
+{
+	json_t *ids = json_array();
+
+	for (size_t i = 0; i < plane.n; i++) {
+		struct group *g = plane.v[i]->group;
+
+		if (!g) {
+			continue;
+		}
+		json_array_append_new(ids, json_string(g->r->key));
+		if (g->deleting) {
+			g->stopped = g->stop_sent = false;
+			group_advance(g);
+		} else if (g->attached && g->commits == 0 && !g->lost) {
+			group_hand_over(g);
+		}
+	}
+	runtime_send(json_pack("{s:s, s:o}", "type", "listEnd", "ids", ids), -1);
+}
+
+void group_runtime_message(const json_t *m)
+{
+	struct resource *r = table_get(model_str(m, "id"));
+	struct group *g = r ? r->group : NULL;
+	const char *state = model_str(m, "state");
+
+	if (model_is(m, "type", "logs")) {
+		logs_answer(m);
+		return;
+	}
+	if (!g) {
+		return;
+	}
+	if (json_object_get(m, "containers")) {
+		json_object_set(r->status, "containers", json_object_get(m, "containers"));
+	}
+	if (*model_str(m, "message")) {
+		group_event(r, model_str(m, "event"), model_str(m, "message"));
+	}
+	if (strcmp(state, "started") == 0) {
+		g->started = true;
+		ngroup_member(r, true);
+	} else if (strcmp(state, "ready") == 0 || strcmp(state, "notReady") == 0) {
+		bool now = state[0] == 'r';
+
+		g->started = g->started || now;
+		if (g->ready != now || !json_object_get(r->status, "ready")) {
+			g->ready = now;
+			json_object_set_new(r->status, "ready", json_boolean(now));
+			group_save(g);
+			balancer_group(r, true);
+			ngroup_member(r, true);
+		}
+	} else if (strcmp(state, "failed") == 0) {
+		struct err e = ERR_INIT;
+
+		err_set_at(&e, ERR_SYSTEM, "ContainerGroupStartFailed", "", "%s",
+		           model_str(m, "message"));
+		g->failed = true;
+		operation_end(r->key, &e);
+		ngroup_member(r, true);
+	} else if (strcmp(state, "stopped") == 0) {
+		g->stopped = true;
+		g->ready = false;
+	}
+	group_advance(g);
+}
+
+void group_runtime_gone(void)
+{
+	group_runtime_left_ms = clock_system.now_ms(&clock_system);
+	logs_sweep(INT64_MAX);
+	for (size_t i = 0; i < plane.n; i++) {
+		struct group *g = plane.v[i]->group;
+
+		if (g && !g->deleting) {
+			g->handed =
+				false; /* its containers run on; it is told again when it is back */
+			if (plane.engine_synced && g->attached) {
+				network_send_group(g->r, group_ask(g, ASK_ATTACH));
+			}
+		}
+	}
+}

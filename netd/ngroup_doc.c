@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What an NGroup's document may be, and what its members' documents are. See ngroup.h.
+ */
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/base/hex.h"
+#include "lib/base/own.h"
+#include "netd/balancer.h"
+#include "netd/ngroup_parts.h"
+#include "netd/profile.h"
+
+#define STUB "properties.containerGroupProfiles"
+
+static json_t *stub_of(const json_t *doc)
+{
+	return json_array_get(model_at(doc, STUB), 0);
+}
+
+/* A pool is named by its id, or by an object with it. */
+static const char *pool_id(const json_t *x)
+{
+	const json_t *v = json_object_get(x, "resource");
+
+	return json_is_string(v) ? json_string_value(v) : model_str(v, "id");
+}
+
+static json_t *pool_list(const json_t *doc)
+{
+	return model_at(stub_of(doc), "networkProfile.loadBalancer.backendAddressPools");
+}
+
+struct resource *ng_profile(const struct resource *r)
+{
+	AUTO_FREE char *key = table_key(model_str(stub_of(r->doc), "resource.id"));
+	struct resource *p = table_get(key);
+
+	return p && strcmp(p->type->name, PROFILE_OF_GROUPS) == 0 ? p : NULL;
+}
+
+const char *ng_prefix(const struct resource *r)
+{
+	return model_str(r->doc,
+	                 "properties.elasticProfile.containerGroupNamingPolicy.guidNamingPolicy."
+	                 "prefix");
+}
+
+json_t *ng_pools(const struct resource *r)
+{
+	json_t *list = json_array(), *x;
+	size_t i;
+
+	json_array_foreach(pool_list(r->doc), i, x)
+	{
+		AUTO_FREE char *key = table_key(pool_id(x));
+
+		json_array_append_new(list, json_string(key));
+	}
+	return list;
+}
+
+uint32_t ng_grace(const struct resource *r)
+{
+	const struct resource *p = ng_profile(r);
+
+	return p ? profile_grace(p->doc) : 0;
+}
+
+char *ng_template(const struct resource *r)
+{
+	json_auto_t *what = json_pack("{s:O?, s:O?}", "stub", stub_of(r->doc), "tags",
+	                              json_object_get(r->doc, "tags"));
+	AUTO_FREE char *text = json_dumps(what, JSON_COMPACT | JSON_SORT_KEYS);
+	unsigned char sum[SHA256_DIGEST_LENGTH];
+	char hex[17], out[64];
+
+	SHA256((const unsigned char *)text, strlen(text), sum);
+	snprintf(out, sizeof(out), "%lld-%s",
+	         (long long)json_integer_value(json_object_get(r->status, "profileRevision")),
+	         hex_print(sum, 8, hex));
+	return strdup(out);
+}
+
+void ng_settings(const struct resource *r, struct rollout *to, int64_t *pause_ms)
+{
+	const json_t *elastic = model_at(r->doc, "properties.elasticProfile"),
+		     *rolling = model_at(r->doc, "properties.updateProfile.rollingUpdateProfile");
+	static const struct {
+		const char *name;
+		size_t at;
+	} percents[] = {
+		{ "maxBatchPercent", offsetof(struct rollout, batch_percent) },
+		{ "maxUnhealthyPercent", offsetof(struct rollout, unhealthy_percent) },
+		{ "maxUnhealthyUpdatedPercent",
+		  offsetof(struct rollout, unhealthy_updated_percent) },
+	};
+	int64_t pause = 60;
+
+	to->desired = (size_t)json_integer_value(json_object_get(elastic, "desiredCount"));
+	to->in_place = json_is_true(json_object_get(rolling, "inPlaceUpdate"));
+	for (size_t i = 0; i < ARRAY_N(percents); i++) {
+		const json_t *v = json_object_get(rolling, percents[i].name);
+
+		*(unsigned *)((char *)to + percents[i].at) =
+			v ? (unsigned)json_integer_value(v) : 20;
+	}
+	(void)clock_duration(model_str(rolling, "pauseTimeBetweenBatches"), &pause);
+	*pause_ms = pause * 1000;
+}
+
+/* ---- members ---- */
+
+static bool tagged(const json_t *doc, const char *what)
+{
+	char name[120];
+
+	snprintf(name, sizeof(name), "metadata.container.environmentVariable.%s", what);
+	const json_t *v = json_object_get(json_object_get(doc, "tags"), name);
+	return json_is_true(v) || (json_is_string(v) && strcasecmp(json_string_value(v), "true") == 0);
+}
+
+static void add_variable(json_t *doc, const char *name, const char *value)
+{
+	json_t *x;
+	size_t i;
+
+	json_array_foreach(model_at(doc, "properties.containers"), i, x)
+	{
+		json_t *p = json_object_get(x, "properties"),
+		       *list = json_object_get(p, "environmentVariables");
+
+		if (!list) {
+			list = json_array();
+			json_object_set_new(p, "environmentVariables", list);
+		}
+		json_array_append_new(list,
+		                      json_pack("{s:s, s:s}", "name", name, "value", value));
+	}
+}
+
+/* Volumes and mounts that the NGroup adds to the profile's. */
+static void add_volumes(json_t *doc, const json_t *own)
+{
+	json_t *props = json_object_get(doc, "properties"), *x, *y, *z;
+	size_t i, k, m;
+
+	json_array_foreach(json_object_get(own, "volumes"), i, x)
+	{
+		json_t *list = json_object_get(props, "volumes");
+
+		if (!list) {
+			list = json_array();
+			json_object_set_new(props, "volumes", list);
+		}
+		json_array_append(list, x);
+	}
+	json_array_foreach(json_object_get(own, "containers"), i, x)
+	{
+		json_array_foreach(json_object_get(props, "containers"), k, y)
+		{
+			json_t *p = json_object_get(y, "properties"),
+			       *list = json_object_get(p, "volumeMounts");
+
+			if (strcasecmp(model_str(x, "name"), model_str(y, "name")) != 0) {
+				continue;
+			}
+			if (!list) {
+				list = json_array();
+				json_object_set_new(p, "volumeMounts", list);
+			}
+			json_array_foreach(model_at(x, "properties.volumeMounts"), m, z)
+			{
+				json_array_append(list, z);
+			}
+		}
+	}
+}
+
+static json_t *build(const char *id, const json_t *ngroup, const json_t *profile, const char *name,
+                     const char *zone)
+{
+	static const char *const of_profile[] = { "shutdownGracePeriod", "timeToLive",
+		                                  "useKrypton",          "securityContext",
+		                                  "revision",            "registeredRevisions" };
+	const json_t *own = json_object_get(stub_of(ngroup), "containerGroupProperties");
+	json_t *doc = json_deep_copy(profile), *props = json_object_get(doc, "properties");
+	json_t *subnets = json_object_get(own, "subnetIds");
+
+	for (size_t i = 0; i < ARRAY_N(of_profile); i++) {
+		json_object_del(props, of_profile[i]);
+	}
+	if (json_object_get(ngroup, "location")) {
+		json_object_set(doc, "location", json_object_get(ngroup, "location"));
+	}
+	if (zone && *zone) {
+		json_object_set_new(doc, "zones", json_pack("[s]", zone));
+	}
+	if (json_array_size(subnets) > 0) {
+		json_object_set(props, "subnetIds", subnets);
+		/* Azure's own sample has a Public profile in a subnet: its address is Private there. */
+		json_t *ip = json_object_get(props, "ipAddress");
+		if (ip) {
+			json_object_set_new(ip, "type", json_string("Private"));
+			json_object_del(ip, "dnsNameLabel");
+		}
+	}
+	add_volumes(doc, own);
+	if (tagged(ngroup, "containerGroupName")) {
+		add_variable(doc, "ContainerGroupName", name);
+	}
+	if (tagged(ngroup, "orchestratorId")) {
+		add_variable(doc, "OrchestratorId", id);
+	}
+	return doc;
+}
+
+json_t *ng_member(const struct resource *r, const char *name, const char *zone, struct err *e)
+{
+	const struct resource *p = ng_profile(r);
+	json_auto_t *profile =
+		p ? profile_document(p, json_integer_value(json_object_get(r->status,
+	                                                                   "profileRevision")))
+		  : NULL;
+
+	if (!profile) {
+		err_set_at(e, ERR_INVALID, "ContainerGroupProfileNotFound",
+		           STUB "[0].resource.id",
+		           "The container group profile, or its revision, is not there.");
+		return NULL;
+	}
+	return build(r->id, r->doc, profile, name, zone);
+}
+
+/* ---- what a document may be ---- */
+
+static int check_pools(const char *id, const json_t *doc, struct err *e)
+{
+	char at[160];
+	json_t *x;
+	size_t i;
+
+	json_array_foreach(pool_list(doc), i, x)
+	{
+		AUTO_FREE char *key = table_key(pool_id(x));
+		char *cut = strstr(key, "/backendaddresspools/");
+
+		snprintf(at, sizeof(at),
+		         STUB "[0].networkProfile.loadBalancer.backendAddressPools[%zu].resource",
+		         i);
+		if (cut) {
+			*cut = '\0';
+		}
+		const struct resource *lb = cut ? table_get(key) : NULL;
+		if (!lb || !balancer_is(lb) || tenant_of(lb->id) != tenant_of(id) ||
+		    !balancer_has_pool(lb, cut + 21)) {
+			return err_set_at(e, ERR_INVALID, "InvalidResourceReference", at,
+			                  "'%.300s' is not the id of a load balancer's "
+			                  "backendAddressPool.",
+			                  pool_id(x));
+		}
+	}
+	return 0;
+}
+
+static int check_naming(const json_t *doc, struct err *e)
+{
+	static const char at[] = "properties.elasticProfile.containerGroupNamingPolicy."
+				 "guidNamingPolicy.prefix";
+	const char *prefix = model_str(doc, at);
+	bool ok = strlen(prefix) + NG_GUID_LEN <= 63 && prefix[0] != '-';
+
+	for (const char *c = prefix; *c; c++) {
+		ok = ok && ((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '-');
+	}
+	return ok ? 0
+	          : err_set_at(e, ERR_INVALID, "InvalidNamingPolicyPrefix", at,
+	                       "The prefix '%.80s' is invalid: up to %d lower-case letters, digits "
+	                       "and hyphens, no hyphen first; a GUID follows it.",
+	                       prefix, 63 - NG_GUID_LEN);
+}
+
+static int check_pause(const json_t *doc, struct err *e)
+{
+	static const char at[] =
+		"properties.updateProfile.rollingUpdateProfile.pauseTimeBetweenBatches";
+	const char *text = model_str(doc, at);
+	int64_t seconds;
+
+	return !*text || (clock_duration(text, &seconds) && seconds <= 86400)
+	               ? 0
+	               : err_set_at(e, ERR_INVALID, "InvalidDuration", at,
+	                            "'%.40s' is no ISO 8601 duration of up to a day, like PT1M.",
+	                            text);
+}
+
+static int check_profile(const char *id, const json_t *doc, struct err *e)
+{
+	const json_t *stub = stub_of(doc);
+	AUTO_FREE char *key = table_key(model_str(stub, "resource.id"));
+	const struct resource *p = table_get(key);
+	json_int_t revision = json_integer_value(json_object_get(stub, "revision"));
+
+	if (!p || strcmp(p->type->name, PROFILE_OF_GROUPS) != 0 ||
+	    tenant_of(p->id) != tenant_of(id)) {
+		return err_set_at(e, ERR_INVALID, "InvalidResourceReference",
+		                  STUB "[0].resource.id",
+		                  "'%.300s' is not the id of a container group profile.",
+		                  model_str(stub, "resource.id"));
+	}
+	json_auto_t *profile = profile_document(p, revision);
+	if (!profile) {
+		return err_set_at(e, ERR_INVALID, "ContainerGroupProfileRevisionNotFound",
+		                  STUB "[0].revision", "Profile %s has no revision %lld.", p->name,
+		                  (long long)revision);
+	}
+	json_auto_t *member = build(id, doc, profile, "member", NULL);
+	bool label = *model_str(member, "properties.ipAddress.dnsNameLabel");
+	if (label) {
+		return err_set_at(e, ERR_INVALID, "DnsNameLabelNotSupported", STUB "[0].resource.id",
+		                  "The profile has a dnsNameLabel, which only one group can have.");
+	}
+	if (change_try_group("member", member, e) < 0) {
+		snprintf(e->target, sizeof(e->target), STUB "[0]");
+		return -1;
+	}
+	const char *subnet =
+		model_str(json_array_get(model_at(member, "properties.subnetIds"), 0), "id");
+	return *subnet ? vnet_subnet_check(id, subnet,
+	                                   STUB "[0].containerGroupProperties.subnetIds[0].id", e)
+	               : 0;
+}
+
+int ngroup_check(const struct resource *r, const char *id, const json_t *doc, struct err *e)
+{
+	const char *name = strrchr(id, '/') + 1;
+	json_t *was = r ? json_object_get(r->doc, "zones") : NULL, *x;
+	size_t i;
+
+	if (strlen(name) > 63) {
+		return err_set_at(e, ERR_INVALID, "InvalidResourceName", "name",
+		                  "Resource name '%.90s' is invalid: 1 to 63 letters, digits, - and "
+		                  "_.",
+		                  name);
+	}
+	if (check_profile(id, doc, e) < 0 || check_pools(id, doc, e) < 0 ||
+	    check_naming(doc, e) < 0 || check_pause(doc, e) < 0) {
+		return -1;
+	}
+	json_array_foreach(was, i, x)
+	{
+		bool stays = false;
+		json_t *y;
+		size_t k;
+
+		json_array_foreach(json_object_get(doc, "zones"), k, y)
+		{
+			stays = stays || json_equal(x, y);
+		}
+		if (!stays) {
+			return err_set_at(e, ERR_INVALID, "NGroupZonesCannotBeRemoved", "zones",
+			                  "Zone '%.20s' cannot be removed; zones can be added.",
+			                  json_string_value(x));
+		}
+	}
+	return 0;
+}
+
+const struct resource *ngroup_of(const struct resource *of)
+{
+	const char *end = strchr(of->key + 15, '/');
+	AUTO_FREE char *prefix = strndup(of->key, (size_t)(end - of->key) + 1);
+	size_t n = strlen(of->id), k;
+	json_t *x;
+
+	for (size_t i = table_from(prefix);
+	     table_at(i) && strncmp(table_at(i)->key, prefix, strlen(prefix)) == 0; i++) {
+		const struct resource *r = table_at(i);
+
+		if (strcmp(r->type->name, NGROUP_TYPE) != 0) {
+			continue;
+		}
+		if (strcasecmp(model_str(stub_of(r->doc), "resource.id"), of->id) == 0) {
+			return r;
+		}
+		json_array_foreach(pool_list(r->doc), k, x)
+		{
+			if (strncasecmp(pool_id(x), of->id, n) == 0 && pool_id(x)[n] == '/') {
+				return r;
+			}
+		}
+		const char *subnet = model_str(
+			json_array_get(model_at(stub_of(r->doc),
+		                                "containerGroupProperties.subnetIds"),
+		                       0),
+			"id");
+		if (strncasecmp(subnet, of->id, n) == 0 && subnet[n] == '/') {
+			return r;
+		}
+	}
+	return NULL;
+}
