@@ -96,6 +96,11 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(filter-out $(BUILD)/obj/netd/ma
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS)
 
+$(BUILD)/lab/traffic: tests/lab/traffic.c
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CSTD) $(WARN) -O2 -o $@ $<
+
 bench-attach: build $(BUILD)/bench/attach_raw ## attach beside CNI bridge, netavark and the bare kernel calls
 	$(Q)tests/bench/attach
 
@@ -108,7 +113,7 @@ bench-nsg: build $(BUILD)/bench/flows ## security groups beside hand-written nft
 bench-fabric: build $(BUILD)/bench/flows ## group to group beside the CNI bridge plugin
 	$(Q)tests/bench/fabric fabric
 
-tests-bin: $(UNIT_BIN) $(LAB_BIN) $(FUZZ_BIN)
+tests-bin: $(UNIT_BIN) $(LAB_BIN) $(FUZZ_BIN) $(BUILD)/lab/traffic
 .SECONDARY:
 
 check: build ## all tests, fixed seed; the last line counts them

@@ -19,7 +19,7 @@ struct rollout_member {
 };
 
 enum rollout_state {
-	ROLLOUT_NONE,    /* none is under way: members keep the template they have */
+	ROLLOUT_NONE, /* none is under way: members keep the template they have */
 	ROLLOUT_RUNNING,
 	ROLLOUT_STOPPING /* it failed or was cancelled: no more batches */
 };
@@ -33,13 +33,13 @@ struct rollout {
 };
 
 struct rollout_step {
-	size_t make;          /* new members, of the current template */
-	size_t n_delete;      /* members to delete and to update: the first of order[], */
-	size_t n_update;      /* which are never more than there are */
-	bool batch_done;      /* a batch has ended: the pause begins */
-	bool done;            /* all are current: the update has ended well */
-	bool unhealthy;       /* too many are not well: the update has failed */
-	size_t *order;        /* indices of members, n of them: whom to take */
+	size_t make;     /* new members, of the current template */
+	size_t n_delete; /* members to delete and to update: the first of order[], */
+	size_t n_update; /* which are never more than there are */
+	bool batch_done; /* a batch has ended: the pause begins */
+	bool done;       /* all are current: the update has ended well */
+	bool unhealthy;  /* too many are not well: the update has failed */
+	size_t *order;   /* indices of members, n of them: whom to take */
 };
 
 /* Members in v[0..n-1]; order is the caller's, n long. `open`: a batch was begun and its end not told yet.

@@ -15,6 +15,7 @@
 #include "netd/balancer_live.h"
 #include "netd/balancer_parts.h"
 #include "netd/fabric_parts.h"
+#include "netd/ngroup.h"
 #include "netd/where.h"
 
 #define CALM_MS 50 /* between plans of one load balancer that nobody waits for */
@@ -229,6 +230,10 @@ static void evaluate(struct balancer *b)
 			drop_table(b, i);
 		}
 	}
+	for (size_t i = 0; b->turned && i < b->n_joined; i++) {
+		ngroup_member((struct resource *)(uintptr_t)b->joined[i].group, true);
+	}
+	b->turned = false;
 	b->settled = true;
 	b->sign++;
 	if (vnet && fabric_sent(vnet)) {
@@ -448,6 +453,51 @@ void balancer_group(const struct resource *g, bool there)
 {
 	join_all(g, there);
 	each_of(g, lb_touch);
+}
+
+/* Does the table cover the pool? Its key begins with their names. */
+static bool covers(const struct lb_table *t, const char *pool)
+{
+	size_t n = strlen(pool);
+
+	for (const char *p = t->key; p && *p != '|'; p = strpbrk(p, ",|")) {
+		p += *p == ',';
+		if (strncmp(p, pool, n) == 0 && (p[n] == ',' || p[n] == '|')) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool balancer_has(const struct resource *g)
+{
+	json_t *pool;
+	size_t i;
+
+	json_array_foreach(json_object_get(g->status, "pools"), i, pool)
+	{
+		AUTO_FREE char *key = strdup(json_string_value(pool));
+		char *name = strrchr(key, '/');
+
+		*name = '\0';
+		*strrchr(key, '/') = '\0';
+		const struct resource *r = table_get(key);
+		const struct balancer *b = r ? r->balancer : NULL;
+		for (size_t k = 0; b && k < b->n_tables; k++) {
+			const struct lb_table *t = &b->tables[k];
+			struct ip ip = table_ip(g->status,
+			                        t->key[strlen(t->key) - 1] == '6' ? "ip6" : "ip4");
+			bool in = !ip.family || !covers(t, name + 1);
+
+			for (size_t m = 0; m < t->slots.n && !in; m++) {
+				in = ip_compare(&t->slots.v[m].ip, &ip) == 0;
+			}
+			if (!in) {
+				return false;
+			}
+		}
+	}
+	return true;
 }
 
 static bool leads;

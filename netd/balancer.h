@@ -38,6 +38,8 @@ const struct resource *balancer_of(const struct resource *public);
 /* One with an internal frontend in the VNet (`subnet` NULL), or that subnet of it; NULL: none. */
 const struct resource *balancer_in(const struct resource *vnet, const char *subnet);
 
+/* Do all frontends of the pools that its NGroup put it in lead to the group? True where there is none. */
+bool balancer_has(const struct resource *group);
 /* Do frontends lead to the group, which takes no more flows now? Their pools' longest drain time into
  * *drain_s, 0: they say none. */
 bool balancer_leads_to(const struct resource *group, uint32_t *drain_s);

@@ -37,6 +37,7 @@ struct balancer {
 	int64_t planned_ms;
 	bool dirty;   /* to be planned soon */
 	bool settled; /* planned once by this control */
+	bool turned;  /* a table has other members since its NGroups were told */
 	bool unsaved; /* its status changed while it was planned */
 };
 

@@ -178,6 +178,7 @@ static struct lb_table *table_for(struct balancer *b, const json_t *rule, uint8_
 		slots_fini(&t->slots);
 		t->slots = next;
 		lb_table_save(b, t);
+		b->turned = true;
 	}
 	return t;
 }

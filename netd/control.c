@@ -32,9 +32,10 @@
 #define SWEEP_NAMES_MS 1000
 #define FAREWELL_MS    200   /* for the answers that say why */
 #define PROBE_SIZE     65536 /* bytes that a change may need */
+#define RELINK_MS      500
 #define EX_TEMPFAIL    75
 
-static struct loop_timer *sweep, *farewell;
+static struct loop_timer *sweep, *farewell, *relink;
 static struct stat broken;  /* the store as it could not be read */
 static char pongs[3][1024]; /* last counters of engine, dns and probe */
 static int64_t pong_ms[3], ping_ms, swept_ms;
@@ -128,6 +129,24 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 	}
 }
 
+/* A role that ended comes back by itself; one that did not is linked anew. */
+static void on_relink(void *arg)
+{
+	static const enum role peers[] = { ROLE_ENGINE, ROLE_DNS, ROLE_PROBE };
+
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_N(peers); i++) {
+		struct buf b = { 0 };
+
+		if (*peer_channel(peers[i])) {
+			continue;
+		}
+		put_u32(&b, peers[i]);
+		channel_send(plane.to_main, MSG_RELINK, &b, -1);
+		buf_fini(&b);
+	}
+}
+
 static void on_peer_closed(void *arg, enum role peer)
 {
 	struct channel **c = peer_channel(peer);
@@ -135,6 +154,8 @@ static void on_peer_closed(void *arg, enum role peer)
 	(void)arg;
 	channel_free(*c);
 	*c = NULL;
+	relink = relink ? relink : loop_timer_new(plane.loop, on_relink, NULL);
+	loop_timer_start(relink, RELINK_MS);
 	pong_ms[peer_place(peer) % 3] = 0;
 	if (peer == ROLE_ENGINE) {
 		plane.engine_synced = false;

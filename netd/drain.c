@@ -153,6 +153,9 @@ void drain_answered(uint32_t vnet, uint32_t mode, struct reader *r)
 	struct waiter *w;
 
 	if (mode == DRAIN_FORGET || vnet != asked_vnet || mode != asked_mode) {
+		while (r->left && !r->failed) { /* nobody waits for it */
+			(void)get_u32(r);
+		}
 		return;
 	}
 	asked_vnet = 0;
@@ -170,6 +173,9 @@ void drain_answered(uint32_t vnet, uint32_t mode, struct reader *r)
 		}
 	}
 	STAILQ_CONCAT(&waiters, &left);
+	while (r->left && !r->failed) {
+		(void)get_u32(r);
+	}
 	while ((w = STAILQ_FIRST(&over))) {
 		STAILQ_REMOVE_HEAD(&over, link);
 		end(w, (uint32_t)w->until_ms);

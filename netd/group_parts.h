@@ -26,7 +26,7 @@ struct group {
 	bool lost; /* its secrets, when control ended before the runtime had them */
 	bool stop_sent;
 	bool draining, drained; /* flows of load balancers */
-	bool withdrawn; /* it takes no flows: an update in place comes */
+	bool withdrawn;         /* it takes no flows: an update in place comes */
 	void (*withdrawn_done)(struct resource *r);
 	bool held; /* the runtime may have it: it was handed over, by this control or one before */
 	int64_t retry_ms, retry_at_ms; /* of an attach that failed; 0: it did not */
@@ -35,7 +35,7 @@ struct group {
 
 /* Does what is next; group.c. */
 void group_advance(struct group *g);
-void group_save(struct group *g); /* its status; nobody waits */
+void group_save(struct group *g);     /* its status; nobody waits */
 extern int64_t group_runtime_left_ms; /* when the runtime left; -1: it was not there yet */
 
 /* Groups by number: answers of engine and dns carry it. */

@@ -257,9 +257,17 @@ static void on_message(void *arg, enum role from, enum msg_type type, struct rea
 	bool all = true;
 
 	(void)arg;
-	(void)r;
 	if (fd >= 0) {
 		close(fd);
+	}
+	if (type == MSG_RELINK) {
+		uint32_t peer = get_u32(r);
+
+		if (peer >= ROLE_ENGINE && peer < ROLE_N && self.children[peer].pid > 0) {
+			log_warn("role.relink", LOG_STR("name", roles[peer].name));
+			link_peers(&self.children[from], &self.children[peer]);
+		}
+		return;
 	}
 	if (type != MSG_READY) {
 		return;

@@ -17,18 +17,18 @@
 #include "netd/ngroup_parts.h"
 #include "netd/profile.h"
 
-#define MAKE_MAX   100    /* members begun at a stretch */
-#define RETRY_MS   3000   /* after a member could not be made */
-#define PATIENCE_S 600    /* a member that is not ready by then has failed */
+#define MAKE_MAX   100  /* members begun at a stretch */
+#define RETRY_MS   3000 /* after a member could not be made */
+#define PATIENCE_S 600  /* a member that is not ready by then has failed */
 
 struct ngroup {
 	struct resource *r;
 	struct resource **v; /* members */
 	size_t n, cap;
 	bool dirty;
-	int64_t retry_ms;  /* 0: nothing to try again */
+	int64_t retry_ms;   /* 0: nothing to try again */
 	struct err refused; /* why a member could not be made; msg "" when they can */
-	int64_t waits_ms;  /* until something is due without an event: a pause, patience */
+	int64_t waits_ms;   /* until something is due without an event: a pause, patience */
 };
 
 static struct ngroup **all;
@@ -143,9 +143,8 @@ static const char *next_zone(const struct ngroup *g)
 
 		for (size_t k = 0; k < g->n; k++) {
 			n += !g->v[k]->deleting &&
-			     strcmp(json_string_value(
-					    json_array_get(json_object_get(g->v[k]->doc, "zones"),
-			                                   0))
+			     strcmp(json_string_value(json_array_get(
+					    json_object_get(g->v[k]->doc, "zones"), 0))
 			                    ? json_string_value(json_array_get(
 						      json_object_get(g->v[k]->doc, "zones"), 0))
 			                    : "",
@@ -212,8 +211,7 @@ static void update_member(struct resource *m)
 		g->r, m->name,
 		json_string_value(json_array_get(json_object_get(m->doc, "zones"), 0)), &e);
 	json_auto_t *status = json_pack("{s:s, s:n, s:I, s:i}", "template", template, "updating",
-	                                "madeAt", (json_int_t)wall(), "grace",
-	                                (int)ng_grace(g->r));
+	                                "madeAt", (json_int_t)wall(), "grace", (int)ng_grace(g->r));
 	change.status = status;
 	if (!doc || change_put(&parts, id, doc, nobody, NULL, &change, &e) < 0) {
 		json_t *x = rollout_of(g->r);
@@ -277,8 +275,7 @@ static bool failed(const struct resource *m, int64_t now)
 {
 	json_int_t made = json_integer_value(json_object_get(m->status, "madeAt"));
 
-	return strcmp(group_state(m), "Failed") == 0 ||
-	       (!group_takes_flows(m) && made && now - made > PATIENCE_S * 1000);
+	return strcmp(group_state(m), "Failed") == 0 || (made && now - made > PATIENCE_S * 1000);
 }
 
 static void describe(const struct ngroup *g, const char *template, struct rollout_member *v)
@@ -290,7 +287,7 @@ static void describe(const struct ngroup *g, const char *template, struct rollou
 
 		v[i] = (struct rollout_member){
 			.current = strcmp(model_str(m->status, "template"), template) == 0,
-			.ready = group_takes_flows(m),
+			.ready = group_takes_flows(m) && balancer_has(m),
 			.leaving = m->deleting,
 			.updating = json_is_true(json_object_get(m->status, "updating")),
 			.age = (uint64_t)json_integer_value(json_object_get(m->status, "serial"))
@@ -490,7 +487,9 @@ void ngroup_change(struct resource *r)
 	bool manual = !model_is(r->doc, "properties.updateProfile.updateMode", "Rolling");
 
 	json_object_set_new(r->status, "profileRevision",
-	                    json_integer(wanted ? wanted : p ? profile_revision(p) : 0));
+	                    json_integer(wanted ? wanted
+	                                 : p    ? profile_revision(p)
+	                                        : 0));
 	AUTO_FREE char *template = ng_template(r);
 	const char *was = model_str(r->status, "template");
 	if (strcmp(was, template) != 0) {
@@ -631,10 +630,10 @@ json_t *ngroup_view_rollout(const struct resource *r)
 		bad += now && strcmp(group_state(m), "Failed") == 0;
 		left += !now;
 	}
-	json_t *progress = json_pack(
-		"{s:s, s:s, s:{s:i, s:i, s:i}}", "state", state, "startTime",
-		model_str(x, "startTime"), "containerGroupsUpdateSummary", "succeededCount", good,
-		"failedCount", bad, "pendingCount", left);
+	json_t *progress =
+		json_pack("{s:s, s:s, s:{s:i, s:i, s:i}}", "state", state, "startTime",
+	                  model_str(x, "startTime"), "containerGroupsUpdateSummary",
+	                  "succeededCount", good, "failedCount", bad, "pendingCount", left);
 	if (*model_str(x, "endTime")) {
 		json_object_set(progress, "endTime", json_object_get(x, "endTime"));
 	}
@@ -644,7 +643,7 @@ json_t *ngroup_view_rollout(const struct resource *r)
 		                              "message", model_str(x, "error")));
 	}
 	return json_pack("{s:O?, s:o, s:s, s:s}", "profile",
-	                 model_at(r->doc, "properties.containerGroupProfiles"), "progress", progress,
-	                 "lastAction", model_str(x, "lastAction"), "lastActionTime",
+	                 model_at(r->doc, "properties.containerGroupProfiles"), "progress",
+	                 progress, "lastAction", model_str(x, "lastAction"), "lastActionTime",
 	                 model_str(x, "lastActionTime"));
 }

@@ -28,7 +28,7 @@ void ngroup_action(struct resource *r, const char *action,
 bool ngroup_cancel(struct resource *r);
 void ngroup_retry(int64_t now_ms); /* called now and then */
 
-const char *ngroup_state(const struct resource *r); /* provisioningState */
+const char *ngroup_state(const struct resource *r);    /* provisioningState */
 json_t *ngroup_view_rollout(const struct resource *r); /* new reference; NULL: there was none */
 /* An NGroup that names the resource (a profile, a subnet's VNet, a load balancer); NULL: none. */
 const struct resource *ngroup_of(const struct resource *r);

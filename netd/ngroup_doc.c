@@ -120,7 +120,8 @@ static bool tagged(const json_t *doc, const char *what)
 
 	snprintf(name, sizeof(name), "metadata.container.environmentVariable.%s", what);
 	const json_t *v = json_object_get(json_object_get(doc, "tags"), name);
-	return json_is_true(v) || (json_is_string(v) && strcasecmp(json_string_value(v), "true") == 0);
+	return json_is_true(v) ||
+	       (json_is_string(v) && strcasecmp(json_string_value(v), "true") == 0);
 }
 
 static void add_variable(json_t *doc, const char *name, const char *value)
@@ -137,8 +138,7 @@ static void add_variable(json_t *doc, const char *name, const char *value)
 			list = json_array();
 			json_object_set_new(p, "environmentVariables", list);
 		}
-		json_array_append_new(list,
-		                      json_pack("{s:s, s:s}", "name", name, "value", value));
+		json_array_append_new(list, json_pack("{s:s, s:s}", "name", name, "value", value));
 	}
 }
 
@@ -183,9 +183,10 @@ static void add_volumes(json_t *doc, const json_t *own)
 static json_t *build(const char *id, const json_t *ngroup, const json_t *profile, const char *name,
                      const char *zone)
 {
-	static const char *const of_profile[] = { "shutdownGracePeriod", "timeToLive",
-		                                  "useKrypton",          "securityContext",
-		                                  "revision",            "registeredRevisions" };
+	static const char *const of_profile[] = {
+		"shutdownGracePeriod", "timeToLive", "useKrypton",
+		"securityContext",     "revision",   "registeredRevisions"
+	};
 	const json_t *own = json_object_get(stub_of(ngroup), "containerGroupProperties");
 	json_t *doc = json_deep_copy(profile), *props = json_object_get(doc, "properties");
 	json_t *subnets = json_object_get(own, "subnetIds");
@@ -222,13 +223,12 @@ json_t *ng_member(const struct resource *r, const char *name, const char *zone, 
 {
 	const struct resource *p = ng_profile(r);
 	json_auto_t *profile =
-		p ? profile_document(p, json_integer_value(json_object_get(r->status,
-	                                                                   "profileRevision")))
+		p ? profile_document(
+			    p, json_integer_value(json_object_get(r->status, "profileRevision")))
 		  : NULL;
 
 	if (!profile) {
-		err_set_at(e, ERR_INVALID, "ContainerGroupProfileNotFound",
-		           STUB "[0].resource.id",
+		err_set_at(e, ERR_INVALID, "ContainerGroupProfileNotFound", STUB "[0].resource.id",
 		           "The container group profile, or its revision, is not there.");
 		return NULL;
 	}
@@ -320,7 +320,8 @@ static int check_profile(const char *id, const json_t *doc, struct err *e)
 	json_auto_t *member = build(id, doc, profile, "member", NULL);
 	bool label = *model_str(member, "properties.ipAddress.dnsNameLabel");
 	if (label) {
-		return err_set_at(e, ERR_INVALID, "DnsNameLabelNotSupported", STUB "[0].resource.id",
+		return err_set_at(e, ERR_INVALID, "DnsNameLabelNotSupported",
+		                  STUB "[0].resource.id",
 		                  "The profile has a dnsNameLabel, which only one group can have.");
 	}
 	if (change_try_group("member", member, e) < 0) {
@@ -341,10 +342,11 @@ int ngroup_check(const struct resource *r, const char *id, const json_t *doc, st
 	size_t i;
 
 	if (strlen(name) > 63) {
-		return err_set_at(e, ERR_INVALID, "InvalidResourceName", "name",
-		                  "Resource name '%.90s' is invalid: 1 to 63 letters, digits, - and "
-		                  "_.",
-		                  name);
+		return err_set_at(
+			e, ERR_INVALID, "InvalidResourceName", "name",
+			"Resource name '%.90s' is invalid: 1 to 63 letters, digits, - and "
+			"_.",
+			name);
 	}
 	if (check_profile(id, doc, e) < 0 || check_pools(id, doc, e) < 0 ||
 	    check_naming(doc, e) < 0 || check_pause(doc, e) < 0) {
@@ -393,9 +395,8 @@ const struct resource *ngroup_of(const struct resource *of)
 			}
 		}
 		const char *subnet = model_str(
-			json_array_get(model_at(stub_of(r->doc),
-		                                "containerGroupProperties.subnetIds"),
-		                       0),
+			json_array_get(
+				model_at(stub_of(r->doc), "containerGroupProperties.subnetIds"), 0),
 			"id");
 		if (strncasecmp(subnet, of->id, n) == 0 && subnet[n] == '/') {
 			return r;

@@ -37,14 +37,16 @@ int profile_check(const char *id, const json_t *doc, struct err *e)
 	static const char *const times[] = { "properties.shutdownGracePeriod",
 		                             "properties.timeToLive" };
 	const char *name = strrchr(id, '/') + 1;
-	json_auto_t *copy = json_deep_copy(doc), *props = json_incref(json_object_get(copy, "properties"));
+	json_auto_t *copy = json_deep_copy(doc),
+		    *props = json_incref(json_object_get(copy, "properties"));
 	int64_t seconds;
 
 	if (strlen(name) > 63) {
-		return err_set_at(e, ERR_INVALID, "InvalidResourceName", "name",
-		                  "Resource name '%.90s' is invalid: 1 to 63 letters, digits, - and "
-		                  "_.",
-		                  name);
+		return err_set_at(
+			e, ERR_INVALID, "InvalidResourceName", "name",
+			"Resource name '%.90s' is invalid: 1 to 63 letters, digits, - and "
+			"_.",
+			name);
 	}
 	for (size_t i = 0; i < ARRAY_N(times); i++) {
 		const char *text = model_str(doc, times[i]);
@@ -95,7 +97,8 @@ void profile_revise(struct resource *r, const json_t *full)
 	}
 	json_t *row = json_pack("{s:O}", "properties", props);
 	if (secret) {
-		AUTO_FREE char *text = json_dumps(json_object_get(full, "properties"), JSON_COMPACT);
+		AUTO_FREE char *text =
+			json_dumps(json_object_get(full, "properties"), JSON_COMPACT);
 
 		seal_place(r, n, place, sizeof(place));
 		AUTO_FREE char *sealed = text ? seal(text, strlen(text), place, &e) : NULL;
@@ -166,7 +169,8 @@ json_t *profile_view_revision(const struct resource *r, json_int_t n)
 	if (!row) {
 		return NULL;
 	}
-	json_t *view = view_resource(r), *props = json_deep_copy(json_object_get(row, "properties"));
+	json_t *view = view_resource(r),
+	       *props = json_deep_copy(json_object_get(row, "properties"));
 	json_object_set_new(props, "revision", json_integer(n));
 	json_object_set_new(props, "registeredRevisions", numbers(r));
 	json_object_set_new(view, "properties", props);

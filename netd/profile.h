@@ -10,7 +10,8 @@
 #define PROFILE_OF_GROUPS "Microsoft.ContainerInstance/containerGroupProfiles"
 
 /* May this be the document? */
-int profile_check(const char *id, const json_t *doc, struct err *e) __attribute__((warn_unused_result));
+int profile_check(const char *id, const json_t *doc, struct err *e)
+	__attribute__((warn_unused_result));
 /* The document (`full`: with its secrets) was accepted: a revision more, when it says something else. */
 void profile_revise(struct resource *r, const json_t *full);
 /* A revision's document with its secrets (0: the latest); new reference, NULL: there is none. */

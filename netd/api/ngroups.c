@@ -22,7 +22,7 @@ static void fail(struct http_request *r, enum err_kind kind, const char *code, c
 
 static json_t *answer_of(const struct resource *x, const struct model_id *id, bool revisions)
 {
-	return !revisions ? ngroup_view_rollout(x)
+	return !revisions   ? ngroup_view_rollout(x)
 	       : !id->child ? profile_view_revisions(x)
 	                    : profile_view_revision(x, strtol(id->child, NULL, 10));
 }
@@ -52,7 +52,8 @@ bool ngroups_request(struct http_request *r, struct resource *x, const struct mo
 			api_json(r, 200, "", answer);
 		} else {
 			fail(r, ERR_NOT_FOUND, NULL,
-			     latest ? "There was no rolling update." : "There is no such revision.");
+			     latest ? "There was no rolling update."
+			            : "There is no such revision.");
 		}
 	}
 	return true;
