@@ -39,7 +39,7 @@ void reconcile_free(struct reconcile *r)
 		owner_clear(&r->owners[i]);
 	}
 	for (size_t i = 0; i < r->n_spaces; i++) {
-		free(r->spaces[i].want);
+		want_fini(&r->spaces[i].want);
 		kset_fini(&r->spaces[i].owed);
 	}
 	free(r->owners);
@@ -346,8 +346,7 @@ static void leave_shared(struct reconcile *r, struct kops *ops)
 	for (size_t i = 0; i < ops->n; i++) {
 		const struct kobj *o = ops->v[i].o;
 		const struct space *s = space_get(r, o->ns);
-		size_t at = s ? want_at(s, o) : 0;
-		bool shared = s && at < s->n && kobj_compare(s->want[at], o) == 0;
+		bool shared = s && want_get(&s->want, o);
 
 		if (!shared || ops->v[i].verb == KOP_SET) {
 			ops->v[n++] = ops->v[i];
@@ -360,13 +359,13 @@ static int turn_run(struct reconcile *r, struct owner *o, struct turn *t, struct
 {
 	int rc = 0;
 
-	want_remove(r, t->gone, t->n_gone);
+	space_unwant(r, t->gone, t->n_gone);
 	leave_shared(r, &t->ops);
 	free(o->v);
 	o->v = t->now;
 	o->n = t->n;
 	t->now = NULL;
-	if (want_add(r, t->new, t->n_new) < 0) {
+	if (space_want(r, t->new, t->n_new) < 0) {
 		rc = err_set(e, ERR_NO_MEMORY, 0, "owner: out of memory");
 	}
 	if (rc == 0 && !r->listing) {
@@ -469,9 +468,7 @@ int reconcile_del(struct reconcile *r, uint64_t owner, struct err *e)
 /* Is this one of those that should be gone? */
 static bool owed(const struct space *s, const struct kobj *o)
 {
-	size_t at = want_at(s, o);
-
-	if (at < s->n && kobj_compare(s->want[at], o) == 0) {
+	if (want_get(&s->want, o)) {
 		return false; /* wanted again since */
 	}
 	for (size_t i = 0; i < s->owed.n; i++) {
@@ -515,9 +512,13 @@ static int compare(struct reconcile *r, struct space *s, struct kset *have, stru
 		return e->kind == ERR_NOT_FOUND && kobj_ns_foreign(s->ns) ? 0 : -1;
 	}
 	/* The ruleset differs: it comes anew, with all that is in it. */
-	struct kobj **want = s->want;
-	size_t n = s->n, keep = 0;
+	AUTO_FREE struct kobj **want = want_flat(&s->want);
+	size_t n = s->want.n, keep = 0;
 	struct kops probe = { 0 };
+
+	if (!want) {
+		return err_set(e, ERR_NO_MEMORY, 0, "steps: out of memory");
+	}
 
 	kobj_diff(want, n, have->v, have->n, true, &probe);
 	bool anew = s->type != KOBJ_NETNS_GROUP && needs_anew(&probe);
@@ -639,7 +640,7 @@ int reconcile_end(struct reconcile *r, struct err *e)
 			i++;
 			continue;
 		}
-		want_remove(r, o->v, o->n);
+		space_unwant(r, o->v, o->n);
 		owner_clear(o);
 		memmove(o, o + 1, (r->n_owners - i - 1) * sizeof(*o));
 		r->n_owners--;
@@ -647,7 +648,7 @@ int reconcile_end(struct reconcile *r, struct err *e)
 	for (size_t i = 0; i < r->n_spaces;) {
 		struct space *s = &r->spaces[i];
 
-		if (s->n == 0 && !kobj_ns_foreign(s->ns)) {
+		if (s->want.n == 0 && !kobj_ns_foreign(s->ns)) {
 			space_drop(r, s);
 		} else {
 			i++;
@@ -687,10 +688,13 @@ void reconcile_event(struct reconcile *r, uint32_t ns, uint32_t index)
 	if (!s || s->dirty) {
 		return;
 	}
-	for (size_t i = 0; i < s->n && !ours; i++) {
-		ours = s->want[i]->kind == KOBJ_LINK && s->want[i]->index == index;
+	const struct kobj first = { .ns = ns, .kind = KOBJ_LINK }, *o;
+	struct want_place p = want_from(&s->want, &first);
+	for (; !ours && (o = want_at(&s->want, p)) && o->kind == KOBJ_LINK;
+	     p = want_next(&s->want, p)) {
+		ours = o->index == index;
 		if (ours) {
-			mark_peer(r, s->want[i]);
+			mark_peer(r, o);
 		}
 	}
 	s = space_get(r, ns);
@@ -789,7 +793,7 @@ void reconcile_stats(const struct reconcile *r, struct reconcile_stats *to)
 	to->namespaces = r->n_spaces;
 	to->objects = to->pending = 0;
 	for (size_t i = 0; i < r->n_spaces; i++) {
-		to->objects += r->spaces[i].n;
+		to->objects += r->spaces[i].want.n;
 		to->pending += r->spaces[i].dirty;
 	}
 }

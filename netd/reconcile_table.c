@@ -103,35 +103,18 @@ int reconcile_keep(struct reconcile *r, uint32_t ns)
 
 void space_drop(struct reconcile *r, struct space *s)
 {
-	free(s->want);
+	want_fini(&s->want);
 	kset_fini(&s->owed);
 	memmove(s, s + 1, (size_t)(r->spaces + r->n_spaces - s - 1) * sizeof(*s));
 	r->n_spaces--;
-}
-
-size_t want_at(const struct space *s, const struct kobj *o)
-{
-	size_t lo = 0, hi = s->n;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (kobj_compare(s->want[mid], o) < 0) {
-			lo = mid + 1;
-		} else {
-			hi = mid;
-		}
-	}
-	return lo;
 }
 
 bool reconcile_wants(const struct reconcile *r, const struct kobj *o)
 {
 	size_t i = space_at(r, o->ns);
 	const struct space *s = i < r->n_spaces && r->spaces[i].ns == o->ns ? &r->spaces[i] : NULL;
-	size_t at = s ? want_at(s, o) : 0;
 
-	return s && at < s->n && kobj_compare(s->want[at], o) == 0;
+	return s && want_get(&s->want, o);
 }
 
 bool reconcile_wants_any(const struct reconcile *r, uint32_t ns, enum kobj_set set)
@@ -147,10 +130,9 @@ bool reconcile_wants_any(const struct reconcile *r, uint32_t ns, enum kobj_set s
 		size_t i = space_at(r, ns);
 		const struct space *s =
 			i < r->n_spaces && r->spaces[i].ns == ns ? &r->spaces[i] : NULL;
-		size_t at = s ? want_at(s, &o) : 0;
+		const struct kobj *x = s ? want_at(&s->want, want_from(&s->want, &o)) : NULL;
 
-		if (s && at < s->n && s->want[at]->kind == KOBJ_ELEM &&
-		    s->want[at]->family == family && s->want[at]->sub == set) {
+		if (x && x->kind == KOBJ_ELEM && x->family == family && x->sub == set) {
 			return true;
 		}
 	}
@@ -162,83 +144,30 @@ uint32_t reconcile_space(const struct reconcile *r, size_t i)
 	return i < r->n_spaces ? r->spaces[i].ns : 0;
 }
 
-/* Sorted objects of one namespace into its sorted list: merged from the back. */
-static int add_run(struct space *s, struct kobj *const *v, size_t n)
+int space_want(struct reconcile *r, struct kobj *const *v, size_t n)
 {
-	if (s->n + n > s->cap) {
-		size_t cap = s->cap * 2 > s->n + n ? s->cap * 2 : s->n + n + 16;
-		struct kobj **grown = realloc(s->want, cap * sizeof(struct kobj *));
+	struct space *s = NULL;
 
-		if (!grown) {
+	for (size_t i = 0; i < n; i++) {
+		s = s && s->ns == v[i]->ns ? s : space_make(r, v[i]->ns);
+		if (!s || want_insert(&s->want, v[i]) < 0) {
 			return -1;
 		}
-		s->want = grown;
-		s->cap = cap;
-	}
-	for (size_t at = s->n + n, from = s->n; n > 0;) {
-		size_t i = want_at(s, v[n - 1]);
-
-		i = i < from ? i : from;
-		memmove(&s->want[at - (from - i)], &s->want[i], (from - i) * sizeof(struct kobj *));
-		at -= from - i;
-		s->n = from = i; /* what lies behind has its place */
-		s->want[--at] = v[--n];
-		if (v[n]->kind == KOBJ_NETNS) {
-			s->type = v[n]->sub;
+		if (v[i]->kind == KOBJ_NETNS) {
+			s->type = v[i]->sub;
 		}
 	}
 	return 0;
 }
 
-int want_add(struct reconcile *r, struct kobj *const *v, size_t n)
+void space_unwant(struct reconcile *r, struct kobj *const *v, size_t n)
 {
-	for (size_t i = 0; i < n;) {
-		struct space *s = space_make(r, v[i]->ns);
-		size_t run = i, had;
+	struct space *s = NULL;
 
-		while (run < n && v[run]->ns == v[i]->ns) {
-			run++;
-		}
-		had = s ? s->n : 0;
-		if (!s || add_run(s, v + i, run - i) < 0) {
-			return -1;
-		}
-		s->n = had + run - i;
-		i = run;
-	}
-	return 0;
-}
-
-void want_remove(struct reconcile *r, struct kobj *const *v, size_t n)
-{
-	size_t i = 0;
-
-	while (i < n) {
-		struct space *s = space_get(r, v[i]->ns);
-		uint32_t ns = v[i]->ns;
-		size_t keep = s ? want_at(s, v[i]) : 0, at = keep;
-
-		for (; s && at < s->n && i < n && v[i]->ns == ns; at++) {
-			size_t k = i;
-
-			while (i < n && v[i]->ns == ns && kobj_compare(v[i], s->want[at]) < 0) {
-				k = ++i;
-			}
-			while (k < n && kobj_compare(v[k], s->want[at]) == 0 &&
-			       v[k] != s->want[at]) {
-				k++; /* two want the same thing */
-			}
-			if (k < n && v[k] == s->want[at]) {
-				continue;
-			}
-			s->want[keep++] = s->want[at];
-		}
+	for (size_t i = 0; i < n; i++) {
+		s = s && s->ns == v[i]->ns ? s : space_get(r, v[i]->ns);
 		if (s) {
-			memmove(&s->want[keep], &s->want[at], (s->n - at) * sizeof(struct kobj *));
-			s->n -= at - keep;
-		}
-		while (i < n && v[i]->ns == ns) {
-			i++;
+			want_erase(&s->want, v[i]);
 		}
 	}
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "netd/reconcile.h"
+#include "netd/want.h"
 
 struct owner {
 	uint64_t id;
@@ -24,8 +25,7 @@ struct space {
 	int64_t due_ms;  /* when repair may run */
 	int64_t last_ms; /* last repair */
 	int64_t backoff_ms;
-	struct kobj **want; /* sorted by key */
-	size_t n, cap;
+	struct want want;
 	struct kset
 		owed; /* what a failed change should have removed from a group, where the rest is
 	                     the tenant's and nothing else tells */
@@ -58,11 +58,9 @@ struct space *space_get(struct reconcile *r, uint32_t ns);
 struct space *space_make(struct reconcile *r, uint32_t ns);
 /* Forgets it and moves those behind. */
 void space_drop(struct reconcile *r, struct space *s);
-/* Where an object is, or would be, in what a namespace should have. */
-size_t want_at(const struct space *s, const struct kobj *o);
-/* Borrows the objects, sorted by key, until want_remove(); -1: out of memory. */
-int want_add(struct reconcile *r, struct kobj *const *v, size_t n);
+/* Borrows the objects, sorted by key, until space_unwant(); -1: out of memory. */
+int space_want(struct reconcile *r, struct kobj *const *v, size_t n);
 /* The same objects, sorted by key; absent ones are passed over. */
-void want_remove(struct reconcile *r, struct kobj *const *v, size_t n);
+void space_unwant(struct reconcile *r, struct kobj *const *v, size_t n);
 /* Frees the owner's objects; nobody borrows them any more. */
 void owner_clear(struct owner *o);
