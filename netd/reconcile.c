@@ -345,7 +345,7 @@ static void leave_shared(struct reconcile *r, struct kops *ops)
 
 	for (size_t i = 0; i < ops->n; i++) {
 		const struct kobj *o = ops->v[i].o;
-		const struct space *s = space_get(r, o->ns);
+		struct space *s = space_get(r, o->ns);
 		bool shared = s && want_get(&s->want, o);
 
 		if (!shared || ops->v[i].verb == KOP_SET) {
@@ -466,7 +466,7 @@ int reconcile_del(struct reconcile *r, uint64_t owner, struct err *e)
 /* ---- comparison with the kernel ---- */
 
 /* Is this one of those that should be gone? */
-static bool owed(const struct space *s, const struct kobj *o)
+static bool owed(struct space *s, const struct kobj *o)
 {
 	if (want_get(&s->want, o)) {
 		return false; /* wanted again since */

@@ -112,7 +112,7 @@ void space_drop(struct reconcile *r, struct space *s)
 bool reconcile_wants(const struct reconcile *r, const struct kobj *o)
 {
 	size_t i = space_at(r, o->ns);
-	const struct space *s = i < r->n_spaces && r->spaces[i].ns == o->ns ? &r->spaces[i] : NULL;
+	struct space *s = i < r->n_spaces && r->spaces[i].ns == o->ns ? &r->spaces[i] : NULL;
 
 	return s && want_get(&s->want, o);
 }

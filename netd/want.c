@@ -16,7 +16,16 @@ void want_fini(struct want *w)
 	*w = (struct want){ 0 };
 }
 
-struct want_place want_from(const struct want *w, const struct kobj *key)
+/* Objects of one key are sorted by where they lie: thousands of owners may want the same. */
+static bool before(const struct kobj *x, const struct kobj *key, const struct kobj *self)
+{
+	int c = kobj_compare(x, key);
+
+	return c < 0 || (c == 0 && (uintptr_t)x < (uintptr_t)self);
+}
+
+/* The first that is not before the key, or (`self`) before that very object. */
+static struct want_place find(const struct want *w, const struct kobj *key, const struct kobj *self)
 {
 	size_t lo = 0, hi = w->n_chunks;
 
@@ -24,7 +33,7 @@ struct want_place want_from(const struct want *w, const struct kobj *key)
 		size_t mid = (lo + hi) / 2;
 		const struct want_chunk *c = w->chunks[mid];
 
-		if (kobj_compare(c->v[c->n - 1], key) < 0) {
+		if (before(c->v[c->n - 1], key, self)) {
 			lo = mid + 1;
 		} else {
 			hi = mid;
@@ -38,7 +47,7 @@ struct want_place want_from(const struct want *w, const struct kobj *key)
 		while (p.i < to) {
 			size_t mid = (p.i + to) / 2;
 
-			if (kobj_compare(c->v[mid], key) < 0) {
+			if (before(c->v[mid], key, self)) {
 				p.i = mid + 1;
 			} else {
 				to = mid;
@@ -46,6 +55,11 @@ struct want_place want_from(const struct want *w, const struct kobj *key)
 		}
 	}
 	return p;
+}
+
+struct want_place want_from(const struct want *w, const struct kobj *key)
+{
+	return find(w, key, NULL);
 }
 
 struct kobj *want_at(const struct want *w, struct want_place p)
@@ -59,10 +73,28 @@ struct want_place want_next(const struct want *w, struct want_place p)
 	                                       : (struct want_place){ p.chunk + 1, 0 };
 }
 
-struct kobj *want_get(const struct want *w, const struct kobj *key)
+/* The same, looking first where the last change was, inside one chunk. */
+static struct want_place search(const struct want *w, const struct kobj *key,
+                                const struct kobj *self)
 {
-	struct kobj *o = want_at(w, want_from(w, key));
+	struct want_place p = w->near;
+	const struct want_chunk *c = p.chunk < w->n_chunks ? w->chunks[p.chunk] : NULL;
 
+	for (int turn = 0; c && turn < 2; turn++, p.i++) {
+		if (p.i > 0 && p.i < c->n && before(c->v[p.i - 1], key, self) &&
+		    !before(c->v[p.i], key, self)) {
+			return p;
+		}
+	}
+	return find(w, key, self);
+}
+
+struct kobj *want_get(struct want *w, const struct kobj *key)
+{
+	struct kobj *o;
+
+	w->near = search(w, key, NULL);
+	o = want_at(w, w->near);
 	return o && kobj_compare(o, key) == 0 ? o : NULL;
 }
 
@@ -72,7 +104,8 @@ static struct want_chunk *add_chunk(struct want *w, size_t at)
 
 	if (w->n_chunks == w->cap) {
 		size_t cap = w->cap ? w->cap * 2 : 8;
-		struct want_chunk **v = c ? realloc(w->chunks, cap * sizeof(struct want_chunk *)) : NULL;
+		struct want_chunk **v =
+			c ? realloc(w->chunks, cap * sizeof(struct want_chunk *)) : NULL;
 
 		if (!v) {
 			free(c);
@@ -93,14 +126,16 @@ static struct want_chunk *add_chunk(struct want *w, size_t at)
 
 int want_insert(struct want *w, struct kobj *o)
 {
-	struct want_place p = want_from(w, o);
+	struct want_place p = search(w, o, o);
 
 	if (p.chunk == w->n_chunks && w->n_chunks > 0) { /* behind all */
 		p.chunk--;
 		p.i = w->chunks[p.chunk]->n;
 	}
+	w->near = p;
 	struct want_chunk *c = w->n_chunks ? w->chunks[p.chunk] : add_chunk(w, 0);
-	if (c && c->n == WANT_CHUNK) { /* in two; at the very end: a new one, for who comes in order */
+	if (c &&
+	    c->n == WANT_CHUNK) { /* in two; at the very end: a new one, for who comes in order */
 		size_t half = p.chunk + 1 == w->n_chunks && p.i == c->n ? c->n : c->n / 2;
 		struct want_chunk *more = add_chunk(w, p.chunk + 1);
 
@@ -127,15 +162,12 @@ int want_insert(struct want *w, struct kobj *o)
 
 void want_erase(struct want *w, const struct kobj *o)
 {
-	struct want_place p = want_from(w, o);
-	const struct kobj *x;
+	struct want_place p = search(w, o, o);
 
-	while ((x = want_at(w, p)) && x != o && kobj_compare(x, o) == 0) {
-		p = want_next(w, p);
-	}
-	if (x != o) {
+	if (want_at(w, p) != o) {
 		return;
 	}
+	w->near = p;
 	struct want_chunk *c = w->chunks[p.chunk];
 	memmove(&c->v[p.i], &c->v[p.i + 1], (c->n - p.i - 1) * sizeof(struct kobj *));
 	c->n--;

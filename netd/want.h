@@ -16,20 +16,20 @@ struct want_chunk {
 struct want {
 	struct want_chunk **chunks;
 	size_t n_chunks, cap, n;
+	struct want_place {
+		size_t chunk, i;
+	} near; /* where the last one came or went: what follows it in order needs no search */
 };
-/* A place among them; lasts until the next insertion or removal. */
-struct want_place {
-	size_t chunk, i;
-};
+/* A place lasts until the next insertion or removal. */
 
 void want_fini(struct want *w);
 /* The first whose key is not before that one's, and what is at a place (NULL: the end); the next place. */
 struct want_place want_from(const struct want *w, const struct kobj *key);
 struct kobj *want_at(const struct want *w, struct want_place p);
 struct want_place want_next(const struct want *w, struct want_place p);
-/* One of that key; NULL: none. */
-struct kobj *want_get(const struct want *w, const struct kobj *key);
-int want_insert(struct want *w, struct kobj *o); /* -1: out of memory */
+/* One of that key; NULL: none. Remembers where it looked. */
+struct kobj *want_get(struct want *w, const struct kobj *key);
+int want_insert(struct want *w, struct kobj *o);       /* -1: out of memory */
 void want_erase(struct want *w, const struct kobj *o); /* that very object; absent is fine */
 /* All of them, w->n, as an array that the caller frees; NULL: out of memory. */
 struct kobj **want_flat(const struct want *w);

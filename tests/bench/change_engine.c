@@ -22,7 +22,7 @@
 #include "netd/reconcile.h"
 #include "vnet/plan.h"
 
-#define OWNER(i) (100000u + (uint64_t)(i))
+#define OWNER(i)   (100000u + (uint64_t)(i))
 #define FIRST_VNET 16u
 
 static struct kernel *kernel;
@@ -87,8 +87,9 @@ static void next(unsigned i, size_t n, struct slots *to)
 	struct slots_member v[4];
 
 	for (size_t k = 0; k < n; k++) {
-		v[k] = (struct slots_member){ { 4, { 10, (uint8_t)(i >> 8), (uint8_t)i, (uint8_t)(k + 4) } },
-			                      1 };
+		v[k] = (struct slots_member){
+			{ 4, { 10, (uint8_t)(i >> 8), (uint8_t)i, (uint8_t)(k + 4) } }, 1
+		};
 	}
 	if (slots_next(&tables[i], v, n, to) < 0) {
 		abort();

@@ -313,8 +313,7 @@ static int load(char **a)
 
 static int echo(int port)
 {
-	struct sockaddr_in6 any = { .sin6_family = AF_INET6,
-		                    .sin6_port = htons((uint16_t)port) },
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) },
 			    from;
 	int fd = socket(AF_INET6, SOCK_DGRAM, 0);
 	char room[2048];
@@ -385,7 +384,8 @@ int main(int argc, char **argv)
 	if (argc == 5 && strcmp(argv[1], "hold") == 0) {
 		return hold(argv + 2);
 	}
-	fprintf(stderr, "usage: traffic load ADDRESS PORT SECONDS NEW KEPT DOWNLOADS FLOWS | echo PORT | "
-	                "hold ADDRESS PORT N\n");
+	fprintf(stderr,
+	        "usage: traffic load ADDRESS PORT SECONDS NEW KEPT DOWNLOADS FLOWS | echo PORT | "
+	        "hold ADDRESS PORT N\n");
 	return 64;
 }
