@@ -279,9 +279,14 @@ static void on_later(void *arg)
 	}
 }
 
+size_t lb_count(void)
+{
+	return n_all;
+}
+
 struct balancer *lb_at(size_t i)
 {
-	return i < n_all ? all[i] : NULL;
+	return all[i];
 }
 
 void lb_touch(struct balancer *b)

@@ -53,3 +53,5 @@ void balancer_view(const struct resource *r, json_t *props);
  * about one address); new references, NULL: there is no such rule or pool. */
 json_t *balancer_health(const struct resource *r, const char *rule);
 json_t *balancer_ports(const struct resource *r, const char *pool, const json_t *body);
+/* Rules with their members, and the share of flows that each gets: ours, for `netctl describe`. */
+json_t *balancer_shares(const struct resource *r);

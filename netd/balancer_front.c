@@ -25,20 +25,20 @@ static struct resource *split(char *key, char **subnet)
 }
 
 /* The subnet stays live while some internal frontend is in it. */
-static void let_go(struct resource *v, const char *subnet, const struct balancer *except)
+static void let_go(struct resource *v, const char *subnet, const struct resource *except)
 {
-	const struct balancer *b;
-
-	for (size_t i = 0; (b = lb_at(i)); i++) {
+	for (size_t i = 0; i < lb_count(); i++) {
+		const struct balancer *b = lb_at(i);
+		json_t *fronts = json_object_get(b->r->status, "fronts"), *x;
 		const char *name;
-		json_t *x;
 
-		json_object_foreach(json_object_get(b->r->status, "fronts"), name, x)
+		json_object_foreach(fronts, name, x)
 		{
 			AUTO_FREE char *key = strdup(model_str(x, "subnet"));
 			char *other = NULL;
 
-			if (b != except && split(key, &other) == v && strcmp(other, subnet) == 0) {
+			if (b->r != except && split(key, &other) == v &&
+			    strcmp(other, subnet) == 0) {
 				return;
 			}
 		}
@@ -55,7 +55,7 @@ static void give(struct balancer *b, const json_t *held)
 
 	if (v && ip.family) {
 		vnet_address_give(v, subnet, &ip);
-		let_go(v, subnet, b);
+		let_go(v, subnet, b->r);
 	}
 }
 

@@ -50,7 +50,9 @@ void lb_targets_begin(struct balancer *b);
 enum lb_health lb_target(struct balancer *b, const json_t *probe, const struct ip *ip, bool was_in);
 void lb_targets_end(struct balancer *b);
 
-struct balancer *lb_at(size_t i); /* of all, in no order; NULL at the end */
+/* All of them, in no order. */
+size_t lb_count(void);
+struct balancer *lb_at(size_t i);
 /* The table of that name, made when absent; its row into the store. */
 struct lb_table *lb_table_make(struct balancer *b, const char *key);
 void lb_table_save(const struct balancer *b, const struct lb_table *t);

@@ -59,3 +59,5 @@ enum lb_health lb_health_of(const struct resource *r, const char *probe, const s
 bool lb_ready(const struct lb_member *m);
 /* The port of a range that leads to the backend; 0: none. */
 uint16_t lb_range_port(const struct resource *r, const char *rule, const struct ip *ip);
+/* The part of a rule's slots that leads to the backend, 0 to 1. */
+double lb_share(const struct resource *r, const json_t *rule, const struct ip *ip);

@@ -148,20 +148,46 @@ static void see_off(struct balancer *b, const json_t *rule, const struct lb_port
 	}
 }
 
-/* The table that the rule's flows go by: rules with the same pools and probe share one. */
-static struct lb_table *table_for(struct balancer *b, const json_t *rule, uint8_t family)
+/* Name of the table that the rule's flows go by; malloc'ed. */
+static char *table_name(const struct resource *r, const json_t *rule, uint8_t family)
 {
-	static struct slots_member v[LB_MEMBERS_MAX];
 	const char *probe = strrchr(model_str(rule, "properties.probe.id"), '/');
 	AUTO_BUF struct buf name = { 0 };
 	json_t *pool;
-	struct slots next;
 
-	for (size_t i = 0; (pool = lb_rule_pool(b->r->doc, b->r->id, rule, i)); i++) {
+	for (size_t i = 0; (pool = lb_rule_pool(r->doc, r->id, rule, i)); i++) {
 		buf_addf(&name, "%s%s", i ? "," : "", model_str(pool, "name"));
 	}
 	buf_addf(&name, "|%s|%u", probe ? probe + 1 : "", family);
-	AUTO_FREE char *key = table_key(buf_str(&name));
+	return table_key(buf_str(&name));
+}
+
+double lb_share(const struct resource *r, const json_t *rule, const struct ip *ip)
+{
+	const struct balancer *b = r->balancer;
+	AUTO_FREE char *key = table_name(r, rule, ip->family);
+	size_t has = 0;
+
+	for (size_t i = 0; b && i < b->n_tables; i++) {
+		const struct slots *s = &b->tables[i].slots;
+
+		if (strcmp(b->tables[i].key, key) != 0 || !s->n) {
+			continue;
+		}
+		for (uint32_t k = 0; k < kobj_sizes[s->size]; k++) {
+			has += ip_compare(&s->v[s->slot[k]].ip, ip) == 0;
+		}
+		return (double)has / kobj_sizes[s->size];
+	}
+	return 0;
+}
+
+/* Rules with the same pools and probe share a table. */
+static struct lb_table *table_for(struct balancer *b, const json_t *rule, uint8_t family)
+{
+	static struct slots_member v[LB_MEMBERS_MAX];
+	struct slots next;
+	AUTO_FREE char *key = table_name(b->r, rule, family);
 	struct lb_table *t = lb_table_make(b, key);
 	if (t->used) {
 		return t;

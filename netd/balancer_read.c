@@ -81,10 +81,13 @@ struct ip lb_front_address(const struct resource *r, const json_t *front, bool *
 		       *name = table_key(model_str(front, "name"));
 	const struct resource *p = *pip ? table_get(pip) : NULL;
 
+	const json_t *taken = json_object_get(json_object_get(r->status, "fronts"), name);
+
 	*inner = !*pip;
-	return p      ? table_ip(p->status, "address")
-	       : *pip ? (struct ip){ 0 }
-	              : table_ip(json_object_get(json_object_get(r->status, "fronts"), name), "ip");
+	if (*pip) {
+		return p ? table_ip(p->status, "address") : (struct ip){ 0 };
+	}
+	return table_ip(taken, "ip");
 }
 
 static struct resource *vnet_named(const char *id)

@@ -236,3 +236,43 @@ json_t *balancer_ports(const struct resource *r, const char *pool, const json_t 
 	                           mapping(r, pool, &ip, true))
 	               : NULL;
 }
+
+/* Members of a rule's pools with the part of its slots that leads to each. */
+static json_t *rule_shares(const struct resource *r, const json_t *rule)
+{
+	static struct lb_member v[LB_MEMBERS_MAX];
+	json_auto_t *health = balancer_health(r, model_str(rule, "name"));
+	json_t *list = json_array(), *pool;
+	const json_t *states = json_object_get(health, "loadBalancerBackendAddresses");
+	size_t at = 0;
+	char text[IP_TEXT];
+
+	for (size_t i = 0; (pool = lb_rule_pool(r->doc, r->id, rule, i)); i++) {
+		size_t n = lb_members(r, pool, v, LB_MEMBERS_MAX);
+
+		for (size_t k = 0; k < n; k++) {
+			const json_t *x = json_array_get(states, at++);
+
+			json_array_append_new(
+				list, json_pack("{s:s, s:s, s:s, s:s, s:i, s:f}", "name", v[k].name,
+			                        "ipAddress", ip_format(&v[k].ip, text), "state",
+			                        model_str(x, "state"), "reason",
+			                        model_str(x, "reason"), "weight", (int)v[k].weight,
+			                        "share", lb_share(r, rule, &v[k].ip)));
+		}
+	}
+	return list;
+}
+
+json_t *balancer_shares(const struct resource *r)
+{
+	json_t *list = json_array(), *x;
+	size_t i;
+
+	json_array_foreach(lb_list(r->doc, LB_RULES), i, x)
+	{
+		json_array_append_new(list, json_pack("{s:s, s:o}", "name", model_str(x, "name"),
+		                                      "members", rule_shares(r, x)));
+	}
+	return json_pack("{s:o}", "value", list);
+}

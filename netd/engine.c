@@ -255,6 +255,7 @@ static void owner_part(struct reader *r)
 		return;
 	}
 	int rc = reconcile_patch(self.state, owner, &puts, &dels, flags & PART_WHOLE, &e);
+	engine_flow_ends_now(self.kernel, self.state, &puts);
 	kset_fini(&puts);
 	kset_fini(&dels);
 	done(request, rc, &e, -1);

@@ -143,6 +143,17 @@ static void on_end(void *arg, uint32_t ns, const struct kflow *f)
 	}
 }
 
+static void listen_in(uint32_t ns)
+{
+	bool wants = reconcile_wants_any(self.state, ns, KOBJ_SET_RESET4) ||
+	             reconcile_wants_any(self.state, ns, KOBJ_SET_RESET6);
+	struct err e = ERR_INIT;
+
+	if (ns >= KOBJ_NS_FIRST && ns < KOBJ_NS_GIVEN) {
+		(void)!self.kernel->flows_watch(self.kernel, ns, wants ? on_end : NULL, NULL, &e);
+	}
+}
+
 void engine_flow_ends(struct kernel *k, struct reconcile *state)
 {
 	uint32_t ns;
@@ -150,12 +161,23 @@ void engine_flow_ends(struct kernel *k, struct reconcile *state)
 	self.kernel = k;
 	self.state = state;
 	for (size_t i = 0; (ns = reconcile_space(state, i)) || i == 0; i++) {
-		bool wants = reconcile_wants_any(state, ns, KOBJ_SET_RESET4) ||
-		             reconcile_wants_any(state, ns, KOBJ_SET_RESET6);
-		struct err e = ERR_INIT;
+		listen_in(ns);
+	}
+}
 
-		if (ns >= KOBJ_NS_FIRST && ns < KOBJ_NS_GIVEN) {
-			(void)!k->flows_watch(k, ns, wants ? on_end : NULL, NULL, &e);
+void engine_flow_ends_now(struct kernel *k, struct reconcile *state, const struct kset *puts)
+{
+	uint32_t last = 0;
+
+	self.kernel = k;
+	self.state = state;
+	for (size_t i = 0; i < puts->n; i++) {
+		const struct kobj *o = &puts->v[i];
+
+		if (o->kind == KOBJ_ELEM && o->ns != last &&
+		    (o->sub == KOBJ_SET_RESET4 || o->sub == KOBJ_SET_RESET6)) {
+			last = o->ns;
+			listen_in(last);
 		}
 	}
 }

@@ -12,5 +12,8 @@
 void engine_drain(struct kernel *k, struct channel *control, struct reader *r);
 /* Called now and then: VNets whose frontends want resets are listened to, others are not. */
 void engine_flow_ends(struct kernel *k, struct reconcile *state);
+/* The same at once for the VNets of objects that were just put: flows are only told of that began while
+ * somebody listened. */
+void engine_flow_ends_now(struct kernel *k, struct reconcile *state, const struct kset *puts);
 /* Flows that were reset because they were idle, since the start. */
 uint64_t engine_resets(void);

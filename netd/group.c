@@ -17,6 +17,7 @@
 #include "netd/group_parts.h"
 #include "netd/ngroup.h"
 #include "netd/runtime.h"
+#include "netd/spot.h"
 
 #define EVENTS_MAX      20
 #define RETRY_MIN_MS    100
@@ -138,7 +139,9 @@ static void removed(void *arg, const struct err *e, uint64_t rev)
 		return;
 	}
 	AUTO_FREE char *key = strdup(g->r->key);
-	tenant_count(g->r->id, g->r->doc, NULL);
+	if (strcmp(model_str(g->r->status, "evicted"), "Preempted") != 0) {
+		tenant_count(g->r->id, g->r->doc, NULL);
+	}
 	network_unname(g->r);
 	network_release(g->r);
 	if (g->ns_fd >= 0) {
@@ -214,7 +217,8 @@ void group_advance(struct group *g)
 	}
 	if (!g->handed) {
 		crash_point(CRASH_CONTROL_ATTACHED);
-		if (runtime_connected() && !g->lost) {
+		g->waits = !spot_fits() && !g->held;
+		if (runtime_connected() && !g->lost && !g->waits) {
 			group_hand_over(g);
 		}
 		return;
@@ -318,7 +322,9 @@ void group_load(struct resource *r)
 {
 	struct group *g = make(r);
 
-	tenant_count(r->id, NULL, r->doc);
+	if (strcmp(model_str(r->status, "evicted"), "Preempted") != 0) {
+		tenant_count(r->id, NULL, r->doc);
+	}
 	network_restore(r);
 	g->deleting = r->deleting;
 	g->down = json_is_true(json_object_get(r->status, "stopped"));
@@ -376,13 +382,20 @@ void group_retry(int64_t now_ms)
 	static bool waited = true;
 	bool left = false;
 
+	static bool fitted = true;
+	bool room = spot_fits() && !fitted; /* those that waited for it go on */
+
+	fitted = spot_fits();
 	if (waited != runtime_expected()) {
 		waited = !waited;
 		retries = retries || !waited;
 	}
-	for (size_t i = 0; retries && i < plane.n; i++) {
+	for (size_t i = 0; (retries || room) && i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
 
+		if (g && g->waits && room) {
+			group_advance(g);
+		}
 		if (g && g->deleting && !waited) {
 			group_advance(g);
 		}

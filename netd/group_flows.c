@@ -38,6 +38,7 @@ void group_drain(struct group *g)
 		until = json_integer_value(json_object_get(g->r->status, "drainUntil"));
 	struct drain d = { .vnet = (uint32_t)json_integer_value(
 				   json_object_get(g->r->status, "vnet")) };
+	const json_t *notice = json_object_get(g->r->status, "notice"); /* of an eviction */
 	uint32_t seconds;
 
 	if (g->draining) {
@@ -52,6 +53,9 @@ void group_drain(struct group *g)
 		json_int_t grace = json_integer_value(json_object_get(g->r->status, "grace"));
 
 		seconds = seconds ? seconds : grace > 0 ? (uint32_t)grace : DRAIN_S;
+		if (notice && json_integer_value(notice) < seconds) {
+			seconds = (uint32_t)json_integer_value(notice);
+		}
 		json_object_set_new(g->r->status, "drainUntil",
 		                    json_integer(now + (int64_t)seconds * 1000));
 		group_save(g);

@@ -26,6 +26,7 @@ struct group {
 	bool lost; /* its secrets, when control ended before the runtime had them */
 	bool stop_sent;
 	bool draining, drained; /* flows of load balancers */
+	bool waits;             /* for room that Spot groups make */
 	bool withdrawn;         /* it takes no flows: an update in place comes */
 	void (*withdrawn_done)(struct resource *r);
 	bool held; /* the runtime may have it: it was handed over, by this control or one before */

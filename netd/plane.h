@@ -70,6 +70,8 @@ bool tenant_may_ask(struct tenant *t, int64_t now_ms);
 /* Is there room for the group `doc` in place of `was` (NULL: a new one)? Limits of the
  * subscription and of the node. */
 int tenant_room(const char *id, const json_t *was, const json_t *doc, struct err *e);
+/* Adds sign times the cpu and memory (GB) that a group's document asks for. */
+void tenant_amounts(const json_t *doc, int sign, double to[2]);
 /* The group's document `was` became `doc`; NULL: there was, or is, none. */
 void tenant_count(const char *id, const json_t *was, const json_t *doc);
 

@@ -10,6 +10,7 @@
 
 #include "lib/base/own.h"
 #include "netd/plane.h"
+#include "netd/spot.h"
 
 static struct tenant **by_name; /* sorted by id */
 static struct tenant **by_number;
@@ -72,8 +73,7 @@ bool tenant_may_ask(struct tenant *t, int64_t now_ms)
 	return false;
 }
 
-/* cpu and memoryInGB that a document asks for, summed. */
-static void amounts(const json_t *doc, double to[2])
+void tenant_amounts(const json_t *doc, int sign, double to[2])
 {
 	static const char *const keys[] = { "properties.resources.requests.cpu",
 		                            "properties.resources.requests.memoryInGB" };
@@ -83,7 +83,7 @@ static void amounts(const json_t *doc, double to[2])
 	json_array_foreach(model_at(doc, "properties.containers"), i, x)
 	{
 		for (int k = 0; k < 2; k++) {
-			to[k] += json_number_value(model_at(x, keys[k]));
+			to[k] += sign * json_number_value(model_at(x, keys[k]));
 		}
 	}
 }
@@ -95,8 +95,8 @@ int tenant_room(const char *id, const json_t *was, const json_t *doc, struct err
 	const struct tenant *t = tenant_of(id);
 	double wants[2] = { 0 }, had[2] = { 0 };
 
-	amounts(doc, wants);
-	amounts(was, had);
+	tenant_amounts(doc, 1, wants);
+	tenant_amounts(was, 1, had);
 	if (!was && c->limit_groups && t->groups >= c->limit_groups) {
 		return err_set_at(
 			e, ERR_CONFLICT, "ContainerGroupQuotaReached", "",
@@ -104,9 +104,16 @@ int tenant_room(const char *id, const json_t *was, const json_t *doc, struct err
 			"limit %lld, usage %u, requested 1.",
 			c->region, (long long)c->limit_groups, t->groups);
 	}
-	if ((!was && c->max_groups && plane.groups >= c->max_groups) ||
-	    (c->node_cpu && plane.used[0] + wants[0] - had[0] > (double)c->node_cpu) ||
-	    (c->node_memory && plane.used[1] + wants[1] - had[1] > (double)c->node_memory)) {
+	double over[2] = { plane.used[0] + wants[0] - had[0] - (double)c->node_cpu,
+		           plane.used[1] + wants[1] - had[1] - (double)c->node_memory };
+	size_t more = !was && c->max_groups && plane.groups >= c->max_groups
+	                      ? (size_t)(plane.groups + 1 - c->max_groups)
+	                      : 0;
+	over[0] = c->node_cpu ? over[0] : 0;
+	over[1] = c->node_memory ? over[1] : 0;
+	/* Spot groups make room for others, which wait for it (spot_fits()). */
+	if ((more || over[0] > 0 || over[1] > 0) &&
+	    (spot_is(doc) || !spot_evict(more, over, SPOT_NOTICE_S, NULL))) {
 		return err_set_at(e, ERR_CONFLICT, "ServiceUnavailable", "",
 		                  "The requested resource is not available in the location '%s' at "
 		                  "this moment: %g cpu and %g GB were requested.",
@@ -120,8 +127,8 @@ void tenant_count(const char *id, const json_t *was, const json_t *doc)
 	struct tenant *t = tenant_of(id);
 	double more[2] = { 0 }, less[2] = { 0 };
 
-	amounts(doc, more);
-	amounts(was, less);
+	tenant_amounts(doc, 1, more);
+	tenant_amounts(was, 1, less);
 	t->groups += (unsigned)((doc != NULL) - (was != NULL));
 	plane.groups += (doc != NULL) - (was != NULL);
 	for (int k = 0; k < 2; k++) {

@@ -72,11 +72,12 @@ static void view_group(const struct resource *r, json_t *props)
 	const char *state = group_state(r);
 	size_t i;
 
-	json_object_set_new(view, "state",
-	                    json_string(json_is_true(json_object_get(r->status, "stopped"))
-	                                        ? "Stopped"
-	                                : strcmp(state, "Succeeded") == 0 ? "Running"
-	                                                                  : "Pending"));
+	json_object_set_new(
+		view, "state",
+		json_string(*model_str(r->status, "evicted") ? model_str(r->status, "evicted")
+	                    : json_is_true(json_object_get(r->status, "stopped")) ? "Stopped"
+	                    : strcmp(state, "Succeeded") == 0                     ? "Running"
+	                                                                          : "Pending"));
 	json_t *events = json_object_get(r->status, "events");
 	json_object_set_new(view, "events", events ? json_deep_copy(events) : json_array());
 	json_object_set_new(props, "instanceView", view);

@@ -44,6 +44,9 @@ static const struct type {
 	{ "nat", "natgateways", "Microsoft.Network/natGateways" },
 	{ "vgw", "virtualnetworkgateways", "Microsoft.Network/virtualNetworkGateways" },
 	{ "connection", "connections", "Microsoft.Network/connections" },
+	{ "lb", "loadbalancers", "Microsoft.Network/loadBalancers" },
+	{ "cgp", "containergroupprofiles", "Microsoft.ContainerInstance/containerGroupProfiles" },
+	{ "ng", "ngroups", "Microsoft.ContainerInstance/NGroups" },
 	{ "rg", "resourcegroups", NULL },
 };
 
@@ -51,9 +54,14 @@ static const char usage_text[] =
 	"netctl: container groups and their networks\n"
 	"  netctl apply -f FILE [-g GROUP] [--no-wait]   ACI YAML, an ARM resource, or {\"resources\": [...]}\n"
 	"  netctl get TYPE [NAME] [-g GROUP]             cg, vnet, nsg, asg, rt, nat, pip, prefix,\n"
-	"                                                profile, vgw, connection, rg;\n"
+	"                                                profile, vgw, connection, lb, cgp, ng, rg;\n"
 	"                                                -o table|json|yaml|name\n"
-	"  netctl describe TYPE NAME [-g GROUP]          all of it, events too\n"
+	"  netctl describe TYPE NAME [-g GROUP]          all of it, events too; of a load balancer its\n"
+	"                                                members as they are, and their shares\n"
+	"  netctl scale NGROUP COUNT [-g GROUP] [--no-wait]\n"
+	"  netctl rollout status|cancel NGROUP [-g GROUP]\n"
+	"  netctl watch NGROUP [-g GROUP]                until it is as wanted; 1 when it cannot be\n"
+	"  netctl node reclaim COUNT [--seconds NOTICE]  evicts that many Spot groups\n"
 	"  netctl events NAME [-g GROUP]                 what happened to a container group\n"
 	"  netctl logs NAME [--container C] [--tail N] [-g GROUP]\n"
 	"  netctl delete TYPE NAME [-g GROUP] [--no-wait]\n"
@@ -496,9 +504,17 @@ static int ensure_group(void)
 static int rank(const json_t *r)
 {
 	static const char *const order[] = {
-		"Microsoft.Network/virtualNetworks",         "Microsoft.Network/publicIPPrefixes",
-		"Microsoft.Network/virtualNetworks/subnets", "Microsoft.Network/publicIPAddresses",
+		"Microsoft.Network/networkSecurityGroups",
+		"Microsoft.Network/applicationSecurityGroups",
+		"Microsoft.Network/routeTables",
+		"Microsoft.Network/publicIPPrefixes",
+		"Microsoft.Network/publicIPAddresses",
+		"Microsoft.Network/natGateways",
+		"Microsoft.Network/virtualNetworks",
+		"Microsoft.Network/virtualNetworks/subnets",
 		"Microsoft.Network/networkProfiles",
+		"Microsoft.Network/loadBalancers",
+		"Microsoft.ContainerInstance/containerGroupProfiles",
 	};
 	int i = 0;
 
@@ -507,7 +523,7 @@ static int rank(const json_t *r)
 	}
 	return i;
 }
-#define RANKS 6
+#define RANKS 12
 
 /* The resource groups that ids inside the document name: how many, and the first. */
 static void groups_named(const json_t *v, char first[100], int *n)
@@ -671,6 +687,11 @@ static const char **option(const char *name)
 	return NULL;
 }
 
+int netctl_wait(const char *operation)
+{
+	return wait_for(operation);
+}
+
 void netctl_path(const char *type, const char *name, char *to, size_t size)
 {
 	path_of(type_of(type), name, to, size);
@@ -688,7 +709,22 @@ static int run(int n, char **words)
 	}
 	if (strcmp(verb, "describe") == 0 && n == 3) {
 		self.output = "yaml";
-		return get(words[1], words[2]);
+		int rc = get(words[1], words[2]);
+		return rc == 0 && type_of(words[1]) == type_of("lb") ? balance_shares(words[2])
+		                                                     : rc;
+	}
+	if (strcmp(verb, "scale") == 0 && n == 3) {
+		return balance_scale(words[1], words[2], self.no_wait);
+	}
+	if (strcmp(verb, "rollout") == 0 && n == 3 &&
+	    (strcmp(words[1], "status") == 0 || strcmp(words[1], "cancel") == 0)) {
+		return balance_rollout(words[2], words[1][0] == 'c');
+	}
+	if (strcmp(verb, "watch") == 0 && n == 2) {
+		return balance_watch(words[1]);
+	}
+	if (strcmp(verb, "node") == 0 && n == 3 && strcmp(words[1], "reclaim") == 0) {
+		return balance_reclaim(words[2], self.seconds);
 	}
 	if (strcmp(verb, "events") == 0 && n == 2) {
 		return events(words[1]);

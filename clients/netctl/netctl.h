@@ -24,3 +24,13 @@ int trace_packet(const char *from, const char *target);
 int trace_counters(const char *type, const char *name, bool json);
 /* netctl nsg flush NAME */
 int trace_nsg_flush(const char *name);
+
+/* Waits for an operation's URL; 0, or 1 when it failed (said on standard error). */
+int netctl_wait(const char *operation);
+
+/* balance.c: load balancers and NGroups. Exit codes. */
+int balance_shares(const char *lb);
+int balance_scale(const char *ngroup, const char *count, bool no_wait);
+int balance_rollout(const char *ngroup, bool cancel);
+int balance_watch(const char *ngroup);
+int balance_reclaim(const char *count, const char *seconds);

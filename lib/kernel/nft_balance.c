@@ -226,6 +226,35 @@ void nft_rules_empty(struct build *w)
 	}
 }
 
+/* The router has no public address to say from that a port is closed: the one that was asked says so, which
+ * is the destination of the packet inside. */
+static void answer_rule(struct build *w, uint8_t family)
+{
+	static const uint8_t own[2][16] = { { 169, 254, 0, 2 }, { 0xfe, 0x80, [15] = 2 } },
+			     unreachable[2][2] = { { 3, 3 }, { 1, 4 } };
+	struct nftnl_rule *r = nft_rules_rule(w);
+	bool v6 = family == 6;
+
+	nft_oifname(r, "gw0");
+	nft_family(r, family);
+	nft_saddr(r, family, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), own[v6], v6 ? 16 : 4);
+	nft_l4proto(r, v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), unreachable[v6], 2);
+	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, v6 ? 32 : 24, v6 ? 16 : 4, R(0));
+	nft_saddr_set(r, family, R(0));
+	nft_rules_end(w, r, "the frontend says that it has no backend");
+}
+
+void nft_rules_answers(struct build *w)
+{
+	nft_rules_chain(w, &(struct hook){ "answers", "filter", NF_INET_POST_ROUTING, 150,
+	                                   NF_ACCEPT, NULL });
+	answer_rule(w, 4);
+	answer_rule(w, 6);
+}
+
 /* ---- outbound ---- */
 
 /* A backend that its own frontend leads to: it sees the frontend as the client. */

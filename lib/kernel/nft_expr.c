@@ -46,6 +46,21 @@ void nft_payload(struct nftnl_rule *r, uint32_t base, uint32_t off, uint32_t len
 	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_DREG, reg);
 }
 
+void nft_saddr_set(struct nftnl_rule *r, uint8_t family, uint32_t reg)
+{
+	struct nftnl_expr *x = add(r, "payload");
+	bool v4 = family == 4;
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_OFFSET, v4 ? 12 : 8);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_LEN, v4 ? 4 : 16);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_SREG, reg);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_CSUM_TYPE,
+	                   v4 ? NFT_PAYLOAD_CSUM_INET : NFT_PAYLOAD_CSUM_NONE);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_CSUM_OFFSET, v4 ? 10 : 0);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_FLAGS, NFT_PAYLOAD_L4CSUM_PSEUDOHDR);
+}
+
 void nft_ct(struct nftnl_rule *r, uint32_t key, uint32_t reg)
 {
 	struct nftnl_expr *x = add(r, "ct");

@@ -17,6 +17,8 @@ struct nftnl_rule;
 
 void nft_meta(struct nftnl_rule *r, uint32_t key, uint32_t reg);
 void nft_payload(struct nftnl_rule *r, uint32_t base, uint32_t off, uint32_t len, uint32_t reg);
+/* The source address becomes what is in the register. */
+void nft_saddr_set(struct nftnl_rule *r, uint8_t family, uint32_t reg);
 void nft_ct(struct nftnl_rule *r, uint32_t key, uint32_t reg);
 /* An address of the flow's first packet (NFT_CT_SRC_IP, NFT_CT_DST_IP and their IPv6 twins). */
 void nft_ct_original(struct nftnl_rule *r, uint32_t key, uint32_t reg);

@@ -62,4 +62,5 @@ void nft_rules_frontends(struct build *w);
 void nft_rules_resets(struct build *w);
 void nft_rules_untracked(struct build *w); /* a chain for what reset.c sends */
 void nft_rules_empty(struct build *w);
+void nft_rules_answers(struct build *w); /* a chain for what those say */
 void nft_rules_backends_out(struct build *w);

@@ -307,6 +307,8 @@ static void closed_port_rule(struct build *w)
 /* New flows of one group, a second; docs/architecture.md says what the steps are for. */
 #define FLOWS_RATE  2000
 #define FLOWS_BURST 8000
+#define FRONT_RATE  10000 /* towards one: a frontend may have few behind it */
+#define FRONT_BURST 20000
 #define TIGHT_RATE  100
 #define FULL_RATE   1000 /* of the whole VNet */
 
@@ -325,7 +327,13 @@ static void share_rule(struct build *w, uint8_t family, bool inbound, bool tight
 		nft_lookup(r, "tight", R(0));
 	}
 	(inbound ? nft_daddr : nft_saddr)(r, family, R(0));
-	nft_over(r, set, R(0), tight ? TIGHT_RATE : FLOWS_RATE, tight ? TIGHT_RATE : FLOWS_BURST);
+	nft_over(r, set, R(0),
+	         tight     ? TIGHT_RATE
+	         : inbound ? FRONT_RATE
+	                   : FLOWS_RATE,
+	         tight     ? TIGHT_RATE
+	         : inbound ? FRONT_BURST
+	                   : FLOWS_BURST);
 	nft_counter(r);
 	nft_jump(r, NFT_GOTO, inbound ? "dropin" : "dropout");
 	nft_rules_end(w, r, tight ? "new flows over a tight share" : "new flows over the share");
@@ -409,6 +417,7 @@ static void vnet_filter(struct build *w)
 	nft_verdict(r, NF_DROP);
 	nft_rules_end(w, r, "no loop through the gateway");
 
+	nft_rules_answers(w);
 	nft_rules_chain(
 		w, &(struct hook){ "leak", "filter", NF_INET_POST_ROUTING, 200, NF_ACCEPT, NULL });
 	leak_rule(w, 4);

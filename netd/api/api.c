@@ -16,14 +16,14 @@
 #include "netd/api/balancing.h"
 #include "netd/api/caller.h"
 #include "netd/api/health.h"
+#include "netd/api/list.h"
 #include "netd/api/logs.h"
 #include "netd/api/ngroups.h"
 #include "netd/api/watch.h"
 #include "netd/ngroup.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
-
-#define PAGE 1000 /* members of a list at most */
+#include "netd/spot.h"
 
 /* A call whose answer waits for the store. */
 struct call {
@@ -304,104 +304,7 @@ static void get(struct http_request *r, const struct resource *x)
 	api_json(r, 200, headers, view);
 }
 
-static size_t page_size(struct http_request *r)
-{
-	char text[32] = "";
-	size_t top = http_query(r, "$top", text, sizeof(text)) ? strtoul(text, NULL, 10) : 0;
-
-	return top > 0 && top < PAGE ? top : PAGE;
-}
-
-/* Answers a page; `next` is where the following one begins, NULL none. Takes value. */
-static void page(struct http_request *r, json_t *value, const char *next)
-{
-	json_t *body = json_pack("{s:o}", "value", value);
-	AUTO_BUF struct buf link = { 0 };
-
-	if (next) {
-		buf_addf(&link, "%s://%s%s?api-version=2023-05-01&$top=%zu&$skiptoken=%s",
-		         r->tls ? "https" : "http", r->host, r->path, page_size(r), next);
-		json_object_set_new(body, "nextLink", json_string(buf_str(&link)));
-	}
-	api_json(r, 200, "", body);
-}
-
-/* A page begins at a key, so that what is made and deleted meanwhile moves nothing. */
-static void list(struct http_request *r, const struct caller *who, const char *prefix,
-                 const char *type)
-{
-	size_t n = strlen(prefix), left = page_size(r);
-	char from[1800], token[1000] = "";
-	const char *next = NULL;
-	json_t *value = json_array();
-
-	if (!model_type_find(type)) {
-		json_decref(value);
-		not_found(r, r->path);
-		return;
-	}
-	(void)http_query(r, "$skiptoken", token, sizeof(token));
-	snprintf(from, sizeof(from), "%s%s", prefix, token);
-	for (size_t i = table_from(from); table_at(i) && strncmp(table_at(i)->key, prefix, n) == 0;
-	     i++) {
-		const struct resource *x = table_at(i);
-
-		if (strcasecmp(x->type->name, type) != 0 || !caller_sees(who, x->key)) {
-			continue;
-		}
-		if (left-- == 0) {
-			next = x->key + n;
-			break;
-		}
-		json_array_append_new(value, view_resource(x));
-	}
-	page(r, value, next);
-}
-
 /* ---- subscriptions ---- */
-
-/* Those that hold something, and those that the caller was given. */
-static void list_subscriptions(struct http_request *r, const struct caller *who)
-{
-	json_t *value = json_array(), *ids = json_object(), *x;
-	AUTO_FREE char *list = strdup(who->subscriptions);
-	char *save = NULL, id[160], token[32] = "";
-	size_t left = page_size(r), at = 0;
-	const char *key, *next = NULL;
-
-	for (size_t i = table_from("/subscriptions/"); table_at(i);) {
-		const char *s = table_at(i)->key + 15;
-		char after[200];
-
-		snprintf(id, sizeof(id), "%.*s", (int)strcspn(s, "/"), s);
-		if (caller_in(who, id)) {
-			json_object_set_new(ids, id, json_true());
-		}
-		snprintf(after, sizeof(after), "/subscriptions/%s/\x7f", id);
-		i = strchr(s, '/') ? table_from(after) : i + 1; /* past all that it holds */
-	}
-	for (char *s = strtok_r(list, " ", &save); s; s = strtok_r(NULL, " ", &save)) {
-		if (*s != '*') {
-			json_object_set_new(ids, s, json_true());
-		}
-	}
-	(void)http_query(r, "$skiptoken", token, sizeof(token));
-	size_t skip = strtoul(token, NULL, 10);
-	json_object_foreach(ids, key, x)
-	{
-		if (at++ < skip) {
-			continue;
-		}
-		if (left-- == 0) {
-			snprintf(token, sizeof(token), "%zu", at - 1);
-			next = token;
-			break;
-		}
-		json_array_append_new(value, view_subscription(key));
-	}
-	json_decref(ids);
-	page(r, value, next);
-}
 
 json_t *api_body(struct http_request *r)
 {
@@ -495,11 +398,13 @@ static void part(struct http_request *r, const struct model_id *id, const char *
 	}
 	struct resource *x = table_get(key);
 	json_t *view = x && id->child ? view_child(x, type, id->child) : NULL;
-	if (id->child && strcmp(r->method, "PUT") == 0 && !fixed) {
+	if (fixed && !reads) {
+		refuse(r, ERR_METHOD, NULL, "The method is not allowed here: the whole is put.");
+	} else if (id->child && strcmp(r->method, "PUT") == 0) {
 		if ((doc = api_body(r))) {
 			put(r, id, view ? x : NULL, doc);
 		}
-	} else if (x && !view && id->child && strcmp(r->method, "DELETE") == 0 && !fixed) {
+	} else if (x && !view && id->child && strcmp(r->method, "DELETE") == 0) {
 		http_reply(r, 204, "", NULL, 0);
 	} else if (!x || (id->child && !view)) {
 		not_found(r, r->path);
@@ -513,7 +418,7 @@ static void part(struct http_request *r, const struct model_id *id, const char *
 		         json_pack("{s:o}", "value", list ? json_incref(list) : json_array()));
 	} else if (reads) {
 		api_json(r, 200, "", json_incref(view));
-	} else if (id->child && strcmp(r->method, "DELETE") == 0 && !fixed) {
+	} else if (id->child && strcmp(r->method, "DELETE") == 0) {
 		delete_part(r, x, type, id->child);
 	} else {
 		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
@@ -541,6 +446,8 @@ static void action(struct http_request *r, struct resource *x, const char *what)
 		if (x->deleting) {
 			err_set_at(&e, ERR_CONFLICT, "ContainerGroupTransitioning", "",
 			           "'%s' is being deleted.", x->name);
+			call_refused(c, &e);
+		} else if (x->group && !stop && spot_resume(x, &e) < 0) {
 			call_refused(c, &e);
 		} else {
 			(x->group ? group_action : ngroup_action)(x, actions[i], on_stored, c);
@@ -734,9 +641,9 @@ static void arm(struct http_request *r, const struct caller *who)
 	if (lists && (groups || id.type) && strcmp(r->method, "GET") != 0) {
 		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
 	} else if (groups) {
-		list(r, who, prefix, "Microsoft.Resources/resourceGroups");
+		list_resources(r, who, prefix, "Microsoft.Resources/resourceGroups");
 	} else if (lists && id.type) {
-		list(r, who, prefix, id.type);
+		list_resources(r, who, prefix, id.type);
 	} else if (lists) {
 		subscription(r, who, &id);
 	} else if (id.child_type) {
@@ -778,6 +685,8 @@ static void on_request(void *arg, struct http_request *r)
 	if (strncmp(r->path, "/netd/tokens", 12) == 0 ||
 	    strncmp(r->path, "/netd/callers", 13) == 0) {
 		caller_request(r, who);
+	} else if (strcmp(r->path, "/netd/node/reclaim") == 0) {
+		ngroups_reclaim(r, who);
 	} else if (strcmp(r->path, "/netd/trace") == 0) {
 		watch_trace(r, who);
 	} else if (strcasecmp(r->path, "/subscriptions") == 0 && reads) {

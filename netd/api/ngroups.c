@@ -11,6 +11,7 @@
 #include "netd/api/api.h"
 #include "netd/ngroup.h"
 #include "netd/profile.h"
+#include "netd/spot.h"
 
 static void fail(struct http_request *r, enum err_kind kind, const char *code, const char *text)
 {
@@ -57,4 +58,39 @@ bool ngroups_request(struct http_request *r, struct resource *x, const struct mo
 		}
 	}
 	return true;
+}
+
+void ngroups_reclaim(struct http_request *r, const struct caller *who)
+{
+	json_auto_t *body = NULL, *list = json_array();
+	struct err e = ERR_INIT;
+
+	if (who->role != CALLER_OWNER || strcmp(who->subscriptions, "*") != 0) {
+		fail(r, ERR_FORBIDDEN, NULL, "Room is reclaimed by the administrator.");
+		return;
+	}
+	if (strcmp(r->method, "POST") != 0) {
+		fail(r, ERR_METHOD, NULL, "The method is not allowed here.");
+		return;
+	}
+	if (!(body = api_body(r))) {
+		return;
+	}
+	double amounts[2] = { json_number_value(json_object_get(body, "cpu")),
+		              json_number_value(json_object_get(body, "memoryInGB")) };
+	json_int_t groups = json_integer_value(json_object_get(body, "groups")),
+		   notice = json_integer_value(json_object_get(body, "noticeSeconds"));
+	if (groups < 0 || notice < 0 || notice > 3600 ||
+	    (groups == 0 && amounts[0] <= 0 && amounts[1] <= 0)) {
+		fail(r, ERR_INVALID, "InvalidRequestFormat",
+		     "The body says how much: {\"groups\": 1} or \"cpu\", \"memoryInGB\"; with "
+		     "\"noticeSeconds\" up to 3600.");
+	} else if (spot_evict((size_t)groups, amounts, notice ? (uint32_t)notice : SPOT_NOTICE_S,
+	                      list)) {
+		api_json(r, 202, "", json_pack("{s:O}", "evicted", list));
+	} else {
+		err_set_at(&e, ERR_CONFLICT, "NotEnoughSpotGroups", NULL,
+		           "There are not so many Spot groups; none was evicted.");
+		api_error(r, &e);
+	}
 }

@@ -14,6 +14,7 @@
 #include "lib/base/own.h"
 #include "netd/api/api.h"
 #include "netd/api/counters.h"
+#include "netd/balancer.h"
 #include "netd/fabric.h"
 #include "netd/flush.h"
 #include "netd/subnet.h"
@@ -265,6 +266,7 @@ bool watch_request(struct http_request *r, const struct caller *who, const struc
 		{ "networkSecurityGroups", "counters", "GET" },
 		{ "containerGroups", "counters", "GET" },
 		{ "virtualNetworks", "counters", "GET" },
+		{ "loadBalancers", "shares", "GET" },
 	};
 	size_t q = 0;
 
@@ -290,6 +292,8 @@ bool watch_request(struct http_request *r, const struct caller *who, const struc
 		json_decref(doc);
 	} else if (q < 4) {
 		answer(r, q == 2 ? trace_effective_routes(x) : trace_effective_rules(x));
+	} else if (q == 10) {
+		answer(r, balancer_shares(x));
 	} else if (q > 6) {
 		counters_request(r, x);
 	} else if (q == 6) {
