@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct count {
-	size_t alive, current, old, ready, failed, pending, leaving, updating;
+	size_t alive, current, old, ready, failed, unwell, pending, waiting, leaving, updating;
 };
 
 static void count(const struct rollout_member *v, size_t n, struct count *c)
@@ -26,7 +26,9 @@ static void count(const struct rollout_member *v, size_t n, struct count *c)
 		c->updating += m->updating;
 		c->ready += m->ready && !m->updating;
 		c->failed += m->current && m->failed;
+		c->unwell += m->failed;
 		c->pending += m->current && !m->ready && !m->failed;
+		c->waiting += !m->current && !m->ready && !m->failed && !m->updating;
 	}
 }
 
@@ -90,10 +92,8 @@ static bool over(size_t part, size_t whole, unsigned percent)
 /* In the middle of an update: is it going badly? Judged between batches, when nothing is under way. */
 static bool going_badly(const struct rollout *r, const struct count *c)
 {
-	size_t unwell = c->alive - c->ready;
-
 	return over(c->failed, c->current, r->unhealthy_updated_percent) ||
-	       over(unwell, r->desired, r->unhealthy_percent);
+	       over(c->unwell, r->desired, r->unhealthy_percent);
 }
 
 /* Moves up to `max` that failed to the front; how many. */
@@ -142,7 +142,7 @@ static void replace(const struct rollout *r, const struct rollout_member *v, siz
 		to->done = true;
 	} else if (going_badly(r, c)) {
 		to->unhealthy = true;
-	} else if (!r->paused) {
+	} else if (!r->paused && c->waiting == 0) {
 		to->make = least(batch, c->old);
 	}
 }
@@ -161,7 +161,7 @@ static void in_place(const struct rollout *r, const struct rollout_member *v, si
 		to->done = true;
 	} else if (going_badly(r, c)) {
 		to->unhealthy = true;
-	} else if (!r->paused) {
+	} else if (!r->paused && c->waiting == 0) {
 		choose_old(v, n, to->order);
 		to->n_update = least(batch, c->old);
 	}

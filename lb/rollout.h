@@ -12,7 +12,7 @@
 struct rollout_member {
 	bool current;  /* made from the template as it is now */
 	bool ready;    /* takes flows */
-	bool failed;   /* did not come up, or not in time */
+	bool failed;   /* not ready, and has been so for too long, or for good */
 	bool leaving;  /* being deleted */
 	bool updating; /* asked to take the new template in place, not done yet */
 	uint64_t age;  /* smaller: older */

@@ -19,11 +19,13 @@
 
 #define MAKE_MAX   100  /* members begun at a stretch */
 #define RETRY_MS   3000 /* after a member could not be made */
-#define PATIENCE_S 600  /* a member that is not ready by then has failed */
+#define PATIENCE_S 600  /* a new member that is not ready by then has failed, */
+#define UNWELL_S   60   /* and one that was there before an update */
 
 struct ngroup {
 	struct resource *r;
 	struct resource **v; /* members */
+	int64_t *since;      /* when each was first seen not ready; 0: it is */
 	size_t n, cap;
 	bool dirty;
 	int64_t retry_ms;   /* 0: nothing to try again */
@@ -75,10 +77,12 @@ static void add_member(struct ngroup *g, struct resource *m)
 	if (g->n == g->cap) {
 		g->cap = g->cap ? g->cap * 2 : 16;
 		g->v = realloc(g->v, g->cap * sizeof(struct resource *));
-		if (!g->v) {
+		g->since = realloc(g->since, g->cap * sizeof(*g->since));
+		if (!g->v || !g->since) {
 			abort();
 		}
 	}
+	g->since[g->n] = 0;
 	g->v[g->n++] = m;
 }
 
@@ -123,6 +127,7 @@ void ngroup_member(struct resource *m, bool there)
 		for (size_t i = 0; i < g->n; i++) {
 			if (g->v[i] == m) {
 				g->v[i] = g->v[--g->n];
+				g->since[i] = g->since[g->n];
 			}
 		}
 	}
@@ -271,16 +276,9 @@ static void end_rollout(struct ngroup *g, const char *state, const char *error)
 
 /* ---- what is next ---- */
 
-static bool failed(const struct resource *m, int64_t now)
+static void describe(struct ngroup *g, const char *template, struct rollout_member *v)
 {
-	json_int_t made = json_integer_value(json_object_get(m->status, "madeAt"));
-
-	return strcmp(group_state(m), "Failed") == 0 || (made && now - made > PATIENCE_S * 1000);
-}
-
-static void describe(const struct ngroup *g, const char *template, struct rollout_member *v)
-{
-	int64_t now = wall();
+	int64_t now = clock_system.now_ms(&clock_system);
 
 	for (size_t i = 0; i < g->n; i++) {
 		const struct resource *m = g->v[i];
@@ -292,7 +290,10 @@ static void describe(const struct ngroup *g, const char *template, struct rollou
 			.updating = json_is_true(json_object_get(m->status, "updating")),
 			.age = (uint64_t)json_integer_value(json_object_get(m->status, "serial"))
 		};
-		v[i].failed = !v[i].ready && failed(m, now);
+		g->since[i] = v[i].ready ? 0 : g->since[i] ? g->since[i] : now;
+		v[i].failed = !v[i].ready &&
+		              (strcmp(group_state(m), "Failed") == 0 ||
+		               now - g->since[i] > 1000 * (v[i].current ? PATIENCE_S : UNWELL_S));
 	}
 }
 
@@ -534,6 +535,7 @@ void ngroup_gone(struct resource *r)
 	}
 	if (g) {
 		free(g->v);
+		free(g->since);
 		free(g);
 		r->ngroup = NULL;
 	}

@@ -40,8 +40,8 @@ int balance_shares(const char *lb)
 	int rc = ask("GET", path, NULL, &answer, NULL);
 	json_array_foreach(json_object_get(answer, "value"), i, rule)
 	{
-		printf("%s%-20s %-24s %-40s %-6s %7s  %s\n", i ? "" : "\n", "RULE", "MEMBER", "ADDRESS",
-		       "STATE", "SHARE", "WHY");
+		printf("%s%-20s %-24s %-40s %-6s %7s  %s\n", i ? "" : "\n", "RULE", "MEMBER",
+		       "ADDRESS", "STATE", "SHARE", "WHY");
 		json_array_foreach(json_object_get(rule, "members"), k, m)
 		{
 			printf("%-20s %-24.24s %-40s %-6s %6.2f%%  %s\n", model_str(rule, "name"),

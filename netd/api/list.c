@@ -39,7 +39,7 @@ static void page(struct http_request *r, json_t *value, const char *next)
 
 /* A page begins at a key, so that what is made and deleted meanwhile moves nothing. */
 void list_resources(struct http_request *r, const struct caller *who, const char *prefix,
-                 const char *type)
+                    const char *type)
 {
 	size_t n = strlen(prefix), left = page_size(r);
 	char from[1800], token[1000] = "";

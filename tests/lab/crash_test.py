@@ -69,6 +69,41 @@ ok(wait(lambda: namespaces() == [], 20), "all goes")
 print(json.dumps({"bad": t.failed, "died": died}))
 """
 
+NGROUPS = """
+from balancers import *
+rt = Runtime()
+retry("PUT", RG, {"location": "westeurope"})
+retry("PUT", VNET + "v", {"location": "w", "properties": {"addressSpace": {"addressPrefixes": ["10.1.0.0/16"]}}})
+retry("PUT", VNET + "v/subnets/s", {"properties": {"addressPrefixes": ["10.1.1.0/24"], "delegations": ACI}})
+retry("PUT", N + "publicIPAddresses/p", {"location": "w", "sku": {"name": "Standard"}})
+retry("PUT", LB + "lb", balancer("lb", {"f": "p"}, [pool(drainPeriodInSeconds=2)], [rule("lb", "r", probe=None)]))
+profile()
+NG = CI + "NGroups/n"
+most = 0
+def settled(image, n):
+    global most
+    got = [m for m in members() if m["properties"]["provisioningState"] != "Deleting"]
+    most = max(most, len(got))
+    return len(got) == n and all(m["properties"]["containers"][0]["properties"]["image"] == image for m in got) and state(NG) == "Succeeded"
+retry("PUT", NG, ngroup(4, 1))
+ok(wait(lambda: settled("one", 4), 20), "four members", state(NG))
+profile(image="two")
+retry("PUT", NG, ngroup(4, 2, rolling={"maxBatchPercent": 50}))
+ok(wait(lambda: settled("two", 4), 40), "all replaced", (state(NG), call("GET", NG + "/latestRollingUpdate")[1]))
+names = {m["name"] for m in members()}
+profile(image="three")
+retry("PUT", NG, ngroup(4, 3, rolling={"maxBatchPercent": 50, "inPlaceUpdate": True}))
+ok(wait(lambda: settled("three", 4), 40), "all updated in place", (state(NG), call("GET", NG + "/latestRollingUpdate")[1]))
+ok({m["name"] for m in members()} == names, "the same ones")
+retry("PUT", NG, ngroup(2, 3))
+ok(wait(lambda: settled("three", 2), 20), "scaled in", state(NG))
+ok(most <= 6, "never a batch more", most)
+died = open(os.environ["NETD_LAB"] + "/netd.log").read().count("role.ended")
+retry("DELETE", RG)
+ok(wait(lambda: namespaces() == [] and call("GET", RG)[0] == 404, 20), "all goes", namespaces())
+print(json.dumps({"bad": t.failed, "died": died}))
+"""
+
 build = os.environ.get("NETD_BUILD", here + "/../../build")
 points = [l.split()[0] for l in subprocess.run([build + "/netd", "--crash-points"], capture_output=True, text=True).stdout.splitlines()]
 
@@ -77,7 +112,8 @@ def one(point):
     # the engine passes its points for gateway, VNet and subnet first: the fourth is the group's
     count = 4 if point in ("engine.received", "engine.namespace", "engine.links", "engine.applied") else 1
     env = dict(os.environ, NETD_CRASH_AT=f"{point}:{count}")
-    what = ["-c", f"import sys; sys.path.insert(0, {here!r})\n" + RULES] if point.startswith("engine.rules-") else [__file__]
+    scenario = RULES if point.startswith("engine.rules-") else NGROUPS if point.startswith(("control.batch", "control.member-")) else None
+    what = ["-c", f"import sys; sys.path.insert(0, {here!r})\n" + scenario] if scenario else [__file__]
     r = subprocess.run([here + "/run", "--no-runtime", "--", sys.executable, *what], env=env, capture_output=True, text=True, timeout=120)
     try:
         return point, json.loads(r.stdout.strip().splitlines()[-1])
@@ -89,5 +125,5 @@ t = Tap()
 with concurrent.futures.ThreadPoolExecutor(2) as pool:
     for point, got in pool.map(one, points):
         t.ok(got["died"] >= 1 and not got["bad"], f"killed at {point}, converges", got)
-t.ok(len(points) >= 17, "all points were visited")
+t.ok(len(points) >= 24, "all points were visited")
 t.end()
