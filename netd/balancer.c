@@ -159,6 +159,46 @@ size_t lb_members(const struct resource *r, const json_t *pool, struct lb_member
 	return n;
 }
 
+static bool has_joined(const struct balancer *b, const char *pool, const json_t *x)
+{
+	struct ip ip = table_ip(x, "properties.ipAddress");
+
+	for (size_t i = 0; i < b->n_joined; i++) {
+		const struct resource *g = b->joined[i].group;
+
+		if (strcasecmp(b->joined[i].pool, pool) != 0 ||
+		    strcasecmp(g->name, model_str(x, "name")) != 0) {
+			continue;
+		}
+		for (int f = 0; f < 2; f++) {
+			struct ip own = table_ip(g->status, f ? "ip6" : "ip4");
+
+			if (own.family && ip_compare(&own, &ip) == 0) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+void balancer_strip(const struct resource *r, json_t *doc)
+{
+	json_t *pool;
+	size_t i;
+
+	json_array_foreach(lb_list(doc, LB_POOLS), i, pool)
+	{
+		json_t *list = model_at(pool, "properties.loadBalancerBackendAddresses");
+
+		for (size_t k = json_array_size(list); r->balancer && k-- > 0;) {
+			if (has_joined(r->balancer, model_str(pool, "name"),
+			               json_array_get(list, k))) {
+				json_array_remove(list, k);
+			}
+		}
+	}
+}
+
 static void index_members(struct balancer *b, bool there)
 {
 	json_t *pool, *x;

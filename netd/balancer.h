@@ -17,6 +17,8 @@ int balancer_check(const struct resource *r, const char *id, const json_t *doc, 
 	__attribute__((warn_unused_result));
 /* Fills in what the document means when it does not say so. */
 void balancer_presets(json_t *doc);
+/* Members that GET showed beside the document's own, because they joined by their NGroup, go from it. */
+void balancer_strip(const struct resource *r, json_t *doc);
 /* Gives the document's internal frontends their addresses (written into status), before it takes its
  * place; ERR_INVALID when one is taken: nothing is changed then. */
 int balancer_addresses(struct resource *r, const json_t *doc, struct err *e)

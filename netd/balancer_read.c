@@ -224,6 +224,10 @@ void balancer_presets(json_t *doc)
 	{
 		preset(x, "privateIPAllocationMethod", json_string("Dynamic"));
 		preset(x, "privateIPAddressVersion", json_string("IPv4"));
+		if (model_is(x, "properties.privateIPAllocationMethod", "Dynamic")) {
+			json_object_del(json_object_get(x, "properties"),
+			                "privateIPAddress"); /* what GET returned is no wish */
+		}
 	}
 	json_array_foreach(lb_list(doc, LB_RULES), i, x)
 	{

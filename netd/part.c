@@ -107,6 +107,9 @@ int part_put_whole(struct resource *r, const char *id, const struct model_type *
 	set_presets(type, doc);
 	if (strcmp(type->name, LB_TYPE) == 0) {
 		balancer_presets(doc);
+		if (r) {
+			balancer_strip(r, doc);
+		}
 	}
 	if (check_document(type, r, id, doc, e) < 0) {
 		return -1;
@@ -194,6 +197,7 @@ static int edit_copy(struct resource *r, const char *child, json_t *doc, struct 
 	}
 	if (balancer_is(r)) {
 		balancer_presets(next);
+		balancer_strip(r, next);
 	}
 	int rc = check_document(r->type, r, r->id, next, e);
 	rc = rc < 0 ? rc : accept_document(r, next, e);

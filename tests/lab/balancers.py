@@ -24,7 +24,7 @@ class Servers(Runtime):
     def __init__(self):
         self.dir = os.environ["NETD_LAB"] + "/servers"
         os.makedirs(self.dir, exist_ok=True)
-        self.starts = {}
+        self.starts, self.docs = {}, {}
         super().__init__()
 
     def begin(self, m):
@@ -42,7 +42,7 @@ class Servers(Runtime):
         say = lambda state: self.send({"type": "state", "id": m["id"], "state": state})
         if m["type"] == "group":
             old = self.groups.get(m["id"])
-            self.groups[m["id"]] = m
+            self.groups[m["id"]] = self.docs[m["id"]] = m
             if old is None or old["generation"] != m["generation"]:
                 self.end(m["id"])
                 if not any(b in json.dumps(m["group"]) for b in self.broken):
@@ -53,6 +53,10 @@ class Servers(Runtime):
             else:
                 self.send({"type": "state", "id": m["id"], "state": "failed", "message": "it does not start"})
         else:
+            if m["type"] in ("start", "restart"):
+                self.end(m["id"])
+                self.groups[m["id"]] = self.docs[m["id"]]
+                self.begin(self.docs[m["id"]])
             super().frame(m)
 
     def end(self, i):

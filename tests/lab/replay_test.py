@@ -15,15 +15,17 @@ KINDS = {"containerGroups": "Microsoft.ContainerInstance/containerGroups/", "vir
          "publicIPAddresses": "Microsoft.Network/publicIPAddresses/", "networkProfiles": "Microsoft.Network/networkProfiles/",
          "publicIPPrefixes": "Microsoft.Network/publicIPPrefixes/", "natGateways": "Microsoft.Network/natGateways/",
          "networkSecurityGroups": "Microsoft.Network/networkSecurityGroups/", "routeTables": "Microsoft.Network/routeTables/",
-         "applicationSecurityGroups": "Microsoft.Network/applicationSecurityGroups/",
+         "applicationSecurityGroups": "Microsoft.Network/applicationSecurityGroups/", "loadBalancers": "Microsoft.Network/loadBalancers/",
+         "backendAddressPools": None, "inboundNatRules": None,
          "subnets": None, "securityRules": None, "routes": None, "virtualNetworkPeerings": None}
 # parts of a resource, and where they are put
 PARTS = {"subnets": "virtualNetworks/around/subnets/", "virtualNetworkPeerings": "virtualNetworks/around/virtualNetworkPeerings/",
-         "securityRules": "networkSecurityGroups/around/securityRules/", "routes": "routeTables/around/routes/"}
+         "securityRules": "networkSecurityGroups/around/securityRules/", "routes": "routeTables/around/routes/",
+         "backendAddressPools": "loadBalancers/lb/backendAddressPools/", "inboundNatRules": "loadBalancers/lb1/inboundNatRules/"}
 SERVICE = {"id", "name", "type", "etag", "provisioningState", "instanceView", "resourceGuid", "ip", "fqdn", "ipAddress", "systemData",
            "actions", "purpose", "ipConfigurations", "peeringState", "peeringSyncLevel",
            "remoteAddressSpace", "remoteVirtualNetworkAddressSpace", "localAddressSpace", "localVirtualNetworkAddressSpace", "defaultSecurityRules", "networkInterfaces", "hasBgpOverride",
-           "remoteBgpCommunities", "serviceAssociationLinks", "privateEndpoints", "ipPrefix", "publicIPAddresses", "containerNetworkInterfaces"}
+           "remoteBgpCommunities", "loadBalancingRules", "inboundNatRules", "outboundRules", "outboundRule", "backendIPConfigurations", "backendIPConfiguration", "privateIPAddress", "serviceAssociationLinks", "privateEndpoints", "ipPrefix", "publicIPAddresses", "containerNetworkInterfaces"}
 SECRET = {"secureValue", "password", "storageAccountKey", "workspaceKey"}
 
 
@@ -59,6 +61,8 @@ def localized(body):
 def kind_of(kind, label, parameter, body):
     """An example's folder says what it is about; its parts and prefixes by their names."""
     where = body.get("id", "") + "/" + parameter
+    if kind == "loadBalancers":
+        return "inboundNatRules" if "InboundNatRule" in label else "backendAddressPools" if "BackendAddressPool" in label else kind
     for part, marks in {"virtualNetworkPeerings": ("Peering",), "securityRules": ("/securityRules/", "securityRuleParameters"), "routes": ("/routes/", "routeParameters"),
                         "subnets": ("/subnets/", "subnetParameters")}.items():
         if any(m in where for m in marks) or (part == "subnets" and "ubnet" in parameter):
@@ -72,11 +76,17 @@ def replay(kind, label, body, refused=None, name="replayed"):
         body.get("properties", {}).pop("subnets", None)  # who uses it is the service's to say
     if kind in PARTS:
         retry("PUT", VNET + "around", {"location": "w", "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16" if kind == "virtualNetworkPeerings" else "10.0.0.0/8"]}}})
+        if kind in ("backendAddressPools", "inboundNatRules"):
+            lb = PARTS[kind].split("/")[1]
+            retry("PUT", RG + P + "Microsoft.Network/loadBalancers/" + lb, {"location": "w", "properties": {"frontendIPConfigurations": [
+                {"name": "ip1", "properties": {"subnet": {"id": VNET + "vnetlb/subnets/subnetlb"}}}], "backendAddressPools": [{"name": "be"}]}})
         for n in ("networkSecurityGroups", "routeTables"):
             retry("PUT", RG + P + f"Microsoft.Network/{n}/around", {"location": "w"})
         path = RG + P + "Microsoft.Network/" + PARTS[kind] + name
     else:
         path = RG + P + KINDS[kind] + name
+        if kind == "loadBalancers":
+            retry("DELETE", path)  # what parts were put into before
     s, doc, _ = call("PUT", path, body)
     if refused or s >= 400:
         error = doc["error"] if doc and "error" in doc else {}
@@ -113,6 +123,8 @@ for n in ("vnet1", "[vnetName]"[1:-1], "vnet"):
     retry("PUT", VNET + n, NETWORK)
 # what examples refer to
 retry("PUT", VNET + "vnet2", {"location": "w", "properties": {"addressSpace": {"addressPrefixes": ["10.1.0.0/16"]}}})
+retry("PUT", VNET + "vnetlb", {"location": "w", "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": [{"name": "subnetlb", "properties": {"addressPrefix": "10.0.3.0/24"}}]}})
+retry("PUT", RG + P + "Microsoft.Network/publicIPAddresses/pip", {"location": "w", "sku": {"name": "Standard"}})
 for n in ("nsg1", "testnsg"):
     retry("PUT", RG + P + "Microsoft.Network/networkSecurityGroups/" + n, {"location": "w"})
 retry("PUT", RG + P + "Microsoft.Network/publicIPAddresses/PublicIpAddress1", {"location": "w", "sku": {"name": "Standard"}})
@@ -133,12 +145,14 @@ for f in sorted(glob.glob(folder + "/*/*.json")) if folder else []:
     label = os.path.basename(f)[:-5]
     for k, v in doc.get("parameters", {}).items():
         if isinstance(v, dict) and ("properties" in v or "location" in v) and "Tags" not in label and k != "resource":
-            replay(kind_of(kind, label, k, v), label, v)
+            replay(kind_of(kind, label, k, v), label, v, name="lb" if kind_of(kind, label, k, v) == "loadBalancers" else "replayed")
     for code, r in doc.get("responses", {}).items():
         v = r.get("body") if isinstance(r, dict) else None
         for i, b in enumerate(v.get("value", [v]) if isinstance(v, dict) else []):
+            if kind == "loadBalancers" and not (isinstance(b, dict) and b.get("id", "").split("/")[-2:-1] == ["loadBalancers"]):
+                continue  # parts that only the whole changes, and lists of them
             if isinstance(b, dict) and "properties" in b and "defaultSecurityRules/" not in b.get("id", "") and not label.startswith(("Check", "Operations", "Delete")):
-                replay(kind_of(kind, label, "", b), f"{label} answer {code}.{i}", b)
+                replay(kind_of(kind, label, "", b), f"{label} answer {code}.{i}", b, name=b["name"] if kind == "loadBalancers" else "replayed")
 
 # addresses of a prefix; a group by a legacy profile
 NET = RG + P + "Microsoft.Network/"
