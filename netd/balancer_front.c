@@ -24,8 +24,13 @@ static struct resource *split(char *key, char **subnet)
 	return table_get(key);
 }
 
-/* The subnet stays live while some internal frontend is in it. */
-static void let_go(struct resource *v, const char *subnet, const struct resource *except)
+static uint32_t number_of(const struct balancer *b)
+{
+	return table_number(b->r);
+}
+
+/* The subnet stays live while some internal frontend is in it, `except`'s (a number; 0: none's) left out. */
+static void let_go(struct resource *v, const char *subnet, uint32_t except)
 {
 	for (size_t i = 0; i < lb_count(); i++) {
 		const struct balancer *b = lb_at(i);
@@ -37,7 +42,7 @@ static void let_go(struct resource *v, const char *subnet, const struct resource
 			AUTO_FREE char *key = strdup(model_str(x, "subnet"));
 			char *other = NULL;
 
-			if (b->r != except && split(key, &other) == v &&
+			if (number_of(b) != except && split(key, &other) == v &&
 			    strcmp(other, subnet) == 0) {
 				return;
 			}
@@ -55,7 +60,7 @@ static void give(struct balancer *b, const json_t *held)
 
 	if (v && ip.family) {
 		vnet_address_give(v, subnet, &ip);
-		let_go(v, subnet, b->r);
+		let_go(v, subnet, number_of(b));
 	}
 }
 
@@ -82,7 +87,7 @@ static int front_address(struct balancer *b, const json_t *front, size_t i, json
 	struct resource *v = split(key, &subnet);
 	vnet_hold(v, subnet, true);
 	if (vnet_address_take(v, subnet, &want, family, &got, e) < 0) {
-		let_go(v, subnet, NULL);
+		let_go(v, subnet, 0);
 		e->kind = ERR_INVALID;
 		e->code = "PrivateIPAddressIsAllocated";
 		snprintf(e->target, sizeof(e->target),

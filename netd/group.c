@@ -31,7 +31,8 @@ struct commit {
 	void *arg;
 };
 
-static bool retries; /* some group's attach failed */
+static bool retries;     /* some group's attach failed */
+static bool room_wanted; /* some group waits for room */
 int64_t group_runtime_left_ms = -1;
 
 /* ---- helpers ---- */
@@ -218,6 +219,7 @@ void group_advance(struct group *g)
 	if (!g->handed) {
 		crash_point(CRASH_CONTROL_ATTACHED);
 		g->waits = !spot_fits() && !g->held;
+		room_wanted = room_wanted || g->waits;
 		if (runtime_connected() && !g->lost && !g->waits) {
 			group_hand_over(g);
 		}
@@ -382,10 +384,9 @@ void group_retry(int64_t now_ms)
 	static bool waited = true;
 	bool left = false;
 
-	static bool fitted = true;
-	bool room = spot_fits() && !fitted; /* those that waited for it go on */
+	bool room = room_wanted && spot_fits(); /* those that wait for it go on */
 
-	fitted = spot_fits();
+	room_wanted = room_wanted && !room;
 	if (waited != runtime_expected()) {
 		waited = !waited;
 		retries = retries || !waited;
