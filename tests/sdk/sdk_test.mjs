@@ -168,6 +168,33 @@ await step("virtualNetworkGateways and connections", async () => {
   await net.subnets.delete("sdk", "net", "GatewaySubnet", fast);
   return (g.provisioningState === "Succeeded" && /^(Not)?Connected$/.test(c.connectionStatus) && all_.length === 1) || [g, c];
 });
+await step("loadBalancers and what is under them", async () => {
+  const p = await net.publicIPAddresses.createOrUpdate("sdk", "lb", { location: L, sku: { name: "Standard" }, publicIPAllocationMethod: "Static" }, fast);
+  const lb = (await net.loadBalancers.createOrUpdate("sdk", "lb", { location: L, sku: { name: "Standard" }, frontendIPConfigurations: [{ name: "f", publicIPAddress: { id: p.id } }] }, fast)).id;
+  const g = await aci.containerGroups.get("sdk", "inner"), v = { id: own + "virtualNetworks/net" };
+  const pool = await net.loadBalancerBackendAddressPools.createOrUpdate("sdk", "lb", "b", { loadBalancerBackendAddresses: [{ name: "a", virtualNetwork: v, ipAddress: g.ipAddress.ip }], drainPeriodInSeconds: 5 }, fast);
+  const nat = await net.inboundNatRules.createOrUpdate("sdk", "lb", "n", { protocol: "Tcp", frontendIPConfiguration: { id: lb + "/frontendIPConfigurations/f" }, backendAddressPool: { id: pool.id }, frontendPortRangeStart: 500, frontendPortRangeEnd: 509, backendPort: 80 }, fast);
+  const now = await net.loadBalancers.get("sdk", "lb");
+  const full = await net.loadBalancers.createOrUpdate("sdk", "lb", { ...now, probes: [{ name: "h", protocol: "Tcp", port: 80, intervalInSeconds: 5 }],
+    loadBalancingRules: [{ name: "r", protocol: "Tcp", frontendPort: 80, backendPort: 80, idleTimeoutInMinutes: 15, loadDistribution: "SourceIP", frontendIPConfiguration: { id: lb + "/frontendIPConfigurations/f" }, backendAddressPool: { id: pool.id }, probe: { id: lb + "/probes/h" } }] }, fast);
+  const r = await net.loadBalancerLoadBalancingRules.get("sdk", "lb", "r"), h = await net.loadBalancerProbes.get("sdk", "lb", "h"), f = await all(net.loadBalancerFrontendIPConfigurations.list("sdk", "lb"));
+  return (full.provisioningState === "Succeeded" && pool.drainPeriodInSeconds === 5 && nat.frontendPortRangeEnd === 509 && r.loadDistribution === "SourceIP" && r.idleTimeoutInMinutes === 15
+    && h.loadBalancingRules[0].id === r.id && f.length === 1 && f[0].loadBalancingRules[0].id === r.id && f[0].inboundNatRules[0].id === nat.id) || [pool, nat, full, r, h, f];
+});
+await step("a load balancer's health, port mappings and lists", async () => {
+  const m = await net.loadBalancers.listInboundNatRulePortMappings("sdk", "lb", "b", { ipAddress: (await aci.containerGroups.get("sdk", "inner")).ipAddress.ip }, fast);
+  const h = await net.loadBalancerLoadBalancingRules.health("sdk", "lb", "r", fast);
+  const lists = [await all(net.loadBalancers.list("sdk")), await all(net.loadBalancers.listAll()), await all(net.inboundNatRules.list("sdk", "lb")), await all(net.loadBalancerProbes.list("sdk", "lb")), await all(net.loadBalancerBackendAddressPools.list("sdk", "lb"))];
+  return (m.inboundNatRulePortMappings[0].frontendPort === 500 && h.up + h.down === 1 && lists.every((l) => l.length === 1) && (await all(net.loadBalancerOutboundRules.list("sdk", "lb"))).length === 0) || [m, h, lists];
+});
+await fails("a public address that a load balancer has", "PublicIPAddressCannotBeDeleted", 400, () => net.publicIPAddresses.delete("sdk", "lb", fast));
+await step("load balancers go in parts and whole", async () => {
+  await net.inboundNatRules.delete("sdk", "lb", "n", fast);
+  const left = await all(net.inboundNatRules.list("sdk", "lb"));
+  await net.loadBalancers.delete("sdk", "lb", fast);
+  await net.publicIPAddresses.delete("sdk", "lb", fast);
+  return (left.length === 0 && (await all(net.loadBalancers.list("sdk"))).length === 0) || left;
+});
 await step("containerGroups.beginDeleteAndWait", async () => {
   await aci.containerGroups.beginDeleteAndWait("sdk", "inner", fast);
   await aci.containerGroups.beginDeleteAndWait("sdk", "web", fast);
