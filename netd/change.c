@@ -18,6 +18,7 @@
 #include "netd/part.h"
 #include "netd/plane.h"
 #include "netd/routing.h"
+#include "netd/standby.h"
 
 /* A transaction under way, with who waits for it: the store and, beside it, the engine. */
 struct pending {
@@ -112,7 +113,7 @@ void change_replan(struct resource *r)
 	}
 	if (balancer_is(r)) {
 		balancer_change(r);
-	} else if (strcmp(r->type->name, NGROUP_TYPE) == 0) {
+	} else if (ngroup_is(r)) {
 		ngroup_change(r);
 	}
 	if (in_plans(r)) {
@@ -312,17 +313,53 @@ static void set_status(struct resource *r, json_t *status)
 	}
 }
 
+/* A new group is one of a standby pool's, which gets its id and name. */
+static int take_standby(struct resource *r, const char *id, const json_t *doc,
+                        void (*reply)(void *arg, const struct err *e), void *arg,
+                        struct change *ret, struct err *e)
+{
+	AUTO_FREE char *was = strdup(r->key), *was_id = strdup(r->id);
+	json_auto_t *before = json_incref(r->doc);
+
+	if (tenant_room(id, before, doc, e) < 0) {
+		return -1;
+	}
+	ngroup_release(r);
+	table_rename(r, id);
+	r->doc = model_public(r->type, doc);
+	if (group_name(r, e) < 0) {
+		table_rename(r, was_id);
+		json_decref(r->doc);
+		r->doc = json_incref(before);
+		ngroup_return(r);
+		return -1;
+	}
+	tenant_count(id, before, doc);
+	json_object_del(r->status, "orchestrator");
+	json_object_del(r->status, "template");
+	json_object_set_new(r->status, "from", json_string(was));
+	*ret = (struct change){ .r = r, .created = true, .pending = true };
+	group_adopt(r, was, reply, arg);
+	return 0;
+}
+
 static int put_group(struct resource *r, const char *id, const struct model_type *type, json_t *doc,
                      void (*reply)(void *arg, const struct err *e), void *arg, struct change *ret,
                      struct err *e)
 {
-	struct resource *vnet = NULL;
+	struct resource *vnet = NULL, *ready = NULL;
 	bool made = r == NULL;
 
 	drop_own_address(r, doc);
 	if (check_group(strrchr(id, '/') + 1, doc, e) < 0 || check_os(doc, e) < 0 ||
 	    (r && check_update(r, doc, e) < 0)) {
 		return -1;
+	}
+	if (made && standby_find(doc, &ready, e) < 0) {
+		return -1;
+	}
+	if (ready) {
+		return take_standby(ready, id, doc, reply, arg, ret, e);
 	}
 	if (tenant_room(id, made ? NULL : r->doc, doc, e) < 0) {
 		return -1;
@@ -554,13 +591,17 @@ int change_put(const struct model_id *id, const char *full_id, json_t *doc,
 		return err_set_at(e, ERR_INVALID, "InvalidResourceName", "name",
 		                  "Resource name '%.90s' is invalid: %s.", name, type->name_rule);
 	}
+	if (strstr(type->name, "/containerGroups")) {
+		json_auto_t *whole = standby_document(full_id, doc, e);
+
+		return !whole || model_check(type, whole, e) < 0
+		               ? -1
+		               : put_group(r, full_id, type, whole, reply, arg, ret, e);
+	}
 	if (model_check(type, doc, e) < 0) {
 		return -1;
 	}
 	int rc;
-	if (strstr(type->name, "containerGroups")) {
-		return put_group(r, full_id, type, doc, reply, arg, ret, e);
-	}
 	if (id->child) {
 		rc = part_put(id, full_id, type, doc, ret, e);
 	} else if (strstr(type->name, "publicIPAddresses")) {
@@ -709,7 +750,7 @@ int change_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 		group_delete(r, reply, arg);
 		return 0;
 	}
-	if (strcmp(r->type->name, NGROUP_TYPE) == 0) {
+	if (ngroup_is(r)) {
 		ngroup_delete(r, reply, arg);
 		return 0;
 	}

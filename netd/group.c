@@ -297,6 +297,26 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
 	}
 }
 
+static void adopted(void *arg, const struct err *e, uint64_t rev)
+{
+	crash_point(CRASH_STANDBY_STORED);
+	applied(arg, e, rev);
+}
+
+void group_adopt(struct resource *r, const char *was, void (*reply)(void *arg, const struct err *e),
+                 void *arg)
+{
+	struct group *g = make(r);
+	AUTO_FREE char *row = table_row(r);
+	struct store_op ops[] = { { .key = was }, { .key = r->key, .value = row } };
+
+	g->handed = false;
+	g->named = g->naming = false;
+	g->unnamed = !has_name(g);
+	crash_point(CRASH_STANDBY_TAKEN);
+	store_submit(plane.store, ops, 2, adopted, commit_new(g, reply, arg));
+}
+
 static void intended(void *arg, const struct err *e, uint64_t rev)
 {
 	(void)rev;

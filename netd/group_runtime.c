@@ -60,6 +60,9 @@ void group_hand_over(struct group *g)
 	              "addresses", addresses, "resolvConf", resolv_conf(g), "group",
 	              g->full ? g->full : g->r->doc, "secrets", g->full != NULL, "stopped",
 	              g->down);
+	if (*model_str(g->r->status, "from")) {
+		json_object_set(m, "from", json_object_get(g->r->status, "from"));
+	}
 	runtime_send(m, g->ns_fd);
 	json_decref(g->full);
 	g->full = NULL;
@@ -77,8 +80,9 @@ void group_hand_over(struct group *g)
 
 void group_send_stop(struct group *g, bool remove)
 {
-	runtime_send(json_pack("{s:s, s:s, s:i, s:b}", "type", "stop", "id", g->r->key,
-	                       "graceSeconds", 30, "remove", remove),
+	runtime_send(json_pack("{s:s, s:s, s:i, s:b, s:O*}", "type", "stop", "id", g->r->key,
+	                       "graceSeconds", 30, "remove", remove, "from",
+	                       json_object_get(g->r->status, "from")),
 	             -1);
 }
 
@@ -95,6 +99,9 @@ void group_runtime_up(void)
 			continue;
 		}
 		json_array_append_new(ids, json_string(g->r->key));
+		if (*model_str(g->r->status, "from")) { /* the runtime may know it by that yet */
+			json_array_append(ids, json_object_get(g->r->status, "from"));
+		}
 		if (g->deleting) {
 			g->stopped = g->stop_sent = false;
 			group_advance(g);

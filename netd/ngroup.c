@@ -100,7 +100,7 @@ static void lost_member(struct ngroup *g, const struct resource *m)
 	json_t *elastic = model_at(g->r->doc, "properties.elasticProfile");
 	json_int_t n = json_integer_value(json_object_get(elastic, "desiredCount"));
 
-	if (json_object_get(m->status, "retired") ||
+	if (json_object_get(m->status, "retired") || ng_standby(g->r) ||
 	    json_is_true(json_object_get(elastic, "maintainDesiredCount")) || n == 0 ||
 	    g->r->deleting) {
 		return;
@@ -137,7 +137,7 @@ void ngroup_member(struct resource *m, bool there)
 /* The zone with the fewest members. */
 static const char *next_zone(const struct ngroup *g)
 {
-	json_t *zones = json_object_get(g->r->doc, "zones"), *x;
+	json_t *zones = ng_zones(g->r), *x;
 	size_t i, least = SIZE_MAX;
 	const char *best = "";
 
@@ -482,10 +482,9 @@ void ngroup_change(struct resource *r)
 {
 	struct ngroup *g = make(r);
 	const struct resource *p = ng_profile(r);
-	json_int_t wanted = json_integer_value(
-		model_at(json_array_get(model_at(r->doc, "properties.containerGroupProfiles"), 0),
-	                 "revision"));
-	bool manual = !model_is(r->doc, "properties.updateProfile.updateMode", "Rolling");
+	json_int_t wanted = ng_revision(r);
+	bool manual = !ng_standby(r) &&
+	              !model_is(r->doc, "properties.updateProfile.updateMode", "Rolling");
 
 	json_object_set_new(r->status, "profileRevision",
 	                    json_integer(wanted ? wanted
@@ -506,7 +505,7 @@ void ngroup_change(struct resource *r)
 void ngroup_load(void)
 {
 	for (size_t i = 0; i < plane.n; i++) {
-		if (strcmp(plane.v[i]->type->name, NGROUP_TYPE) == 0) {
+		if (ngroup_is(plane.v[i])) {
 			touch(make(plane.v[i]));
 		}
 	}
@@ -576,17 +575,66 @@ bool ngroup_cancel(struct resource *r)
 	return true;
 }
 
+/* ---- standby pools ---- */
+
+struct resource *ngroup_ready(const struct resource *pool)
+{
+	const struct ngroup *g = pool->ngroup;
+	AUTO_FREE char *template = ng_template(pool);
+
+	for (size_t i = 0; g && i < g->n; i++) {
+		struct resource *m = g->v[i];
+
+		if (!m->deleting && group_takes_flows(m) &&
+		    strcmp(model_str(m->status, "template"), template) == 0) {
+			return m;
+		}
+	}
+	return NULL;
+}
+
+void ngroup_release(struct resource *m)
+{
+	struct ngroup *g = of_member(m);
+
+	json_object_set_new(m->status, "retired", json_true());
+	if (g) {
+		ngroup_member(m, false);
+	}
+	json_object_del(m->status, "retired");
+}
+
+void ngroup_return(struct resource *m)
+{
+	ngroup_member(m, true);
+}
+
+json_t *ngroup_count(const struct resource *r)
+{
+	const struct ngroup *g = r->ngroup;
+	int running = 0, creating = 0, deleting = 0;
+
+	for (size_t i = 0; g && i < g->n; i++) {
+		deleting += g->v[i]->deleting;
+		running += !g->v[i]->deleting && group_takes_flows(g->v[i]);
+		creating += !g->v[i]->deleting && !group_takes_flows(g->v[i]);
+	}
+	return json_pack("{s:i, s:i, s:i}", "Running", running, "Creating", creating, "Deleting",
+	                 deleting);
+}
+
 /* ---- views ---- */
 
 const char *ngroup_state(const struct resource *r)
 {
 	const struct ngroup *g = r->ngroup;
-	size_t desired = (size_t)json_integer_value(
-		       model_at(r->doc, "properties.elasticProfile.desiredCount")),
-	       alive = 0, well = 0, bad = 0;
+	size_t desired = (size_t)ng_wanted(r), alive = 0, well = 0, bad = 0;
 
 	if (r->deleting) {
 		return "Deleting";
+	}
+	if (ng_standby(r)) { /* how many are ready is told by its runtimeViews */
+		return "Succeeded";
 	}
 	for (size_t i = 0; g && i < g->n; i++) {
 		const char *state = group_state(g->v[i]);

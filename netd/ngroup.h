@@ -9,7 +9,11 @@
 
 #include "netd/plane.h"
 
-#define NGROUP_TYPE "Microsoft.ContainerInstance/NGroups"
+#define NGROUP_TYPE  "Microsoft.ContainerInstance/NGroups"
+#define STANDBY_TYPE "Microsoft.StandbyPool/standbyContainerGroupPools"
+
+/* An NGroup, or a standby pool: members whose number is kept, in no load balancer, until somebody takes one. */
+bool ngroup_is(const struct resource *r);
 
 int ngroup_check(const struct resource *r, const char *id, const json_t *doc, struct err *e)
 	__attribute__((warn_unused_result));
@@ -30,5 +34,14 @@ void ngroup_retry(int64_t now_ms); /* called now and then */
 
 const char *ngroup_state(const struct resource *r);    /* provisioningState */
 json_t *ngroup_view_rollout(const struct resource *r); /* new reference; NULL: there was none */
+/* A ready member of the standby pool, made as the pool says now; NULL: there is none. */
+struct resource *ngroup_ready(const struct resource *pool);
+/* It is no member any more; and one again. */
+void ngroup_release(struct resource *member);
+void ngroup_return(struct resource *member);
+/* How many members are in each state: {"Running": n, "Creating": n, "Deleting": n}; new reference. */
+json_t *ngroup_count(const struct resource *r);
+/* A member's document, as group's of that name; new reference, NULL with *e. */
+json_t *ngroup_document(const struct resource *r, const char *name, struct err *e);
 /* An NGroup that names the resource (a profile, a subnet's VNet, a load balancer); NULL: none. */
 const struct resource *ngroup_of(const struct resource *r);

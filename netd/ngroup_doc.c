@@ -2,6 +2,7 @@
  *
  * What an NGroup's document may be, and what its members' documents are. See ngroup.h.
  */
+#include <ctype.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +17,70 @@
 
 #define STUB "properties.containerGroupProfiles"
 
+#define POOL "properties.containerGroupProperties"
+
+/* A standby pool's documents have this where an NGroup's have stubs. */
+static const json_t *pool_of(const json_t *doc)
+{
+	return model_at(doc, POOL);
+}
+
 static json_t *stub_of(const json_t *doc)
 {
 	return json_array_get(model_at(doc, STUB), 0);
+}
+
+static const char *profile_id(const json_t *doc)
+{
+	return pool_of(doc) ? model_str(pool_of(doc), "containerGroupProfile.id")
+	                    : model_str(stub_of(doc), "resource.id");
+}
+
+static json_int_t revision_of(const json_t *doc)
+{
+	return json_integer_value(pool_of(doc)
+	                                  ? model_at(pool_of(doc), "containerGroupProfile.revision")
+	                                  : json_object_get(stub_of(doc), "revision"));
+}
+
+static const json_t *own_of(const json_t *doc)
+{
+	return pool_of(doc) ? pool_of(doc)
+	                    : json_object_get(stub_of(doc), "containerGroupProperties");
+}
+
+static const char *subnet_of(const json_t *doc)
+{
+	return model_str(json_array_get(json_object_get(own_of(doc), "subnetIds"), 0), "id");
+}
+
+bool ngroup_is(const struct resource *r)
+{
+	return strcmp(r->type->name, NGROUP_TYPE) == 0 || strcmp(r->type->name, STANDBY_TYPE) == 0;
+}
+
+bool ng_standby(const struct resource *r)
+{
+	return strcmp(r->type->name, STANDBY_TYPE) == 0;
+}
+
+json_t *ng_zones(const struct resource *r)
+{
+	return ng_standby(r) ? model_at(r->doc, "properties.zones")
+	                     : json_object_get(r->doc, "zones");
+}
+
+json_int_t ng_wanted(const struct resource *r)
+{
+	return json_integer_value(model_at(r->doc, ng_standby(r) ? "properties.elasticityProfile."
+	                                                           "maxReadyCapacity"
+	                                                         : "properties.elasticProfile."
+	                                                           "desiredCount"));
+}
+
+json_int_t ng_revision(const struct resource *r)
+{
+	return revision_of(r->doc);
 }
 
 /* A pool is named by its id, or by an object with it. */
@@ -36,7 +98,7 @@ static json_t *pool_list(const json_t *doc)
 
 struct resource *ng_profile(const struct resource *r)
 {
-	AUTO_FREE char *key = table_key(model_str(stub_of(r->doc), "resource.id"));
+	AUTO_FREE char *key = table_key(profile_id(r->doc));
 	struct resource *p = table_get(key);
 
 	return p && strcmp(p->type->name, PROFILE_OF_GROUPS) == 0 ? p : NULL;
@@ -44,6 +106,9 @@ struct resource *ng_profile(const struct resource *r)
 
 const char *ng_prefix(const struct resource *r)
 {
+	if (ng_standby(r)) {
+		return "standby-";
+	}
 	return model_str(r->doc,
 	                 "properties.elasticProfile.containerGroupNamingPolicy.guidNamingPolicy."
 	                 "prefix");
@@ -72,8 +137,9 @@ uint32_t ng_grace(const struct resource *r)
 
 char *ng_template(const struct resource *r)
 {
-	json_auto_t *what = json_pack("{s:O?, s:O?}", "stub", stub_of(r->doc), "tags",
-	                              json_object_get(r->doc, "tags"));
+	json_auto_t *what =
+		json_pack("{s:O?, s:O?}", "stub", ng_standby(r) ? pool_of(r->doc) : stub_of(r->doc),
+	                  "tags", ng_standby(r) ? NULL : json_object_get(r->doc, "tags"));
 	AUTO_FREE char *text = json_dumps(what, JSON_COMPACT | JSON_SORT_KEYS);
 	unsigned char sum[SHA256_DIGEST_LENGTH];
 	char hex[17], out[64];
@@ -87,8 +153,7 @@ char *ng_template(const struct resource *r)
 
 void ng_settings(const struct resource *r, struct rollout *to, int64_t *pause_ms)
 {
-	const json_t *elastic = model_at(r->doc, "properties.elasticProfile"),
-		     *rolling = model_at(r->doc, "properties.updateProfile.rollingUpdateProfile");
+	const json_t *rolling = model_at(r->doc, "properties.updateProfile.rollingUpdateProfile");
 	static const struct {
 		const char *name;
 		size_t at;
@@ -100,14 +165,17 @@ void ng_settings(const struct resource *r, struct rollout *to, int64_t *pause_ms
 	};
 	int64_t pause = 60;
 
-	to->desired = (size_t)json_integer_value(json_object_get(elastic, "desiredCount"));
+	to->desired = (size_t)ng_wanted(r);
 	to->in_place = json_is_true(json_object_get(rolling, "inPlaceUpdate"));
 	for (size_t i = 0; i < ARRAY_N(percents); i++) {
 		const json_t *v = json_object_get(rolling, percents[i].name);
 
 		*(unsigned *)((char *)to + percents[i].at) =
-			v ? (unsigned)json_integer_value(v) : 20;
+			v               ? (unsigned)json_integer_value(v)
+			: ng_standby(r) ? 100 /* nobody is served by them */
+					: 20;
 	}
+	pause = ng_standby(r) ? 0 : pause;
 	(void)clock_duration(model_str(rolling, "pauseTimeBetweenBatches"), &pause);
 	*pause_ms = pause * 1000;
 }
@@ -183,17 +251,11 @@ static void add_volumes(json_t *doc, const json_t *own)
 static json_t *build(const char *id, const json_t *ngroup, const json_t *profile, const char *name,
                      const char *zone)
 {
-	static const char *const of_profile[] = {
-		"shutdownGracePeriod", "timeToLive", "useKrypton",
-		"securityContext",     "revision",   "registeredRevisions"
-	};
-	const json_t *own = json_object_get(stub_of(ngroup), "containerGroupProperties");
+	const json_t *own = own_of(ngroup);
 	json_t *doc = json_deep_copy(profile), *props = json_object_get(doc, "properties");
 	json_t *subnets = json_object_get(own, "subnetIds");
 
-	for (size_t i = 0; i < ARRAY_N(of_profile); i++) {
-		json_object_del(props, of_profile[i]);
-	}
+	profile_trim(doc);
 	if (json_object_get(ngroup, "location")) {
 		json_object_set(doc, "location", json_object_get(ngroup, "location"));
 	}
@@ -228,7 +290,9 @@ json_t *ng_member(const struct resource *r, const char *name, const char *zone, 
 		  : NULL;
 
 	if (!profile) {
-		err_set_at(e, ERR_INVALID, "ContainerGroupProfileNotFound", STUB "[0].resource.id",
+		err_set_at(e, ERR_INVALID, "ContainerGroupProfileNotFound",
+		           ng_standby(r) ? POOL ".containerGroupProfile.id"
+		                         : STUB "[0].resource.id",
 		           "The container group profile, or its revision, is not there.");
 		return NULL;
 	}
@@ -299,40 +363,64 @@ static int check_pause(const json_t *doc, struct err *e)
 
 static int check_profile(const char *id, const json_t *doc, struct err *e)
 {
-	const json_t *stub = stub_of(doc);
-	AUTO_FREE char *key = table_key(model_str(stub, "resource.id"));
+	bool pool = pool_of(doc) != NULL;
+	const char *at = pool ? POOL ".containerGroupProfile.id" : STUB "[0].resource.id";
+	AUTO_FREE char *key = table_key(profile_id(doc));
 	const struct resource *p = table_get(key);
-	json_int_t revision = json_integer_value(json_object_get(stub, "revision"));
+	json_int_t revision = revision_of(doc);
 
 	if (!p || strcmp(p->type->name, PROFILE_OF_GROUPS) != 0 ||
 	    tenant_of(p->id) != tenant_of(id)) {
-		return err_set_at(e, ERR_INVALID, "InvalidResourceReference",
-		                  STUB "[0].resource.id",
+		return err_set_at(e, ERR_INVALID, "InvalidResourceReference", at,
 		                  "'%.300s' is not the id of a container group profile.",
-		                  model_str(stub, "resource.id"));
+		                  profile_id(doc));
 	}
 	json_auto_t *profile = profile_document(p, revision);
 	if (!profile) {
 		return err_set_at(e, ERR_INVALID, "ContainerGroupProfileRevisionNotFound",
-		                  STUB "[0].revision", "Profile %s has no revision %lld.", p->name,
-		                  (long long)revision);
+		                  pool ? POOL ".containerGroupProfile.revision"
+		                       : STUB "[0].revision",
+		                  "Profile %s has no revision %lld.", p->name, (long long)revision);
 	}
 	json_auto_t *member = build(id, doc, profile, "member", NULL);
 	bool label = *model_str(member, "properties.ipAddress.dnsNameLabel");
 	if (label) {
-		return err_set_at(e, ERR_INVALID, "DnsNameLabelNotSupported",
-		                  STUB "[0].resource.id",
+		return err_set_at(e, ERR_INVALID, "DnsNameLabelNotSupported", at,
 		                  "The profile has a dnsNameLabel, which only one group can have.");
 	}
 	if (change_try_group("member", member, e) < 0) {
-		snprintf(e->target, sizeof(e->target), STUB "[0]");
+		snprintf(e->target, sizeof(e->target), "%s", pool ? POOL : STUB "[0]");
 		return -1;
 	}
 	const char *subnet =
 		model_str(json_array_get(model_at(member, "properties.subnetIds"), 0), "id");
 	return *subnet ? vnet_subnet_check(id, subnet,
-	                                   STUB "[0].containerGroupProperties.subnetIds[0].id", e)
+	                                   pool ? POOL ".subnetIds[0].id"
+	                                        : STUB "[0].containerGroupProperties.subnetIds[0]."
+	                                               "id",
+	                                   e)
 	               : 0;
+}
+
+static int check_standby(const char *id, const json_t *doc, struct err *e)
+{
+	const char *name = strrchr(id, '/') + 1;
+	size_t n = strlen(name);
+	bool ok = n >= 3 && n <= 24;
+
+	for (const char *c = name; *c; c++) {
+		ok = ok && (isalnum((unsigned char)*c) || *c == '-');
+	}
+	return ok ? check_profile(id, doc, e)
+	          : err_set_at(e, ERR_INVALID, "InvalidResourceName", "name",
+	                       "Resource name '%.90s' is invalid: 3 to 24 letters, digits and "
+	                       "hyphens.",
+	                       name);
+}
+
+json_t *ngroup_document(const struct resource *r, const char *name, struct err *e)
+{
+	return ng_member(r, name, NULL, e);
 }
 
 int ngroup_check(const struct resource *r, const char *id, const json_t *doc, struct err *e)
@@ -341,6 +429,9 @@ int ngroup_check(const struct resource *r, const char *id, const json_t *doc, st
 	json_t *was = r ? json_object_get(r->doc, "zones") : NULL, *x;
 	size_t i;
 
+	if (pool_of(doc)) {
+		return check_standby(id, doc, e);
+	}
 	if (strlen(name) > 63) {
 		return err_set_at(
 			e, ERR_INVALID, "InvalidResourceName", "name",
@@ -382,10 +473,10 @@ const struct resource *ngroup_of(const struct resource *of)
 	     table_at(i) && strncmp(table_at(i)->key, prefix, strlen(prefix)) == 0; i++) {
 		const struct resource *r = table_at(i);
 
-		if (strcmp(r->type->name, NGROUP_TYPE) != 0) {
+		if (!ngroup_is(r)) {
 			continue;
 		}
-		if (strcasecmp(model_str(stub_of(r->doc), "resource.id"), of->id) == 0) {
+		if (strcasecmp(profile_id(r->doc), of->id) == 0) {
 			return r;
 		}
 		json_array_foreach(pool_list(r->doc), k, x)
@@ -394,10 +485,7 @@ const struct resource *ngroup_of(const struct resource *of)
 				return r;
 			}
 		}
-		const char *subnet = model_str(
-			json_array_get(
-				model_at(stub_of(r->doc), "containerGroupProperties.subnetIds"), 0),
-			"id");
+		const char *subnet = subnet_of(r->doc);
 		if (strncasecmp(subnet, of->id, n) == 0 && subnet[n] == '/') {
 			return r;
 		}

@@ -17,5 +17,9 @@ json_t *ng_member(const struct resource *r, const char *name, const char *zone, 
 json_t *ng_pools(const struct resource *r);
 uint32_t ng_grace(const struct resource *r);
 void ng_settings(const struct resource *r, struct rollout *to, int64_t *pause_ms);
+bool ng_standby(const struct resource *r);
+json_t *ng_zones(const struct resource *r);       /* borrowed */
+json_int_t ng_wanted(const struct resource *r);   /* how many members */
+json_int_t ng_revision(const struct resource *r); /* that the document asks for; 0: the latest */
 const char *ng_prefix(const struct resource *r);
 struct resource *ng_profile(const struct resource *r); /* NULL: it is gone */

@@ -40,7 +40,7 @@ static int check_document(const struct model_type *type, const struct resource *
 	if (strcmp(type->name, PROFILE_OF_GROUPS) == 0) {
 		return profile_check(id, doc, e);
 	}
-	if (strcmp(type->name, NGROUP_TYPE) == 0) {
+	if (strcmp(type->name, NGROUP_TYPE) == 0 || strcmp(type->name, STANDBY_TYPE) == 0) {
 		return ngroup_check(r, id, doc, e);
 	}
 	if (strcmp(type->name, "Microsoft.Network/virtualNetworkGateways") == 0) {

@@ -83,6 +83,8 @@ struct resource *table_at(size_t i); /* NULL at the end */
 /* Makes a resource with an empty status; takes doc. */
 struct resource *table_add(const char *id, const struct model_type *type, json_t *doc);
 void table_remove(struct resource *r);
+/* It has another id from now on; rows are the caller's. */
+void table_rename(struct resource *r, const char *id);
 /* Row for the store, malloc'ed; and back (store_load's callback). */
 char *table_row(const struct resource *r);
 int table_load(void *arg, const char *key, uint64_t rev, const char *value);
@@ -213,6 +215,10 @@ const char *profile_subnet(const struct resource *group, struct err *e);
  * `full` is the document with its secrets (taken). reply is called once it is durable. */
 void group_apply(struct resource *r, json_t *full, struct resource *vnet,
                  void (*reply)(void *arg, const struct err *e), void *arg);
+/* A group that runs was given another id (`was`: its key until now) and document: stored, and the runtime
+ * is told; nothing is made, nothing starts. */
+void group_adopt(struct resource *r, const char *was, void (*reply)(void *arg, const struct err *e),
+                 void *arg);
 void group_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg);
 void group_load(struct resource *r);
 /* The name it had is another's to have. */

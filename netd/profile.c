@@ -64,6 +64,18 @@ int profile_check(const char *id, const json_t *doc, struct err *e)
 	return change_try_group("profile", copy, e);
 }
 
+void profile_trim(json_t *doc)
+{
+	static const char *const own[] = {
+		"shutdownGracePeriod", "timeToLive", "useKrypton",
+		"securityContext",     "revision",   "registeredRevisions"
+	};
+
+	for (size_t i = 0; i < ARRAY_N(own); i++) {
+		json_object_del(json_object_get(doc, "properties"), own[i]);
+	}
+}
+
 uint32_t profile_grace(const json_t *doc)
 {
 	int64_t seconds;

@@ -16,6 +16,8 @@ int profile_check(const char *id, const json_t *doc, struct err *e)
 void profile_revise(struct resource *r, const json_t *full);
 /* A revision's document with its secrets (0: the latest); new reference, NULL: there is none. */
 json_t *profile_document(const struct resource *r, json_int_t revision);
+/* Takes from a profile's document what groups do not have. */
+void profile_trim(json_t *doc);
 json_int_t profile_revision(const struct resource *r); /* the latest */
 /* The profile as it was; new reference, NULL: no such revision. And all of them. */
 json_t *profile_view_revision(const struct resource *r, json_int_t revision);

@@ -69,6 +69,29 @@ struct resource *table_get(const char *key)
 	return r && strcmp(r->key, key) == 0 ? r : NULL;
 }
 
+static void insert(struct resource *r, const char *id)
+{
+	r->id = strdup(id);
+	r->key = table_key(id);
+	r->name = strrchr(r->id, '/') + 1;
+	size_t i = table_from(r->key);
+	memmove(&plane.v[i + 1], &plane.v[i], (plane.n - i) * sizeof(struct resource *));
+	plane.v[i] = r;
+	plane.n++;
+	plane.changes++;
+}
+
+static void take_out(struct resource *r)
+{
+	size_t i = table_from(r->key);
+
+	memmove(&plane.v[i], &plane.v[i + 1], (plane.n - i - 1) * sizeof(struct resource *));
+	plane.n--;
+	plane.changes++;
+	free(r->key);
+	free(r->id);
+}
+
 struct resource *table_add(const char *id, const struct model_type *type, json_t *doc)
 {
 	struct resource *r = calloc(1, sizeof(*r));
@@ -80,18 +103,17 @@ struct resource *table_add(const char *id, const struct model_type *type, json_t
 	if (!r || !plane.v) {
 		abort();
 	}
-	r->id = strdup(id);
-	r->key = table_key(id);
-	r->name = strrchr(r->id, '/') + 1;
 	r->type = type;
 	r->doc = doc;
 	r->status = json_object();
-	size_t i = table_from(r->key);
-	memmove(&plane.v[i + 1], &plane.v[i], (plane.n - i) * sizeof(struct resource *));
-	plane.v[i] = r;
-	plane.n++;
-	plane.changes++;
+	insert(r, id);
 	return r;
+}
+
+void table_rename(struct resource *r, const char *id)
+{
+	take_out(r);
+	insert(r, id);
 }
 
 /* ---- numbers ---- */
@@ -162,19 +184,15 @@ uint32_t table_number(struct resource *r)
 
 void table_remove(struct resource *r)
 {
-	size_t i = table_from(r->key), k = number_at(number_of(r));
+	size_t k = number_at(number_of(r));
 
 	if (k < n_numbers && numbers[k].r == r) {
 		memmove(&numbers[k], &numbers[k + 1], (n_numbers - k - 1) * sizeof(*numbers));
 		n_numbers--;
 	}
-	memmove(&plane.v[i], &plane.v[i + 1], (plane.n - i - 1) * sizeof(struct resource *));
-	plane.n--;
-	plane.changes++;
+	take_out(r);
 	json_decref(r->doc);
 	json_decref(r->status);
-	free(r->key);
-	free(r->id);
 	free(r);
 }
 

@@ -173,7 +173,7 @@ json_t *view_resource(const struct resource *r)
 		balancer_view(r, props);
 	} else if (strcmp(r->type->name, PROFILE_OF_GROUPS) == 0) {
 		profile_view(r, props);
-	} else if (strcmp(r->type->name, NGROUP_TYPE) == 0) {
+	} else if (ngroup_is(r)) {
 		json_object_set_new(props, "provisioningState", json_string(ngroup_state(r)));
 	}
 	if (strstr(r->type->name, "/networkSecurityGroups")) {

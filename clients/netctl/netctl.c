@@ -47,6 +47,7 @@ static const struct type {
 	{ "lb", "loadbalancers", "Microsoft.Network/loadBalancers" },
 	{ "cgp", "containergroupprofiles", "Microsoft.ContainerInstance/containerGroupProfiles" },
 	{ "ng", "ngroups", "Microsoft.ContainerInstance/NGroups" },
+	{ "sp", "standbypools", "Microsoft.StandbyPool/standbyContainerGroupPools" },
 	{ "rg", "resourcegroups", NULL },
 };
 
@@ -54,7 +55,7 @@ static const char usage_text[] =
 	"netctl: container groups and their networks\n"
 	"  netctl apply -f FILE [-g GROUP] [--no-wait]   ACI YAML, an ARM resource, or {\"resources\": [...]}\n"
 	"  netctl get TYPE [NAME] [-g GROUP]             cg, vnet, nsg, asg, rt, nat, pip, prefix,\n"
-	"                                                profile, vgw, connection, lb, cgp, ng, rg;\n"
+	"                                                profile, vgw, connection, lb, cgp, ng, sp, rg;\n"
 	"                                                -o table|json|yaml|name\n"
 	"  netctl describe TYPE NAME [-g GROUP]          all of it, events too; of a load balancer its\n"
 	"                                                members as they are, and their shares\n"

@@ -381,9 +381,22 @@ static void start_group(struct group *g, json_t *m)
 	add_containers(g, "properties.containers", false);
 }
 
+/* A group that runs here under another id: that is all that changes. */
+static struct group *known(const json_t *m)
+{
+	struct group *g = find(model_str(m, "id")),
+		     *old = g ? NULL : find(model_str(m, "from"));
+
+	if (old) {
+		free(old->key);
+		old->key = strdup(model_str(m, "id"));
+	}
+	return g ? g : old;
+}
+
 static void on_group(json_t *m)
 {
-	struct group *g = find(model_str(m, "id"));
+	struct group *g = known(m);
 	json_int_t generation = json_integer_value(json_object_get(m, "generation"));
 
 	if (g) {
@@ -418,7 +431,7 @@ static void on_group(json_t *m)
 
 static void on_stop(const json_t *m)
 {
-	struct group *g = find(model_str(m, "id"));
+	struct group *g = known(m);
 	bool remove = json_is_true(json_object_get(m, "remove"));
 
 	if (!g) { /* nothing of it here: it is stopped */

@@ -19,6 +19,8 @@
 	X(NGROUP_BATCH, "control.batch", "a batch of an update is noted, nothing of it begun")    \
 	X(NGROUP_MADE, "control.member-made", "a member is asked for, the others are not")        \
 	X(NGROUP_DELETED, "control.member-deleted", "a member's deletion is asked for")           \
+	X(STANDBY_TAKEN, "control.standby-taken", "a group of a standby pool has its new id")     \
+	X(STANDBY_STORED, "control.standby-stored", "that is stored, the runtime does not know")  \
 	X(NGROUP_UPDATED, "control.member-updated", "a member takes its new template in place")   \
 	X(ENGINE_RECEIVED, "engine.received", "the objects arrived, the kernel is as before")     \
 	X(ENGINE_NAMESPACE, "engine.namespace", "the namespace is made, its links are not")       \

@@ -84,6 +84,7 @@ FIELDS probe_fields[] = { O("exec", 0, exec_fields),
 	                  I("successThreshold", 0, 0, 1000),
 	                  I("timeoutSeconds", 0, 0, 86400),
 	                  END };
+FIELDS config_fields[] = { K("keyValuePairs", MODEL_MAP, 0), END };
 FIELDS container_props[] = { L("image", REQ, 1, 1000),
 	                     K("command", MODEL_STRINGS, 0),
 	                     A("ports", 0, 100, port_fields),
@@ -93,6 +94,7 @@ FIELDS container_props[] = { L("image", REQ, 1, 1000),
 	                     A("volumeMounts", 0, 100, mount_fields),
 	                     O("livenessProbe", KEPT, probe_fields),
 	                     O("readinessProbe", 0, probe_fields),
+	                     O("configMap", 0, config_fields),
 	                     K("securityContext", MODEL_MAP, KEPT),
 	                     END };
 FIELDS container_fields[] = { L("name", REQ, 1, 63), O("properties", REQ, container_props), END };
@@ -146,13 +148,16 @@ FIELDS extension_fields[] = { L("name", REQ, 1, 100), O("properties", 0, extensi
 		A("extensions", KEPT, 20, extension_fields),                                     \
 		K("confidentialComputeProperties", MODEL_MAP, KEPT),                             \
 		E("priority", 0, "Regular|Spot")
+FIELDS made_from_fields[] = { L("id", REQ, 1, 1000), I("revision", 0, 1, 1000000), END };
+FIELDS standby_of_fields[] = { L("id", REQ, 1, 1000),
+	                       B("failContainerGroupCreateOnReuseFailure", 0), END };
 FIELDS group_props[] = { TEMPLATE_PROPS,
 	                 K("instanceView", MODEL_ANY, RO),
 	                 S("orchestratorId", RO),
 	                 A("subnetIds", 0, 1, subnet_id_fields),
 	                 O("dnsConfig", 0, dns_fields),
-	                 K("containerGroupProfile", MODEL_MAP, NOT),
-	                 K("standbyPoolProfile", MODEL_MAP, NOT),
+	                 O("containerGroupProfile", 0, made_from_fields),
+	                 O("standbyPoolProfile", 0, standby_of_fields),
 	                 O("networkProfile", 0, ref_fields),
 	                 A("applicationSecurityGroups", 0, 10, ref_fields),
 	                 B("enableIPForwarding", 0),
@@ -207,6 +212,17 @@ FIELDS ngroup_props[] = { S("provisioningState", RO),
 	                  END };
 FIELDS ngroup_fields[] = { TOP, K("identity", MODEL_MAP, KEPT), O("properties", REQ, ngroup_props),
 	                   END };
+
+/* ---- standby pools ---- */
+FIELDS ready_fields[] = { I("maxReadyCapacity", REQ, 0, 2000), E("refillPolicy", 0, "always"),
+	                  K("dynamicSizing", MODEL_MAP, KEPT), END };
+FIELDS standby_group_fields[] = { O("containerGroupProfile", REQ, made_from_fields),
+	                          A("subnetIds", 0, 1, subnet_id_fields), END };
+FIELDS standby_props[] = { S("provisioningState", RO), O("elasticityProfile", REQ, ready_fields),
+	                   O("containerGroupProperties", REQ, standby_group_fields),
+	                   K("zones", MODEL_STRINGS, 0), END };
+FIELDS standby_fields[] = { TOP, K("systemData", MODEL_ANY, RO),
+	                    O("properties", REQ, standby_props), END };
 
 /* ---- virtualNetworks ---- */
 FIELDS space_fields[] = { { "addressPrefixes", MODEL_PREFIXES, REQ, 1, 1000, NULL, NULL }, END };
@@ -538,6 +554,8 @@ const struct model_type model_types[] = {
 	  "1 to 63 letters, digits, - and _", true },
 	{ "Microsoft.ContainerInstance/NGroups", ngroup_fields, "1 to 63 letters, digits, - and _",
 	  true },
+	{ "Microsoft.StandbyPool/standbyContainerGroupPools", standby_fields,
+	  "3 to 24 letters, digits and hyphens", true },
 	{ "Microsoft.Network/virtualNetworks", vnet_fields, "1 to 80 letters, digits, -_.", true },
 	{ "Microsoft.Network/virtualNetworks/subnets", subnet_fields,
 	  "1 to 80 letters, digits, -_.", false },

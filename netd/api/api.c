@@ -543,7 +543,8 @@ static void below(struct http_request *r, const struct caller *who, const struct
 		}
 	} else if (part_type(id)) {
 		part(r, id, part_type(id));
-	} else if (!id->child || strcasecmp(id->child_type, "revisions") == 0) {
+	} else if (!id->child || strcasecmp(id->child_type, "revisions") == 0 ||
+	           strcasecmp(id->child_type, "runtimeViews") == 0) {
 		AUTO_FREE char *key = table_key(r->path);
 
 		for (int up = 0; up < (id->child ? 2 : 1); up++) {
@@ -556,7 +557,7 @@ static void below(struct http_request *r, const struct caller *who, const struct
 		if (x && ngroups_request(r, x, id)) {
 			return;
 		}
-		if (x && (x->group || x->ngroup)) {
+		if (x && (x->group || x->ngroup) && strcmp(x->type->name, STANDBY_TYPE) != 0) {
 			action(r, x, id->child_type);
 		} else {
 			not_found(r, r->path);

@@ -4,6 +4,7 @@
  */
 #include "netd/api/ngroups.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -21,8 +22,37 @@ static void fail(struct http_request *r, enum err_kind kind, const char *code, c
 	api_error(r, &e);
 }
 
+/* A standby pool's runtimeViews: "latest" is the only one. */
+static json_t *view_standby(const struct resource *x, const char *name)
+{
+	json_auto_t *count = ngroup_count(x);
+	json_t *states = json_array(), *n;
+	const char *state;
+	char id[1200];
+
+	json_object_foreach(count, state, n)
+	{
+		json_array_append_new(states, json_pack("{s:s, s:O}", "state", state, "count", n));
+	}
+	bool well = json_integer_value(json_object_get(count, "Creating")) == 0;
+	snprintf(id, sizeof(id), "%s/runtimeViews/latest", x->id);
+	json_t *view =
+		json_pack("{s:s, s:s, s:s, s:{s:[{s:o}], s:{s:s, s:s}, s:s}}", "id", id, "name",
+	                  "latest", "type", STANDBY_TYPE "/runtimeViews", "properties",
+	                  "instanceCountSummary", "instanceCountsByState", states, "status", "code",
+	                  well ? "HealthState/healthy" : "HealthState/degraded", "message",
+	                  well ? "The pool is full." : "The pool is being filled.",
+	                  "provisioningState", ngroup_state(x));
+	return !name                             ? json_pack("{s:[o]}", "value", view)
+	       : strcasecmp(name, "latest") == 0 ? view
+	                                         : (json_decref(view), NULL);
+}
+
 static json_t *answer_of(const struct resource *x, const struct model_id *id, bool revisions)
 {
+	if (strcmp(x->type->name, STANDBY_TYPE) == 0) {
+		return view_standby(x, id->child);
+	}
 	return !revisions   ? ngroup_view_rollout(x)
 	       : !id->child ? profile_view_revisions(x)
 	                    : profile_view_revision(x, strtol(id->child, NULL, 10));
@@ -32,10 +62,14 @@ bool ngroups_request(struct http_request *r, struct resource *x, const struct mo
 {
 	bool revisions = strcmp(x->type->name, PROFILE_OF_GROUPS) == 0 &&
 	                 strcasecmp(id->child_type, "revisions") == 0,
-	     latest = x->ngroup && strcasecmp(id->child_type, "latestRollingUpdate") == 0,
-	     cancel = x->ngroup && strcasecmp(id->child_type, "cancelRollingUpdate") == 0;
+	     standby = strcmp(x->type->name, STANDBY_TYPE) == 0,
+	     views = standby && strcasecmp(id->child_type, "runtimeViews") == 0,
+	     latest = x->ngroup && !standby &&
+	              strcasecmp(id->child_type, "latestRollingUpdate") == 0,
+	     cancel = x->ngroup && !standby &&
+	              strcasecmp(id->child_type, "cancelRollingUpdate") == 0;
 
-	if (!revisions && !latest && !cancel) {
+	if (!revisions && !latest && !cancel && !views) {
 		return false;
 	}
 	if (strcmp(r->method, cancel ? "POST" : "GET") != 0) {
@@ -53,8 +87,9 @@ bool ngroups_request(struct http_request *r, struct resource *x, const struct mo
 			api_json(r, 200, "", answer);
 		} else {
 			fail(r, ERR_NOT_FOUND, NULL,
-			     latest ? "There was no rolling update."
-			            : "There is no such revision.");
+			     latest  ? "There was no rolling update."
+			     : views ? "The view of a standby pool is 'latest'."
+			             : "There is no such revision.");
 		}
 	}
 	return true;

@@ -39,6 +39,7 @@ class Servers(Runtime):
         self.starts[m["id"]] = self.starts.get(m["id"], 0) + 1
 
     def frame(self, m):
+        self.rename(m)
         say = lambda state: self.send({"type": "state", "id": m["id"], "state": state})
         if m["type"] == "group":
             old = self.groups.get(m["id"])

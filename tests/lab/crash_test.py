@@ -104,6 +104,28 @@ ok(wait(lambda: namespaces() == [] and call("GET", RG)[0] == 404, 20), "all goes
 print(json.dumps({"bad": t.failed, "died": died}))
 """
 
+STANDBY = """
+from balancers import *
+rt = Servers()
+retry("PUT", RG, {"location": "westeurope"})
+retry("PUT", VNET + "v", {"location": "w", "properties": {"addressSpace": {"addressPrefixes": ["10.1.0.0/16"]}}})
+retry("PUT", VNET + "v/subnets/s", {"properties": {"addressPrefixes": ["10.1.1.0/24"], "delegations": ACI}})
+profile()
+SP = RG + "/providers/Microsoft.StandbyPool/standbyContainerGroupPools/reserve"
+what = {"id": CI + "containerGroupProfiles/p", "revision": 1}
+retry("PUT", SP, {"location": "w", "properties": {"elasticityProfile": {"maxReadyCapacity": 2}, "containerGroupProperties": {"containerGroupProfile": what, "subnetIds": [{"id": VNET + "v/subnets/s"}]}}})
+ready = lambda: [g["name"] for g in everything(CI + "containerGroups") if g["name"].startswith("standby-") and g["properties"]["provisioningState"] == "Succeeded"]
+ok(wait(lambda: len(ready()) == 2 and len(rt.servers) == 2, 20), "two in reserve", ready())
+retry("PUT", CI + "containerGroups/web", {"location": "w", "properties": {"containerGroupProfile": what, "standbyPoolProfile": {"id": SP}}})
+ok(wait(lambda: state(CI + "containerGroups/web") == "Succeeded" and len(ready()) == 2 and len(rt.servers) == 3, 20), "one is taken, two again in reserve", (ready(), list(rt.servers)))
+ok(set(rt.starts.values()) == {1} and len(rt.starts) == 3, "three processes, each begun once", rt.starts)
+ok(sorted(rt.servers) == sorted(g["id"].lower() for g in everything(CI + "containerGroups")), "the runtime has what there is", list(rt.servers))
+died = open(os.environ["NETD_LAB"] + "/netd.log").read().count("role.ended")
+retry("DELETE", RG)
+ok(wait(lambda: namespaces() == [] and call("GET", RG)[0] == 404 and not rt.servers, 30), "all goes", namespaces())
+print(json.dumps({"bad": t.failed, "died": died}))
+"""
+
 build = os.environ.get("NETD_BUILD", here + "/../../build")
 points = [l.split()[0] for l in subprocess.run([build + "/netd", "--crash-points"], capture_output=True, text=True).stdout.splitlines()]
 
@@ -112,7 +134,7 @@ def one(point):
     # the engine passes its points for gateway, VNet and subnet first: the fourth is the group's
     count = 4 if point in ("engine.received", "engine.namespace", "engine.links", "engine.applied") else 1
     env = dict(os.environ, NETD_CRASH_AT=f"{point}:{count}")
-    scenario = RULES if point.startswith("engine.rules-") else NGROUPS if point.startswith(("control.batch", "control.member-")) else None
+    scenario = RULES if point.startswith("engine.rules-") else NGROUPS if point.startswith(("control.batch", "control.member-")) else STANDBY if point.startswith("control.standby-") else None
     what = ["-c", f"import sys; sys.path.insert(0, {here!r})\n" + scenario] if scenario else [__file__]
     r = subprocess.run([here + "/run", "--no-runtime", "--", sys.executable, *what], env=env, capture_output=True, text=True, timeout=120)
     try:

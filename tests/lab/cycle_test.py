@@ -10,7 +10,7 @@ LONG = os.environ.get("LONG") == "1"
 rng = random.Random(int(os.environ.get("SEED", "1")))
 build = os.environ.get("NETD_BUILD", here + "/../../build")
 points = [l.split()[0] for l in subprocess.run([build + "/netd", "--crash-points"], capture_output=True, text=True).stdout.splitlines()]
-points = [p for p in points if not p.startswith(("engine.rule", "control.batch", "control.member-"))]  # of VNets' rules, of NGroups: crash_test.py
+points = [p for p in points if not p.startswith(("engine.rule", "control.batch", "control.member-", "control.standby-"))]  # of VNets' rules, NGroups, standby pools: crash_test.py
 if "NETD_LAB" not in os.environ:
     plan = [f"{p}:{rng.randrange(1, 16)}" for _ in range(3 if LONG else 1) for p in rng.sample(points, len(points))]
     os.environ["NETD_CRASH_AT"] = os.environ["NETD_CRASH_PLAN"] = ",".join(plan)

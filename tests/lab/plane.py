@@ -159,7 +159,16 @@ class Runtime(threading.Thread):
                 self.frame(json.loads(data[4:n]))
                 data = data[n:]
 
+    def rename(self, m):
+        """A group that is known by another id: nothing of it starts anew."""
+        old = m.pop("from", None)
+        if old in self.groups and m["id"] not in self.groups:
+            for by in (self.groups, self.servers, getattr(self, "docs", {}), getattr(self, "starts", {})):
+                if old in by:
+                    by[m["id"]] = by.pop(old)
+
     def frame(self, m):
+        self.rename(m)
         if m["type"] == "listEnd":  # what is not in the list is gone
             for i in set(self.groups) - set(m["ids"]):
                 self.drop(i)
