@@ -384,8 +384,7 @@ static void start_group(struct group *g, json_t *m)
 /* A group that runs here under another id: that is all that changes. */
 static struct group *known(const json_t *m)
 {
-	struct group *g = find(model_str(m, "id")),
-		     *old = g ? NULL : find(model_str(m, "from"));
+	struct group *g = find(model_str(m, "id")), *old = g ? NULL : find(model_str(m, "from"));
 
 	if (old) {
 		free(old->key);
