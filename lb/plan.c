@@ -122,11 +122,13 @@ void lb_plan_nat(const struct lb_nat *p, struct kset *to)
 	kset_add(to, &o);
 }
 
-void lb_plan_out(uint32_t vnet_ns, const struct ip *backend, const struct ip *front,
-                 struct kset *to)
+void lb_plan_out(uint32_t vnet_ns, const struct ip *backend, const struct ip *front, uint16_t first,
+                 uint16_t last, struct kset *to)
 {
 	struct kobj o = element(vnet_ns, KOBJ_SET_LBOUT4, backend);
 
 	memcpy(o.via, front->b, 16);
+	o.via_port = first;
+	o.index = last;
 	kset_add(to, &o);
 }

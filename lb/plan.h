@@ -33,6 +33,7 @@ struct lb_nat {
 };
 void lb_plan_nat(const struct lb_nat *p, struct kset *to);
 
-/* The backend leaves by the frontend's address when nothing else says how. Both of one family. */
-void lb_plan_out(uint32_t vnet_ns, const struct ip *backend, const struct ip *front,
-                 struct kset *to);
+/* The backend leaves by the frontend's address, from ports `first` to `last`, when nothing else says how.
+ * Both of one family. */
+void lb_plan_out(uint32_t vnet_ns, const struct ip *backend, const struct ip *front, uint16_t first,
+                 uint16_t last, struct kset *to);

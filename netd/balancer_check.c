@@ -446,6 +446,18 @@ static int check_outbound(struct check *c, const json_t *x)
 		return wrong(c, "OutboundRuleAllocatedPortsInvalid",
 		             "properties.allocatedOutboundPorts", "a multiple of 8 is accepted");
 	}
+	const json_t *pool = lb_ref(c->doc, c->id, LB_POOLS,
+	                            model_str(x, "properties.backendAddressPool.id")),
+		     *members = model_at(pool, "properties.loadBalancerBackendAddresses"),
+		     *fronts = model_at(x, "properties.frontendIPConfigurations");
+	if (json_array_size(fronts) > LB_OUT_FRONTS_MAX ||
+	    (json_int_t)json_array_size(members) * ports >
+	            (json_int_t)(LB_OUT_PORTS * json_array_size(fronts))) {
+		return wrong(c, "OutboundRuleAllocatedPortsExceeded",
+		             "properties.allocatedOutboundPorts",
+		             "the pool's members would have more than the 64,000 ports of each "
+		             "frontend (16 at most)");
+	}
 	json_array_foreach(model_at(x, "properties.frontendIPConfigurations"), i, f)
 	{
 		const char *id = model_str(f, "id");

@@ -59,6 +59,9 @@ void lb_table_save(const struct balancer *b, const struct lb_table *t);
 /* Brings its tables to who takes flows now, and appends what it wants of the kernel. */
 void lb_plan(struct balancer *b, struct kset *to);
 
+/* How members leave when nothing else says it; balancer_out.c. */
+void lb_plan_outbound(struct balancer *b, struct kset *to);
+
 /* Addresses of internal frontends: as the document wants them, -1 with *e and nothing changed when one
  * cannot be had; all given back; taken again after a start. */
 int lb_front_take(struct balancer *b, const json_t *doc, struct err *e);

@@ -44,8 +44,10 @@ struct lb_member {
 };
 /* Members of a pool: of the document, then those that joined; at most `max`. */
 size_t lb_members(const struct resource *r, const json_t *pool, struct lb_member *to, size_t max);
-#define LB_MEMBERS_MAX 8192
-#define LB_DRAIN_S     30 /* when neither pool nor profile says */
+#define LB_MEMBERS_MAX    8192
+#define LB_OUT_PORTS      64000u /* that outbound rules give away, of each frontend; Azure's number */
+#define LB_OUT_FRONTS_MAX 16
+#define LB_DRAIN_S        30 /* when neither pool nor profile says */
 
 /* What a probe has said of a backend. */
 enum lb_health {

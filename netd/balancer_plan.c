@@ -350,55 +350,6 @@ static void plan_nat(struct balancer *b, const json_t *rule, struct kset *to)
 	}
 }
 
-/* Members leave by a frontend: that of an outbound rule, or of a rule that lets them. */
-static void plan_out(struct balancer *b, const json_t *pool, const json_t *front, struct kset *to)
-{
-	static struct lb_member v[LB_MEMBERS_MAX];
-	size_t n = pool ? lb_members(b->r, pool, v, LB_MEMBERS_MAX) : 0;
-	bool inner;
-	struct ip ip = lb_front_address(b->r, front, &inner);
-
-	for (size_t i = 0; !inner && ip.family && i < n; i++) {
-		if (v[i].ip.family == ip.family && v[i].group) {
-			lb_plan_out(b->vnet, &v[i].ip, &ip, to);
-		}
-	}
-}
-
-static void plan_outbound(struct balancer *b, struct kset *to)
-{
-	const json_t *doc = b->r->doc;
-	struct kset some = { 0 };
-	json_t *x, *pool;
-	size_t i;
-
-	json_array_foreach(lb_list(doc, LB_OUTBOUND), i, x)
-	{
-		const json_t *first =
-			json_array_get(model_at(x, "properties.frontendIPConfigurations"), 0);
-
-		plan_out(b,
-		         lb_ref(doc, b->r->id, LB_POOLS,
-		                model_str(x, "properties.backendAddressPool.id")),
-		         lb_ref(doc, b->r->id, LB_FRONTS, model_str(first, "id")), &some);
-	}
-	json_array_foreach(lb_list(doc, LB_RULES), i, x)
-	{
-		for (size_t k = 0; !json_is_true(model_at(x, "properties.disableOutboundSnat")) &&
-		                   (pool = lb_rule_pool(doc, b->r->id, x, k));
-		     k++) {
-			plan_out(b, pool, front_of(b, x), &some);
-		}
-	}
-	kset_sort(&some);
-	for (size_t k = 0; k < some.n; k++) { /* the first that names it counts, one a backend */
-		if (k == 0 || kobj_compare(&some.v[k], &some.v[k - 1]) != 0) {
-			kset_add(to, &some.v[k]);
-		}
-	}
-	kset_fini(&some);
-}
-
 void lb_plan(struct balancer *b, struct kset *to)
 {
 	const json_t *doc = b->r->doc;
@@ -422,7 +373,7 @@ void lb_plan(struct balancer *b, struct kset *to)
 	{
 		plan_nat(b, x, to);
 	}
-	plan_outbound(b, to);
+	lb_plan_outbound(b, to);
 	for (i = 0; i < b->n_tables; i++) {
 		free(b->tables[i].left);
 		b->tables[i].left = NULL;

@@ -286,7 +286,9 @@ static void format_elem(const struct kobj *o, struct buf *to)
 	if (o->via_port) {
 		buf_addf(to, " %u", o->via_port);
 	}
-	if (o->index) {
+	if (o->index && o->via_port) {
+		buf_addf(to, "-%u", o->index);
+	} else if (o->index) {
 		buf_addf(to, " : class 0x%x", o->index);
 	}
 }

@@ -117,7 +117,7 @@ enum kobj_set {
 	KOBJ_SET_RESET6,
 	KOBJ_SET_SELF4, /* backends, each twice: what reaches itself by a frontend */
 	KOBJ_SET_SELF6,
-	KOBJ_SET_LBOUT4, /* backend : frontend that it leaves by */
+	KOBJ_SET_LBOUT4, /* backend : frontend that it leaves by, by which ports */
 	KOBJ_SET_LBOUT6,
 	KOBJ_SET_EGRESS4, /* private : its own public address */
 	KOBJ_SET_EGRESS6,
@@ -198,13 +198,13 @@ struct kobj {
 	uint8_t pad[3];
 	uint32_t table; /* ROUTE, RULE_TABLE: routing table; 0 main. ELEM: slot, minutes */
 	/* value */
-	uint8_t via[16];        /* ROUTE gateway; ELEM data; LINK peer MAC in the first six */
-	uint8_t mac[6];         /* LINK, NEIGH */
-	uint16_t via_port;      /* ELEM data, host order */
-	uint32_t flags;         /* LINK */
-	uint32_t index;         /* LINK: interface index in its namespace; ELEM: class */
-	uint32_t mtu;           /* LINK, bytes */
-	uint32_t peer_ns;       /* LINK_VETH */
+	uint8_t via[16];   /* ROUTE gateway; ELEM data; LINK peer MAC in the first six */
+	uint8_t mac[6];    /* LINK, NEIGH */
+	uint16_t via_port; /* ELEM data, host order */
+	uint32_t flags;    /* LINK */
+	uint32_t index;    /* LINK: interface index in its namespace; ELEM: class, or last port */
+	uint32_t mtu;      /* LINK, bytes */
+	uint32_t peer_ns;  /* LINK_VETH */
 	char master[KOBJ_NAME]; /* LINK */
 	char peer[KOBJ_NAME];   /* LINK_VETH: name of the inner end, index 2 there */
 };

@@ -46,7 +46,7 @@ const struct nft_set nft_sets[KOBJ_SET_N] = {
 	BOTH(EMPTY, SVC_KEY),
 	BOTH(RESET, SVC_KEY),
 	BOTH(SELF, NFT_K_ADDR | NFT_K_TWICE),
-	BOTH(LBOUT, NFT_K_ADDR | NFT_D_ADDR),
+	BOTH(LBOUT, NFT_K_ADDR | NFT_D_ADDR | NFT_D_PORT | NFT_D_RANGE),
 	BOTH(EGRESS, NFT_K_ADDR | NFT_D_ADDR),
 	BOTH(SUBOUT, OUT_KEY),
 	BOTH(NATOUT, IN_KEY),
@@ -107,7 +107,7 @@ static size_t elem_key(const struct kobj *o, uint8_t to[KEY_MAX])
 static size_t elem_data(const struct kobj *o, uint8_t to[KEY_MAX])
 {
 	const struct nft_set *d = &nft_sets[o->sub];
-	uint16_t port = htons(o->via_port);
+	uint16_t port = htons(o->via_port), last = htons((uint16_t)o->index);
 	size_t n = 0;
 
 	if (d->parts & NFT_D_ADDR) {
@@ -115,6 +115,10 @@ static size_t elem_data(const struct kobj *o, uint8_t to[KEY_MAX])
 	}
 	if (d->parts & NFT_D_PORT) {
 		n = put(to, n, &port, 2);
+	}
+	if (d->parts & NFT_D_RANGE) {
+		n = put(to, n, o->via, d->ip == 4 ? 4 : 16);
+		n = put(to, n, &last, 2);
 	}
 	if (d->parts & NFT_D_MARK) {
 		n = put(to, n, &o->index, 4);
@@ -486,6 +490,13 @@ static bool read_data(struct kobj *o, const struct nft_set *d, const struct nlat
 	if (d->parts & NFT_D_PORT) {
 		ok = ok && take(data, len, &at, &port, 2);
 		o->via_port = ntohs(port);
+	}
+	if (d->parts & NFT_D_RANGE) {
+		uint8_t again[16] = { 0 };
+
+		ok = ok && take(data, len, &at, again, d->ip == 4 ? 4 : 16) &&
+		     memcmp(again, o->via, 16) == 0 && take(data, len, &at, &port, 2);
+		o->index = ntohs(port);
 	}
 	if (d->parts & NFT_D_MARK) {
 		ok = ok && take(data, len, &at, &o->index, 4);

@@ -273,15 +273,25 @@ static void self_rule(struct build *w, uint8_t family)
 	nft_rules_end(w, r, "backend that reaches itself");
 }
 
-static void out_rule(struct build *w, uint8_t family)
+/* proto 0: those without ports. */
+static void out_rule(struct build *w, uint8_t family, uint8_t proto)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
+	uint32_t n = WORDS(family);
 
 	nft_oifname(r, "gw0");
 	nft_family(r, family);
+	if (proto) {
+		nft_l4proto(r, proto);
+	}
 	nft_saddr(r, family, R(0));
 	nft_lookup_map(r, name_of(KOBJ_SET_LBOUT4, family), R(0), R(0));
-	nft_nat(r, NFT_NAT_SNAT, family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+	if (proto) {
+		nft_snat_range(r, family, (uint32_t[]){ R(0), R(n), R(n + 1), R(2 * n + 1) },
+		               NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+	} else {
+		nft_nat(r, NFT_NAT_SNAT, family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+	}
 	nft_rules_end(w, r, "load balancer's outbound address");
 }
 
@@ -289,6 +299,8 @@ void nft_rules_backends_out(struct build *w)
 {
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		self_rule(w, family);
-		out_rule(w, family);
+		out_rule(w, family, IPPROTO_TCP);
+		out_rule(w, family, IPPROTO_UDP);
+		out_rule(w, family, 0);
 	}
 }

@@ -367,6 +367,20 @@ void nft_nat(struct nftnl_rule *r, uint32_t type, uint32_t family, uint32_t addr
 	}
 }
 
+void nft_snat_range(struct nftnl_rule *r, uint32_t family, const uint32_t reg[static 4],
+                    uint32_t flags)
+{
+	struct nftnl_expr *x = add(r, "nat");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_NAT_TYPE, NFT_NAT_SNAT);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_NAT_FAMILY, family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_NAT_REG_ADDR_MIN, reg[0]);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_NAT_REG_PROTO_MIN, reg[1]);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_NAT_REG_ADDR_MAX, reg[2]);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_NAT_REG_PROTO_MAX, reg[3]);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_NAT_FLAGS, flags);
+}
+
 void nft_daddr_local(struct nftnl_rule *r)
 {
 	static const uint32_t local = RTN_LOCAL;

@@ -63,7 +63,10 @@ void nft_prefix(struct nftnl_rule *r, uint32_t reg, uint8_t family, const uint8_
                 uint8_t plen);
 void nft_nat(struct nftnl_rule *r, uint32_t type, uint32_t family, uint32_t addr_reg,
              uint32_t port_reg, uint32_t flags); /* port_reg 0: none */
-void nft_daddr_local(struct nftnl_rule *r);      /* fib daddr type local */
+/* To addresses and ports from the first two registers up to the others. */
+void nft_snat_range(struct nftnl_rule *r, uint32_t family, const uint32_t reg[static 4],
+                    uint32_t flags);
+void nft_daddr_local(struct nftnl_rule *r); /* fib daddr type local */
 /* A constant into the register. */
 void nft_address(struct nftnl_rule *r, uint32_t reg, const uint8_t *addr, uint32_t len);
 void nft_fwd(struct nftnl_rule *r, uint32_t ifindex, uint8_t family, const uint8_t *hop);

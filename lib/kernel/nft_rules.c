@@ -84,8 +84,8 @@ static void part(uint32_t *type, uint32_t *len, uint32_t dt, uint32_t bytes)
 	*len += (bytes + 3) & ~3u;
 }
 
-/* nft prints keys and data that are a device or a mark alone by this. */
-static void host_order(struct nftnl_set *s, bool key, bool data)
+/* nft prints keys and data that are a device or a mark alone by this, and intervals. */
+static void hints(struct nftnl_set *s, bool key, bool data, bool interval)
 {
 	struct nftnl_udata_buf *u = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
 
@@ -97,6 +97,9 @@ static void host_order(struct nftnl_set *s, bool key, bool data)
 	}
 	if (data) {
 		nftnl_udata_put_u32(u, NFTNL_UDATA_SET_DATABYTEORDER, 1);
+	}
+	if (interval) {
+		nftnl_udata_put_u32(u, NFTNL_UDATA_SET_DATA_INTERVAL, 1);
 	}
 	nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(u), nftnl_udata_buf_len(u));
 	nftnl_udata_buf_free(u);
@@ -140,6 +143,9 @@ void nft_rules_set(struct build *w, enum kobj_set id)
 	if (d->parts & NFT_D_PORT) {
 		part(&dt, &dl, DT_SERVICE, 2);
 	}
+	if (d->parts & NFT_D_RANGE) {
+		dl *= 2; /* the upper ends; the type is the same */
+	}
 	flags |= d->parts & NFT_D_CHAIN ? NFT_SET_MAP : 0;
 	snprintf(text, sizeof(text), "set %u %s %u %u", w->family, kobj_set_name((uint8_t)id), kl,
 	         flags);
@@ -164,8 +170,8 @@ void nft_rules_set(struct build *w, enum kobj_set id)
 	} else if (d->parts & NFT_D_CHAIN) {
 		nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, NFT_DATA_VERDICT);
 	}
-	if (!(d->parts & NFT_K_ADDR) || d->parts & NFT_D_MARK) {
-		host_order(s, !(d->parts & NFT_K_ADDR), d->parts & NFT_D_MARK);
+	if (!(d->parts & NFT_K_ADDR) || d->parts & (NFT_D_MARK | NFT_D_RANGE)) {
+		hints(s, !(d->parts & NFT_K_ADDR), d->parts & NFT_D_MARK, d->parts & NFT_D_RANGE);
 	}
 	if (d->parts & NFT_COUNTED) {
 		struct nftnl_expr *x = nftnl_expr_alloc("counter");

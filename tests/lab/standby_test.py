@@ -96,6 +96,26 @@ s, doc, _ = call("PUT", CI + "containerGroups/plain", {"location": "w", "propert
 wait(lambda: get("plain")["properties"]["provisioningState"] == "Succeeded", 10)
 ok(s == 201 and serves("plain") == "plain" and count()["Running"] == 3, "a group is made from a profile alone", (s, doc))
 
+# ---- secrets, names ----
+secret = lambda v: [{"name": "web", "properties": {"environmentVariables": [{"name": "K", "secureValue": v}]}}]
+s, doc, _ = call("PUT", CI + "containerGroupProfiles/q", {"location": "w", "properties": {"osType": "Linux", "sku": "Standard", "ipAddress": {"type": "Public", "ports": [{"port": 80}]}, "containers": [
+    {"name": "web", "properties": {"image": "one", "ports": [{"port": 80}], "resources": {"requests": {"cpu": 1, "memoryInGB": 1}}, "environmentVariables": [{"name": "K", "secureValue": "one"}]}}]}})
+call("PUT", SP + "public", {"location": "w", "properties": {"elasticityProfile": {"maxReadyCapacity": 1}, "containerGroupProperties": {"containerGroupProfile": {"id": CI + "containerGroupProfiles/q"}}}})
+ok(wait(lambda: count("public")["Running"] == 1, 20), "a pool of groups with public addresses and a secret", count("public"))
+own = {"standbyPoolProfile": {"id": SP + "public", "failContainerGroupCreateOnReuseFailure": True}}
+s, doc, _ = call("PUT", CI + "containerGroups/other", {"location": "w", "properties": {**own, "containers": secret("two")}})
+ok(s == 409 and doc["error"]["code"] == "StandbyPoolReuseFailed" and get("other") == 404, "another secret is another group", (s, doc))
+s, doc, _ = call("PUT", CI + "containerGroups/named", {"location": "w", "properties": {**own, "containers": secret("one"), "ipAddress": {"dnsNameLabel": "standby-one"}}})
+ok(s == 201 and wait(lambda: dig("standby-one.westeurope.azurecontainer.io")[1], 10) == [get("named")["properties"]["ipAddress"]["ip"]], "the same secret is taken; the name leads to it", (s, doc, dig("standby-one.westeurope.azurecontainer.io")))
+ok(str(serves("named")).startswith("standby-") and "secureValue" not in json.dumps(get("named")), "as it ran", serves("named"))
+wait(lambda: count("public")["Running"] == 1, 20)
+before = count("public")
+s, doc, _ = call("PUT", CI + "containerGroups/second", {"location": "w", "properties": {**own, "ipAddress": {"dnsNameLabel": "standby-one"}}})
+ok(s in (400, 409) and get("second") == 404 and count("public") == before and len([g for g in reserve()]) == 4, "a name that is taken: refused, the reserve is whole", (s, doc, count("public")))
+call("DELETE", SP + "public")
+call("DELETE", CI + "containerGroups/named")
+ok(wait(lambda: get("named") == 404 and dig("standby-one.westeurope.azurecontainer.io")[0] == "NXDOMAIN", 20), "deleted with its name", dig("standby-one.westeurope.azurecontainer.io"))
+
 # ---- faults ----
 kept = serves("web")
 rt.away = True
