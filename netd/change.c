@@ -592,7 +592,7 @@ int change_put(const struct model_id *id, const char *full_id, json_t *doc,
 		                  "Resource name '%.90s' is invalid: %s.", name, type->name_rule);
 	}
 	if (strstr(type->name, "/containerGroups")) {
-		json_auto_t *whole = standby_document(full_id, doc, e);
+		json_auto_t *whole = standby_document(r, full_id, doc, e);
 
 		return !whole || model_check(type, whole, e) < 0
 		               ? -1

@@ -72,7 +72,7 @@ static void lay_over(json_t *to, const json_t *doc)
 	}
 }
 
-json_t *standby_document(const char *id, json_t *doc, struct err *e)
+static json_t *document(const char *id, json_t *doc, struct err *e)
 {
 	json_int_t revision = json_integer_value(model_at(doc, PROFILE_AT ".revision"));
 	const json_t *of = model_at(doc, PROFILE_AT), *reserve = model_at(doc, POOL_AT);
@@ -119,6 +119,19 @@ json_t *standby_document(const char *id, json_t *doc, struct err *e)
 	}
 	if (to) {
 		lay_over(to, doc);
+	}
+	return to;
+}
+
+json_t *standby_document(const struct resource *r, const char *id, json_t *doc, struct err *e)
+{
+	json_t *to = document(id, doc, e);
+
+	/* What a group that stands was made from may be gone: GET's answer says all. */
+	if (!to && r && json_equal(model_at(doc, PROFILE_AT), model_at(r->doc, PROFILE_AT)) &&
+	    json_equal(model_at(doc, POOL_AT), model_at(r->doc, POOL_AT))) {
+		*e = (struct err)ERR_INIT;
+		to = json_incref(doc);
 	}
 	return to;
 }

@@ -516,6 +516,7 @@ static int rank(const json_t *r)
 		"Microsoft.Network/networkProfiles",
 		"Microsoft.Network/loadBalancers",
 		"Microsoft.ContainerInstance/containerGroupProfiles",
+		"Microsoft.StandbyPool/standbyContainerGroupPools",
 	};
 	int i = 0;
 

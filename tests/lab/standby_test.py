@@ -151,6 +151,15 @@ ok(get("web") == 404 and not any(i.endswith("/web") for i in rt.servers), "delet
 s, _, _ = call("DELETE", SP + "reserve")
 wait(lambda: count() == 404 and not reserve(), 30)
 ok(s in (200, 202, 204) and not reserve() and get("late") != 404, "the pool goes with its reserve; who was taken stays", (s, [g["name"] for g in reserve()]))
+late = get("late")
+s, doc, _ = call("PUT", CI + "containerGroups/late", late)
+ok(s == 200 and str(serves("late")).startswith("standby-"), "and PUT of what GET returned of it is accepted without the pool", (s, doc))
+for junk in ({"containerGroupProfile": 5}, {"containerGroupProfile": {"id": 5}}, {"standbyPoolProfile": []}, {"standbyPoolProfile": {"id": {}}}, {"containerGroupProfile": {"id": CI + "containerGroupProfiles/p"}, "containers": [5, {"name": "web", "properties": 7}]},
+             {"containerGroupProfile": {"id": CI + "containerGroupProfiles/p", "revision": -1}}, {"containerGroupProfile": {"id": CI + "containerGroupProfiles/p"}, "containers": {"a": 1}}):
+    s, doc, _ = call("PUT", CI + "containerGroups/junk", {"location": "w", "properties": junk})
+    ok(s == 400 and get("junk") == 404, f"refused: {json.dumps(junk)[-60:]}", (s, doc))
+s, doc, _ = call("PUT", CI + "containerGroups/junk", {"location": "w", "properties": []})
+ok(s == 400, "properties that are a list", (s, doc))
 call("DELETE", RG)
 wait(lambda: call("GET", RG)[0] == 404, 30)
 ok(call("GET", RG)[0] == 404 and not rt.servers, "nothing is left", list(rt.servers))
