@@ -13,6 +13,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "clients/netctl/document.h"
 #include "clients/netctl/yaml.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
@@ -422,34 +423,6 @@ static int delete_one(const char *word, const char *name)
 	return rc == 0 && !self.no_wait ? wait_for(operation) : rc;
 }
 
-/* "[resourceId(...)]" anywhere: its path, or NULL */
-static bool expression(const json_t *v, char *path, size_t size, size_t at)
-{
-	const char *key, *s = json_string_value(v);
-	json_t *x;
-	size_t i;
-
-	if (s && s[0] == '[' && s[strlen(s) - 1] == ']') {
-		path[at] = '\0';
-		return true;
-	}
-	json_object_foreach((json_t *)(uintptr_t)v, key, x)
-	{
-		int n = snprintf(path + at, size - at, "%s%s", at ? "." : "", key);
-		if (n > 0 && at + (size_t)n < size && expression(x, path, size, at + (size_t)n)) {
-			return true;
-		}
-	}
-	json_array_foreach(v, i, x)
-	{
-		int n = snprintf(path + at, size - at, "[%zu]", i);
-		if (n > 0 && at + (size_t)n < size && expression(x, path, size, at + (size_t)n)) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static int put_one(json_t *doc)
 {
 	const char *name = model_str(doc, "name"), *type = model_str(doc, "type");
@@ -501,55 +474,6 @@ static int ensure_group(void)
 	return rc;
 }
 
-/* What others refer to comes first; else the order of the document. */
-static int rank(const json_t *r)
-{
-	static const char *const order[] = {
-		"Microsoft.Network/networkSecurityGroups",
-		"Microsoft.Network/applicationSecurityGroups",
-		"Microsoft.Network/routeTables",
-		"Microsoft.Network/publicIPPrefixes",
-		"Microsoft.Network/publicIPAddresses",
-		"Microsoft.Network/natGateways",
-		"Microsoft.Network/virtualNetworks",
-		"Microsoft.Network/virtualNetworks/subnets",
-		"Microsoft.Network/networkProfiles",
-		"Microsoft.Network/loadBalancers",
-		"Microsoft.ContainerInstance/containerGroupProfiles",
-		"Microsoft.StandbyPool/standbyContainerGroupPools",
-	};
-	int i = 0;
-
-	while (i < (int)ARRAY_N(order) && strcasecmp(model_str(r, "type"), order[i]) != 0) {
-		i++;
-	}
-	return i;
-}
-#define RANKS 12
-
-/* The resource groups that ids inside the document name: how many, and the first. */
-static void groups_named(const json_t *v, char first[100], int *n)
-{
-	const char *key, *s = json_string_value(v);
-	struct model_id id;
-	json_t *x;
-	size_t i;
-
-	if (s && strncasecmp(s, "/subscriptions/", 15) == 0 && model_id_parse(s, &id) == 0 &&
-	    id.group && (*n == 0 || strcasecmp(first, id.group) != 0)) {
-		snprintf(first, 100, "%s", id.group);
-		++*n;
-	}
-	json_object_foreach((json_t *)(uintptr_t)v, key, x)
-	{
-		groups_named(x, first, n);
-	}
-	json_array_foreach((json_t *)(uintptr_t)v, i, x)
-	{
-		groups_named(x, first, n);
-	}
-}
-
 static int apply(void)
 {
 	AUTO_BUF struct buf text = { 0 };
@@ -578,13 +502,13 @@ static int apply(void)
 	static char named[100];
 	char where[300];
 	int groups = 0;
-	if (expression(doc, where, sizeof(where), 0)) {
+	if (document_expression(doc, where, sizeof(where), 0)) {
 		fprintf(stderr, "netctl: InvalidTemplate: expressions are not evaluated yet (%s)\n",
 		        where);
 		json_decref(doc);
 		return 1;
 	}
-	groups_named(doc, named, &groups);
+	document_groups(doc, named, &groups);
 	self.group = self.group ? self.group : groups == 1 ? named : NULL;
 	int rc = ensure_group();
 	json_t *list = json_object_get(doc, "resources"), *x;
@@ -592,10 +516,10 @@ static int apply(void)
 	if (rc == 0 && !list) {
 		rc = put_one(doc);
 	}
-	for (int step = 0; rc == 0 && list && step < RANKS; step++) {
+	for (int step = 0; rc == 0 && list && step < document_ranks(); step++) {
 		json_array_foreach(list, i, x)
 		{
-			if (rc == 0 && rank(x) == step) {
+			if (rc == 0 && document_rank(x) == step) {
 				json_t *copy = json_deep_copy(x);
 				rc = put_one(copy);
 				json_decref(copy);

@@ -160,6 +160,16 @@ for junk in ({"containerGroupProfile": 5}, {"containerGroupProfile": {"id": 5}},
     ok(s == 400 and get("junk") == 404, f"refused: {json.dumps(junk)[-60:]}", (s, doc))
 s, doc, _ = call("PUT", CI + "containerGroups/junk", {"location": "w", "properties": []})
 ok(s == 400, "properties that are a list", (s, doc))
+everything_at_once = {"resources": [
+    {"type": "Microsoft.ContainerInstance/containerGroups", "name": "cli", "location": "w", "properties": {"standbyPoolProfile": {"id": SP + "cli"}, "containerGroupProfile": {"id": CI + "containerGroupProfiles/cli"}}},
+    {"type": "Microsoft.StandbyPool/standbyContainerGroupPools", "name": "cli", **{k: v for k, v in pool_doc(1).items()}},
+    {"type": "Microsoft.ContainerInstance/containerGroupProfiles", "name": "cli", "location": "w", "properties": {"osType": "Linux", "containers": [{"name": "web", "properties": {"image": "one", "resources": {"requests": {"cpu": 1, "memoryInGB": 1}}}}]}}]}
+everything_at_once["resources"][1]["properties"]["containerGroupProperties"]["containerGroupProfile"] = {"id": CI + "containerGroupProfiles/cli"}
+netctl = lambda *a, text="": subprocess.run([os.environ["NETD_NETCTL"], "-g", "demo", *a], input=text, capture_output=True, text=True)
+out = netctl("apply", "-f", "-", text=json.dumps(everything_at_once))
+ok(out.returncode == 0 and serves("cli"), "netctl applies profile, pool and group in the order that they need", (out.stdout, out.stderr))
+out = netctl("get", "sp")
+ok(out.returncode == 0 and "cli" in out.stdout and "Succeeded" in out.stdout, "netctl get sp", (out.stdout, out.stderr))
 call("DELETE", RG)
 wait(lambda: call("GET", RG)[0] == 404, 30)
 ok(call("GET", RG)[0] == 404 and not rt.servers, "nothing is left", list(rt.servers))
