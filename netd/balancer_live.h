@@ -48,6 +48,10 @@ void lb_touch(struct balancer *b);
  * known of it: `was_in` says that it took flows before this control began. */
 void lb_targets_begin(struct balancer *b);
 enum lb_health lb_target(struct balancer *b, const json_t *probe, const struct ip *ip, bool was_in);
+/* And each TCP port of a public frontend, which is asked from outside, by the gateway. */
+void lb_outside(struct balancer *b, const json_t *rule, const struct ip *ip, uint16_t port);
+/* Did it answer: {"now": true, "percent": 99.5} of the last hour or so; null: not known. New reference. */
+json_t *lb_available(const struct balancer *b, const json_t *rule, const struct ip *ip);
 void lb_targets_end(struct balancer *b);
 
 /* All of them, in no order. */

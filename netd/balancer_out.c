@@ -152,7 +152,7 @@ static void plan_rule(struct balancer *b, const json_t *rule, uint8_t family, st
 	plan(b, &o, v, n, to);
 	free(o.taken);
 	if (!json_equal(was, o.blocks)) {
-		table_save(&b->r, 1, control_saved, NULL);
+		b->unsaved = true;
 	}
 }
 

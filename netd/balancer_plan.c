@@ -250,6 +250,9 @@ static void plan_rule(struct balancer *b, const json_t *rule, struct kset *to)
 	p.reset = json_is_true(model_at(rule, "properties.enableTcpReset"));
 	p.slots = &t->slots;
 	lb_plan_port(&p, to);
+	if (b->vnet && !p.inner && p.front.family == 4 && p.proto == 6) {
+		lb_outside(b, rule, &p.front, p.port);
+	}
 	for (size_t i = 0; b->vnet && i < t->n_left; i++) {
 		see_off(b, rule, &p, &t->left[i]);
 	}

@@ -22,7 +22,15 @@ struct lb_target {
 	char why[64];
 	uint64_t etag; /* of the document that it was sent by */
 	bool used, sent;
+	/* One of a frontend, asked from outside; `probe` is then its rule's name after OUTSIDE. */
+	uint16_t port;
+	int64_t turned_ms, up_ms, asked_ms; /* of the last turn; how long it was up, of how long */
 };
+
+/* No probe's name has it. */
+#define OUTSIDE          "/rule/"
+#define OUTSIDE_INTERVAL 15      /* s */
+#define OUTSIDE_WINDOW   3600000 /* ms that availability is of, more or less */
 
 static struct where by_address;  /* targets by load balancer's number and address */
 static struct lb_target **by_id; /* sorted: numbers only grow */
@@ -87,6 +95,25 @@ static void send_target(const struct lb_target *t, const json_t *probe)
 	buf_fini(&b);
 }
 
+static void send_outside(const struct lb_target *t)
+{
+	struct buf b = { 0 };
+
+	put_u64(&b, t->id);
+	put_u32(&b, KOBJ_NS_GATEWAY);
+	put_u8(&b, t->ip.family);
+	buf_add(&b, t->ip.b, 16);
+	put_u16(&b, t->port);
+	put_u8(&b, 0);
+	put_u32(&b, OUTSIDE_INTERVAL);
+	put_u16(&b, 1);
+	put_u16(&b, 1);
+	put_u8(&b, t->state == LB_UP);
+	put_str(&b, "");
+	channel_send(plane.probe, MSG_PROBE_SET, &b, -1);
+	buf_fini(&b);
+}
+
 static struct lb_target *add(struct balancer *b, const char *probe, const struct ip *ip)
 {
 	struct lb_target *t = calloc(1, sizeof(*t));
@@ -136,6 +163,69 @@ enum lb_health lb_target(struct balancer *b, const json_t *probe, const struct i
 	return t->state;
 }
 
+/* ---- frontends, from outside ---- */
+
+/* Counts the time since the last look to what it was. */
+static void count_time(struct lb_target *t)
+{
+	int64_t now = clock_system.now_ms(&clock_system), since = now - t->turned_ms;
+
+	t->up_ms += t->state == LB_UP ? since : 0;
+	t->asked_ms += t->state == LB_UNKNOWN ? 0 : since;
+	t->turned_ms = now;
+	if (t->asked_ms > OUTSIDE_WINDOW) { /* what was long ago counts half */
+		t->up_ms /= 2;
+		t->asked_ms /= 2;
+	}
+}
+
+static struct lb_target *outside_of(const struct balancer *b, const json_t *rule,
+                                    const struct ip *ip, char name[static 100])
+{
+	snprintf(name, 100, OUTSIDE "%.80s", model_str(rule, "name"));
+	return find(b, name, ip);
+}
+
+void lb_outside(struct balancer *b, const json_t *rule, const struct ip *ip, uint16_t port)
+{
+	char name[100];
+
+	(void)table_number(b->r);
+	struct lb_target *t = outside_of(b, rule, ip, name);
+	if (!t) {
+		t = add(b, name, ip);
+		t->turned_ms = clock_system.now_ms(&clock_system);
+	}
+	t->used = true;
+	if (!t->sent || t->port != port) {
+		t->sent = true;
+		t->port = port;
+		send_outside(t);
+	}
+}
+
+json_t *lb_available(const struct balancer *b, const json_t *rule, const struct ip *ip)
+{
+	char name[100];
+	struct lb_target *t = b ? outside_of(b, rule, ip, name) : NULL;
+
+	if (!t) {
+		return json_null();
+	}
+	if (t->state == LB_UNKNOWN) { /* silence is told by nobody: it never answered */
+		int64_t since = clock_system.now_ms(&clock_system) - t->turned_ms;
+
+		return since < 2000 * OUTSIDE_INTERVAL
+		               ? json_null()
+		               : json_pack("{s:b, s:f}", "now", 0, "percent", 0.0);
+	}
+	count_time(t);
+	return json_pack("{s:b, s:f}", "now", t->state == LB_UP, "percent",
+	                 t->asked_ms         ? 100.0 * (double)t->up_ms / (double)t->asked_ms
+	                 : t->state == LB_UP ? 100.0
+	                                     : 0.0);
+}
+
 static void drop(struct lb_target *t)
 {
 	struct buf m = { 0 };
@@ -183,7 +273,9 @@ void balancer_probe_up(void)
 		const json_t *probe =
 			lb_named(by_id[i]->b->r->doc, LB_PROBES, by_id[i]->probe, NULL);
 
-		if (probe) {
+		if (by_id[i]->port) {
+			send_outside(by_id[i]);
+		} else if (probe) {
 			send_target(by_id[i], probe);
 		}
 	}
@@ -201,12 +293,17 @@ void balancer_probe_said(uint64_t id, bool up, const char *why)
 		return; /* forgotten meanwhile */
 	}
 	bool was = t->state == LB_UP;
+	if (t->port) {
+		count_time(t);
+	}
 	t->state = up ? LB_UP : LB_DOWN;
 	snprintf(t->why, sizeof(t->why), "%.63s", why);
 	if (was != up) {
 		log_info("lb.health", LOG_STR("id", t->b->r->id), LOG_STR("probe", t->probe),
 		         LOG_STR("backend", ip_format(&t->ip, text)), LOG_NUM("up", up),
 		         LOG_STR("reason", t->why));
-		lb_touch(t->b);
+		if (!t->port) {
+			lb_touch(t->b);
+		}
 	}
 }

@@ -8,7 +8,7 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
-#include "netd/balancer_parts.h"
+#include "netd/balancer_live.h"
 
 static void part_id(const struct resource *r, const char *list, const json_t *x,
                     char to[static 1400])
@@ -271,8 +271,17 @@ json_t *balancer_shares(const struct resource *r)
 
 	json_array_foreach(lb_list(r->doc, LB_RULES), i, x)
 	{
-		json_array_append_new(list, json_pack("{s:s, s:o}", "name", model_str(x, "name"),
-		                                      "members", rule_shares(r, x)));
+		bool inner;
+		struct ip ip = lb_front_address(
+			r,
+			lb_ref(r->doc, r->id, LB_FRONTS,
+		               model_str(x, "properties.frontendIPConfiguration.id")),
+			&inner);
+
+		json_array_append_new(list,
+		                      json_pack("{s:s, s:o, s:o}", "name", model_str(x, "name"),
+		                                "availability", lb_available(r->balancer, x, &ip),
+		                                "members", rule_shares(r, x)));
 	}
 	return json_pack("{s:o}", "value", list);
 }

@@ -40,6 +40,8 @@ int balance_shares(const char *lb)
 	int rc = ask("GET", path, NULL, &answer, NULL);
 	json_array_foreach(json_object_get(answer, "value"), i, rule)
 	{
+		const json_t *a = json_object_get(rule, "availability");
+
 		printf("%s%-20s %-24s %-40s %-6s %7s  %s\n", i ? "" : "\n", "RULE", "MEMBER",
 		       "ADDRESS", "STATE", "SHARE", "WHY");
 		json_array_foreach(json_object_get(rule, "members"), k, m)
@@ -49,6 +51,13 @@ int balance_shares(const char *lb)
 			       model_str(m, "state"),
 			       100 * json_number_value(json_object_get(m, "share")),
 			       model_str(m, "reason"));
+		}
+		if (json_is_object(a)) {
+			printf("%-20s from outside: %s, %.1f%% of the last hour\n",
+			       model_str(rule, "name"),
+			       json_is_true(json_object_get(a, "now")) ? "answers"
+			                                               : "does not answer",
+			       json_number_value(json_object_get(a, "percent")));
 		}
 	}
 	json_decref(answer);

@@ -293,10 +293,14 @@ static int linux_ns_socket(struct kernel *ops, uint32_t ns, uint8_t family, stru
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
 	const struct sockaddr *from = family == 4 ? (void *)&v4 : (void *)&v6;
 	struct space *s = spaces_need(self(ops), ns, e);
-	int one = 1;
+	int one = 1, mark = NFT_BIT_GUARD | NFT_BIT_NSG;
+	bool outside = s && s->type == KOBJ_NETNS_GATEWAY && family == 4;
 
-	if (!s || s->type != KOBJ_NETNS_VNET) {
+	if (!s || (s->type != KOBJ_NETNS_VNET && !outside)) {
 		return err_set(e, ERR_NOT_FOUND, 0, "namespace %u is no VNet's", ns);
+	}
+	if (outside) {
+		memcpy(&v4.sin_addr, nft_outside, 4);
 	}
 	memcpy(&v6.sin6_addr, platform6, 16);
 	if (spaces_enter(s, e) < 0) {
@@ -309,6 +313,9 @@ static int linux_ns_socket(struct kernel *ops, uint32_t ns, uint8_t family, stru
 		return err_set(e, ERR_SYSTEM, errno, "socket in namespace %u", ns);
 	}
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+	if (outside && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0) {
+		return err_set(e, ERR_SYSTEM, errno, "mark of a socket in the gateway");
+	}
 	if (bind(fd, from, family == 4 ? sizeof(v4) : sizeof(v6)) < 0) {
 		return err_set(e, ERR_SYSTEM, errno, "socket in namespace %u", ns);
 	}

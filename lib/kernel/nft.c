@@ -65,6 +65,8 @@ const struct nft_set nft_sets[KOBJ_SET_N] = {
 	[KOBJ_SET_POOL6] = { NFPROTO_NETDEV, KOBJ_RULESET_UPLINK, 6, NFT_K_ADDR | NFT_K_PREFIX },
 };
 
+const uint8_t nft_outside[4] = { 169, 254, 0, 1 };
+
 #define KEY_MAX 64
 
 static size_t put(uint8_t *to, size_t n, const void *from, size_t len)

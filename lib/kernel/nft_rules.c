@@ -373,6 +373,24 @@ static void source_rule(struct build *w, uint8_t family)
 	nft_rules_end(w, r, "public source of that VNet");
 }
 
+/* Answers of frontends to the probe role, which asks them from outside. Groups reach that address by nothing
+ * that they begin: link-local ones are closed to them. */
+static void answer_rule(struct build *w)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_family(r, 4);
+	nft_daddr(r, 4, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), nft_outside, 4);
+	nft_l4proto(r, IPPROTO_TCP);
+	nft_meta(r, NFT_META_IIFNAME, R(0));
+	nft_saddr(r, 4, R(4));
+	nft_lookup(r, "source4", R(0));
+	nft_mark_or(r, BIT_GUARD | BIT_NSG);
+	nft_verdict(r, NF_ACCEPT);
+	nft_rules_end(w, r, "answer of a frontend that is probed");
+}
+
 static void nd_match(struct nftnl_rule *r, uint8_t low, uint8_t high)
 {
 	static const uint8_t icmp6 = IPPROTO_ICMPV6;
@@ -398,6 +416,7 @@ static void gateway(struct build *w)
 	nd_match(r, 135, 136);
 	nft_verdict(r, NF_ACCEPT);
 	nft_rules_end(w, r, "neighbour discovery");
+	answer_rule(w);
 	nft_rules_local(w, "up0", "gateway is no host");
 	source_rule(w, 4);
 	source_rule(w, 6);

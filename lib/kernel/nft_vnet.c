@@ -302,6 +302,20 @@ static void closed_port_rule(struct build *w)
 	nft_rules_end(w, r, "public port is closed");
 }
 
+/* The frontend is asked whether it serves, as backends are: security rules have no say. */
+static void probed_rule(struct build *w)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_iifname(r, "gw0", false, NFT_CMP_EQ);
+	nft_family(r, 4);
+	nft_saddr(r, 4, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), nft_outside, 4);
+	nft_mark_or(r, NFT_BIT_NSG);
+	nft_verdict(r, NF_ACCEPT);
+	nft_rules_end(w, r, "frontend that is probed");
+}
+
 /* ---- fair shares ---- */
 
 /* New flows of one group, a second; docs/architecture.md says what the steps are for. */
@@ -400,6 +414,7 @@ static void vnet_filter(struct build *w)
 	}
 	nft_rules_local(w, NULL, "router is no host");
 	closed_port_rule(w);
+	probed_rule(w);
 	closed_rule(w, 4);
 	closed_rule(w, 6);
 	r = nft_rules_rule(w);
