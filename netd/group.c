@@ -310,7 +310,7 @@ void group_adopt(struct resource *r, const char *was, void (*reply)(void *arg, c
 	AUTO_FREE char *row = table_row(r);
 	struct store_op ops[] = { { .key = was }, { .key = r->key, .value = row } };
 
-	g->handed = false;
+	g->handed = g->started = false; /* until the runtime says so by the new id */
 	g->named = g->naming = false;
 	g->unnamed = !has_name(g);
 	crash_point(CRASH_STANDBY_TAKEN);
