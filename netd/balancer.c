@@ -447,6 +447,18 @@ static void join(struct balancer *b, const char *pool, const struct resource *g,
 	b->joined[b->n_joined++] = (struct lb_joined){ strdup(pool), g };
 }
 
+/* The load balancer of a pool's key, NULL: it is gone; *name gets the pool's name. Cuts the key. */
+static struct balancer *of_pool(char *key, const char **name)
+{
+	char *end = strrchr(key, '/');
+
+	*name = end + 1;
+	*end = '\0';
+	*strrchr(key, '/') = '\0';
+	const struct resource *r = table_get(key);
+	return r ? r->balancer : NULL;
+}
+
 /* Calls fn for each load balancer that names the group, or that its NGroup has it in. */
 static void each_of(const struct resource *g, void (*fn)(struct balancer *b))
 {
@@ -465,12 +477,11 @@ static void each_of(const struct resource *g, void (*fn)(struct balancer *b))
 	json_array_foreach(json_object_get(g->status, "pools"), i, pool)
 	{
 		AUTO_FREE char *key = strdup(json_string_value(pool));
+		const char *name;
+		struct balancer *b = of_pool(key, &name);
 
-		*strrchr(key, '/') = '\0';
-		*strrchr(key, '/') = '\0';
-		const struct resource *r = table_get(key);
-		if (r && r->balancer) {
-			fn(r->balancer);
+		if (b) {
+			fn(b);
 		}
 	}
 }
@@ -483,13 +494,11 @@ static void join_all(const struct resource *g, bool there)
 	json_array_foreach(json_object_get(g->status, "pools"), i, pool)
 	{
 		AUTO_FREE char *key = strdup(json_string_value(pool));
-		char *name = strrchr(key, '/');
+		const char *name;
+		struct balancer *b = of_pool(key, &name);
 
-		*name = '\0';
-		*strrchr(key, '/') = '\0';
-		const struct resource *r = table_get(key);
-		if (r && r->balancer) {
-			join(r->balancer, name + 1, g, there);
+		if (b) {
+			join(b, name, g, there);
 		}
 	}
 }
@@ -522,17 +531,14 @@ bool balancer_has(const struct resource *g)
 	json_array_foreach(json_object_get(g->status, "pools"), i, pool)
 	{
 		AUTO_FREE char *key = strdup(json_string_value(pool));
-		char *name = strrchr(key, '/');
+		const char *name;
+		const struct balancer *b = of_pool(key, &name);
 
-		*name = '\0';
-		*strrchr(key, '/') = '\0';
-		const struct resource *r = table_get(key);
-		const struct balancer *b = r ? r->balancer : NULL;
 		for (size_t k = 0; b && k < b->n_tables; k++) {
 			const struct lb_table *t = &b->tables[k];
 			struct ip ip = table_ip(g->status,
 			                        t->key[strlen(t->key) - 1] == '6' ? "ip6" : "ip4");
-			bool in = !ip.family || !covers(t, name + 1);
+			bool in = !ip.family || !covers(t, name);
 
 			for (size_t m = 0; m < t->slots.n && !in; m++) {
 				in = ip_compare(&t->slots.v[m].ip, &ip) == 0;
