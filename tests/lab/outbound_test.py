@@ -100,8 +100,9 @@ got = seen(0, 8)
 ok(len(got) == 8 and len({p for _, p in got}) <= 8 and max(p for _, p in got) - min(p for _, p in got) < 8, "eight ports are eight", got)
 
 lb({"f6": "p6"}, 64, ips6)
+wait(lambda: seen(0, 1, family=6) and seen(1, 1, family=6), 5)  # neighbours know each other
 b6 = [seen(i, 20, family=6) for i in range(2)]
-ok(all(len(b) == 20 and {a for a, _ in b} == {ip6} and len({p // 64 for _, p in b}) == 1 for b in b6) and b6[0][0][1] // 64 != b6[1][0][1] // 64, "IPv6", [b[:3] for b in b6])
+ok(all(len(b) == 20 and {a for a, _ in b} == {ip6} and len({p // 64 for _, p in b}) == 1 for b in b6) and b6[0][0][1] // 64 != b6[1][0][1] // 64, "IPv6", ([len(b) for b in b6], [sorted({p for _, p in b}) for b in b6]))
 e = lb({"f": "p"}, 12, want=(400,))
 ok(e and e["error"]["code"] == "OutboundRuleAllocatedPortsInvalid", "12 is no multiple of 8", e)
 e = lb({"f": "p"}, 32000, want=(400,))
