@@ -96,6 +96,22 @@ static bool going_badly(const struct rollout *r, const struct count *c)
 	       over(c->unwell, r->desired, r->unhealthy_percent);
 }
 
+/* The batch before is over: is it time for the next one? */
+static bool may_begin(const struct rollout *r, const struct count *c, bool open,
+                      struct rollout_step *to)
+{
+	if (open) {
+		to->batch_done = true;
+	} else if (c->old == 0) {
+		to->done = true;
+	} else if (going_badly(r, c)) {
+		to->unhealthy = true;
+	} else {
+		return !r->paused && c->waiting == 0;
+	}
+	return false;
+}
+
 /* Moves up to `max` that failed to the front; how many. */
 static size_t failed_first(const struct rollout_member *v, size_t n, size_t max, size_t *order)
 {
@@ -134,15 +150,7 @@ static void replace(const struct rollout *r, const struct rollout_member *v, siz
 	if (c->leaving > 0) {
 		return;
 	}
-	if (open) {
-		to->batch_done = true;
-		return;
-	}
-	if (c->old == 0) {
-		to->done = true;
-	} else if (going_badly(r, c)) {
-		to->unhealthy = true;
-	} else if (!r->paused && c->waiting == 0) {
+	if (may_begin(r, c, open, to)) {
 		to->make = least(batch, c->old);
 	}
 }
@@ -153,15 +161,7 @@ static void in_place(const struct rollout *r, const struct rollout_member *v, si
 	if (c->updating > 0 || c->pending > 0) {
 		return;
 	}
-	if (open) {
-		to->batch_done = true;
-		return;
-	}
-	if (c->old == 0) {
-		to->done = true;
-	} else if (going_badly(r, c)) {
-		to->unhealthy = true;
-	} else if (!r->paused && c->waiting == 0) {
+	if (may_begin(r, c, open, to)) {
 		choose_old(v, n, to->order);
 		to->n_update = least(batch, c->old);
 	}

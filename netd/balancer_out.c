@@ -182,11 +182,31 @@ static void plan_rules(struct balancer *b, struct kset *to)
 	}
 }
 
+/* Blocks of rules that are gone go from the row. */
+static void forget_rules(struct balancer *b)
+{
+	json_t *all = json_object_get(b->r->status, "outbound"), *x;
+	const char *name;
+	void *next;
+
+	json_object_foreach_safe(all, next, name, x)
+	{
+		AUTO_FREE char *rule = strndup(name, strcspn(name, "/"));
+
+		if (!lb_named(b->r->doc, LB_OUTBOUND, rule, NULL)) {
+			json_object_del(all, name);
+			b->unsaved = true;
+		}
+	}
+}
+
 void lb_plan_outbound(struct balancer *b, struct kset *to)
 {
 	struct kset some = { 0 };
 	json_t *x;
 	size_t i;
+
+	forget_rules(b);
 
 	json_array_foreach(lb_list(b->r->doc, LB_OUTBOUND), i, x)
 	{

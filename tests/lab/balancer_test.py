@@ -245,7 +245,7 @@ ok(who(port=500) == "m0", "and the free one is given again")
 seen = lambda lb="lb": {x["name"]: x["availability"] for x in call("GET", LB + lb + "/shares")[1]["value"]}
 set_lb(doc())
 ok(wait(lambda: (seen().get("http") or {}).get("now"), 20) and seen()["http"]["percent"] > 50, "the frontend answers from outside", seen())
-ok(seen().get("udp") is None, "of UDP nothing is known", seen())
+ok(seen().get("udp", 0) is None, "of UDP nothing is known", seen())
 
 # ---- restarts: who was in stays in, and no slot moves ----
 set_lb(doc())
