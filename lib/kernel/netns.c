@@ -71,6 +71,9 @@ void netns_sysctls(uint8_t type)
 		write_sysctl(router[i][0], router[i][1]);
 	}
 	if (type == KOBJ_NETNS_VNET) {
+		/* Sources are the guard's and the ruleset's work: the kernel's own check looks every
+		 * packet up twice. */
+		write_sysctl(V4 "conf/all/accept_local", "1");
 		netns_conntrack();
 	}
 }

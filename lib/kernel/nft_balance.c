@@ -36,7 +36,7 @@ static uint32_t service(struct nftnl_rule *r, uint8_t family, bool source)
 
 static void side(struct nftnl_rule *r, bool outside)
 {
-	nft_iifname(r, "gw0", false, outside ? NFT_CMP_EQ : NFT_CMP_NEQ);
+	nft_iif(r, outside ? NFT_CMP_EQ : NFT_CMP_NEQ, IF_OUT);
 }
 
 /* ---- to a backend ---- */
@@ -158,7 +158,6 @@ static void reset_rule(struct build *w, uint8_t family, bool from_backend)
 		side(r, false);
 	}
 	nft_family(r, family);
-	nft_tcp_midstream(r);
 	(void)service(r, family, from_backend);
 	nft_lookup(r, name_of(KOBJ_SET_RESET4, family), R(0));
 	nft_limit(r, REJECT_RATE);
@@ -174,7 +173,6 @@ static void cut_rule(struct build *w, uint8_t family)
 	uint32_t words = WORDS(family);
 
 	nft_family(r, family);
-	nft_tcp_midstream(r);
 	nft_saddr(r, family, R(0));
 	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, R(words));
 	nft_daddr(r, family, R(words + 1));
@@ -235,7 +233,6 @@ static void answer_rule(struct build *w, uint8_t family)
 	struct nftnl_rule *r = nft_rules_rule(w);
 	bool v6 = family == 6;
 
-	nft_oifname(r, "gw0");
 	nft_family(r, family);
 	nft_saddr(r, family, R(0));
 	nft_cmp(r, NFT_CMP_EQ, R(0), own[v6], v6 ? 16 : 4);
@@ -244,13 +241,12 @@ static void answer_rule(struct build *w, uint8_t family)
 	nft_cmp(r, NFT_CMP_EQ, R(0), unreachable[v6], 2);
 	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, v6 ? 32 : 24, v6 ? 16 : 4, R(0));
 	nft_saddr_set(r, family, R(0));
+	nft_verdict(r, NF_ACCEPT);
 	nft_rules_end(w, r, "the frontend says that it has no backend");
 }
 
 void nft_rules_answers(struct build *w)
 {
-	nft_rules_chain(w, &(struct hook){ "answers", "filter", NF_INET_POST_ROUTING, 150,
-	                                   NF_ACCEPT, NULL });
 	answer_rule(w, 4);
 	answer_rule(w, 6);
 }
@@ -279,7 +275,7 @@ static void out_rule(struct build *w, uint8_t family, uint8_t proto)
 	struct nftnl_rule *r = nft_rules_rule(w);
 	uint32_t n = WORDS(family);
 
-	nft_oifname(r, "gw0");
+	nft_oif(r, NFT_CMP_EQ, IF_OUT);
 	nft_family(r, family);
 	if (proto) {
 		nft_l4proto(r, proto);

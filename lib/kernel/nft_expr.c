@@ -381,12 +381,12 @@ void nft_snat_range(struct nftnl_rule *r, uint32_t family, const uint32_t reg[st
 	nftnl_expr_set_u32(x, NFTNL_EXPR_NAT_FLAGS, flags);
 }
 
-void nft_daddr_local(struct nftnl_rule *r)
+void nft_local(struct nftnl_rule *r, bool source)
 {
 	static const uint32_t local = RTN_LOCAL;
 	struct nftnl_expr *x = add(r, "fib");
 
-	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_FLAGS, source ? NFTA_FIB_F_SADDR : NFTA_FIB_F_DADDR);
 	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
 	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_DREG, R(0));
 	nft_cmp(r, NFT_CMP_EQ, R(0), &local, 4);
@@ -420,23 +420,16 @@ void nft_fwd(struct nftnl_rule *r, uint32_t ifindex, uint8_t family, const uint8
 	}
 }
 
-void nft_iifname(struct nftnl_rule *r, const char *name, bool prefix, uint32_t op)
+void nft_iif(struct nftnl_rule *r, uint32_t op, uint32_t index)
 {
-	char padded[IFNAMSIZ] = "";
-	size_t n = strnlen(name, IFNAMSIZ - 1);
-
-	memcpy(padded, name, n);
-	nft_meta(r, NFT_META_IIFNAME, R(0));
-	nft_cmp(r, op, R(0), padded, prefix ? (uint32_t)n : IFNAMSIZ);
+	nft_meta(r, NFT_META_IIF, R(0));
+	nft_cmp(r, op, R(0), &index, 4);
 }
 
-void nft_oifname(struct nftnl_rule *r, const char *name)
+void nft_oif(struct nftnl_rule *r, uint32_t op, uint32_t index)
 {
-	char padded[IFNAMSIZ] = "";
-
-	memcpy(padded, name, strnlen(name, IFNAMSIZ - 1));
-	nft_meta(r, NFT_META_OIFNAME, R(0));
-	nft_cmp(r, NFT_CMP_EQ, R(0), padded, IFNAMSIZ);
+	nft_meta(r, NFT_META_OIF, R(0));
+	nft_cmp(r, op, R(0), &index, 4);
 }
 
 void nft_family(struct nftnl_rule *r, uint8_t family)

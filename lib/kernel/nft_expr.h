@@ -66,14 +66,15 @@ void nft_nat(struct nftnl_rule *r, uint32_t type, uint32_t family, uint32_t addr
 /* To addresses and ports from the first two registers up to the others. */
 void nft_snat_range(struct nftnl_rule *r, uint32_t family, const uint32_t reg[static 4],
                     uint32_t flags);
-void nft_daddr_local(struct nftnl_rule *r); /* fib daddr type local */
+/* The packet's destination, or its source, is an address of the namespace: fib daddr type local. */
+void nft_local(struct nftnl_rule *r, bool source);
 /* A constant into the register. */
 void nft_address(struct nftnl_rule *r, uint32_t reg, const uint8_t *addr, uint32_t len);
 void nft_fwd(struct nftnl_rule *r, uint32_t ifindex, uint8_t family, const uint8_t *hop);
 
 /* Matches built of the above. */
-void nft_iifname(struct nftnl_rule *r, const char *name, bool prefix, uint32_t op);
-void nft_oifname(struct nftnl_rule *r, const char *name);
+void nft_iif(struct nftnl_rule *r, uint32_t op, uint32_t index);
+void nft_oif(struct nftnl_rule *r, uint32_t op, uint32_t index);
 void nft_family(struct nftnl_rule *r, uint8_t family);   /* meta nfproto, inet tables */
 void nft_protocol(struct nftnl_rule *r, uint16_t proto); /* meta protocol, ETH_P_*, host order */
 void nft_mark_or(struct nftnl_rule *r, uint32_t bits);   /* meta mark set meta mark | bits */

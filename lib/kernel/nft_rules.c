@@ -327,12 +327,12 @@ void nft_rules_end(struct build *w, struct nftnl_rule *r, const char *what)
 	nftnl_rule_free(r);
 }
 
-void nft_rules_iif(struct build *w, const char *dev, uint32_t mark, int verdict, const char *what)
+void nft_rules_iif(struct build *w, uint32_t dev, uint32_t mark, int verdict, const char *what)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
 	if (dev) {
-		nft_iifname(r, dev, false, NFT_CMP_EQ);
+		nft_iif(r, NFT_CMP_EQ, dev);
 	}
 	if (mark) {
 		nft_mark_or(r, mark);
@@ -345,14 +345,14 @@ void nft_rules_iif(struct build *w, const char *dev, uint32_t mark, int verdict,
 	nft_rules_end(w, r, what);
 }
 
-void nft_rules_local(struct build *w, const char *except, const char *what)
+void nft_rules_local(struct build *w, bool source, uint32_t except, const char *what)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
 	if (except) {
-		nft_iifname(r, except, false, NFT_CMP_NEQ);
+		nft_iif(r, NFT_CMP_NEQ, except);
 	}
-	nft_daddr_local(r);
+	nft_local(r, source);
 	nft_counter(r);
 	nft_verdict(r, NF_DROP);
 	nft_rules_end(w, r, what);
@@ -409,24 +409,24 @@ static void gateway(struct build *w)
 	nft_rules_set(w, KOBJ_SET_SOURCE6);
 	nft_rules_chain(
 		w, &(struct hook){ "guard", "filter", NF_INET_PRE_ROUTING, -300, NF_DROP, NULL });
-	nft_rules_iif(w, "lo", 0, NF_ACCEPT, "own traffic");
+	nft_rules_iif(w, IF_LO, 0, NF_ACCEPT, "own traffic");
 	struct nftnl_rule *r = nft_rules_rule(w);
-	nft_iifname(r, "up0", false, NFT_CMP_EQ);
+	nft_iif(r, NFT_CMP_EQ, IF_OUT);
 	nft_family(r, 6);
 	nd_match(r, 135, 136);
 	nft_verdict(r, NF_ACCEPT);
 	nft_rules_end(w, r, "neighbour discovery");
 	answer_rule(w);
-	nft_rules_local(w, "up0", "gateway is no host");
+	nft_rules_local(w, false, IF_OUT, "gateway is no host");
 	source_rule(w, 4);
 	source_rule(w, 6);
-	nft_rules_iif(w, "up0", BIT_GUARD | BIT_NSG, NF_ACCEPT, "from the uplink");
+	nft_rules_iif(w, IF_OUT, BIT_GUARD | BIT_NSG, NF_ACCEPT, "from the uplink");
 
 	/* ARP asks the routing rules whether an address is to be answered for: it needs the mark too. */
 	nft_rules_table(w, NFPROTO_ARP);
 	nft_rules_chain(w,
 	                &(struct hook){ "ask", "filter", 0 /* NF_ARP_IN */, 0, NF_ACCEPT, NULL });
-	nft_rules_iif(w, "up0", BIT_GUARD | BIT_NSG, NF_ACCEPT, "who has a public address");
+	nft_rules_iif(w, IF_OUT, BIT_GUARD | BIT_NSG, NF_ACCEPT, "who has a public address");
 }
 
 /* ---- uplink: below the host's own forward hook ---- */
@@ -483,7 +483,7 @@ static void uplink(struct build *w)
 	leave(w, ETH_P_ARP, up, 0, NULL, "the gateway has it");
 	leave(w, ETH_P_IPV6, up, 0, NULL, "the gateway has it");
 	struct nftnl_rule *r = nft_rules_rule(w);
-	nft_daddr_local(r);
+	nft_local(r, false);
 	nft_verdict(r, NF_ACCEPT);
 	nft_rules_end(w, r, "to this host itself");
 	if (memcmp(o->via, none, 16) != 0) {

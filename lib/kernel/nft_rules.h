@@ -11,6 +11,11 @@
 #define BIT_GUARD NFT_BIT_GUARD
 #define BIT_NSG   NFT_BIT_NSG
 
+/* Devices by index, which is compared in a fraction of what a name takes: every packet passes these. */
+#define IF_ANY 0u
+#define IF_LO  1u
+#define IF_OUT KOBJ_PEER_INDEX /* a VNet's gw0, the gateway's up0: inner ends */
+
 #define NFT_DECIDES "nsg" /* the chain that every new flow is held against */
 
 /* What one pass over a ruleset produces: messages, or only the sum. */
@@ -46,10 +51,10 @@ struct nftnl_rule *nft_rules_rule(struct build *w);
 /* `what` is what it is for. Takes r. */
 void nft_rules_end(struct build *w, struct nftnl_rule *r, const char *what);
 
-/* By device (NULL: any): marks with bits, or gives a verdict (-1: none), or both; drops are counted. */
-void nft_rules_iif(struct build *w, const char *dev, uint32_t mark, int verdict, const char *what);
-/* Drops what is for an address of the namespace itself. */
-void nft_rules_local(struct build *w, const char *except, const char *what);
+/* By device (IF_ANY, or its index): marks with bits, or gives a verdict (-1: none), or both; drops are counted. */
+void nft_rules_iif(struct build *w, uint32_t dev, uint32_t mark, int verdict, const char *what);
+/* Drops what is for an address of the namespace itself, or from one. Not from the device `except`. */
+void nft_rules_local(struct build *w, bool source, uint32_t except, const char *what);
 
 /* The ruleset of a VNet's router. */
 void nft_rules_vnet(struct build *w);
@@ -62,5 +67,5 @@ void nft_rules_frontends(struct build *w);
 void nft_rules_resets(struct build *w);
 void nft_rules_untracked(struct build *w); /* a chain for what reset.c sends */
 void nft_rules_empty(struct build *w);
-void nft_rules_answers(struct build *w); /* a chain for what those say */
+void nft_rules_answers(struct build *w); /* what those say, in the chain of what leaves */
 void nft_rules_backends_out(struct build *w);

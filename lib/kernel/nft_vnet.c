@@ -60,7 +60,7 @@ static void vnet_guard(struct build *w)
 	guard_rule(w, ETH_P_ARP, KOBJ_SET_PORT4, 14, 4, "own ARP sender");
 	forward_rule(w, ETH_P_IP);
 	forward_rule(w, ETH_P_IPV6);
-	nft_rules_iif(w, NULL, 0, NF_DROP, "not its own source, or no IP");
+	nft_rules_iif(w, IF_ANY, 0, NF_DROP, "not its own source, or no IP");
 }
 
 /* ---- VNet: translation and filter ---- */
@@ -70,7 +70,7 @@ static void pub_rule(struct build *w, uint8_t family)
 	struct nftnl_rule *r = nft_rules_rule(w);
 	uint32_t words = family == 4 ? 1 : 4;
 
-	nft_iifname(r, "gw0", false, NFT_CMP_EQ);
+	nft_iif(r, NFT_CMP_EQ, IF_OUT);
 	nft_family(r, family);
 	nft_daddr(r, family, R(0));
 	nft_meta(r, NFT_META_L4PROTO, R(words));
@@ -87,7 +87,7 @@ static void target_rule(struct build *w, uint8_t family)
 	struct nftnl_rule *r = nft_rules_rule(w);
 	uint32_t words = family == 4 ? 1 : 4;
 
-	nft_iifname(r, "gw0", false, NFT_CMP_NEQ);
+	nft_iif(r, NFT_CMP_NEQ, IF_OUT);
 	nft_family(r, family);
 	nft_daddr(r, family, R(0));
 	nft_meta(r, NFT_META_L4PROTO, R(words));
@@ -101,7 +101,7 @@ static void egress_rule(struct build *w, uint8_t family)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_oifname(r, "gw0");
+	nft_oif(r, NFT_CMP_EQ, IF_OUT);
 	nft_family(r, family);
 	nft_saddr(r, family, R(0));
 	nft_lookup_map(r, family == 4 ? "egress4" : "egress6", R(0), R(0));
@@ -114,7 +114,7 @@ static void nat_gateway_rule(struct build *w, uint8_t family, uint8_t proto)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_oifname(r, "gw0");
+	nft_oif(r, NFT_CMP_EQ, IF_OUT);
 	nft_family(r, family);
 	nft_l4proto(r, proto);
 	nft_saddr(r, family, R(0));
@@ -126,7 +126,7 @@ static void subnet_out_rule(struct build *w, uint8_t family)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_oifname(r, "gw0");
+	nft_oif(r, NFT_CMP_EQ, IF_OUT);
 	nft_family(r, family);
 	nft_saddr(r, family, R(0));
 	nft_lookup_map(r, family == 4 ? "subout4" : "subout6", R(0), R(0));
@@ -139,7 +139,7 @@ static void nat_unknown_rule(struct build *w, uint8_t family, bool inside)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_iifname(r, "gw0", false, inside ? NFT_CMP_NEQ : NFT_CMP_EQ);
+	nft_iif(r, inside ? NFT_CMP_NEQ : NFT_CMP_EQ, IF_OUT);
 	nft_family(r, family);
 	if (inside) {
 		nft_saddr(r, family, R(0));
@@ -150,31 +150,39 @@ static void nat_unknown_rule(struct build *w, uint8_t family, bool inside)
 		nft_daddr(r, family, R(0));
 		nft_lookup(r, family == 4 ? "natpub4" : "natpub6", R(0));
 	}
-	nft_tcp_midstream(r);
 	nft_limit(r, 1000);
 	nft_counter(r);
 	nft_reject_tcp(r);
 	nft_rules_end(w, r, "flow that the NAT gateway does not know");
 }
 
-static void leak_rule(struct build *w, uint8_t family)
+/* What leaves the VNet has a source of its own that is public. */
+static void leave_chain(struct build *w)
 {
-	struct nftnl_rule *r = nft_rules_rule(w);
+	struct nftnl_rule *r;
 
-	nft_oifname(r, "gw0");
-	nft_family(r, family);
-	nft_saddr(r, family, R(0));
-	nft_lookup_not(r, family == 4 ? "own4" : "own6", R(0));
-	nft_counter(r);
-	nft_verdict(r, NF_DROP);
-	nft_rules_end(w, r, "private source stays");
+	nft_rules_chain(
+		w, &(struct hook){ "leave", "filter", NF_INET_POST_ROUTING, 200, NF_ACCEPT, NULL });
+	r = nft_rules_rule(w);
+	nft_oif(r, NFT_CMP_NEQ, IF_OUT);
+	nft_verdict(r, NF_ACCEPT);
+	nft_rules_end(w, r, "stays in the VNet");
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		r = nft_rules_rule(w);
+		nft_family(r, family);
+		nft_saddr(r, family, R(0));
+		nft_lookup(r, family == 4 ? "own4" : "own6", R(0));
+		nft_verdict(r, NF_ACCEPT);
+		nft_rules_end(w, r, "own public source");
+	}
+	nft_rules_answers(w);
+	nft_rules_iif(w, IF_ANY, 0, NF_DROP, "private source stays");
 }
 
 static void closed_rule(struct build *w, uint8_t family)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_iifname(r, "gw0", false, NFT_CMP_NEQ);
 	nft_family(r, family);
 	nft_daddr(r, family, R(0));
 	nft_lookup(r, family == 4 ? "closed4" : "closed6", R(0));
@@ -244,7 +252,6 @@ static void platform_rule(struct build *w, uint8_t family, uint8_t proto)
 	uint8_t echo = family == 4 ? 8 : 128;
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_iifname(r, "gw0", false, NFT_CMP_NEQ);
 	nft_family(r, family);
 	nft_daddr(r, family, R(0));
 	nft_cmp(r, NFT_CMP_EQ, R(0), addr[family == 6], family == 4 ? 4 : 16);
@@ -272,29 +279,39 @@ static void inbound_rule(struct build *w, uint8_t family)
 	nft_rules_end(w, r, "inbound security rules");
 }
 
-static void ct_rule(struct build *w, uint32_t key, uint32_t bits, int verdict, const char *what)
+#define CT_STATE(state) (1u << ((state) % IP_CT_IS_REPLY + 1))
+
+static void known_rule(struct build *w, bool guarded)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_ct(r, key, R(0));
-	nft_any_bit(r, R(0), bits);
-	if (verdict == NF_ACCEPT) {
-		nft_mark_or(r, BIT_NSG);
-	} else {
-		nft_counter(r);
+	if (guarded) {
+		nft_meta(r, NFT_META_MARK, R(0));
+		nft_any_bit(r, R(0), BIT_GUARD);
 	}
-	nft_verdict(r, verdict);
-	nft_rules_end(w, r, what);
+	nft_ct(r, NFT_CT_STATE, R(0));
+	nft_any_bit(r, R(0), CT_STATE(IP_CT_ESTABLISHED) | CT_STATE(IP_CT_RELATED));
+	nft_mark_or(r, BIT_NSG);
+	nft_verdict(r, NF_ACCEPT);
+	nft_rules_end(w, r, "known flow");
 }
 
-#define CT_NEW_BITS(state) (1u << ((state) % IP_CT_IS_REPLY + 1))
+static void invalid_rule(struct build *w)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_ct(r, NFT_CT_STATE, R(0));
+	nft_any_bit(r, R(0), 1);
+	nft_counter(r);
+	nft_verdict(r, NF_DROP);
+	nft_rules_end(w, r, "invalid");
+}
 
 /* From the gateway comes what a public port takes in; all else was not asked for. */
 static void closed_port_rule(struct build *w)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_iifname(r, "gw0", false, NFT_CMP_EQ);
 	nft_ct(r, NFT_CT_STATUS, R(0));
 	nft_no_bit(r, R(0), IPS_DST_NAT);
 	nft_counter(r);
@@ -307,7 +324,6 @@ static void probed_rule(struct build *w)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_iifname(r, "gw0", false, NFT_CMP_EQ);
 	nft_family(r, 4);
 	nft_saddr(r, 4, R(0));
 	nft_cmp(r, NFT_CMP_EQ, R(0), nft_outside, 4);
@@ -334,7 +350,6 @@ static void share_rule(struct build *w, uint8_t family, bool inbound, bool tight
 
 	snprintf(set, sizeof(set), "%s%s%u", tight ? "tight" : "flows", inbound ? "in" : "out",
 	         family);
-	nft_iifname(r, "gw0", false, inbound ? NFT_CMP_EQ : NFT_CMP_NEQ);
 	nft_family(r, family);
 	if (tight) {
 		nft_meta(r, NFT_META_NFPROTO, R(0));
@@ -353,14 +368,23 @@ static void share_rule(struct build *w, uint8_t family, bool inbound, bool tight
 	nft_rules_end(w, r, tight ? "new flows over a tight share" : "new flows over the share");
 }
 
-static void shares(struct build *w)
+static void shares(struct build *w, bool inbound)
 {
-	for (int i = 0; i < 8; i++) {
-		share_rule(w, i & 1 ? 6 : 4, i & 2, i & 4);
+	for (int i = 0; i < 4; i++) {
+		share_rule(w, i & 1 ? 6 : 4, inbound, i & 2);
 	}
 	struct nftnl_rule *r = nft_rules_rule(w);
 	nft_meta(r, NFT_META_NFPROTO, R(0));
 	nft_lookup(r, "full", R(0));
+	nft_jump(r, NFT_JUMP, "budget");
+	nft_rules_end(w, r, "the VNet's budget is used up");
+}
+
+/* One chain, since one rate holds for both directions. */
+static void budget_chain(struct build *w)
+{
+	nft_rules_chain(w, &(struct hook){ .name = "budget" });
+	struct nftnl_rule *r = nft_rules_rule(w);
 	nft_limit_over(r, FULL_RATE);
 	nft_counter(r);
 	nft_verdict(r, NF_DROP);
@@ -380,6 +404,87 @@ static void share_sets(struct build *w)
 	nft_rules_dynamic(w, "full", 0);
 }
 
+/* What a new flow is held against by where it comes from; the last word is NFT_DECIDES'. */
+static void enter_chain(struct build *w)
+{
+	nft_rules_chain(w, &(struct hook){ .name = "enter" });
+	shares(w, true);
+	closed_port_rule(w);
+	probed_rule(w);
+}
+
+static void begin_chain(struct build *w)
+{
+	struct nftnl_rule *r;
+
+	nft_rules_chain(w, &(struct hook){ .name = "begin" });
+	shares(w, false);
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		platform_rule(w, family, IPPROTO_UDP);
+		platform_rule(w, family, IPPROTO_TCP);
+		platform_rule(w, family, family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	}
+	nft_rules_local(w, false, IF_ANY, "router is no host");
+	closed_rule(w, 4);
+	closed_rule(w, 6);
+	r = nft_rules_rule(w);
+	nft_meta(r, NFT_META_IIFNAME, R(0));
+	nft_lookup_map(r, "out", R(0), NFT_REG_VERDICT);
+	nft_rules_end(w, r, "outbound security rules");
+}
+
+/* Segments that begin no connection, of none that is known. */
+static void midstream_chain(struct build *w)
+{
+	nft_rules_chain(w, &(struct hook){ .name = "midstream" });
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		nat_unknown_rule(w, family, false);
+		nat_unknown_rule(w, family, true);
+	}
+	nft_rules_resets(w);
+}
+
+static void leads(struct build *w, uint32_t op, const char *chain, const char *what)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_iif(r, op, IF_OUT);
+	nft_jump(r, NFT_JUMP, chain);
+	nft_rules_end(w, r, what);
+}
+
+static void decides_chain(struct build *w)
+{
+	struct nftnl_rule *r;
+
+	nft_rules_chain(w, &(struct hook){ NFT_DECIDES, "filter", NF_INET_PRE_ROUTING, -50, NF_DROP,
+	                                   NULL });
+	nft_rules_iif(w, IF_OUT, BIT_GUARD, -1, "the gateway checked the source");
+	known_rule(w, true); /* most packets go no further */
+	nft_rules_iif(w, IF_LO, 0, NF_ACCEPT, "own traffic");
+	r = nft_rules_rule(w);
+	nft_meta(r, NFT_META_IIFNAME, R(0));
+	nft_lookup_map(r, "from", R(0), NFT_REG_VERDICT);
+	nft_rules_end(w, r, "sources of peerings");
+	known_rule(w, false);
+	r = nft_rules_rule(w);
+	nft_tcp_midstream(r);
+	nft_jump(r, NFT_JUMP, "midstream");
+	nft_rules_end(w, r, "begins no connection");
+	invalid_rule(w);
+	nft_rules_local(w, true, IF_ANY, "the router's own source");
+	r = nft_rules_rule(w);
+	nft_ct(r, NFT_CT_STATUS, R(0));
+	nft_no_bit(r, R(0), IPS_DST_NAT);
+	nft_jump(r, NFT_JUMP, "empty");
+	nft_rules_end(w, r, "nothing translated it");
+	leads(w, NFT_CMP_EQ, "enter", "from the gateway");
+	leads(w, NFT_CMP_NEQ, "begin", "from inside");
+	inbound_rule(w, 4);
+	inbound_rule(w, 6);
+	nft_rules_iif(w, IF_ANY, BIT_NSG, NF_ACCEPT, "nothing denies it");
+}
+
 static void vnet_filter(struct build *w)
 {
 	struct nftnl_rule *r;
@@ -389,54 +494,21 @@ static void vnet_filter(struct build *w)
 	denied_chain(w, false);
 	denied_chain(w, true);
 	closed_chain(w);
-	nft_rules_chain(w, &(struct hook){ NFT_DECIDES, "filter", NF_INET_PRE_ROUTING, -50, NF_DROP,
-	                                   NULL });
-	nft_rules_iif(w, "lo", 0, NF_ACCEPT, "own traffic");
-	nft_rules_iif(w, "gw0", BIT_GUARD, -1, "the gateway checked the source");
-	r = nft_rules_rule(w);
-	nft_meta(r, NFT_META_IIFNAME, R(0));
-	nft_lookup_map(r, "from", R(0), NFT_REG_VERDICT);
-	nft_rules_end(w, r, "sources of peerings");
-	ct_rule(w, NFT_CT_STATE, CT_NEW_BITS(IP_CT_ESTABLISHED) | CT_NEW_BITS(IP_CT_RELATED),
-	        NF_ACCEPT, "known flow");
-	for (uint8_t family = 4; family <= 6; family += 2) {
-		nat_unknown_rule(w, family, false);
-		nat_unknown_rule(w, family, true);
-	}
-	nft_rules_resets(w);
-	ct_rule(w, NFT_CT_STATE, 1, NF_DROP, "invalid");
+	budget_chain(w);
+	midstream_chain(w);
+	nft_rules_chain(w, &(struct hook){ .name = "empty" });
 	nft_rules_empty(w);
-	shares(w);
-	for (uint8_t family = 4; family <= 6; family += 2) {
-		platform_rule(w, family, IPPROTO_UDP);
-		platform_rule(w, family, IPPROTO_TCP);
-		platform_rule(w, family, family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
-	}
-	nft_rules_local(w, NULL, "router is no host");
-	closed_port_rule(w);
-	probed_rule(w);
-	closed_rule(w, 4);
-	closed_rule(w, 6);
-	r = nft_rules_rule(w);
-	nft_meta(r, NFT_META_IIFNAME, R(0));
-	nft_lookup_map(r, "out", R(0), NFT_REG_VERDICT);
-	nft_rules_end(w, r, "outbound security rules");
-	inbound_rule(w, 4);
-	inbound_rule(w, 6);
-	nft_rules_iif(w, NULL, BIT_NSG, NF_ACCEPT, "nothing denies it");
-
+	enter_chain(w);
+	begin_chain(w);
+	decides_chain(w);
 	nft_rules_chain(w, &(struct hook){ "turn", "filter", NF_INET_FORWARD, 0, NF_ACCEPT, NULL });
 	r = nft_rules_rule(w);
-	nft_iifname(r, "gw0", false, NFT_CMP_EQ);
-	nft_oifname(r, "gw0");
+	nft_iif(r, NFT_CMP_EQ, IF_OUT);
+	nft_oif(r, NFT_CMP_EQ, IF_OUT);
 	nft_verdict(r, NF_DROP);
 	nft_rules_end(w, r, "no loop through the gateway");
 
-	nft_rules_answers(w);
-	nft_rules_chain(
-		w, &(struct hook){ "leak", "filter", NF_INET_POST_ROUTING, 200, NF_ACCEPT, NULL });
-	leak_rule(w, 4);
-	leak_rule(w, 6);
+	leave_chain(w);
 }
 
 void nft_rules_vnet(struct build *w)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Load balancers by real packets: who answers, how flows are shared, health, drains, resets, inbound NAT,
 internal frontends; servers and clients that no one here wrote."""
-import collections
+import collections, re
 from balancers import *
 
 inside("limit-requests=0", "pool=onlink 192.0.2.64/26", "pool=routed 203.0.113.0/24", "pool=routed 2001:db8:1::/64")
@@ -113,6 +113,25 @@ d["properties"]["backendAddressPools"].append(pool("one", members=ips[:1]))
 set_lb(d)
 s = socket.create_connection((ip, 90), 2)
 ok(s.recv(99).decode() == s.getsockname()[0], "a backend sees the client's address")
+
+# ---- a stranger who says that he is the platform ----
+V_ROUTER = next(f"{os.environ['NETD_LAB']}/node1/run/ns/{n}" for n in namespaces() if n[0] == "v")
+
+
+def refused_sources():
+    text = subprocess.run(["nsenter", "--net=" + V_ROUTER, "nft", "list", "chain", "inet", "netd", "nsg"], capture_output=True, text=True).stdout
+    return int(re.search(r"packets (\d+) .*the router's own source", text).group(1))
+
+
+heard = subprocess.Popen(["nsenter", "--net=" + V_ROUTER, "timeout", "4", "tcpdump", "-nnlqi", "any", "(tcp src port 4242 or tcp src port 4343) and (dst net 10.9.0.0/16 or dst net fd00:9::/48)"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+heard.stderr.readline()
+before = refused_sources()
+for src, dst in (("168.63.129.16", ip), ("10.9.1.1", ip), ("fd53:a83f:8110::10", ip6)):
+    subprocess.run([sys.executable, "-W", "ignore", "-c", "import logging,sys\nlogging.disable(50)\nfrom scapy.all import *\nconf.verb=0\n"
+                    f"I=IPv6 if ':' in {dst!r} else IP\nsend([I(src={src!r},dst={dst!r})/TCP(sport=p,dport=80,flags='S') for p in (4242,4343) for _ in range(10)])"], check=True)
+ok(refused_sources() - before == 60, "the platform's and the router's addresses as sources from outside: dropped, each counted", refused_sources() - before)
+told = heard.communicate()[0].strip()
+ok(told == "", "and no backend hears of them", told)
 
 # ---- other shares ----
 set_lb(doc(rules=[rule("lb", "http", loadDistribution="SourceIP"), rule("lb", "other", port=81, loadDistribution="SourceIP")]))
