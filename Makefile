@@ -5,7 +5,7 @@ BUILD    ?= build
 CC       ?= gcc
 VERSION  := 0.1.0
 
-PKGS := libmnl libnftnl libevent libevent_openssl sqlite3 jansson openssl libcap-ng libcurl yaml-0.1
+PKGS := libmnl libnftnl libbpf libevent libevent_openssl sqlite3 jansson openssl libcap-ng libcurl yaml-0.1
 CSTD := -std=gnu11 -D_GNU_SOURCE -DNETD_VERSION='"$(VERSION)"' -I.
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla \
 	-Wundef -Wpointer-arith -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Wconversion \
@@ -29,7 +29,7 @@ endif
 PKGFLAGS = $(subst -I,-isystem ,$(shell pkg-config --cflags $(PKGS) 2>/dev/null))
 PKGLIBS  = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread
 CFLAGS   ?=
-ALL_CFLAGS = $(CSTD) $(WARN) $(MODE) -MMD -MP $(PKGFLAGS) $(CFLAGS)
+ALL_CFLAGS = $(CSTD) $(WARN) $(MODE) -MMD -MP $(PKGFLAGS) $(OWN) $(CFLAGS)
 Q := $(if $(V),,@)
 
 ROOMS   := lib/base lib/model lib/store lib/kernel vnet lb dns
@@ -61,6 +61,15 @@ $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+# What runs in the kernel: its types are the kernel's, from linux/bpf.h.
+BPF := $(patsubst lib/kernel/bpf/%.bpf.c,$(BUILD)/bpf/%.o,$(wildcard lib/kernel/bpf/*.bpf.c))
+$(BUILD)/bpf/%.o: lib/kernel/bpf/%.bpf.c lib/kernel/%_map.h
+	@mkdir -p $(@D)
+	@echo "  BPF   $<"
+	$(Q)clang -O2 -g -Wall -Wextra -Werror -target bpf -I. -isystem /usr/include/$(shell $(CC) -print-multiarch) \
+		-include linux/bpf.h -c $< -o $@
+$(BUILD)/obj/lib/kernel/shortcut.o $(BUILD)/obj/lib/kernel/floating.o: $(BPF)
+$(BUILD)/obj/lib/kernel/shortcut.o $(BUILD)/obj/lib/kernel/floating.o: OWN = -DBPF_DIR='"$(BUILD)/bpf"'
 $(LIB): $(call obj,$(LIB_SRC))
 	@echo "  AR    $@"
 	$(Q)rm -f $@ && ar rcs $@ $^

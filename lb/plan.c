@@ -132,3 +132,27 @@ void lb_plan_out(uint32_t vnet_ns, const struct ip *backend, const struct ip *fr
 	o.index = last;
 	kset_add(to, &o);
 }
+
+void lb_plan_float(const struct lb_float *p, struct kset *to)
+{
+	struct kobj o =
+		element(p->vnet_ns, p->proto ? KOBJ_SET_FLOAT4 : KOBJ_SET_ANYFLOAT4, &p->front);
+
+	o.proto = p->proto;
+	o.port = p->port;
+	o.index = p->number << KOBJ_FLOAT_SHIFT;
+	kset_add(to, &o);
+}
+
+void lb_plan_float_at(const struct lb_float *p, uint32_t group, const struct ip *own,
+                      struct kset *to)
+{
+	struct kobj o = {
+		.ns = p->vnet_ns, .kind = KOBJ_FLOAT, .family = own->family, .table = p->number
+	};
+
+	snprintf(o.dev, sizeof(o.dev), "p%u", group);
+	memcpy(o.addr, p->front.b, 16);
+	memcpy(o.via, own->b, 16);
+	kset_add(to, &o);
+}

@@ -37,3 +37,16 @@ void lb_plan_nat(const struct lb_nat *p, struct kset *to);
  * Both of one family. */
 void lb_plan_out(uint32_t vnet_ns, const struct ip *backend, const struct ip *front, uint16_t first,
                  uint16_t last, struct kset *to);
+
+/* A port of a frontend whose flows keep its address as their destination, at groups' own ports. */
+struct lb_float {
+	uint32_t vnet_ns;
+	struct ip front;
+	uint8_t proto; /* 6 or 17; 0: all protocols and ports */
+	uint16_t port;
+	uint32_t number; /* of the frontend in its VNet, 1 to 65535 */
+};
+void lb_plan_float(const struct lb_float *p, struct kset *to);
+/* The group of that number, whose address is `own`, gets them so. */
+void lb_plan_float_at(const struct lb_float *p, uint32_t group, const struct ip *own,
+                      struct kset *to);

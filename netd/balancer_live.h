@@ -65,6 +65,13 @@ void lb_plan(struct balancer *b, struct kset *to);
 
 /* How members leave when nothing else says it; balancer_out.c. */
 void lb_plan_outbound(struct balancer *b, struct kset *to);
+/* A port of a frontend with enableFloatingIP, and the groups that its flows may reach (of any family; those
+ * of the frontend's count). p's VNet and number are filled in. */
+struct lb_float;
+void lb_plan_floating(struct balancer *b, const json_t *front, const struct lb_float *p,
+                      const struct lb_member *v, size_t n, struct kset *to);
+/* Numbers of frontends that float no more are free again. */
+void lb_floating_forget(struct balancer *b);
 
 /* Addresses of internal frontends: as the document wants them, -1 with *e and nothing changed when one
  * cannot be had; all given back; taken again after a start. */

@@ -230,6 +230,20 @@ static const json_t *front_of(const struct balancer *b, const json_t *x)
 	              model_str(x, "properties.frontendIPConfiguration.id"));
 }
 
+static void plan_floating(struct balancer *b, const json_t *rule, const struct lb_port *p,
+                          struct kset *to)
+{
+	static struct lb_member v[LB_MEMBERS_MAX];
+	const struct lb_float f = { .front = p->front, .proto = p->proto, .port = p->port };
+	size_t n = 0;
+	json_t *pool;
+
+	for (size_t i = 0; (pool = lb_rule_pool(b->r->doc, b->r->id, rule, i)); i++) {
+		n += lb_members(b->r, pool, v + n, LB_MEMBERS_MAX - n);
+	}
+	lb_plan_floating(b, front_of(b, rule), &f, v, n, to);
+}
+
 static void plan_rule(struct balancer *b, const json_t *rule, struct kset *to)
 {
 	const json_t *front = front_of(b, rule);
@@ -250,6 +264,9 @@ static void plan_rule(struct balancer *b, const json_t *rule, struct kset *to)
 	p.reset = json_is_true(model_at(rule, "properties.enableTcpReset"));
 	p.slots = &t->slots;
 	lb_plan_port(&p, to);
+	if (json_is_true(model_at(rule, "properties.enableFloatingIP"))) {
+		plan_floating(b, rule, &p, to);
+	}
 	if (b->vnet && !p.inner && p.front.family == 4 && p.proto == 6) {
 		lb_outside(b, rule, &p.front, p.port);
 	}
@@ -317,6 +334,16 @@ static json_t *assign(struct balancer *b, const json_t *rule, const struct lb_me
 	return now;
 }
 
+static void plan_nat_floating(struct balancer *b, const json_t *rule, const json_t *front,
+                              const struct lb_nat *p, const struct lb_member *m, struct kset *to)
+{
+	const struct lb_float f = { .front = p->front, .proto = p->proto, .port = p->port };
+
+	if (json_is_true(model_at(rule, "properties.enableFloatingIP")) && p->port == p->to_port) {
+		lb_plan_floating(b, front, &f, m, 1, to);
+	}
+}
+
 static void plan_nat(struct balancer *b, const json_t *rule, struct kset *to)
 {
 	static struct lb_member v[LB_MEMBERS_MAX];
@@ -348,6 +375,7 @@ static void plan_nat(struct balancer *b, const json_t *rule, struct kset *to)
 		for (p.proto = 6; p.proto <= 17 && p.to.family == family && p.port; p.proto += 11) {
 			if (!model_is(rule, "properties.protocol", p.proto == 6 ? "Udp" : "Tcp")) {
 				lb_plan_nat(&p, to);
+				plan_nat_floating(b, rule, front, &p, &v[i], to);
 			}
 		}
 	}
@@ -377,6 +405,7 @@ void lb_plan(struct balancer *b, struct kset *to)
 		plan_nat(b, x, to);
 	}
 	lb_plan_outbound(b, to);
+	lb_floating_forget(b);
 	for (i = 0; i < b->n_tables; i++) {
 		free(b->tables[i].left);
 		b->tables[i].left = NULL;

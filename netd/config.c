@@ -77,6 +77,8 @@ static const struct key {
 	  "ADDRESS:PORT ADDRESS:PORT, where TCP to a link-local address leads; may be repeated" },
 	N("mtu", mtu, 1330, 9000, "1500",
 	  "bytes, of the uplink; groups get 50 less, IPv6 wants 1280"),
+	N("bpf", bpf, 0, 1, "1",
+	  "1: programs in the kernel make the gateway quicker, and floating IP; 0: rules alone"),
 	N("flows", flows, 1000, 10000000, "65536",
 	  "connections that a VNet may track before new ones are slowed down"),
 	N("ttl", ttl_s, 0, 86400, "10", "seconds, of public names"),

@@ -32,6 +32,7 @@ struct config_gateway {
 struct config {
 	char state_dir[96], run_dir[80], region[64], dns_suffix[128], ip_suffix[128];
 	char listen_dns[64], listen_api[64], tls_cert[160], tls_key[160];
+	int64_t bpf;
 	char uplink[16], hop4[IP_TEXT], hop6[IP_TEXT], host4[IP_TEXT], host6[IP_TEXT];
 	char tenant_id[64];
 	struct ip_prefix pools[CONFIG_POOLS_MAX];

@@ -493,6 +493,9 @@ void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int
 		log_error("engine.start", LOG_STR("error", e.msg));
 		exit(71);
 	}
+	if (c->bpf && kernel_linux_programs(self.kernel, &e) < 0) {
+		log_warn("engine.programs", LOG_STR("without", e.msg));
+	}
 	for (self.n_given = 0; self.n_given < c->n_gateways; self.n_given++) {
 		uint32_t ns = KOBJ_NS_GIVEN + (uint32_t)self.n_given;
 

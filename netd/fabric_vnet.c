@@ -86,6 +86,7 @@ static void plan_router(const struct subnet *s, const struct resource *v)
 	size_t n = s->platform ? subnet_prefixes_of(s, closed, ARRAY_N(closed)) : 0;
 
 	vnet_plan_vnet(&(struct plan_vnet){ .ns = s->vnet,
+	                                    .shortcut = plane.config->bpf,
 	                                    .mtu = (uint32_t)plane.config->mtu,
 	                                    .closed = closed,
 	                                    .n_closed = n,

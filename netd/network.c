@@ -380,7 +380,8 @@ static void plan_gateway(void)
 	struct kset set = { 0 };
 	struct plan_gateway p = { .pools = c->pools,
 		                  .n_pools = (size_t)c->n_pools,
-		                  .mtu = (uint32_t)c->mtu };
+		                  .mtu = (uint32_t)c->mtu,
+		                  .shortcut = c->bpf };
 	struct err e = ERR_INIT;
 
 	snprintf(p.uplink, sizeof(p.uplink), "%s", c->uplink);

@@ -47,7 +47,8 @@ void plan_pair(struct kset *to, const struct plan_pair *p)
 	memcpy(o.mac, p->mac, 6);
 	memcpy(o.via, p->peer_mac, 6);
 	memcpy(o.master, p->master, KOBJ_NAME);
-	o.flags = p->master[0] ? KOBJ_ISOLATED : 0;
+	o.flags = (p->master[0] ? KOBJ_ISOLATED : 0) |
+	          (p->shortcut && p->ns == KOBJ_NS_GATEWAY ? KOBJ_SHORTCUT : 0);
 	o.index = p->index;
 	o.mtu = p->mtu;
 	o.peer_ns = p->peer_ns;
@@ -56,6 +57,7 @@ void plan_pair(struct kset *to, const struct plan_pair *p)
 	o = plan_object(p->peer_ns, KOBJ_LINK, KOBJ_LINK_PEER, p->peer);
 	memcpy(o.mac, p->peer_mac, 6);
 	o.index = p->peer_index ? p->peer_index : KOBJ_PEER_INDEX;
+	o.flags = p->shortcut && p->peer_ns == KOBJ_NS_GATEWAY ? KOBJ_SHORTCUT : 0;
 	o.mtu = p->mtu;
 	kset_add(to, &o);
 }
@@ -174,6 +176,7 @@ void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
 	                                   .dev = "netd0",
 	                                   .index = PLAN_HOST_INDEX,
 	                                   .peer = "up0",
+	                                   .shortcut = p->shortcut,
 	                                   .mac = host_mac,
 	                                   .peer_mac = mac,
 	                                   .mtu = p->mtu });
@@ -233,6 +236,7 @@ void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
 	                                   .dev = link,
 	                                   .index = p->ns,
 	                                   .peer = "gw0",
+	                                   .shortcut = p->shortcut,
 	                                   .mac = gateway_mac,
 	                                   .peer_mac = vnet_mac,
 	                                   .mtu = p->mtu });

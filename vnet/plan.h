@@ -22,6 +22,7 @@ struct plan_gateway {
 	uint8_t uplink_mac[6];
 	struct ip hop4, hop6; /* next hops behind it, family 0 none */
 	uint32_t mtu;         /* bytes */
+	bool shortcut; /* its devices pass its stack by, where the kernel can (KOBJ_SHORTCUT) */
 };
 void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to);
 
@@ -37,6 +38,7 @@ struct plan_vnet {
 	/* Of that link: the uplink's, so that what is too big for a group is told by the router, which
 	 * has public addresses to say it from; the gateway has link-local ones alone. */
 	uint32_t mtu;
+	bool shortcut;                  /* as the gateway's */
 	const struct ip_prefix *closed; /* prefixes its groups may not reach, beside 169.254/16 */
 	size_t n_closed;
 	const struct ip *shared; /* public addresses that several groups leave by */

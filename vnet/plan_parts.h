@@ -19,6 +19,7 @@ struct plan_pair {
 	const char *dev, *peer;
 	const uint8_t *mac, *peer_mac;
 	char master[KOBJ_NAME]; /* "" none; else the outer end is an isolated port of it */
+	bool shortcut;          /* the end in the gateway has KOBJ_SHORTCUT */
 };
 /* An object with these and all else zero. */
 struct kobj plan_object(uint32_t ns, enum kobj_kind kind, uint8_t sub, const char *dev);

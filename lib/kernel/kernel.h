@@ -81,6 +81,11 @@ struct kernel {
  * calling thread becomes the host's. */
 struct kernel *kernel_linux_new(const char *dir, struct err *e);
 
+/* Loads the programs that run in the kernel (shortcut.h, floating.h), and tries in a namespace of its own whether
+ * they can be bound. Without them the gateway is slower, and floating IP leads to a group's own address.
+ * ERR_SYSTEM says what the kernel lacks. */
+int kernel_linux_programs(struct kernel *k, struct err *e) __attribute__((warn_unused_result));
+
 /* An administrator's namespace gets one of the KOBJ_GIVEN_MAX numbers from KOBJ_NS_GIVEN; its file may
  * come and go. ERR_INVALID: number or path out of range. */
 int kernel_linux_give(struct kernel *k, uint32_t ns, const char *path, struct err *e)

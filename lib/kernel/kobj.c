@@ -179,18 +179,20 @@ void kobj_counter_name(uint32_t group, bool inbound, uint16_t priority, char to[
 
 /* ---- text ---- */
 
-static const char *const kind_names[] = { "netns",   "link",  "addr",    "neigh", "fdb",
-	                                  "route",   "rule",  "ruleset", "set",   "counter",
-	                                  "timeout", "chain", "filter",  "elem",  "item" };
+static const char *const kind_names[] = { "netns",   "link",   "addr",    "neigh",
+	                                  "fdb",     "route",  "rule",    "float",
+	                                  "ruleset", "set",    "counter", "timeout",
+	                                  "chain",   "filter", "elem",    "item" };
 static_assert(ARRAY_N(kind_names) == KOBJ_KIND_N, "a name for every kind");
 static const char *const set_names[] = {
-	"port4",    "port6",   "forward", "pub4",    "pub6",    "target4", "target6", "front4",
-	"front6",   "inner4",  "inner6",  "any4",    "any6",    "slot4",   "slot6",   "anyslot4",
-	"anyslot6", "idle",    "empty4",  "empty6",  "reset4",  "reset6",  "self4",   "self6",
-	"lbout4",   "lbout6",  "egress4", "egress6", "subout4", "subout6", "natout4", "natout6",
-	"natsrc4",  "natsrc6", "natpub4", "natpub6", "own4",    "own6",    "closed4", "closed6",
-	"out",      "in4",     "in6",     "from",    "vtag4",   "vtag6",   "drops4",  "drops6",
-	"source4",  "source6", "pool4",   "pool6"
+	"port4",   "port6",    "forward",  "pub4",    "pub6",    "target4",   "target6",
+	"front4",  "front6",   "inner4",   "inner6",  "any4",    "any6",      "slot4",
+	"slot6",   "anyslot4", "anyslot6", "float4",  "float6",  "anyfloat4", "anyfloat6",
+	"idle",    "empty4",   "empty6",   "reset4",  "reset6",  "self4",     "self6",
+	"lbout4",  "lbout6",   "egress4",  "egress6", "subout4", "subout6",   "natout4",
+	"natout6", "natsrc4",  "natsrc6",  "natpub4", "natpub6", "own4",      "own6",
+	"closed4", "closed6",  "out",      "in4",     "in6",     "from",      "vtag4",
+	"vtag6",   "drops4",   "drops6",   "source4", "source6", "pool4",     "pool6"
 };
 static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
 
@@ -249,6 +251,9 @@ static void format_link(const struct kobj *o, struct buf *to)
 	}
 	if (o->flags & KOBJ_ISOLATED) {
 		buf_addf(to, " isolated");
+	}
+	if (o->flags & KOBJ_SHORTCUT) {
+		buf_addf(to, " shortcut");
 	}
 	if (o->peer[0]) {
 		buf_addf(to, " peer %s ns %u", o->peer, o->peer_ns);
@@ -411,6 +416,11 @@ void kobj_format(const struct kobj *o, struct buf *to)
 			buf_addf(to, " %u from %s", o->table, o->dev);
 		}
 		break;
+	case KOBJ_FLOAT:
+		add_ip(to, " ", o->family, o->addr);
+		buf_addf(to, " number %u dev %s", o->table, o->dev);
+		add_ip(to, " own ", o->family, o->via);
+		break;
 	case KOBJ_RULESET:
 		buf_addf(to, " %s", rulesets[o->sub]);
 		if (o->dev[0]) {
@@ -488,6 +498,7 @@ static int check_shape(const struct kobj *o, struct err *e)
 		                        0,
 		                        KOBJ_ROUTE_THROW,
 		                        KOBJ_RULE_MAIN,
+		                        0,
 		                        KOBJ_RULESET_UPLINK,
 		                        KOBJ_PSET_N - 1,
 		                        0,
@@ -591,6 +602,11 @@ int kobj_check(const struct kobj *o, struct err *e)
 	bool table = (o->kind == KOBJ_ROUTE || o->kind == KOBJ_RULE) && o->table;
 	if (table && (o->ns < KOBJ_NS_FIRST || o->table <= KOBJ_TABLE_BASE)) {
 		return refuse(o, e, "table is not the plane's");
+	}
+	if (o->kind == KOBJ_FLOAT &&
+	    (o->ns < KOBJ_NS_FIRST || !name_is(o->dev, "p") || !o->family || !o->table ||
+	     o->table > KOBJ_FLOAT_MASK >> KOBJ_FLOAT_SHIFT)) {
+		return refuse(o, e, "not a frontend at a group's port");
 	}
 	bool needs_dev = (o->kind >= KOBJ_LINK && o->kind <= KOBJ_FDB) ||
 	                 (o->kind == KOBJ_RULE && o->sub == KOBJ_RULE_TABLE);

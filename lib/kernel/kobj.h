@@ -32,6 +32,7 @@ enum kobj_kind {
 	KOBJ_FDB,
 	KOBJ_ROUTE,
 	KOBJ_RULE,
+	KOBJ_FLOAT, /* a frontend's address at a group's port: floating.h */
 	KOBJ_RULESET,
 	KOBJ_SET, /* what follows lives in a VNet's ruleset, and is made by plans: sets and maps */
 	KOBJ_COUNTER, /* of a security rule */
@@ -110,6 +111,10 @@ enum kobj_set {
 	KOBJ_SET_SLOT6,
 	KOBJ_SET_ANYSLOT4, /* frontend . slot : backend */
 	KOBJ_SET_ANYSLOT6,
+	KOBJ_SET_FLOAT4, /* frontend . protocol . port : its number, when it is a floating one */
+	KOBJ_SET_FLOAT6,
+	KOBJ_SET_ANYFLOAT4, /* frontend, all protocols and ports : the same */
+	KOBJ_SET_ANYFLOAT6,
 	KOBJ_SET_IDLE,   /* minutes, as a class has them : chain that sets the timeout */
 	KOBJ_SET_EMPTY4, /* frontend . protocol . port that has no backend */
 	KOBJ_SET_EMPTY6,
@@ -162,6 +167,9 @@ static inline uint32_t kobj_class(unsigned size, enum kobj_hash hash, uint32_t i
 {
 	return (size + KOBJ_SIZES * hash + 1) | idle_min << 8;
 }
+/* Number of a floating frontend, as marks have it: of connections, and of packets to a group's port. */
+#define KOBJ_FLOAT_SHIFT 16u
+#define KOBJ_FLOAT_MASK  0xffff0000u
 #define KOBJ_CLASS_SHAPE 0xffu
 #define KOBJ_CLASS_IDLE  0x7f00u
 
@@ -180,6 +188,7 @@ enum kobj_pset {
 
 /* LINK flags */
 #define KOBJ_ISOLATED 0x1u /* bridge port: isolated, no learning, no flooding */
+#define KOBJ_SHORTCUT 0x2u /* gateway: what is only routed passes its stack by (shortcut.h) */
 /* NEIGH sub */
 #define KOBJ_NEIGH_PROXY 1
 
@@ -196,15 +205,17 @@ struct kobj {
 	uint16_t port;   /* ELEM, host order */
 	uint8_t proto;   /* ELEM: 6 or 17 */
 	uint8_t pad[3];
-	uint32_t table; /* ROUTE, RULE_TABLE: routing table; 0 main. ELEM: slot, minutes */
+	uint32_t
+		table; /* ROUTE, RULE_TABLE: routing table; 0 main. ELEM: slot, minutes. FLOAT: number */
 	/* value */
-	uint8_t via[16];   /* ROUTE gateway; ELEM data; LINK peer MAC in the first six */
+	uint8_t via
+		[16]; /* ROUTE gateway; ELEM data; FLOAT: the group's own address; LINK peer MAC in the first six */
 	uint8_t mac[6];    /* LINK, NEIGH */
 	uint16_t via_port; /* ELEM data, host order */
 	uint32_t flags;    /* LINK */
-	uint32_t index;    /* LINK: interface index in its namespace; ELEM: class, or last port */
-	uint32_t mtu;      /* LINK, bytes */
-	uint32_t peer_ns;  /* LINK_VETH */
+	uint32_t index;   /* LINK: interface index in its namespace; ELEM: class, last port, mark */
+	uint32_t mtu;     /* LINK, bytes */
+	uint32_t peer_ns; /* LINK_VETH */
 	char master[KOBJ_NAME]; /* LINK */
 	char peer[KOBJ_NAME];   /* LINK_VETH: name of the inner end, index 2 there */
 };

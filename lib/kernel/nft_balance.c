@@ -251,6 +251,43 @@ void nft_rules_answers(struct build *w)
 	answer_rule(w, 6);
 }
 
+/* ---- floating ---- */
+
+static void number_rule(struct build *w, uint8_t family, bool any)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+	uint32_t words = WORDS(family);
+
+	nft_family(r, family);
+	nft_ct_original(r, family == 4 ? NFT_CT_DST_IP : NFT_CT_DST_IP6, R(0));
+	if (!any) {
+		nft_meta(r, NFT_META_L4PROTO, R(words));
+		nft_ct_original(r, NFT_CT_PROTO_DST, R(words + 1));
+	}
+	nft_lookup_map(r, name_of(any ? KOBJ_SET_ANYFLOAT4 : KOBJ_SET_FLOAT4, family), R(0), R(0));
+	nft_ct_mark_set(r, R(0));
+	nft_rules_end(w, r, "number of a floating frontend");
+}
+
+void nft_rules_floating(struct build *w)
+{
+	nft_rules_chain(w, &(struct hook){ .name = "floating" });
+	for (int i = 0; i < 4; i++) {
+		number_rule(w, i & 1 ? 6 : 4, i & 2);
+	}
+}
+
+/* The group's port makes the frontend's address of it again: floating.h. */
+void nft_rules_to_floating(struct build *w)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_oif(r, NFT_CMP_NEQ, IF_OUT);
+	nft_ct_forth(r);
+	nft_mark_from_ct(r, KOBJ_FLOAT_MASK);
+	nft_rules_end(w, r, "for a floating frontend");
+}
+
 /* ---- outbound ---- */
 
 /* A backend that its own frontend leads to: it sees the frontend as the client. */

@@ -78,6 +78,23 @@ void nft_ct_original(struct nftnl_rule *r, uint32_t key, uint32_t reg)
 	nftnl_expr_set_u8(x, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
 }
 
+void nft_ct_forth(struct nftnl_rule *r)
+{
+	static const uint8_t original = IP_CT_DIR_ORIGINAL;
+
+	nft_ct(r, NFT_CT_DIRECTION, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), &original, 1);
+}
+
+void nft_mark_from_ct(struct nftnl_rule *r, uint32_t mask)
+{
+	nft_ct(r, NFT_CT_MARK, R(0));
+	nft_any_bit(r, R(0), mask); /* leaves those in the register */
+	struct nftnl_expr *x = add(r, "meta");
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_KEY, NFT_META_MARK);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_SREG, R(0));
+}
+
 void nft_notrack(struct nftnl_rule *r)
 {
 	add(r, "notrack");

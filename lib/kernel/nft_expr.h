@@ -20,8 +20,13 @@ void nft_payload(struct nftnl_rule *r, uint32_t base, uint32_t off, uint32_t len
 /* The source address becomes what is in the register. */
 void nft_saddr_set(struct nftnl_rule *r, uint8_t family, uint32_t reg);
 void nft_ct(struct nftnl_rule *r, uint32_t key, uint32_t reg);
-/* An address of the flow's first packet (NFT_CT_SRC_IP, NFT_CT_DST_IP and their IPv6 twins). */
+/* Of the flow's first packet: an address (NFT_CT_SRC_IP, NFT_CT_DST_IP and their IPv6 twins), a port
+ * (NFT_CT_PROTO_DST). */
 void nft_ct_original(struct nftnl_rule *r, uint32_t key, uint32_t reg);
+/* The packet goes the way of the flow's first one. */
+void nft_ct_forth(struct nftnl_rule *r);
+/* The packet's mark is the connection's, where that has one of these bits. */
+void nft_mark_from_ct(struct nftnl_rule *r, uint32_t mask);
 void nft_notrack(struct nftnl_rule *r);
 void nft_ct_mark_set(struct nftnl_rule *r, uint32_t reg);
 /* ct mark & mask is the value, or (map) leads on by it. */

@@ -67,5 +67,7 @@ void nft_rules_frontends(struct build *w);
 void nft_rules_resets(struct build *w);
 void nft_rules_untracked(struct build *w); /* a chain for what reset.c sends */
 void nft_rules_empty(struct build *w);
-void nft_rules_answers(struct build *w); /* what those say, in the chain of what leaves */
+void nft_rules_answers(struct build *w);  /* what those say, in the chain of what leaves */
+void nft_rules_floating(struct build *w); /* a chain for new flows: what number the frontend has */
+void nft_rules_to_floating(struct build *w); /* in the chain of what leaves: to a group's port */
 void nft_rules_backends_out(struct build *w);

@@ -163,6 +163,7 @@ static void leave_chain(struct build *w)
 
 	nft_rules_chain(
 		w, &(struct hook){ "leave", "filter", NF_INET_POST_ROUTING, 200, NF_ACCEPT, NULL });
+	nft_rules_to_floating(w);
 	r = nft_rules_rule(w);
 	nft_oif(r, NFT_CMP_NEQ, IF_OUT);
 	nft_verdict(r, NF_ACCEPT);
@@ -453,6 +454,16 @@ static void leads(struct build *w, uint32_t op, const char *chain, const char *w
 	nft_rules_end(w, r, what);
 }
 
+static void translated_rule(struct build *w, bool is, const char *chain, const char *what)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_ct(r, NFT_CT_STATUS, R(0));
+	(is ? nft_any_bit : nft_no_bit)(r, R(0), IPS_DST_NAT);
+	nft_jump(r, NFT_JUMP, chain);
+	nft_rules_end(w, r, what);
+}
+
 static void decides_chain(struct build *w)
 {
 	struct nftnl_rule *r;
@@ -473,11 +484,8 @@ static void decides_chain(struct build *w)
 	nft_rules_end(w, r, "begins no connection");
 	invalid_rule(w);
 	nft_rules_local(w, true, IF_ANY, "the router's own source");
-	r = nft_rules_rule(w);
-	nft_ct(r, NFT_CT_STATUS, R(0));
-	nft_no_bit(r, R(0), IPS_DST_NAT);
-	nft_jump(r, NFT_JUMP, "empty");
-	nft_rules_end(w, r, "nothing translated it");
+	translated_rule(w, false, "empty", "nothing translated it");
+	translated_rule(w, true, "floating", "to a group");
 	leads(w, NFT_CMP_EQ, "enter", "from the gateway");
 	leads(w, NFT_CMP_NEQ, "begin", "from inside");
 	inbound_rule(w, 4);
@@ -498,6 +506,7 @@ static void vnet_filter(struct build *w)
 	midstream_chain(w);
 	nft_rules_chain(w, &(struct hook){ .name = "empty" });
 	nft_rules_empty(w);
+	nft_rules_floating(w);
 	enter_chain(w);
 	begin_chain(w);
 	decides_chain(w);

@@ -38,6 +38,9 @@ struct linux_kernel {
 	struct space **spaces; /* sorted by number */
 	size_t n, cap;
 	struct netns_stock *stock; /* from the first group on */
+	struct floating *floating;
+	struct shortcut *shortcut; /* NULL: none */
+	bool refused;              /* the kernel has none */
 	struct loop *loop;
 	void (*on_event)(void *arg, uint32_t ns, uint32_t index);
 	void *arg;

@@ -78,7 +78,7 @@ ok(min(sent) > 5000, "they did flood", sent)
 ok(most < 12000, "what a VNet tracks is bounded (budget 3,000)", most)
 metrics = lambda: Unix and __import__("http").client and subprocess.run(["curl", "-s", "--unix-socket", os.environ["NETD_SOCKET"], "http://lab/metrics"], capture_output=True, text=True).stdout
 ok(wait(lambda: f"netd_engine_vnets_tightened {FLOODERS}" in metrics() or "netd_engine_vnets_tightened 0" not in metrics()), "the metrics say that shares are tightened", metrics())
-dropped = [subprocess.run(["nsenter", "--net=" + r, "nft", "list", "chain", "inet", "netd", "nsg"], capture_output=True, text=True).stdout for r in routers.values()]
+dropped = [subprocess.run(["nsenter", "--net=" + r, "nft", "list", "table", "inet", "netd"], capture_output=True, text=True).stdout for r in routers.values()]
 refused = sum(1 for d in dropped if any("over" in l and "packets 0 " not in l for l in d.splitlines() if "share" in l or "budget" in l))
 ok(refused >= FLOODERS, "refused flows are counted", refused)
 ok(wait(lambda: "netd_engine_vnets_tightened 0" in metrics(), 60), "when it is over, shares are as they were")

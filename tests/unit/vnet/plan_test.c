@@ -68,6 +68,7 @@ static void gateway(void **state)
 	vnet_plan_gateway(&(struct plan_gateway){ .pools = pools,
 	                                          .n_pools = 2,
 	                                          .mtu = 1500,
+	                                          .shortcut = true,
 	                                          .uplink = "eth7",
 	                                          .uplink_mac = { 2, 0, 0, 0, 0, 9 },
 	                                          .hop4 = ip("192.0.2.1") },
@@ -87,6 +88,7 @@ static void group(void **state)
 	(void)state;
 	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16,
 	                                    .mtu = 1450,
+	                                    .shortcut = true,
 	                                    .closed = subnet,
 	                                    .n_closed = 1,
 	                                    .shared = &shared,
