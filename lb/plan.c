@@ -122,14 +122,18 @@ void lb_plan_nat(const struct lb_nat *p, struct kset *to)
 	kset_add(to, &o);
 }
 
-void lb_plan_out(uint32_t vnet_ns, const struct ip *backend, const struct ip *front, uint16_t first,
-                 uint16_t last, struct kset *to)
+void lb_plan_out(const struct lb_out *p, struct kset *to)
 {
-	struct kobj o = element(vnet_ns, KOBJ_SET_LBOUT4, backend);
+	enum kobj_set set4 = p->proto == TCP ? KOBJ_SET_OUTTCP4
+	                     : p->proto      ? KOBJ_SET_OUTUDP4
+	                                     : KOBJ_SET_OUTANY4;
+	struct kobj o = element(p->vnet_ns, set4, &p->backend);
 
-	memcpy(o.via, front->b, 16);
-	o.via_port = first;
-	o.index = last;
+	memcpy(o.via, p->front.b, 16);
+	if (p->proto) {
+		o.via_port = p->first;
+		o.index = p->last;
+	}
 	kset_add(to, &o);
 }
 

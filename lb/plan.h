@@ -33,10 +33,15 @@ struct lb_nat {
 };
 void lb_plan_nat(const struct lb_nat *p, struct kset *to);
 
-/* The backend leaves by the frontend's address, from ports `first` to `last`, when nothing else says how.
- * Both of one family. */
-void lb_plan_out(uint32_t vnet_ns, const struct ip *backend, const struct ip *front, uint16_t first,
-                 uint16_t last, struct kset *to);
+/* Flows of the protocol (6, 17; 0: those without ports) that the backend begins leave by the frontend's address,
+ * from ports `first` to `last`, when nothing else says how. Both addresses of one family. */
+struct lb_out {
+	uint32_t vnet_ns;
+	struct ip backend, front;
+	uint8_t proto;
+	uint16_t first, last;
+};
+void lb_plan_out(const struct lb_out *p, struct kset *to);
 
 /* A port of a frontend whose flows keep its address as their destination, at groups' own ports. */
 struct lb_float {

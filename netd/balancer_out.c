@@ -4,6 +4,7 @@
  * allocatedOutboundPorts gives each member a block of its own, which it keeps while it is a member
  * (status "outbound": rule -> address -> block). See balancer_live.h.
  */
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ struct out {
 	json_t *blocks; /* address -> block; of rules with blocks */
 	bool *taken;
 	size_t n_blocks; /* of all frontends */
+	bool proto[3];   /* TCP, UDP, those without ports */
 };
 
 static void add_front(const struct balancer *b, const json_t *front, uint8_t family, struct out *o)
@@ -32,6 +34,17 @@ static void add_front(const struct balancer *b, const json_t *front, uint8_t fam
 	if (!inner && ip.family == family && o->n_fronts < LB_OUT_FRONTS_MAX) {
 		o->fronts[o->n_fronts++] = ip;
 	}
+}
+
+/* By the rule's protocol: all of them with All. */
+static void set_protocols(const json_t *rule, struct out *o)
+{
+	bool tcp = model_is(rule, "properties.protocol", "Tcp"),
+	     udp = model_is(rule, "properties.protocol", "Udp");
+
+	o->proto[0] = !udp;
+	o->proto[1] = !tcp;
+	o->proto[2] = !tcp && !udp;
 }
 
 static size_t members_of(const struct balancer *b, const json_t *pool, uint8_t family,
@@ -96,8 +109,21 @@ static void plan(const struct balancer *b, struct out *o, const struct lb_member
 		size_t block = o->ports ? block_of(o, &v[i].ip, i) : 0;
 		uint32_t first = FIRST_PORT + (uint32_t)(block % each) * o->ports;
 
-		lb_plan_out(b->vnet, &v[i].ip, &o->fronts[block / each], (uint16_t)first,
-		            (uint16_t)(o->ports ? first + o->ports - 1 : LAST_PORT), to);
+		struct lb_out p = {
+			.vnet_ns = b->vnet,
+			.backend = v[i].ip,
+			.front = o->fronts[block / each],
+			.first = (uint16_t)first,
+			.last = (uint16_t)(o->ports ? first + o->ports - 1 : LAST_PORT),
+		};
+		for (int k = 0; k < 3; k++) {
+			static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP, 0 };
+
+			p.proto = protos[k];
+			if (o->proto[k]) {
+				lb_plan_out(&p, to);
+			}
+		}
 	}
 }
 
@@ -129,6 +155,7 @@ static void plan_rule(struct balancer *b, const json_t *rule, uint8_t family, st
 	json_t *x;
 	size_t i;
 
+	set_protocols(rule, &o);
 	json_array_foreach(model_at(rule, "properties.frontendIPConfigurations"), i, x)
 	{
 		add_front(b, lb_ref(doc, b->r->id, LB_FRONTS, model_str(x, "id")), family, &o);
@@ -173,7 +200,7 @@ static void plan_rules(struct balancer *b, struct kset *to)
 		                   (pool = lb_rule_pool(doc, b->r->id, x, k));
 		     k++) {
 			for (uint8_t family = 4; family <= 6; family += 2) {
-				struct out o = { .ports = 0 };
+				struct out o = { .proto = { true, true, true } };
 
 				add_front(b, front, family, &o);
 				plan(b, &o, v, members_of(b, pool, family, v), to);

@@ -512,8 +512,8 @@ static int compare(struct reconcile *r, struct space *s, struct kset *have, stru
 		return e->kind == ERR_NOT_FOUND && kobj_ns_foreign(s->ns) ? 0 : -1;
 	}
 	/* The ruleset differs: it comes anew, with all that is in it. */
-	AUTO_FREE struct kobj **want = want_flat(&s->want);
-	size_t n = s->want.n, keep = 0;
+	size_t n, keep = 0;
+	AUTO_FREE struct kobj **want = want_flat(&s->want, &n);
 	struct kops probe = { 0 };
 
 	if (!want) {

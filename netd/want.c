@@ -180,14 +180,19 @@ void want_erase(struct want *w, const struct kobj *o)
 	}
 }
 
-struct kobj **want_flat(const struct want *w)
+struct kobj **want_flat(const struct want *w, size_t *n)
 {
 	struct kobj **v = malloc((w->n + 1) * sizeof(struct kobj *));
-	size_t n = 0;
 
+	*n = 0;
 	for (size_t i = 0; v && i < w->n_chunks; i++) {
-		memcpy(v + n, w->chunks[i]->v, w->chunks[i]->n * sizeof(struct kobj *));
-		n += w->chunks[i]->n;
+		for (size_t k = 0; k < w->chunks[i]->n; k++) {
+			struct kobj *o = w->chunks[i]->v[k];
+
+			if (*n == 0 || kobj_compare(o, v[*n - 1]) != 0) {
+				v[(*n)++] = o;
+			}
+		}
 	}
 	return v;
 }

@@ -31,5 +31,5 @@ struct want_place want_next(const struct want *w, struct want_place p);
 struct kobj *want_get(struct want *w, const struct kobj *key);
 int want_insert(struct want *w, struct kobj *o);       /* -1: out of memory */
 void want_erase(struct want *w, const struct kobj *o); /* that very object; absent is fine */
-/* All of them, w->n, as an array that the caller frees; NULL: out of memory. */
-struct kobj **want_flat(const struct want *w);
+/* One of each key, *n of them, as an array that the caller frees; NULL: out of memory. */
+struct kobj **want_flat(const struct want *w, size_t *n);

@@ -162,35 +162,45 @@ static int release_port(const struct floating *f, struct nl_sock *rt, const stru
 	return send(rt, &b, o, e);
 }
 
+static int note(struct floating *f, const struct kop *op, struct err *e)
+{
+	const struct kobj *o = op->o;
+	struct kobj *was = find(f, o);
+
+	if (op->verb == KOP_DEL) {
+		if (was) {
+			drop(f, was);
+		}
+		return 0;
+	}
+	if (enter(f, o, true) < 0) {
+		return err_set(e, ERR_SYSTEM, errno, "floating IP at %s", o->dev);
+	}
+	if (was) {
+		*was = *o;
+	} else {
+		kset_add(&f->set, o);
+	}
+	return f->set.failed ? err_set(e, ERR_NO_MEMORY, 0, "floating IP: out of memory") : 0;
+}
+
+/* All is known before the first port turns to it: after a restart the programs of before are bound, with
+ * what those know. */
 int floating_apply(struct floating *f, struct nl_sock *rt, const struct kop *ops, size_t n,
                    struct err *e)
 {
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
+		rc = ops[i].o->kind == KOBJ_FLOAT ? note(f, &ops[i], e) : 0;
+	}
+	for (size_t i = 0; rc == 0 && i < n; i++) {
 		const struct kobj *o = ops[i].o;
-		struct kobj *was = o->kind == KOBJ_FLOAT ? find(f, o) : NULL;
 
-		if (o->kind != KOBJ_FLOAT) {
-			continue;
+		if (o->kind == KOBJ_FLOAT) {
+			rc = port_is_used(f, o) ? bind_port(f, rt, o, e)
+			                        : release_port(f, rt, o, e);
 		}
-		if (ops[i].verb == KOP_DEL) {
-			if (was) {
-				drop(f, was);
-			}
-			rc = port_is_used(f, o) ? 0 : release_port(f, rt, o, e);
-			continue;
-		}
-		if (enter(f, o, true) < 0) {
-			return err_set(e, ERR_SYSTEM, errno, "floating IP at %s", o->dev);
-		}
-		if (was) {
-			*was = *o;
-		} else {
-			kset_add(&f->set, o);
-		}
-		rc = f->set.failed ? err_set(e, ERR_NO_MEMORY, 0, "floating IP: out of memory")
-		                   : bind_port(f, rt, o, e);
 	}
 	return rc;
 }

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
@@ -23,7 +22,6 @@
 #include "lib/base/crash.h"
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
-#include "lib/kernel/floating.h"
 #include "lib/kernel/flows.h"
 #include "lib/kernel/kernel.h"
 #include "lib/kernel/netlink.h"
@@ -31,8 +29,8 @@
 #include "lib/kernel/nft.h"
 #include "lib/kernel/nft_phase.h"
 #include "lib/kernel/nft_policy.h"
+#include "lib/kernel/programs.h"
 #include "lib/kernel/rtnl.h"
-#include "lib/kernel/shortcut.h"
 #include "lib/kernel/spaces.h"
 
 static struct linux_kernel *self(struct kernel *k)
@@ -270,7 +268,7 @@ static int linux_ns_del(struct kernel *ops, uint32_t ns, uint8_t type, struct er
 
 	spaces_path(k, ns, type, path, sizeof(path));
 	spaces_forget(k, ns);
-	floating_forget(k->floating, ns);
+	programs_forget(k, ns);
 	if (netns_clear(path) < 0) {
 		return err_set(e, ERR_SYSTEM, errno, "remove %s", path);
 	}
@@ -336,11 +334,6 @@ static uint8_t ruleset_of(const struct space *s)
 	return by_type[s->type];
 }
 
-static bool uplink_shortcut_on(struct space *s)
-{
-	return shortcut_uplink_is_on(s->k->shortcut, &s->rt, if_nametoindex(s->ruleset.dev));
-}
-
 /* A dump gives a ruleset's sum. When it is the sum of what this kind of ruleset is made of, the
  * dump tells the object itself, else something that no plan wants. */
 static void judge_rulesets(struct space *s, struct kset *to)
@@ -361,7 +354,7 @@ static void judge_rulesets(struct space *s, struct kset *to)
 			o->mtu = 1;
 			continue;
 		}
-		if (s->k->shortcut && s->type == 0 && !uplink_shortcut_on(s)) {
+		if (s->type == 0 && !programs_uplink_is_on(s)) {
 			o->mtu = 1;
 			continue;
 		}
@@ -379,12 +372,8 @@ static int linux_dump(struct kernel *ops, uint32_t ns, struct kset *to, struct e
 	if (!s || spaces_ready(s, true, e) < 0 || rtnl_dump(&s->rt, ns, to, e) < 0) {
 		return -1;
 	}
-	if (s->type == KOBJ_NETNS_GATEWAY &&
-	    shortcut_dump(s->k->shortcut, s->k->refused, &s->rt, to, e) < 0) {
+	if (programs_dump(s, to, e) < 0) {
 		return -1;
-	}
-	if (s->type == KOBJ_NETNS_VNET) {
-		floating_dump(s->k->floating, &s->rt, ns, to);
 	}
 	if (ruleset_of(s) && nft_dump(&s->nft, ns, ruleset_of(s), to, e) < 0) {
 		return -1;
@@ -444,11 +433,7 @@ static int apply_rt(struct linux_kernel *k, struct space *s, const struct kop *o
 		close(fds[--n_fds]);
 	}
 	nl_batch_fini(&b);
-	if (rc == 0 && s->type == KOBJ_NETNS_GATEWAY && !k->refused) {
-		rc = shortcut_bind(k->shortcut, &s->rt, ops, n, e);
-	} else if (rc == 0 && s->type == KOBJ_NETNS_VNET) {
-		rc = floating_apply(k->floating, &s->rt, ops, n, e);
-	}
+	rc = rc < 0 ? rc : programs_apply(s, ops, n, e);
 	return rc;
 }
 
@@ -484,25 +469,6 @@ static int commit_nft(struct space *s, struct nl_batch *b, struct err *e)
 	return rc;
 }
 
-/* The host's device leads to the gateway by the ruleset, and before that by the shortcut. */
-static int turn_uplink(struct space *s, bool anew, const struct kop *ops, size_t n, struct err *e)
-{
-	struct shortcut *cut = s->k->shortcut;
-	int rc = cut ? shortcut_pools(cut, anew, ops, n, e) : 0;
-
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		const struct kobj *o = ops[i].o;
-		uint32_t index = o->kind == KOBJ_RULESET ? if_nametoindex(o->dev) : 0;
-
-		if (index && (ops[i].verb == KOP_DEL || !cut)) {
-			shortcut_uplink_off(&s->rt, index);
-		} else if (index) {
-			rc = shortcut_uplink(cut, &s->rt, index, e);
-		}
-	}
-	return rc;
-}
-
 static int send_nft(struct space *s, const struct kop *ops, size_t n, struct err *e)
 {
 	struct nl_batch b = { 0 };
@@ -534,7 +500,7 @@ static int send_nft(struct space *s, const struct kop *ops, size_t n, struct err
 		}
 	}
 	rc = rc < 0 ? rc : commit_nft(s, &b, e);
-	rc = rc < 0 || s->type != 0 ? rc : turn_uplink(s, anew, ops, n, e);
+	rc = rc < 0 || s->type != 0 ? rc : programs_uplink(s, anew, ops, n, e);
 	if (rc == 0 && anew && s->type == KOBJ_NETNS_VNET) {
 		crash_point(CRASH_ENGINE_RULESET);
 		nl_batch_fini(&b);
@@ -708,37 +674,6 @@ static int linux_learned(struct kernel *ops, uint32_t ns, struct kset *to, struc
 	return 0;
 }
 
-int kernel_linux_programs(struct kernel *ops, struct err *e)
-{
-	static const struct kobj lo = {
-		.kind = KOBJ_LINK, .sub = KOBJ_LINK_PEER, .index = 1, .flags = KOBJ_SHORTCUT
-	};
-	const struct kop bind = { KOP_SET, &lo };
-	struct linux_kernel *k = self(ops);
-	struct shortcut *s = shortcut_new(e);
-	struct nl_sock rt = NL_SOCK_NONE;
-
-	k->refused = true; /* until all went well */
-	if (!s) {
-		return -1;
-	}
-	if (unshare(CLONE_NEWNET) < 0) {
-		shortcut_free(s);
-		return err_set(e, ERR_SYSTEM, errno, "make a namespace");
-	}
-	int rc = nl_open(&rt, NETLINK_ROUTE, e);
-	rc = rc < 0 ? rc : shortcut_bind(s, &rt, &bind, 1, e);
-	nl_close(&rt);
-	spaces_home(k);
-	if (rc < 0) {
-		shortcut_free(s);
-		return rc;
-	}
-	k->shortcut = s;
-	k->refused = false;
-	return floating_load(k->floating, e);
-}
-
 int kernel_linux_give(struct kernel *ops, uint32_t ns, const char *path, struct err *e)
 {
 	struct linux_kernel *k = self(ops);
@@ -761,8 +696,7 @@ static void linux_free(struct kernel *ops)
 
 	spaces_fini(k);
 	netns_stock_free(k->stock);
-	shortcut_free(k->shortcut);
-	floating_free(k->floating);
+	programs_free(k);
 	close(k->home);
 	free(k);
 }
@@ -784,8 +718,7 @@ struct kernel *kernel_linux_new(const char *dir, struct err *e)
 	snprintf(k->dir, sizeof(k->dir), "%s", dir);
 	snprintf(path, sizeof(path), "%s/ns", dir);
 	k->home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	k->floating = floating_new();
-	if (!k->floating || k->home < 0 || (mkdir(path, 0755) < 0 && errno != EEXIST) ||
+	if (programs_new(k) < 0 || k->home < 0 || (mkdir(path, 0755) < 0 && errno != EEXIST) ||
 	    !spaces_insert(k, KOBJ_NS_HOST, 0)) {
 		err_set(e, ERR_SYSTEM, errno, "namespaces folder %s", path);
 		linux_free(&k->ops);

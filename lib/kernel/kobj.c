@@ -189,10 +189,11 @@ static const char *const set_names[] = {
 	"front4",  "front6",   "inner4",   "inner6",  "any4",    "any6",      "slot4",
 	"slot6",   "anyslot4", "anyslot6", "float4",  "float6",  "anyfloat4", "anyfloat6",
 	"idle",    "empty4",   "empty6",   "reset4",  "reset6",  "self4",     "self6",
-	"lbout4",  "lbout6",   "egress4",  "egress6", "subout4", "subout6",   "natout4",
-	"natout6", "natsrc4",  "natsrc6",  "natpub4", "natpub6", "own4",      "own6",
-	"closed4", "closed6",  "out",      "in4",     "in6",     "from",      "vtag4",
-	"vtag6",   "drops4",   "drops6",   "source4", "source6", "pool4",     "pool6"
+	"outtcp4", "outtcp6",  "outudp4",  "outudp6", "outany4", "outany6",   "egress4",
+	"egress6", "subout4",  "subout6",  "natout4", "natout6", "natsrc4",   "natsrc6",
+	"natpub4", "natpub6",  "own4",     "own6",    "closed4", "closed6",   "out",
+	"in4",     "in6",      "from",     "vtag4",   "vtag6",   "drops4",    "drops6",
+	"source4", "source6",  "pool4",    "pool6"
 };
 static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
 

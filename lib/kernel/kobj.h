@@ -122,8 +122,12 @@ enum kobj_set {
 	KOBJ_SET_RESET6,
 	KOBJ_SET_SELF4, /* backends, each twice: what reaches itself by a frontend */
 	KOBJ_SET_SELF6,
-	KOBJ_SET_LBOUT4, /* backend : frontend that it leaves by, by which ports */
-	KOBJ_SET_LBOUT6,
+	KOBJ_SET_OUTTCP4, /* backend : frontend that it leaves by, by which ports */
+	KOBJ_SET_OUTTCP6,
+	KOBJ_SET_OUTUDP4,
+	KOBJ_SET_OUTUDP6,
+	KOBJ_SET_OUTANY4, /* the same of protocols without ports */
+	KOBJ_SET_OUTANY6,
 	KOBJ_SET_EGRESS4, /* private : its own public address */
 	KOBJ_SET_EGRESS6,
 	KOBJ_SET_SUBOUT4, /* prefix : address that those without another leave by */

@@ -318,7 +318,12 @@ static void out_rule(struct build *w, uint8_t family, uint8_t proto)
 		nft_l4proto(r, proto);
 	}
 	nft_saddr(r, family, R(0));
-	nft_lookup_map(r, name_of(KOBJ_SET_LBOUT4, family), R(0), R(0));
+	nft_lookup_map(r,
+	               name_of(proto == IPPROTO_TCP   ? KOBJ_SET_OUTTCP4
+	                       : proto == IPPROTO_UDP ? KOBJ_SET_OUTUDP4
+	                                              : KOBJ_SET_OUTANY4,
+	                       family),
+	               R(0), R(0));
 	if (proto) {
 		nft_snat_range(r, family, (uint32_t[]){ R(0), R(n), R(n + 1), R(2 * n + 1) },
 		               NF_NAT_RANGE_PROTO_RANDOM_FULLY);

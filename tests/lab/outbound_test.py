@@ -81,7 +81,7 @@ ok(sorted(first) == [1, 2, 3], "the first three", first)
 udp = seen(1, 20, "udp")
 ok(len(udp) == 20 and {p // 1024 for _, p in udp} == {first[1]}, "UDP too", udp[:3])
 ok(" 0% packet loss" in inns(ms[0][0], f"ping -c 3 -i 0.2 {SERVER[4]}"), "and what has no ports leaves as well")
-text = inns(os.environ["NETD_LAB"] + "/node1/run/ns/" + next(n for n in namespaces() if n[0] == "v"), "nft list map inet netd lbout4")
+text = inns(os.environ["NETD_LAB"] + "/node1/run/ns/" + next(n for n in namespaces() if n[0] == "v"), "nft list map inet netd outtcp4")
 ok(f"{ip} . {first[0] * 1024}-{first[0] * 1024 + 1023}" in text, "nft prints the blocks", text)
 lb({"f": "p"}, 1024, ips[1:])
 ok({p // 1024 for _, p in seen(1, 10)} == {first[1]} and {p // 1024 for _, p in seen(2, 10)} == {first[2]}, "a member that leaves takes nobody's block along")
@@ -98,6 +98,12 @@ ok([{a for a, _ in b} for b in lot].count({ip}) == 2 and [{a for a, _ in b} for 
 lb({"f": "p"}, 8)
 got = seen(0, 8)
 ok(len(got) == 8 and len({p for _, p in got}) <= 8 and max(p for _, p in got) - min(p for _, p in got) < 8, "eight ports are eight", got)
+
+by = lambda name, front, proto: {"name": name, "properties": {"frontendIPConfigurations": [ref("lb", "frontendIPConfigurations", front)], "backendAddressPool": ref("lb", "backendAddressPools", "b"), "protocol": proto, "allocatedOutboundPorts": 1024}}
+s, d, _ = call("PUT", LB + "lb", balancer("lb", {"f": "p", "f2": "p2"}, [pool(members=ips)], [], outboundRules=[by("t", "f", "Tcp"), by("u", "f2", "Udp")]))
+ok(s == 200 and {a for a, _ in seen(0, 10)} == {ip} and {a for a, _ in seen(0, 10, "udp")} == {second}, "a rule for TCP and one for UDP: each leaves by its own frontend", d)
+s, d, _ = call("PUT", LB + "lb", balancer("lb", {"f": "p"}, [pool(members=ips)], [], outboundRules=[by("t", "f", "Tcp")]))
+ok(s == 200 and {a for a, _ in seen(0, 10)} == {ip} and not {ip, second} & {a for a, _ in seen(0, 10, "udp")}, "one for TCP alone: UDP leaves by the subnet's default", d)
 
 lb({"f6": "p6"}, 64, ips6)
 wait(lambda: seen(0, 1, family=6) and seen(1, 1, family=6), 5)  # neighbours know each other

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lb/plan.h"
 #include "tests/test.h"
 #include "vnet/plan.h"
 
@@ -376,9 +377,66 @@ static void test_taken_during_repair(void **state)
 	k->free(k);
 }
 
+/* Two load balancers want the same chain of idle times and the same backend's elements: nothing is found to
+ * repair while both do, and all stays while one does. */
+static void test_wanted_twice(void **state)
+{
+	struct want w[OWNERS] = { 0 };
+	struct kset lb[2] = { 0 };
+	struct slots_member backend = { { 4, { 10, 1, 2, 4 } }, 1 };
+	struct slots none = { 0 }, slots;
+	struct kernel *k = kernel_fake_new();
+	struct reconcile *r = reconcile_new(k, &clock_fake);
+	struct reconcile_stats stats;
+	struct buf both = { 0 }, one = { 0 };
+	struct err e = ERR_INIT;
+
+	(void)state;
+	plan_base(w);
+	assert_int_equal(slots_next(&none, &backend, 1, &slots), 0);
+	reconcile_begin(r);
+	assert_int_equal(reconcile_end(r, &e), 0);
+	for (int i = 0; i < 2; i++) {
+		struct lb_port p = { .vnet_ns = vnet_ns(0),
+			             .front = { 4, { 198, 18, 0, (uint8_t)i } },
+			             .inner = true,
+			             .proto = 6,
+			             .port = 80,
+			             .to_port = 80,
+			             .idle_min = 4,
+			             .slots = &slots };
+
+		assert_int_equal(reconcile_set(r, w[i].owner, w[i].set.v, w[i].set.n, &e), 0);
+		lb_plan_port(&p, &lb[i]);
+	}
+	for (uint64_t i = 0; i < 2; i++) {
+		assert_int_equal(reconcile_set(r, 500 + i, lb[i].v, lb[i].n, &e), 0);
+		text(k, i ? &both : &one);
+	}
+	reconcile_audit(r);
+	settle(r);
+	reconcile_stats(r, &stats);
+	assert_int_equal(stats.repairs, 0);
+	assert_int_equal(reconcile_del(r, 501, &e), 0);
+	buf_clear(&both);
+	text(k, &both);
+	assert_string_equal(buf_str(&one), buf_str(&both));
+	buf_fini(&one);
+	buf_fini(&both);
+	slots_fini(&slots);
+	for (int i = 0; i < OWNERS; i++) {
+		kset_fini(&w[i].set);
+	}
+	kset_fini(&lb[0]);
+	kset_fini(&lb[1]);
+	reconcile_free(r);
+	k->free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_wanted_twice),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_changes_that_fail),
 		cmocka_unit_test(test_strangers),
