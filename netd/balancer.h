@@ -57,3 +57,7 @@ json_t *balancer_health(const struct resource *r, const char *rule);
 json_t *balancer_ports(const struct resource *r, const char *pool, const json_t *body);
 /* Rules with their members, and the share of flows that each gets: ours, for `netctl describe`. */
 json_t *balancer_shares(const struct resource *r);
+/* Frontends that the caller may see, for /metrics: backends with a share; is it reached from outside, and for
+ * how much of the last hour was it. */
+void balancer_metrics(struct buf *to, bool (*sees)(const void *arg, const char *id),
+                      const void *arg);

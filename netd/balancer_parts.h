@@ -63,3 +63,5 @@ bool lb_ready(const struct lb_member *m);
 uint16_t lb_range_port(const struct resource *r, const char *rule, const struct ip *ip);
 /* The part of a rule's slots that leads to the backend, 0 to 1. */
 double lb_share(const struct resource *r, const json_t *rule, const struct ip *ip);
+/* How many backends have one. */
+size_t lb_backends(const struct resource *r, const json_t *rule, uint8_t family);

@@ -162,24 +162,36 @@ static char *table_name(const struct resource *r, const json_t *rule, uint8_t fa
 	return table_key(buf_str(&name));
 }
 
-double lb_share(const struct resource *r, const json_t *rule, const struct ip *ip)
+/* NULL: none is made yet. */
+static const struct slots *slots_of(const struct resource *r, const json_t *rule, uint8_t family)
 {
 	const struct balancer *b = r->balancer;
-	AUTO_FREE char *key = table_name(r, rule, ip->family);
-	size_t has = 0;
+	AUTO_FREE char *key = table_name(r, rule, family);
 
 	for (size_t i = 0; b && i < b->n_tables; i++) {
-		const struct slots *s = &b->tables[i].slots;
-
-		if (strcmp(b->tables[i].key, key) != 0 || !s->n) {
-			continue;
+		if (strcmp(b->tables[i].key, key) == 0) {
+			return &b->tables[i].slots;
 		}
-		for (uint32_t k = 0; k < kobj_sizes[s->size]; k++) {
-			has += ip_compare(&s->v[s->slot[k]].ip, ip) == 0;
-		}
-		return (double)has / kobj_sizes[s->size];
 	}
-	return 0;
+	return NULL;
+}
+
+double lb_share(const struct resource *r, const json_t *rule, const struct ip *ip)
+{
+	const struct slots *s = slots_of(r, rule, ip->family);
+	size_t has = 0;
+
+	for (uint32_t k = 0; s && s->n && k < kobj_sizes[s->size]; k++) {
+		has += ip_compare(&s->v[s->slot[k]].ip, ip) == 0;
+	}
+	return has ? (double)has / kobj_sizes[s->size] : 0;
+}
+
+size_t lb_backends(const struct resource *r, const json_t *rule, uint8_t family)
+{
+	const struct slots *s = slots_of(r, rule, family);
+
+	return s ? s->n : 0;
 }
 
 /* Rules with the same pools and probe share a table. */

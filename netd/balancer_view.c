@@ -285,3 +285,60 @@ json_t *balancer_shares(const struct resource *r)
 	}
 	return json_pack("{s:o}", "value", list);
 }
+
+/* A label's value as Prometheus' text format has it. */
+static void add_label(struct buf *to, const char *name, const char *value)
+{
+	buf_addf(to, "%s=\"", name);
+	for (; *value; value++) {
+		if (*value == '"' || *value == '\\') {
+			buf_addf(to, "\\");
+		}
+		buf_addf(to, "%c", *value);
+	}
+	buf_addf(to, "\"");
+}
+
+static void add_metric(struct buf *to, const char *name, struct buf *labels, double value)
+{
+	buf_addf(to, "netd_lb_%s{%s} %g\n", name, buf_str(labels), value);
+}
+
+static void rule_metrics(const struct balancer *b, const json_t *rule, struct buf *to)
+{
+	const json_t *front = lb_ref(b->r->doc, b->r->id, LB_FRONTS,
+	                             model_str(rule, "properties.frontendIPConfiguration.id"));
+	AUTO_BUF struct buf labels = { 0 };
+	char text[IP_TEXT];
+	bool inner;
+	struct ip ip = lb_front_address(b->r, front, &inner);
+
+	if (!ip.family) {
+		return;
+	}
+	add_label(&labels, "lb", b->r->id);
+	add_label(&labels, ",rule", model_str(rule, "name"));
+	add_label(&labels, ",frontend", ip_format(&ip, text));
+	add_metric(to, "backends", &labels, (double)lb_backends(b->r, rule, ip.family));
+	json_auto_t *seen = lb_available(b, rule, &ip);
+	if (json_is_object(seen)) {
+		add_metric(to, "frontend_up", &labels, json_is_true(json_object_get(seen, "now")));
+		add_metric(to, "frontend_availability_percent", &labels,
+		           json_number_value(json_object_get(seen, "percent")));
+	}
+}
+
+void balancer_metrics(struct buf *to, bool (*sees)(const void *arg, const char *id),
+                      const void *arg)
+{
+	for (size_t i = 0; i < lb_count(); i++) {
+		const struct balancer *b = lb_at(i);
+		json_t *x;
+		size_t k;
+
+		json_array_foreach(sees(arg, b->r->id) ? lb_list(b->r->doc, LB_RULES) : NULL, k, x)
+		{
+			rule_metrics(b, x, to);
+		}
+	}
+}

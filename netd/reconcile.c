@@ -338,18 +338,24 @@ static void turn_make(struct turn *t, const struct owner *o, const struct kset *
 	t->failed = t->failed || t->ops.failed;
 }
 
-/* What another owner wants too is there already, and stays. */
+/* What another owner wants too is there already, and stays; where they want different things of it, want.h says
+ * whose counts. */
 static void leave_shared(struct reconcile *r, struct kops *ops)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < ops->n; i++) {
-		const struct kobj *o = ops->v[i].o;
-		struct space *s = space_get(r, o->ns);
-		bool shared = s && want_get(&s->want, o);
+		struct kop op = ops->v[i];
+		struct space *s = space_get(r, op.o->ns);
+		const struct kobj *other = s ? want_get(&s->want, op.o) : NULL;
+		bool counts = !other || memcmp(op.o, other, sizeof(*other)) < 0;
 
-		if (!shared || ops->v[i].verb == KOP_SET) {
-			ops->v[n++] = ops->v[i];
+		if (!other) {
+			ops->v[n++] = op;
+		} else if (counts || op.verb == KOP_SET) {
+			bool its = counts && op.verb != KOP_DEL;
+
+			ops->v[n++] = (struct kop){ KOP_SET, its ? op.o : other };
 		}
 	}
 	ops->n = n;

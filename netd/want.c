@@ -21,7 +21,11 @@ static bool before(const struct kobj *x, const struct kobj *key, const struct ko
 {
 	int c = kobj_compare(x, key);
 
-	return c < 0 || (c == 0 && (uintptr_t)x < (uintptr_t)self);
+	if (c == 0 && self) {
+		c = memcmp(x, self, sizeof(*x));
+		return c < 0 || (c == 0 && (uintptr_t)x < (uintptr_t)self);
+	}
+	return c < 0;
 }
 
 /* The first that is not before the key, or (`self`) before that very object. */

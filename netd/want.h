@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * What a namespace should have: objects sorted by key, borrowed, several of one key when several owners want
- * it. In chunks, so that one more costs the same among ten and among a million. Memory only.
+ * it: the first counts, that of the least value. In chunks, so that one more costs the same among ten and among a million. Memory only.
  */
 #pragma once
 
@@ -27,9 +27,9 @@ void want_fini(struct want *w);
 struct want_place want_from(const struct want *w, const struct kobj *key);
 struct kobj *want_at(const struct want *w, struct want_place p);
 struct want_place want_next(const struct want *w, struct want_place p);
-/* One of that key; NULL: none. Remembers where it looked. */
+/* The one of that key that counts; NULL: none. Remembers where it looked. */
 struct kobj *want_get(struct want *w, const struct kobj *key);
 int want_insert(struct want *w, struct kobj *o);       /* -1: out of memory */
 void want_erase(struct want *w, const struct kobj *o); /* that very object; absent is fine */
-/* One of each key, *n of them, as an array that the caller frees; NULL: out of memory. */
+/* Those that count, one of each key, *n of them, as an array that the caller frees; NULL: out of memory. */
 struct kobj **want_flat(const struct want *w, size_t *n);

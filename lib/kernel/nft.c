@@ -589,7 +589,7 @@ static void join_edges(struct walk *w)
 	for (size_t i = 0; i < w->edges.n; i++) {
 		struct kobj o = w->edges.v[i];
 		struct ip first = { .family = o.family }, end = first;
-		uint64_t size = 0;
+		bool found = false;
 
 		if (o.flags) {
 			continue; /* the leading end at address zero, or one used already */
@@ -598,16 +598,15 @@ static void join_edges(struct walk *w)
 		if (i + 1 < w->edges.n && w->edges.v[i + 1].flags) {
 			memcpy(end.b, w->edges.v[i + 1].addr, 16);
 		}
-		for (unsigned len = 0; len <= ip_bits(o.family) && !o.plen; len++) {
+		/* From the longest: a shorter one that begins lower may end there, too. */
+		for (unsigned len = ip_bits(o.family) + 1; len-- > 0 && !found;) {
 			struct ip_prefix p = { first, (uint8_t)len };
 			struct ip last = ip_prefix_last(&p);
-			bool whole = ip_add(&last, 1);
+			bool more = ip_add(&last, 1);
 
-			if (whole ? ip_compare(&last, &end) == 0 : (size = 1, end.b[0] == 0)) {
-				o.plen = (uint8_t)len;
-			}
+			found = more ? ip_compare(&last, &end) == 0 : end.b[0] == 0;
+			o.plen = found ? (uint8_t)len : 0;
 		}
-		(void)size;
 		o.flags = 0;
 		kset_add(w->to, &o);
 	}

@@ -663,7 +663,7 @@ static void on_request(void *arg, struct http_request *r)
 	plane.requests++;
 	if (strcmp(r->path, "/healthz") == 0 || strcmp(r->path, "/readyz") == 0 ||
 	    strcmp(r->path, "/metrics") == 0) {
-		health_request(r);
+		health_request(r, who);
 		return;
 	}
 	bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;

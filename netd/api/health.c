@@ -7,13 +7,35 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/own.h"
 #include "netd/api/api.h"
+#include "netd/balancer.h"
+#include "netd/drain.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 
 #define ANSWER_MS 5000 /* a role that has not answered this long is not ready */
 
-void health_request(struct http_request *r)
+static bool sees(const void *who, const char *id)
+{
+	AUTO_FREE char *low = table_key(id);
+
+	return who && caller_sees(who, low);
+}
+
+static void add_control(struct buf *to, const struct caller *who)
+{
+	uint64_t drained, outlived;
+
+	drain_counts(&drained, &outlived);
+	buf_addf(to, "netd_resources %zu\nnetd_requests_total %llu\nnetd_runtime_connected %d\n",
+	         plane.n, (unsigned long long)plane.requests, runtime_connected());
+	buf_addf(to, "netd_lb_drained_total %llu\nnetd_lb_outlived_drain_total %llu\n",
+	         (unsigned long long)drained, (unsigned long long)outlived);
+	balancer_metrics(to, sees, who);
+}
+
+void health_request(struct http_request *r, const struct caller *who)
 {
 	AUTO_BUF struct buf b = { 0 };
 	int64_t age;
@@ -25,10 +47,7 @@ void health_request(struct http_request *r)
 	}
 
 	if (strcmp(r->path, "/metrics") == 0) {
-		buf_addf(
-			&b,
-			"netd_resources %zu\nnetd_requests_total %llu\nnetd_runtime_connected %d\n",
-			plane.n, (unsigned long long)plane.requests, runtime_connected());
+		add_control(&b, who);
 		http_reply(r, 200, "", buf_str(&b), b.len);
 		return;
 	}

@@ -5,6 +5,7 @@
  */
 #pragma once
 
-#include "netd/api/http.h"
+#include "netd/api/caller.h"
 
-void health_request(struct http_request *r);
+/* `who` NULL: anybody. What is a tenant's own is told to those who may see it. */
+void health_request(struct http_request *r, const struct caller *who);

@@ -265,6 +265,16 @@ seen = lambda lb="lb": {x["name"]: x["availability"] for x in call("GET", LB + l
 set_lb(doc())
 ok(wait(lambda: (seen().get("http") or {}).get("now"), 20) and seen()["http"]["percent"] > 50, "the frontend answers from outside", seen())
 ok(seen().get("udp", 0) is None, "of UDP nothing is known", seen())
+wait(lambda: up("lb", "http") == 4 and up("lb", "six") == 4, 15)
+text = subprocess.run(["curl", "-s", "--unix-socket", os.environ["NETD_SOCKET"], "http://lab/metrics"], capture_output=True, text=True).stdout
+line = lambda name, rule: next((float(l.split()[-1]) for l in text.splitlines() if l.startswith(f"netd_lb_{name}{{") and f'rule="{rule}"' in l), None)
+ok(line("frontend_up", "http") == 1 and line("frontend_availability_percent", "http") > 50 and line("backends", "http") == 4 and line("backends", "six") == 4 and line("frontend_up", "udp") is None, "and so do the metrics, with how many backends share its flows", text)
+outlived = lambda: int(re.search(r"netd_lb_outlived_drain_total (\d+)", subprocess.run(["curl", "-s", "--unix-socket", os.environ["NETD_SOCKET"], "http://lab/metrics"], capture_output=True, text=True).stdout).group(1))
+ok("netd_lb_drained_total" in text and outlived() >= 1, "and flows that outlived a drain", outlived())
+text = subprocess.run(["curl", "-s", "--cacert", os.environ["NETD_CA"], os.environ["NETD_API"] + "/metrics"], capture_output=True, text=True).stdout
+ok("netd_engine_flows" in text and "netd_lb_backends" not in text, "who is not known here hears of no tenant's load balancer", text)
+text = subprocess.run(["curl", "-s", "--cacert", os.environ["NETD_CA"], "-H", "Authorization: Bearer " + os.environ["NETD_TOKEN"], os.environ["NETD_API"] + "/metrics"], capture_output=True, text=True).stdout
+ok(line("backends", "http") == 4, "a tenant's token does, of its own", text)
 
 # ---- restarts: who was in stays in, and no slot moves ----
 set_lb(doc())

@@ -91,6 +91,13 @@ static void plan_all(int groups, struct kset sets[], size_t n)
 {
 	struct ip shared[] = { { 4, { 198, 18, 0, 200 } } };
 	struct ip_prefix closed[] = { subnet[0], subnet[1] };
+	/* The bit before the prefix's end is set in some. */
+	struct ip_prefix vtag[] = { subnet[0],
+		                    subnet[1],
+		                    { { 4, { 10, 9 } }, 16 },
+		                    { { 4, { 203, 0, 113, 7 } }, 32 },
+		                    { { 6, { 0xfd, 0, 0, 9 } }, 64 },
+		                    { { 4, { 255, 255, 255 } }, 24 } };
 	struct plan_route routes[] = {
 		{ { { 4, { 0 } }, 0 }, PLAN_HOP_DEVICE, { 4, { 10, 1, 0, 4 } }, "br17" },
 		{ { { 6, { 0 } }, 0 }, PLAN_HOP_NONE, { 0 }, "" },
@@ -113,8 +120,8 @@ static void plan_all(int groups, struct kset sets[], size_t n)
 	                                    .n_closed = 2,
 	                                    .shared = shared,
 	                                    .n_shared = 1,
-	                                    .vtag = subnet,
-	                                    .n_vtag = 2 },
+	                                    .vtag = vtag,
+	                                    .n_vtag = ARRAY_N(vtag) },
 	               &sets[1]);
 	plan_rules(&sets[2]);
 	plan_routing(&sets[3]);

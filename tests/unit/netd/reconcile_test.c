@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lb/plan.h"
+#include "lib/base/own.h"
 #include "tests/test.h"
 #include "vnet/plan.h"
 
@@ -377,6 +378,66 @@ static void test_taken_during_repair(void **state)
 	k->free(k);
 }
 
+static void assert_leaves_by(struct kernel *k, uint8_t last)
+{
+	struct buf all = { 0 };
+	char line[80];
+
+	snprintf(line, sizeof(line), "outtcp4 10.1.2.4 : 198.18.0.%u 1024-65535\n", last);
+	text(k, &all);
+	assert_non_null(strstr(buf_str(&all), line));
+	assert_ptr_equal(strstr(buf_str(&all), "outtcp4"), strstr(buf_str(&all), line));
+	buf_fini(&all);
+}
+
+/* A backend of two load balancers leaves by the lower address, in whatever order they come, change and go. */
+static void test_wanted_otherwise(void **state)
+{
+	struct want w[OWNERS] = { 0 };
+	struct kernel *k = kernel_fake_new();
+	struct reconcile *r = reconcile_new(k, &clock_fake);
+	struct reconcile_stats before, after;
+	struct err e = ERR_INIT;
+	static const struct {
+		uint8_t owner, front, counts; /* front 0: goes */
+	} steps[] = { { 0, 5, 5 }, { 1, 7, 5 }, { 1, 3, 3 }, { 1, 9, 5 }, { 0, 8, 8 }, { 2, 2, 2 },
+		      { 0, 1, 1 }, { 0, 0, 2 }, { 2, 0, 9 }, { 2, 9, 9 }, { 1, 0, 9 } };
+
+	(void)state;
+	plan_base(w);
+	reconcile_begin(r);
+	assert_int_equal(reconcile_end(r, &e), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(reconcile_set(r, w[i].owner, w[i].set.v, w[i].set.n, &e), 0);
+	}
+	for (size_t i = 0; i < ARRAY_N(steps); i++) {
+		struct lb_out p = { .vnet_ns = vnet_ns(0),
+			            .backend = { 4, { 10, 1, 2, 4 } },
+			            .front = { 4, { 198, 18, 0, steps[i].front } },
+			            .proto = 6,
+			            .first = 1024,
+			            .last = 65535 };
+		struct kset set = { 0 };
+
+		lb_plan_out(&p, &set);
+		reconcile_stats(r, &before);
+		assert_int_equal(reconcile_set(r, 500 + steps[i].owner, set.v,
+		                               steps[i].front ? set.n : 0, &e),
+		                 0);
+		assert_leaves_by(k, steps[i].counts);
+		reconcile_audit(r);
+		settle(r);
+		reconcile_stats(r, &after);
+		assert_int_equal(after.repairs, before.repairs);
+		kset_fini(&set);
+	}
+	for (int i = 0; i < OWNERS; i++) {
+		kset_fini(&w[i].set);
+	}
+	reconcile_free(r);
+	k->free(k);
+}
+
 /* Two load balancers want the same chain of idle times and the same backend's elements: nothing is found to
  * repair while both do, and all stays while one does. */
 static void test_wanted_twice(void **state)
@@ -437,6 +498,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_wanted_twice),
+		cmocka_unit_test(test_wanted_otherwise),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_changes_that_fail),
 		cmocka_unit_test(test_strangers),
