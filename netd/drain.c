@@ -140,6 +140,11 @@ static void end(struct waiter *w, uint32_t live)
 	n_outlived += live;
 	log_info("lb.drained", LOG_STR("backend", ip_format(&w->d.backend, text)),
 	         LOG_NUM("outlived", live));
+	if (!w->cutting) {
+		/* Nobody speaks, but conntrack remembers UDP for two minutes: a client's next flow from the
+		 * same port would be led here. */
+		drain_forget(&w->d);
+	}
 	if (w->done) {
 		w->done(w->arg);
 	}

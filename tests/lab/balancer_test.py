@@ -260,6 +260,39 @@ ok(q["inboundNatRulePortMappings"] == [{"inboundNatRuleName": "range", "protocol
 set_lb(doc(ips[1:] + ips[:1], **nat))
 ok(who(port=500) == "m0", "and the free one is given again")
 
+# ---- a UDP flow that fell silent while its member drained: who uses its port next finds another ----
+set_lb(doc())
+wait(lambda: up("lb", "http") == 4, 15)
+
+
+def tracked(port):
+    """The member that the router's entry of the flow leads to."""
+    text = subprocess.run(["nsenter", "--net=" + V_ROUTER, "conntrack", "-L", "-p", "udp", "--orig-port-src", str(port)], capture_output=True, text=True).stdout
+    return [p[4:] for p in text.split() if p.startswith("src=")][1:2]
+
+
+def datagram(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u:
+        u.settimeout(1)
+        u.bind(("", port))
+        u.connect((ip, 80))
+        try:
+            u.send(b"x")
+            return u.recv(10)
+        except OSError as e:
+            return type(e).__name__
+
+
+for _ in range(6):  # long enough to be a stream, which is remembered for 120 s
+    datagram(41000)
+    time.sleep(0.5)
+old = tracked(41000)
+d = doc([a for a in ips if a not in old])
+d["properties"]["backendAddressPools"][0]["properties"]["drainPeriodInSeconds"] = 30  # it ends before: nobody says anything
+set_lb(d)
+ok(len(old) == 1 and wait(lambda: tracked(41000) == [], 9), "its entry goes when the drain is over", (old, tracked(41000)))
+ok(datagram(41000) == b"x" and tracked(41000) != old, "and the same port reaches one that is in", (old, tracked(41000)))
+
 # ---- frontends as seen from outside ----
 seen = lambda lb="lb": {x["name"]: x["availability"] for x in call("GET", LB + lb + "/shares")[1]["value"]}
 set_lb(doc())
