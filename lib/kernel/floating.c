@@ -44,9 +44,10 @@ int floating_load(struct floating *f, struct err *e)
 	if (!o) {
 		return -1;
 	}
-	if (tc_program(o, "deliver", &f->deliver) < 0 || tc_program(o, "answer", &f->answer) < 0) {
+	if (tc_program(o, "deliver", &f->deliver, e) < 0 ||
+	    tc_program(o, "answer", &f->answer, e) < 0) {
 		bpf_object__close(o);
-		return err_set(e, ERR_SYSTEM, errno, "load floating IP");
+		return -1;
 	}
 	f->fronts = bpf_object__find_map_fd_by_name(o, "fronts");
 	f->backends = bpf_object__find_map_fd_by_name(o, "backends");
@@ -135,30 +136,31 @@ static int send(struct nl_sock *rt, struct nl_batch *b, const struct kobj *o, st
 	return rc < 0 ? err_wrap(e, "floating IP at %s", o->dev) : 0;
 }
 
+/* Without programs: an engine of before may have had some, or the kernel has no tc at all. */
+static int release_port(const struct floating *f, struct nl_sock *rt, const struct kobj *o,
+                        struct err *e)
+{
+	struct nl_batch b = { 0 };
+
+	tc_drop_qdisc(&b, rtnl_device_index(o->dev));
+	return send(rt, &b, o, e) < 0 && f->object ? -1 : 0;
+}
+
 static int bind_port(const struct floating *f, struct nl_sock *rt, const struct kobj *o,
                      struct err *e)
 {
 	uint32_t index = rtnl_device_index(o->dev);
 	struct nl_batch b = { 0 };
 
+	if (!f->object) {
+		return release_port(f, rt, o, e);
+	}
 	if (is_on(f, rt, o)) {
 		return 0;
 	}
 	tc_put_qdisc(&b, index, 0);
 	tc_put_filter(&b, index, TC_OUT, &f->deliver);
 	tc_put_filter(&b, index, TC_IN, &f->answer);
-	return send(rt, &b, o, e);
-}
-
-static int release_port(const struct floating *f, struct nl_sock *rt, const struct kobj *o,
-                        struct err *e)
-{
-	struct nl_batch b = { 0 };
-
-	if (!f->object) {
-		return 0;
-	}
-	tc_drop_qdisc(&b, rtnl_device_index(o->dev));
 	return send(rt, &b, o, e);
 }
 

@@ -38,8 +38,8 @@ struct shortcut *shortcut_new(struct err *e)
 		return NULL;
 	}
 	s->object = tc_load(shortcut_elf, shortcut_elf_size, "the gateway's shortcut", e);
-	if (!s->object || tc_program(s->object, "gateway", &s->gateway) < 0 ||
-	    tc_program(s->object, "uplink", &s->uplink) < 0) {
+	if (!s->object || tc_program(s->object, "gateway", &s->gateway, e) < 0 ||
+	    tc_program(s->object, "uplink", &s->uplink, e) < 0) {
 		shortcut_free(s);
 		return NULL;
 	}

@@ -39,7 +39,7 @@ struct bpf_object *tc_load(const void *elf, size_t size, const char *what, struc
 	return o;
 }
 
-int tc_program(const struct bpf_object *o, const char *name, struct tc_program *to)
+int tc_program(const struct bpf_object *o, const char *name, struct tc_program *to, struct err *e)
 {
 	const struct bpf_program *p = bpf_object__find_program_by_name(o, name);
 	struct bpf_prog_info info = { 0 };
@@ -47,7 +47,7 @@ int tc_program(const struct bpf_object *o, const char *name, struct tc_program *
 
 	to->fd = p ? bpf_program__fd(p) : -1;
 	if (to->fd < 0 || bpf_obj_get_info_by_fd(to->fd, &info, &size) < 0) {
-		return -1;
+		return err_set(e, ERR_SYSTEM, errno, "program '%s' in the kernel", name);
 	}
 	memcpy(to->tag, info.tag, TC_TAG);
 	to->id = info.id;

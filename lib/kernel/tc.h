@@ -32,8 +32,8 @@ struct tc_program {
 /* Loads programs and maps; NULL when the kernel refuses. `what` for the error. bpf_object__close() ends
  * them, but for what is bound. */
 struct bpf_object *tc_load(const void *elf, size_t size, const char *what, struct err *e);
-/* -1: there is none of that name. */
-int tc_program(const struct bpf_object *o, const char *name, struct tc_program *to)
+/* One of them by its name. */
+int tc_program(const struct bpf_object *o, const char *name, struct tc_program *to, struct err *e)
 	__attribute__((warn_unused_result));
 
 /* Messages. A device's filters hang on a qdisc "clsact": `block` 0 its own, where one may be already; else
