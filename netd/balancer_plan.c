@@ -279,7 +279,7 @@ static void plan_rule(struct balancer *b, const json_t *rule, struct kset *to)
 	if (json_is_true(model_at(rule, "properties.enableFloatingIP"))) {
 		plan_floating(b, rule, &p, to);
 	}
-	if (b->vnet && !p.inner && p.front.family == 4 && p.proto == 6) {
+	if (b->vnet && !p.inner && p.proto == 6) {
 		lb_outside(b, rule, &p.front, p.port);
 	}
 	for (size_t i = 0; b->vnet && i < t->n_left; i++) {

@@ -19,6 +19,9 @@ static const struct ip vnet4 = { 4, { 169, 254, 0, 2 } }, host4 = { 4, { 169, 25
 static const struct ip vnet6 = { 6, { 0xfe, 0x80, [15] = 2 } },
 		       host6 = { 6, { 0xfe, 0x80, [15] = 3 } };
 static const struct ip_prefix linklocal4 = { { 4, { 169, 254 } }, 16 };
+/* The gateway asks frontends from there, as from gw4: a link-local address would need a device. */
+static const struct ip_prefix outside6 = { { 6, { 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 1 } },
+	                                   128 };
 /* learn.microsoft.com, "What is IP address 168.63.129.16?" */
 static const struct ip platform[] = { { 4, { 168, 63, 129, 16 } },
 	                              { 6, { 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 0x10 } } };
@@ -183,6 +186,7 @@ void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
 	kset_add(to, &o);
 	add_rules(to, KOBJ_NS_GATEWAY);
 	add_addr(to, KOBJ_NS_GATEWAY, "lo", &gw4, 32);
+	add_addr(to, KOBJ_NS_GATEWAY, "lo", &outside6.ip, outside6.len);
 	plan_neigh(to, KOBJ_NS_GATEWAY, "up0", &host4, host_mac);
 	plan_neigh(to, KOBJ_NS_GATEWAY, "up0", &host6, host_mac);
 	add_default(to, KOBJ_NS_GATEWAY, &host4, "up0");
@@ -253,6 +257,7 @@ void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
 		add_addr(to, p->ns, "lo", &platform[i], (uint8_t)ip_bits(platform[i].family));
 	}
 	add_prefix_elem(to, p->ns, KOBJ_SET_CLOSED4, &linklocal4);
+	add_prefix_elem(to, p->ns, KOBJ_SET_CLOSED4, &outside6);
 	for (size_t i = 0; i < p->n_closed; i++) {
 		add_prefix_elem(to, p->ns, KOBJ_SET_CLOSED4, &p->closed[i]);
 	}

@@ -35,7 +35,7 @@ struct kernel {
 	/* A descriptor of the namespace for SCM_RIGHTS; the caller closes it. -1 on error. */
 	int (*ns_fd)(struct kernel *k, uint32_t ns, struct err *e);
 	/* A TCP socket in a VNet's router that does not block, bound to the platform's address there
-	 * (168.63.129.16 or its twin), port of the kernel's choice; or in the gateway (IPv4), as from outside.
+	 * (168.63.129.16 or its twin), port of the kernel's choice; or in the gateway, as from outside.
 	 * The caller closes it. -1 on error. */
 	int (*ns_socket)(struct kernel *k, uint32_t ns, uint8_t family, struct err *e);
 	/* All objects in the namespace that are of the plane's kinds, sorted by key. */

@@ -296,7 +296,7 @@ static int linux_ns_socket(struct kernel *ops, uint32_t ns, uint8_t family, stru
 	const struct sockaddr *from = family == 4 ? (void *)&v4 : (void *)&v6;
 	struct space *s = spaces_need(self(ops), ns, e);
 	int one = 1, mark = NFT_BIT_GUARD | NFT_BIT_NSG;
-	bool outside = s && s->type == KOBJ_NETNS_GATEWAY && family == 4;
+	bool outside = s && s->type == KOBJ_NETNS_GATEWAY;
 
 	if (!s || (s->type != KOBJ_NETNS_VNET && !outside)) {
 		return err_set(e, ERR_NOT_FOUND, 0, "namespace %u is no VNet's", ns);
@@ -304,7 +304,7 @@ static int linux_ns_socket(struct kernel *ops, uint32_t ns, uint8_t family, stru
 	if (outside) {
 		memcpy(&v4.sin_addr, nft_outside, 4);
 	}
-	memcpy(&v6.sin6_addr, platform6, 16);
+	memcpy(&v6.sin6_addr, outside ? nft_outside6 : platform6, 16);
 	if (spaces_enter(s, e) < 0) {
 		return -1;
 	}

@@ -70,6 +70,7 @@ const struct nft_set nft_sets[KOBJ_SET_N] = {
 };
 
 const uint8_t nft_outside[4] = { 169, 254, 0, 1 };
+const uint8_t nft_outside6[16] = { 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 1 };
 
 #define KEY_MAX 64
 

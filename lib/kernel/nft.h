@@ -32,8 +32,8 @@ extern const struct nft_set nft_sets[KOBJ_SET_N];
 
 #define NFT_TABLE "netd"
 
-extern const uint8_t
-	nft_outside[4]; /* the gateway's own address, which asks frontends from outside */
+extern const uint8_t nft_outside[4],
+	nft_outside6[16]; /* the gateway's own addresses, which ask frontends from outside */
 
 /* Bits of a packet's mark in a VNet; routing demands both. */
 #define NFT_BIT_GUARD 0x1u  /* the source may come from there */

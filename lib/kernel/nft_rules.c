@@ -375,17 +375,18 @@ static void source_rule(struct build *w, uint8_t family)
 
 /* Answers of frontends to the probe role, which asks them from outside. Groups reach that address by nothing
  * that they begin: link-local ones are closed to them. */
-static void answer_rule(struct build *w)
+static void answer_rule(struct build *w, uint8_t family)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_family(r, 4);
-	nft_daddr(r, 4, R(0));
-	nft_cmp(r, NFT_CMP_EQ, R(0), nft_outside, 4);
+	nft_family(r, family);
+	nft_daddr(r, family, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), family == 4 ? nft_outside : nft_outside6,
+	        family == 4 ? 4 : 16);
 	nft_l4proto(r, IPPROTO_TCP);
 	nft_meta(r, NFT_META_IIFNAME, R(0));
-	nft_saddr(r, 4, R(4));
-	nft_lookup(r, "source4", R(0));
+	nft_saddr(r, family, R(4));
+	nft_lookup(r, family == 4 ? "source4" : "source6", R(0));
 	nft_mark_or(r, BIT_GUARD | BIT_NSG);
 	nft_verdict(r, NF_ACCEPT);
 	nft_rules_end(w, r, "answer of a frontend that is probed");
@@ -410,13 +411,15 @@ static void gateway(struct build *w)
 	nft_rules_chain(
 		w, &(struct hook){ "guard", "filter", NF_INET_PRE_ROUTING, -300, NF_DROP, NULL });
 	nft_rules_iif(w, IF_LO, 0, NF_ACCEPT, "own traffic");
+	nft_rules_local(w, true, IF_ANY, "the gateway's own source"); /* security rules do not judge it */
 	struct nftnl_rule *r = nft_rules_rule(w);
 	nft_iif(r, NFT_CMP_EQ, IF_OUT);
 	nft_family(r, 6);
 	nd_match(r, 135, 136);
 	nft_verdict(r, NF_ACCEPT);
 	nft_rules_end(w, r, "neighbour discovery");
-	answer_rule(w);
+	answer_rule(w, 4);
+	answer_rule(w, 6);
 	nft_rules_local(w, false, IF_OUT, "gateway is no host");
 	source_rule(w, 4);
 	source_rule(w, 6);

@@ -321,13 +321,14 @@ static void closed_port_rule(struct build *w)
 }
 
 /* The frontend is asked whether it serves, as backends are: security rules have no say. */
-static void probed_rule(struct build *w)
+static void probed_rule(struct build *w, uint8_t family)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_family(r, 4);
-	nft_saddr(r, 4, R(0));
-	nft_cmp(r, NFT_CMP_EQ, R(0), nft_outside, 4);
+	nft_family(r, family);
+	nft_saddr(r, family, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), family == 4 ? nft_outside : nft_outside6,
+	        family == 4 ? 4 : 16);
 	nft_mark_or(r, NFT_BIT_NSG);
 	nft_verdict(r, NF_ACCEPT);
 	nft_rules_end(w, r, "frontend that is probed");
@@ -411,7 +412,8 @@ static void enter_chain(struct build *w)
 	nft_rules_chain(w, &(struct hook){ .name = "enter" });
 	shares(w, true);
 	closed_port_rule(w);
-	probed_rule(w);
+	probed_rule(w, 4);
+	probed_rule(w, 6);
 }
 
 static void begin_chain(struct build *w)

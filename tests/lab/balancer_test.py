@@ -126,10 +126,10 @@ def refused_sources():
 heard = subprocess.Popen(["nsenter", "--net=" + V_ROUTER, "timeout", "4", "tcpdump", "-nnlqi", "any", "(tcp src port 4242 or tcp src port 4343) and (dst net 10.9.0.0/16 or dst net fd00:9::/48)"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 heard.stderr.readline()
 before = refused_sources()
-for src, dst in (("168.63.129.16", ip), ("10.9.1.1", ip), ("fd53:a83f:8110::10", ip6)):
+for src, dst in (("168.63.129.16", ip), ("10.9.1.1", ip), ("fd53:a83f:8110::10", ip6), ("169.254.0.1", ip), ("fd53:a83f:8110::1", ip6)):
     subprocess.run([sys.executable, "-W", "ignore", "-c", "import logging,sys\nlogging.disable(50)\nfrom scapy.all import *\nconf.verb=0\n"
                     f"I=IPv6 if ':' in {dst!r} else IP\nsend([I(src={src!r},dst={dst!r})/TCP(sport=p,dport=80,flags='S') for p in (4242,4343) for _ in range(10)])"], check=True)
-ok(refused_sources() - before == 60, "the platform's and the router's addresses as sources from outside: dropped, each counted", refused_sources() - before)
+ok(refused_sources() - before == 60, "the platform's and the router's addresses as sources from outside: dropped, each counted; the gateway's do not come so far", refused_sources() - before)
 told = heard.communicate()[0].strip()
 ok(told == "", "and no backend hears of them", told)
 
@@ -297,6 +297,7 @@ ok(datagram(41000) == b"x" and tracked(41000) != old, "and the same port reaches
 seen = lambda lb="lb": {x["name"]: x["availability"] for x in call("GET", LB + lb + "/shares")[1]["value"]}
 set_lb(doc())
 ok(wait(lambda: (seen().get("http") or {}).get("now"), 20) and seen()["http"]["percent"] > 50, "the frontend answers from outside", seen())
+ok(wait(lambda: (seen().get("six") or {}).get("now"), 20) and seen()["six"]["percent"] > 50, "that of IPv6 too", seen())
 ok(seen().get("udp", 0) is None, "of UDP nothing is known", seen())
 wait(lambda: up("lb", "http") == 4 and up("lb", "six") == 4, 15)
 text = subprocess.run(["curl", "-s", "--unix-socket", os.environ["NETD_SOCKET"], "http://lab/metrics"], capture_output=True, text=True).stdout

@@ -38,8 +38,8 @@ struct ends {
 	__u32 from[4];
 };
 
-/* Unicast beyond the link. The gateway's own addresses are link-local; the lookup of routes below does not ask
- * the local table. */
+/* Unicast beyond the link. The gateway's own addresses are link-local, or unique local ones; the lookup of
+ * routes below does not ask the local table. */
 static bool far4(__be32 addr)
 {
 	__u32 a = bpf_ntohl(addr);
@@ -49,7 +49,7 @@ static bool far4(__be32 addr)
 
 static bool far6(const struct in6_addr *a)
 {
-	return a->s6_addr[0] != 0 && a->s6_addr[0] < 0xfe;
+	return a->s6_addr[0] != 0 && a->s6_addr[0] < 0xfc;
 }
 
 static bool read4(const struct iphdr *ip, struct ends *p)
