@@ -411,7 +411,8 @@ static void gateway(struct build *w)
 	nft_rules_chain(
 		w, &(struct hook){ "guard", "filter", NF_INET_PRE_ROUTING, -300, NF_DROP, NULL });
 	nft_rules_iif(w, IF_LO, 0, NF_ACCEPT, "own traffic");
-	nft_rules_local(w, true, IF_ANY, "the gateway's own source"); /* security rules do not judge it */
+	/* Security rules do not judge what the gateway asks; the kernel's own check is of IPv4 alone. */
+	nft_rules_local(w, true, IF_ANY, "the gateway's own source");
 	struct nftnl_rule *r = nft_rules_rule(w);
 	nft_iif(r, NFT_CMP_EQ, IF_OUT);
 	nft_family(r, 6);
