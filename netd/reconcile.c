@@ -545,23 +545,6 @@ static int compare(struct reconcile *r, struct space *s, struct kset *have, stru
 	return ops->failed ? err_set(e, ERR_NO_MEMORY, 0, "steps: out of memory") : 0;
 }
 
-/* What a repair found, for who debugs: NETD_TRACE_REPAIR=1. */
-static void trace(const struct kops *ops)
-{
-	static const char *const verbs[] = { "remove", "add", "set" };
-
-	if (!getenv("NETD_TRACE_REPAIR")) {
-		return;
-	}
-	for (size_t i = 0; i < ops->n; i++) {
-		AUTO_BUF struct buf text = { 0 };
-
-		kobj_format(ops->v[i].o, &text);
-		log_info("repair.step", LOG_STR("do", verbs[ops->v[i].verb]),
-		         LOG_STR("object", buf_str(&text)));
-	}
-}
-
 static int repair_space(struct reconcile *r, struct space *s, struct err *e)
 {
 	struct kset have = { 0 };
@@ -578,7 +561,7 @@ static int repair_space(struct reconcile *r, struct space *s, struct err *e)
 	}
 	if (rc == 0 && ops.n > 0) {
 		r->stats.repairs++;
-		trace(&ops);
+		reconcile_trace(&ops);
 		rc = run_phase(r, &ops, PHASE_LAST, e); /* links that must not be there */
 		if (rc == 0) {
 			rc = execute(r, &ops, e);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * See reconcile_table.h. Pure: memory only.
+ * See reconcile_table.h. Memory only, but for the log of reconcile_trace().
  */
 #include "netd/reconcile_table.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "lib/base/log.h"
+#include "lib/base/own.h"
 
 size_t owner_at(const struct reconcile *r, uint64_t id)
 {
@@ -180,4 +183,20 @@ void owner_clear(struct owner *o)
 	free(o->v);
 	o->v = NULL;
 	o->n = 0;
+}
+
+void reconcile_trace(const struct kops *ops)
+{
+	static const char *const verbs[] = { "remove", "add", "set" };
+
+	if (!getenv("NETD_TRACE_REPAIR")) {
+		return;
+	}
+	for (size_t i = 0; i < ops->n; i++) {
+		AUTO_BUF struct buf text = { 0 };
+
+		kobj_format(ops->v[i].o, &text);
+		log_info("repair.step", LOG_STR("do", verbs[ops->v[i].verb]),
+		         LOG_STR("object", buf_str(&text)));
+	}
 }

@@ -64,3 +64,6 @@ int space_want(struct reconcile *r, struct kobj *const *v, size_t n);
 void space_unwant(struct reconcile *r, struct kobj *const *v, size_t n);
 /* Frees the owner's objects; nobody borrows them any more. */
 void owner_clear(struct owner *o);
+
+/* What a repair found, for who debugs: NETD_TRACE_REPAIR=1. */
+void reconcile_trace(const struct kops *ops);

@@ -358,6 +358,14 @@ void nft_rules_local(struct build *w, bool source, uint32_t except, const char *
 	nft_rules_end(w, r, what);
 }
 
+void nft_rules_outside(struct nftnl_rule *r, uint8_t family, bool source)
+{
+	nft_family(r, family);
+	(source ? nft_saddr : nft_daddr)(r, family, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), family == 4 ? nft_outside : nft_outside6,
+	        family == 4 ? 4 : 16);
+}
+
 /* ---- gateway ---- */
 
 static void source_rule(struct build *w, uint8_t family)
@@ -379,10 +387,7 @@ static void answer_rule(struct build *w, uint8_t family)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_family(r, family);
-	nft_daddr(r, family, R(0));
-	nft_cmp(r, NFT_CMP_EQ, R(0), family == 4 ? nft_outside : nft_outside6,
-	        family == 4 ? 4 : 16);
+	nft_rules_outside(r, family, false);
 	nft_l4proto(r, IPPROTO_TCP);
 	nft_meta(r, NFT_META_IIFNAME, R(0));
 	nft_saddr(r, family, R(4));

@@ -56,6 +56,9 @@ void nft_rules_iif(struct build *w, uint32_t dev, uint32_t mark, int verdict, co
 /* Drops what is for an address of the namespace itself, or from one. Not from the device `except`. */
 void nft_rules_local(struct build *w, bool source, uint32_t except, const char *what);
 
+/* The packet's source, or its destination, is the address that the gateway asks frontends from. */
+void nft_rules_outside(struct nftnl_rule *r, uint8_t family, bool source);
+
 /* The ruleset of a VNet's router. */
 void nft_rules_vnet(struct build *w);
 

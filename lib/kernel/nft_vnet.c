@@ -325,10 +325,7 @@ static void probed_rule(struct build *w, uint8_t family)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_family(r, family);
-	nft_saddr(r, family, R(0));
-	nft_cmp(r, NFT_CMP_EQ, R(0), family == 4 ? nft_outside : nft_outside6,
-	        family == 4 ? 4 : 16);
+	nft_rules_outside(r, family, true);
 	nft_mark_or(r, NFT_BIT_NSG);
 	nft_verdict(r, NF_ACCEPT);
 	nft_rules_end(w, r, "frontend that is probed");
