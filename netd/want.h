@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * What a namespace should have: objects sorted by key, borrowed, several of one key when several owners want
- * it: the first counts, that of the least value. In chunks, so that one more costs the same among ten and among a million. Memory only.
+ * it: the first counts, that of the least value. In chunks, so that one more costs the same among ten and
+ * among a million. Memory only.
  */
 #pragma once
 

@@ -209,11 +209,11 @@ struct kobj {
 	uint16_t port;   /* ELEM, host order */
 	uint8_t proto;   /* ELEM: 6 or 17 */
 	uint8_t pad[3];
-	uint32_t
-		table; /* ROUTE, RULE_TABLE: routing table; 0 main. ELEM: slot, minutes. FLOAT: number */
+	/* ROUTE, RULE_TABLE: routing table; 0 main. ELEM: slot, minutes. FLOAT: number. */
+	uint32_t table;
 	/* value */
-	uint8_t via
-		[16]; /* ROUTE gateway; ELEM data; FLOAT: the group's own address; LINK peer MAC in the first six */
+	/* ROUTE: gateway. ELEM: data. FLOAT: the group's own address. LINK: peer's MAC in the first six. */
+	uint8_t via[16];
 	uint8_t mac[6];    /* LINK, NEIGH */
 	uint16_t via_port; /* ELEM data, host order */
 	uint32_t flags;    /* LINK */

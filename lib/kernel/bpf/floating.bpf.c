@@ -3,9 +3,9 @@
  * Floating IP: a group that has the frontend's address on its loopback gets packets that are for it. The
  * router translates to the group's own address as always, so that routes, security rules, drains and
  * connection tracking know where a flow goes; at the group's port the destination becomes the frontend's
- * again, and in what the group says as the frontend the source becomes its own, before the guard sees it. Both without
- * state. In ICMP errors the packet inside is changed alike, else the sender's socket is not found. What has IPv6
- * extension headers stays as it is.
+ * again, and in what the group says as the frontend the source becomes its own, before the guard sees it.
+ * Both without state. In ICMP errors the packet inside is changed alike, else the sender's socket is not
+ * found. What has IPv6 extension headers stays as it is.
  */
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
