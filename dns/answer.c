@@ -1,281 +1,556 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * From query to answer. Reads untrusted bytes with explicit bounds; a question's name takes no
- * compression pointer at all. Pure: no I/O, no allocation.
+ * See answer.h.
  */
+#include "dns/answer.h"
+
 #include <string.h>
 
-#include "dns/zone_own.h"
+#include "dns/out.h"
 
-enum {
-	TYPE_A = 1,
-	TYPE_NS = 2,
-	TYPE_SOA = 6,
-	TYPE_HINFO = 13,
-	TYPE_AAAA = 28,
-	TYPE_OPT = 41,
-	TYPE_IXFR = 251,
-	TYPE_AXFR = 252,
-	TYPE_ANY = 255
-};
-enum {
-	RCODE_OK = 0,
-	RCODE_FORMERR = 1,
-	RCODE_NXDOMAIN = 3,
-	RCODE_NOTIMP = 4,
-	RCODE_REFUSED = 5,
-	RCODE_BADVERS = 16
-};
-#define HEADER      12
-#define UDP_DEFAULT 512
-#define UDP_MAX     1232 /* DNS flag day 2020 */
+#define HOPS_MAX 9 /* aliases in a chain, and the name itself */
 
-struct query {
-	uint8_t name[DNS_NAME_MAX]; /* lower case */
-	size_t name_len;
-	size_t question_end;
-	uint16_t type, class;
-	bool edns, edns_bad;
-	uint8_t edns_version;
-	uint16_t edns_size;
+enum ede {
+	EDE_NONE = -1,
+	EDE_NOT_AUTHORITATIVE = 20,
+	EDE_INVALID_QUERY_TYPE = 30
 };
 
-static uint16_t get16(const uint8_t *p)
+struct answer {
+	struct dns_ask *a;
+	struct out o;
+	bool aa;
+	int ede;
+	/* the name that is looked for, and where it stands in the packet */
+	const uint8_t *name;
+	size_t len, at;
+};
+
+/* ---- records ---- */
+
+/* Owner: the current name without its first `skip` bytes. */
+static bool put_owner(struct answer *x, size_t skip)
 {
-	return (uint16_t)(p[0] << 8 | p[1]);
+	return out_name(&x->o, x->name + skip, x->len - skip, x->at + skip);
 }
 
-static void put16(uint8_t *p, unsigned v)
+static void put_set(struct answer *x, size_t skip, const struct dns_set *set, unsigned *section)
 {
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
+	struct dns_set s = *set;
+	const uint8_t *data;
+	uint16_t n;
 
-static void put32(uint8_t *p, uint32_t v)
-{
-	put16(p, v >> 16);
-	put16(p + 2, v & 0xffff);
-}
-
-/* 0, or -1 when the question cannot be read. */
-static int read_question(struct query *q, const uint8_t *p, size_t len)
-{
-	size_t at = HEADER, n = 0;
-
-	for (;;) {
-		if (at >= len || p[at] > 63 || n + p[at] + 1 > DNS_NAME_MAX ||
-		    at + 1 + p[at] > len) {
-			return -1;
+	while (!x->o.full && (data = dns_set_next(&s, &n))) {
+		if (put_owner(x, skip) && out_record(&x->o, s.type, s.ttl_s, data, n)) {
+			(*section)++;
 		}
-		size_t label = p[at];
-		q->name[n++] = p[at++];
-		for (size_t i = 0; i < label; i++) {
-			uint8_t c = p[at++];
+	}
+}
 
-			q->name[n++] = c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
+/* The zone's SOA (RFC 2308 3: in a denial, with the negative TTL). */
+static void put_soa(struct answer *x, const struct dns_zone *c, bool denial, unsigned *section)
+{
+	struct dns_found f;
+	struct dns_set s;
+	uint16_t n;
+
+	if (!dns_table_find(dns_zones_table(x->a->zones), c->space, c->origin, 0, &f) ||
+	    !dns_found_set(&f, DNS_SOA, &s)) {
+		return;
+	}
+	const uint8_t *data = dns_set_next(&s, &n);
+	if (!data || n < 20 || !put_owner(x, x->len - c->len)) {
+		return;
+	}
+	const uint8_t *min = data + n - 4;
+	uint32_t minimum = (uint32_t)dns_get16(min) << 16 | dns_get16(min + 2);
+	uint32_t ttl = denial && minimum < s.ttl_s ? minimum : s.ttl_s;
+	if (out_record(&x->o, DNS_SOA, ttl, data, n)) {
+		dns_put32(x->o.p + x->o.n - 20, __atomic_load_n(&c->serial, __ATOMIC_ACQUIRE));
+		(*section)++;
+	}
+}
+
+/* Addresses of name servers that are inside the zone. */
+static void put_glue(struct answer *x, const struct dns_zone *c, const struct dns_set *servers)
+{
+	struct dns_set s = *servers, addr;
+	const uint8_t *data;
+	uint16_t n;
+
+	while (!x->o.full && (data = dns_set_next(&s, &n))) {
+		static const uint16_t types[] = { DNS_A, DNS_AAAA };
+		uint8_t name[DNS_NAME_MAX];
+		struct dns_found f;
+		size_t len = n - 1u; /* without the root's label */
+
+		if (n < 1 || len > DNS_NAME_MAX) {
+			continue;
 		}
-		if (label == 0) {
+		dns_lower(name, data, len);
+		if (!dns_name_under(name, len, c->origin, c->len) ||
+		    !dns_table_find(dns_zones_table(x->a->zones), c->space, name, len - c->len,
+		                    &f)) {
+			continue;
+		}
+		struct answer glue = *x; /* at its own name, which the packet may not have yet */
+		glue.name = name;
+		glue.len = len;
+		glue.at = SIZE_MAX / 2;
+		for (int i = 0; i < 2; i++) {
+			if (dns_found_set(&f, types[i], &addr)) {
+				put_set(&glue, 0, &addr, &glue.o.additional);
+			}
+		}
+		x->o = glue.o;
+	}
+}
+
+/* ---- what answers for names below it ---- */
+
+enum step {
+	STEP_DONE,
+	STEP_ON,     /* nothing of that kind: go on with the name itself */
+	STEP_FOLLOW, /* the name is another now */
+};
+
+/* A DNAME (RFC 6672): itself, and the alias that follows from it. */
+static enum step follow_dname(struct answer *x, size_t skip, const struct dns_set *set)
+{
+	struct dns_set s = *set;
+	uint8_t alias[DNS_NAME_MAX + 1];
+	uint16_t n;
+	const uint8_t *to = dns_set_next(&s, &n);
+
+	if (!to || n < 1 || n > DNS_NAME_MAX + 1) {
+		return STEP_DONE;
+	}
+	put_set(x, skip, set, &x->o.answers);
+	if (skip + n > DNS_NAME_MAX + 1) {
+		x->a->rcode = 6; /* YXDOMAIN: RFC 6672 2.2 */
+		return STEP_DONE;
+	}
+	memcpy(alias, x->name, skip);
+	memcpy(alias + skip, to, n);
+	if (!put_owner(x, 0) ||
+	    !out_record(&x->o, DNS_CNAME, set->ttl_s, alias, (uint16_t)(skip + n))) {
+		return STEP_DONE;
+	}
+	x->o.answers++;
+	x->at = x->o.n - (skip + n);
+	x->len = skip + n - 1u;
+	dns_lower(x->a->target, alias, x->len);
+	x->name = x->a->target;
+	return STEP_FOLLOW;
+}
+
+/* From below the zone's own name down to the one asked for: delegations (RFC 1034 4.3.2) and DNAMEs. */
+static enum step from_above(struct answer *x, const struct dns_zone *c)
+{
+	size_t offsets[128], n = 0, rel = x->len - c->len;
+	struct dns_found f;
+	struct dns_set s;
+
+	for (size_t at = 0; at <= rel; at += (size_t)x->name[at] + 1) {
+		offsets[n++] = at; /* the last is the zone's own name, where a DNAME may be */
+		if (at == rel) {
 			break;
 		}
 	}
-	if (at + 4 > len) {
-		return -1;
+	while (n-- > 0) {
+		size_t at = offsets[n];
+
+		if (!dns_table_find(dns_zones_table(x->a->zones), c->space, x->name + at, rel - at,
+		                    &f) ||
+		    f.empty) {
+			continue;
+		}
+		if (at > 0 && dns_found_set(&f, DNS_DNAME, &s)) {
+			return follow_dname(x, at, &s);
+		}
+		bool parent = at == 0 && x->a->q.type == 43; /* DS is the parent's: RFC 4035 3.1.4.1 */
+		if (at < rel && !parent && dns_found_set(&f, DNS_NS, &s)) {
+			x->aa = x->o.answers > 0;
+			put_set(x, at, &s, &x->o.authority);
+			put_glue(x, c, &s);
+			return STEP_DONE;
+		}
 	}
-	q->name_len = n;
-	q->type = get16(p + at);
-	q->class = get16(p + at + 2);
-	q->question_end = at + 4;
-	return 0;
+	return STEP_ON;
 }
 
-/* Additional section: one OPT at most, at the root; other records are passed over. */
-static int read_edns(struct query *q, const uint8_t *p, size_t len, unsigned records)
+/* RFC 4592: the closest name that exists has "*" below it. */
+static bool find_wild(const struct answer *x, const struct dns_zone *c, struct dns_found *f)
 {
-	size_t at = q->question_end;
+	const struct dns_table *t = dns_zones_table(x->a->zones);
+	size_t rel = x->len - c->len, at = 0;
+	uint8_t wild[DNS_NAME_MAX] = { 1, '*' };
 
-	while (records--) {
-		if (at + 11 > len) {
-			return -1;
-		}
-		if (p[at] != 0) {
-			return -1; /* a name here is TSIG or junk: not spoken */
-		}
-		uint16_t type = get16(p + at + 1), rdlen = get16(p + at + 9);
-		if (at + 11 + rdlen > len) {
-			return -1;
-		}
-		if (type == TYPE_OPT) {
-			if (q->edns) {
-				return -1; /* RFC 6891 6.1.1 */
-			}
-			q->edns = true;
-			q->edns_size = get16(p + at + 3);
-			q->edns_version = p[at + 6];
-		}
-		at += 11u + rdlen;
-	}
-	return at == len ? 0 : -1;
-}
-
-struct out {
-	uint8_t *p;
-	size_t n, limit;
-	unsigned answers, authority, additional;
-	bool full;
-};
-
-/* One record; its owner is a compression pointer to offset `owner`. */
-static uint8_t *record(struct out *o, uint16_t owner, uint16_t type, uint32_t ttl, size_t rdlen)
-{
-	if (o->n + 12 + rdlen > o->limit) {
-		o->full = true;
-		return NULL;
-	}
-	uint8_t *p = o->p + o->n;
-	put16(p, 0xc000u | owner);
-	put16(p + 2, type);
-	put16(p + 4, 1);
-	put32(p + 6, ttl);
-	put16(p + 10, (unsigned)rdlen);
-	o->n += 12 + rdlen;
-	return p + 12;
-}
-
-static bool put_soa(struct out *o, const struct dns_zone *z, uint16_t apex)
-{
-	static const uint32_t times[] = { 3600, 600, 1209600, 5 }; /* refresh .. negative TTL */
-	uint8_t *p = record(o, apex, TYPE_SOA, z->ttl_s < 5 ? z->ttl_s : 5, 6 + 13 + 20);
-
-	if (!p) {
+	do {
+		at += (size_t)x->name[at] + 1;
+	} while (at < rel && !dns_table_find(t, c->space, x->name + at, rel - at, f));
+	if (rel - at > sizeof(wild) - 2) {
 		return false;
 	}
-	memcpy(p, "\3ns1", 4);
-	put16(p + 4, 0xc000u | apex);
-	memcpy(p + 6, "\12hostmaster", 11);
-	put16(p + 17, 0xc000u | apex);
-	put32(p + 19, z->serial);
-	for (int i = 0; i < 4; i++) {
-		put32(p + 23 + 4 * i, times[i]);
-	}
-	return true;
+	memcpy(wild + 2, x->name + at, rel - at);
+	return dns_table_find(t, c->space, wild, rel - at + 2, f);
 }
 
-static void put_ns(struct out *o, const struct dns_zone *z, uint16_t apex)
-{
-	uint8_t *p = record(o, apex, TYPE_NS, z->ttl_s, 6);
+/* ---- the name itself ---- */
 
-	if (p) {
-		memcpy(p, "\3ns1", 4);
-		put16(p + 4, 0xc000u | apex);
-		o->answers++;
+static enum step at_name(struct answer *x, const struct dns_zone *c, const struct dns_found *f)
+{
+	uint16_t type = x->a->q.type;
+	struct dns_set s;
+	size_t at = 0;
+
+	if (type == DNS_SOA && x->len == c->len) {
+		put_soa(x, c, false, &x->o.answers);
+		return STEP_DONE;
 	}
-}
-
-static void put_addrs(struct out *o, const struct dns_zone *z, const struct dns_name *x,
-                      uint16_t type)
-{
-	unsigned n = type == TYPE_A ? x->n4 : x->n6;
-
-	for (unsigned i = 0; i < n && !o->full; i++) {
-		uint8_t *p = record(o, HEADER, type, z->ttl_s, type == TYPE_A ? 4 : 16);
-
-		if (p) {
-			memcpy(p, type == TYPE_A ? x->a[i] : x->aaaa[i], type == TYPE_A ? 4 : 16);
-			o->answers++;
+	if (!f->empty && type == DNS_ANY) { /* RFC 8482 4.1: one of what there is */
+		while (dns_found_next(f, &at, &s)) {
+			if (s.type != DNS_SOA) {
+				put_set(x, 0, &s, &x->o.answers);
+				return STEP_DONE;
+			}
 		}
 	}
+	if (dns_found_set(f, type, &s)) {
+		put_set(x, 0, &s, &x->o.answers);
+		return STEP_DONE;
+	}
+	if (!dns_found_set(f, DNS_CNAME, &s)) {
+		put_soa(x, c, true, &x->o.authority); /* NODATA */
+		return STEP_DONE;
+	}
+	put_set(x, 0, &s, &x->o.answers);
+	uint16_t n;
+	const uint8_t *to = dns_set_next(&s, &n);
+	if (x->o.full || !to || n < 1 || n > DNS_NAME_MAX + 1) {
+		return STEP_DONE;
+	}
+	x->at = x->o.n - n;
+	x->len = n - 1u;
+	dns_lower(x->a->target, to, x->len);
+	x->name = x->a->target;
+	return STEP_FOLLOW;
 }
 
-/* RFC 8482: ANY gets one synthesized HINFO. */
-static void put_any(struct out *o, const struct dns_zone *z)
+/* What is not in a zone here, or is missing in one that does not mind: a stub's is asked for elsewhere. */
+static enum step leave(struct answer *x)
 {
-	uint8_t *p = record(o, HEADER, TYPE_HINFO, z->ttl_s, 9);
+	struct dns_ask *a = x->a;
 
-	if (p) {
-		memcpy(p, "\7RFC8482\0", 9);
-		o->answers++;
+	if (a->stub) {
+		a->elsewhere = true;
+		if (x->name != a->target) {
+			memcpy(a->target, x->name, x->len);
+		}
+		a->target_len = x->len;
+	} else if (x->o.answers == 0) {
+		a->rcode = DNS_REFUSED;
+		x->ede = EDE_NOT_AUTHORITATIVE;
+		x->aa = false;
 	}
+	return STEP_DONE;
 }
 
-static unsigned fill(const struct dns_zones *z, const struct query *q, struct out *o, bool *aa)
+static enum step one_step(struct answer *x)
 {
-	const struct dns_zone *c = dns_zone_of(z, q->name, q->name_len);
+	struct dns_ask *a = x->a;
+	const struct dns_table *t = dns_zones_table(a->zones);
+	bool first = x->name == a->q.name;
+	uint8_t flags = a->first_flags;
+	const struct dns_zone *c = a->first;
+	struct dns_found f;
 
-	if (!c || q->class != 1 || q->type == TYPE_AXFR || q->type == TYPE_IXFR) {
-		return RCODE_REFUSED;
+	if (!first) {
+		c = a->view ? dns_zone_find(a->zones, a->view, x->name, x->len, &flags) : NULL;
 	}
-	uint16_t apex = (uint16_t)(HEADER + q->name_len - c->len);
-	const struct dns_name *x = dns_find(z, q->name, q->name_len);
-	*aa = true;
-	if (x && (q->type == TYPE_A || q->type == TYPE_AAAA)) {
-		put_addrs(o, c, x, q->type);
-	} else if (x && q->name_len == c->len && q->type == TYPE_NS) {
-		put_ns(o, c, apex);
-	} else if (x && q->name_len == c->len && q->type == TYPE_SOA && put_soa(o, c, apex)) {
-		o->answers++;
-	} else if (x && q->type == TYPE_ANY && (x->n4 || x->n6 || x->fixed)) {
-		put_any(o, c);
+
+	if (!c) {
+		return leave(x);
 	}
-	if (o->answers == 0 && !o->full && put_soa(o, c, apex)) {
-		o->authority++;
+	a->zone = c;
+	x->aa = true;
+	uint32_t special = __atomic_load_n(&c->special, __ATOMIC_ACQUIRE);
+	if (special) {
+		enum step s = from_above(x, c);
+
+		if (s != STEP_ON) {
+			return s;
+		}
 	}
-	return x ? RCODE_OK : RCODE_NXDOMAIN;
+	uint32_t h = first ? a->hash : dns_table_hash(t, c->space, x->name, x->len - c->len);
+	if (dns_table_find_hashed(t, h, c->space, x->name, x->len - c->len, &f)) {
+		return at_name(x, c, &f);
+	}
+	if (special && x->len > c->len && find_wild(x, c, &f)) {
+		a->wild = true;
+		return at_name(x, c, &f);
+	}
+	if (flags & DNS_LINK_FALLBACK && a->stub) {
+		return leave(x);
+	}
+	a->rcode = DNS_NXDOMAIN;
+	put_soa(x, c, true, &x->o.authority);
+	return STEP_DONE;
 }
 
-static size_t finish(struct out *o, const uint8_t *query, const struct query *q, unsigned rcode,
-                     bool aa, unsigned questions)
-{
-	if (o->full) { /* truncated: the question alone, TC set */
-		o->n = q->question_end;
-		o->answers = o->authority = 0;
-	}
-	memcpy(o->p, query, 2);
-	o->p[2] = (uint8_t)(0x80 | (query[2] & 0x79) | (aa ? 4 : 0) | (o->full ? 2 : 0));
-	o->p[3] = (uint8_t)(rcode & 15);
-	put16(o->p + 4, questions);
-	put16(o->p + 6, o->answers);
-	put16(o->p + 8, o->authority);
-	put16(o->p + 10, q->edns ? 1 : 0);
-	if (q->edns) {
-		uint8_t *p = o->p + o->n;
+/* ---- class CH (RFC 4892) ---- */
 
-		memset(p, 0, 11);
-		put16(p + 1, TYPE_OPT);
-		put16(p + 3, UDP_MAX);
-		p[5] = (uint8_t)(rcode >> 4);
-		o->n += 11;
+static void chaos(struct answer *x)
+{
+	static const struct {
+		uint8_t name[16];
+		size_t len;
+		bool version;
+	} names[] = { { "\7version\4bind", 13, true },
+		      { "\7version\6server", 15, true },
+		      { "\10hostname\4bind", 14, false },
+		      { "\2id\6server", 10, false } };
+	const struct dns_server *s = x->a->server;
+	uint8_t text[65];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *v = names[i].version ? s->version : s->nsid;
+		size_t n = strlen(v);
+
+		if (!*v || x->len != names[i].len || memcmp(x->name, names[i].name, x->len) != 0 ||
+		    (x->a->q.type != DNS_TXT && x->a->q.type != DNS_ANY)) {
+			continue;
+		}
+		text[0] = (uint8_t)n;
+		memcpy(text + 1, v, n);
+		if (put_owner(x, 0) && out_record(&x->o, DNS_TXT, 0, text, (uint16_t)(n + 1))) {
+			dns_put16(x->o.p + x->o.n - n - 1 - 8, 3); /* its class */
+			x->o.answers++;
+			x->aa = true;
+		}
+		return;
+	}
+	x->a->rcode = DNS_REFUSED;
+}
+
+/* ---- the whole ---- */
+
+static void fill(struct answer *x)
+{
+	const struct dns_query *q = &x->a->q;
+
+	if (q->question_end == DNS_HEADER) {
+		return; /* it wanted a cookie */
+	}
+	if (q->class == 3) {
+		chaos(x);
+		return;
+	}
+	if (q->class != 1) {
+		x->a->rcode = DNS_REFUSED;
+		x->ede = EDE_NOT_AUTHORITATIVE;
+		return;
+	}
+	if (q->type == DNS_AXFR || q->type == DNS_IXFR) {
+		x->a->rcode = x->a->tcp ? DNS_REFUSED : DNS_NOTIMP;
+		return;
+	}
+	if (q->type == DNS_NXNAME) { /* RFC 9824 3.4 */
+		x->a->rcode = DNS_FORMERR;
+		x->ede = EDE_INVALID_QUERY_TYPE;
+		return;
+	}
+	for (int hop = 0; hop < HOPS_MAX && !x->o.full; hop++) {
+		if (one_step(x) != STEP_FOLLOW) {
+			return;
+		}
+	}
+	x->a->rcode = x->o.full ? x->a->rcode : DNS_SERVFAIL; /* a loop, or nearly */
+}
+
+/* Room for the OPT record and its options. */
+static size_t opt_room(const struct dns_ask *a)
+{
+	const struct dns_query *q = &a->q;
+	size_t nsid = q->nsid && a->server->nsid[0] ? 4 + strlen(a->server->nsid) : 0;
+
+	return q->edns ? 11 + nsid + (q->cookie_len ? 28 : 0) + (q->keepalive && a->tcp ? 6 : 0) + 6
+	               : 0;
+}
+
+static void put_option(struct out *o, unsigned code, const void *data, size_t n)
+{
+	uint8_t *p = o->p + o->n;
+
+	dns_put16(p, code);
+	dns_put16(p + 2, (unsigned)n);
+	memcpy(p + 4, data, n);
+	o->n += 4 + n;
+}
+
+static void put_opt(struct answer *x)
+{
+	const struct dns_ask *a = x->a;
+	const struct dns_query *q = &a->q;
+	struct out *o = &x->o;
+	uint8_t *p = o->p + o->n, word[2], cookie[24];
+	size_t begin = o->n + 11;
+
+	memset(p, 0, 11);
+	dns_put16(p + 1, DNS_OPT);
+	dns_put16(p + 3, DNS_UDP_MAX);
+	p[5] = (uint8_t)(a->rcode >> 4);
+	p[7] = q->dnssec && q->edns_version == 0 ? 0x80 : 0;
+	o->n = begin;
+	if (q->nsid && a->server->nsid[0]) {
+		put_option(o, 3, a->server->nsid, strlen(a->server->nsid));
+	}
+	if (q->cookie_len) {
+		memcpy(cookie, q->cookie, 8);
+		dns_cookie_make(&a->server->secrets, q->cookie, a->client, a->client_len, a->now_s,
+		                cookie + 8);
+		put_option(o, 10, cookie, sizeof(cookie));
+	}
+	if (q->keepalive && a->tcp) {
+		dns_put16(word, a->server->idle_ds);
+		put_option(o, 11, word, 2);
+	}
+	if (x->ede != EDE_NONE) {
+		dns_put16(word, (unsigned)x->ede);
+		put_option(o, 15, word, 2);
+	}
+	dns_put16(p + 9, (unsigned)(o->n - begin));
+}
+
+static size_t finish(struct answer *x, const uint8_t *packet, bool question)
+{
+	struct dns_ask *a = x->a;
+	struct out *o = &x->o;
+
+	a->truncated = o->full;
+	if (o->full || !question) { /* truncated: the question alone, TC set */
+		o->n = question ? a->q.question_end : DNS_HEADER;
+		o->answers = o->authority = o->additional = 0;
+	}
+	memcpy(o->p, packet, 2);
+	o->p[2] = (uint8_t)(0x80 | (packet[2] & 0x79) | (x->aa ? 4 : 0) | (o->full ? 2 : 0));
+	o->p[3] = (uint8_t)((a->rcode & 15) | (a->stub ? 0x80 : 0));
+	dns_put16(o->p + 4, question && a->q.question_end > DNS_HEADER);
+	dns_put16(o->p + 6, o->answers);
+	dns_put16(o->p + 8, o->authority);
+	dns_put16(o->p + 10, o->additional + (a->q.edns && !a->elsewhere));
+	if (a->q.edns && !a->elsewhere) { /* what is added to goes without, so far */
+		put_opt(x);
 	}
 	return o->n;
 }
 
-size_t dns_answer(const struct dns_zones *z, const uint8_t *query, size_t len, bool tcp,
-                  uint8_t *out, size_t limit)
+static struct answer begin(struct dns_ask *a, const uint8_t *packet, uint8_t *out, size_t limit)
 {
-	struct query q = { .question_end = HEADER };
-	struct out o = { .p = out, .n = HEADER, .limit = limit };
-	unsigned rcode;
-	bool aa = false;
+	struct answer x = { .a = a,
+		            .o = { .p = out, .n = a->q.question_end, .limit = limit },
+		            .ede = EDE_NONE,
+		            .name = a->q.name,
+		            .len = a->q.name_len,
+		            .at = DNS_HEADER };
 
-	if (len < HEADER || (query[2] & 0x80)) {
-		return 0; /* too short to answer, or an answer itself */
-	}
-	if ((query[2] >> 3 & 15) != 0) {
-		return finish(&o, query, &q, RCODE_NOTIMP, false, 0);
-	}
-	if (get16(query + 4) != 1 || get16(query + 6) || get16(query + 8) ||
-	    read_question(&q, query, len) < 0 || read_edns(&q, query, len, get16(query + 10)) < 0) {
-		q.edns = false;
-		return finish(&o, query, &q, RCODE_FORMERR, false, 0);
-	}
-	if (!tcp) {
-		size_t offered = q.edns && q.edns_size > UDP_DEFAULT ? q.edns_size : UDP_DEFAULT;
+	memcpy(out + DNS_HEADER, packet + DNS_HEADER, a->q.question_end - DNS_HEADER);
+	return x;
+}
 
-		o.limit = offered < UDP_MAX ? offered : UDP_MAX;
-		o.limit = o.limit < limit ? o.limit : limit;
+void dns_ask_read(struct dns_ask *a, const uint8_t *packet, size_t len)
+{
+	a->read = dns_query_read(&a->q, packet, len);
+	a->first = NULL;
+	a->first_flags = 0;
+	if (a->read == DNS_NOERROR && a->view && a->q.class == 1) {
+		a->first = dns_zone_find(a->zones, a->view, a->q.name, a->q.name_len,
+		                         &a->first_flags);
 	}
-	memcpy(out + HEADER, query + HEADER, q.question_end - HEADER);
-	o.n = q.question_end;
-	o.limit -= q.edns ? 11 : 0;
-	rcode = q.edns && q.edns_version ? RCODE_BADVERS : fill(z, &q, &o, &aa);
-	return finish(&o, query, &q, rcode, aa, 1);
+	if (a->first) {
+		const struct dns_table *t = dns_zones_table(a->zones);
+
+		a->hash = dns_table_hash(t, a->first->space, a->q.name,
+		                         a->q.name_len - a->first->len);
+		dns_table_fetch(t, a->hash, false);
+	}
+}
+
+void dns_ask_fetch(const struct dns_ask *a)
+{
+	if (a->first) {
+		dns_table_fetch(dns_zones_table(a->zones), a->hash, true);
+	}
+}
+
+size_t dns_answer(struct dns_ask *a, const uint8_t *packet, size_t len, uint8_t *out, size_t limit)
+{
+	dns_ask_read(a, packet, len);
+	return dns_ask_answer(a, packet, out, limit);
+}
+
+size_t dns_ask_answer(struct dns_ask *a, const uint8_t *packet, uint8_t *out, size_t limit)
+{
+	a->cookie_good = a->wild = a->elsewhere = false;
+	a->zone = NULL;
+	if (a->read == DNS_DROP) {
+		return 0;
+	}
+	a->rcode = a->read;
+	if (a->read != DNS_NOERROR && a->read != DNS_BADVERS) {
+		a->q.question_end = DNS_HEADER;
+		struct answer x = begin(a, packet, out, limit);
+		return finish(&x, packet, false);
+	}
+	if (a->q.cookie_len) {
+		a->cookie_good = dns_cookie_good(&a->server->secrets, a->q.cookie, a->q.cookie_len,
+		                                 a->client, a->client_len, a->now_s);
+	}
+	if (!a->tcp) {
+		size_t offered = a->q.edns && a->q.edns_size > DNS_UDP_PLAIN ? a->q.edns_size
+		                                                             : DNS_UDP_PLAIN;
+
+		offered = offered < DNS_UDP_MAX ? offered : DNS_UDP_MAX;
+		limit = offered < limit ? offered : limit;
+	}
+	struct answer x = begin(a, packet, out, limit - opt_room(a));
+	if (a->read == DNS_NOERROR) {
+		fill(&x);
+	}
+	return finish(&x, packet, true);
+}
+
+size_t dns_answer_short(struct dns_ask *a, const uint8_t *packet, uint8_t *out)
+{
+	struct answer x = begin(a, packet, out, DNS_UDP_PLAIN);
+
+	a->rcode = a->q.cookie_len && a->q.edns ? DNS_BADCOOKIE : DNS_NOERROR;
+	x.o.full = a->rcode == DNS_NOERROR;
+	return finish(&x, packet, true);
+}
+
+size_t dns_answer_error(struct dns_ask *a, const uint8_t *packet, int rcode, int ede, uint8_t *out)
+{
+	struct answer x = begin(a, packet, out, DNS_UDP_PLAIN);
+
+	a->elsewhere = false;
+	a->rcode = rcode;
+	x.ede = ede;
+	return finish(&x, packet, true);
+}
+
+uint64_t dns_answer_kind(const struct dns_ask *a)
+{
+	uint64_t h = UINT64_C(0x9e3779b97f4a7c15) * (uint64_t)(a->rcode + 1);
+
+	if (a->zone && (a->rcode == DNS_NXDOMAIN || a->wild)) {
+		return h ^ (uint64_t)a->zone->number << 20;
+	}
+	if (a->rcode == DNS_NOERROR) {
+		for (size_t i = 0; i < a->q.name_len; i++) {
+			h = (h ^ a->q.name[i]) * UINT64_C(0x100000001b3);
+		}
+		h ^= (uint64_t)a->q.type << 48;
+	}
+	return h;
 }

@@ -1,39 +1,87 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The names that are answered and the answers, compiled when a name changes: a query is parsed by
- * a small bounded parser, found by one hash probe and answered by copying. Pure: no I/O; one
- * thread.
+ * Zones, and who sees which: a view is what one kind of asker sees (0: the public; else a VNet's number),
+ * and has links to zones. All of it lies in one table of names (dns/table.h), so that a process that
+ * takes the table over knows zones and views, too. One writer, readers in their sections.
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "dns/name.h"
+#include "dns/table.h"
 
-#include "lib/base/err.h"
-#include "lib/base/ip.h"
+enum dns_type {
+	DNS_A = 1,
+	DNS_NS = 2,
+	DNS_CNAME = 5,
+	DNS_SOA = 6,
+	DNS_PTR = 12,
+	DNS_MX = 15,
+	DNS_TXT = 16,
+	DNS_AAAA = 28,
+	DNS_SRV = 33,
+	DNS_DNAME = 39,
+	DNS_OPT = 41,
+	DNS_NXNAME = 128,
+	DNS_TSIG = 250,
+	DNS_IXFR = 251,
+	DNS_AXFR = 252,
+	DNS_ANY = 255
+};
+
+#define DNS_ZONES_MAX     (1u << 20)
+#define DNS_VIEWS_MAX     (1u << 20)
+#define DNS_VIEW_PUBLIC   0
+#define DNS_LINK_FALLBACK 1u /* a name that is missing there is asked for elsewhere */
 
 struct dns_zones;
 
-struct dns_zones *dns_zones_new(void);
+/* Readers see it while they are in their section. */
+struct dns_zone {
+	uint64_t number; /* control's */
+	uint32_t space;
+	uint32_t serial;  /* of its SOA; goes up with each change */
+	uint32_t special; /* names that answer for others: wildcards, delegations, DNAMEs */
+	size_t len;
+	uint8_t origin[DNS_NAME_MAX];
+};
+struct dns_view {
+	uint32_t number, space;
+	uint64_t depths[2]; /* a bit for each number of labels that a zone here has */
+	uint32_t links, count[128];
+};
+
+/* See dns_table_new(). */
+struct dns_zones *dns_zones_new(int fd, bool *adopted, struct err *e)
+	__attribute__((warn_unused_result));
 void dns_zones_free(struct dns_zones *z);
+struct dns_table *dns_zones_table(const struct dns_zones *z);
 
-/* Makes this server authoritative for a domain ("westeurope.azurecontainer.io", without the last
- * dot). The name server is ns1.<domain> with `addrs`; ttl in seconds. */
-int dns_zones_add(struct dns_zones *z, const char *domain, const struct ip *addrs, size_t n,
-                  uint32_t ttl_s, struct err *e) __attribute__((warn_unused_result));
+/* Makes a zone, or keeps the one of that number and origin; a new one begins with the serial. Another
+ * origin is another zone: the old one's names go. ERR_LIMIT, ERR_NO_MEMORY. */
+int dns_zone_put(struct dns_zones *z, uint64_t number, const uint8_t *origin, size_t len,
+                 uint32_t serial, struct err *e) __attribute__((warn_unused_result));
+/* With its names and links; absent does nothing. */
+void dns_zone_drop(struct dns_zones *z, uint64_t number);
+/* Lets a view see a zone; `flags`: DNS_LINK_. A zone of the same origin that it saw before is out of its
+ * sight. */
+int dns_link_put(struct dns_zones *z, uint32_t view, uint64_t zone, uint8_t flags, struct err *e)
+	__attribute__((warn_unused_result));
+void dns_link_drop(struct dns_zones *z, uint32_t view, uint64_t zone);
+/* All that a name of the zone has (`name` is what stands before the origin); see dns_table_put(). The
+ * zone's serial goes up with a change. ERR_NOT_FOUND: no such zone. */
+int dns_name_put(struct dns_zones *z, uint64_t zone, const uint8_t *name, size_t len,
+                 const struct dns_set *sets, size_t n, struct err *e)
+	__attribute__((warn_unused_result));
 
-/* Sets the addresses of a name (inside one of the zones), or removes it with n = 0. At most 16.
- * The zone's serial goes up. ERR_INVALID for a name that is malformed or outside. */
-int dns_name_set(struct dns_zones *z, const char *name, const struct ip *addrs, size_t n,
-                 struct err *e) __attribute__((warn_unused_result));
-/* Generations, for a full list: begin, set what there is, and end removes the rest. */
-void dns_names_begin(struct dns_zones *z);
-void dns_names_end(struct dns_zones *z);
-size_t dns_names_count(const struct dns_zones *z);
+/* A whole list: between the two, everything is put; what was not put is gone afterwards. */
+void dns_list_begin(struct dns_zones *z);
+void dns_list_end(struct dns_zones *z);
 
-/* Answers one query. `limit` is what the transport carries (65535 for TCP; for UDP it is lowered
- * to what the client offers, 1232 at most). Returns the length written to `out` (room for `limit`
- * bytes at least), 0 when the packet deserves no answer (RFC 1035 4.1, RFC 6891, RFC 8482). */
-size_t dns_answer(const struct dns_zones *z, const uint8_t *query, size_t len, bool tcp,
-                  uint8_t *out, size_t limit);
+/* For readers, and the writer. NULL: none. */
+const struct dns_view *dns_view_of(const struct dns_zones *z, uint32_t number);
+const struct dns_zone *dns_zone_numbered(const struct dns_zones *z, uint64_t number);
+/* The zone with the longest origin that the name is under, as the view sees it. */
+const struct dns_zone *dns_zone_find(const struct dns_zones *z, const struct dns_view *v,
+                                     const uint8_t *name, size_t len, uint8_t *flags);
+/* Names with records in all zones. */
+size_t dns_names(const struct dns_zones *z);

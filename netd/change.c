@@ -19,6 +19,7 @@
 #include "netd/plane.h"
 #include "netd/routing.h"
 #include "netd/standby.h"
+#include "netd/zone.h"
 
 /* A transaction under way, with who waits for it: the store and, beside it, the engine. */
 struct pending {
@@ -78,12 +79,18 @@ static struct pending *pending_new(const struct resource *r,
 	return p;
 }
 
+/* What a change has to reach before it is answered: the kernel, or the names that are answered. */
+static void (*wait_for(const struct resource *r))(void (*fn)(void *arg), void *arg)
+{
+	return zone_is(r) || zone_is_link(r) || zone_is_record(r) ? zone_wait : fabric_wait;
+}
+
 void change_save(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg)
 {
 	struct pending *p = pending_new(r, reply, arg);
 
 	table_save(&r, 1, stored, p);
-	fabric_wait(applied, p);
+	wait_for(r)(applied, p);
 }
 
 /* Types of documents that plans of VNets are made from. */
@@ -443,7 +450,7 @@ static int public_name(struct resource *r, const json_t *doc, struct err *e)
 		json_object_del(r->status, "fqdn");
 	}
 	if (*was && strcmp(was, model_str(r->status, "fqdn")) != 0) {
-		network_publish(0, was, NULL, 0);
+		zone_public(0, was, NULL, 0);
 	}
 	return 0;
 }
@@ -586,7 +593,8 @@ int change_put(const struct model_id *id, const char *full_id, json_t *doc,
 	if (!type || check_place(r, id, full_id, doc, e) < 0) {
 		return -1;
 	}
-	if (!model_name_ok(name) || !model_name_ok(id->subscription)) {
+	bool record = zone_path(id) && zone_record_type(id->child_type);
+	if ((!record && !model_name_ok(name)) || !model_name_ok(id->subscription)) {
 		name = model_name_ok(name) ? id->subscription : name;
 		return err_set_at(e, ERR_INVALID, "InvalidResourceName", "name",
 		                  "Resource name '%.90s' is invalid: %s.", name, type->name_rule);
@@ -602,7 +610,9 @@ int change_put(const struct model_id *id, const char *full_id, json_t *doc,
 		return -1;
 	}
 	int rc;
-	if (id->child) {
+	if (zone_path(id) || strcmp(type->name, ZONE_TYPE) == 0) {
+		rc = zone_put(r, id, full_id, type, doc, ret, e);
+	} else if (id->child) {
 		rc = part_put(id, full_id, type, doc, ret, e);
 	} else if (strstr(type->name, "publicIPAddresses")) {
 		rc = put_public(r, full_id, type, doc, ret, e);
@@ -648,6 +658,7 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 
 	balancer_gone(r);
 	ngroup_gone(r);
+	zone_gone(r);
 	network_publish_public(r, false);
 	network_unname(r);
 	prefix_give(r);
@@ -660,13 +671,14 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 	}
 	bool connection = strcmp(r->type->name, "Microsoft.Network/connections") == 0;
 	uint32_t tenant = tenant_of(r->id)->number;
+	void (*wait)(void (*fn)(void *arg), void *arg) = wait_for(r);
 	store_submit(plane.store, &(struct store_op){ .key = r->key }, 1, stored, p);
 	table_remove(r);
 	if (connection) {
 		gateway_hold();
 		fabric_vnets(tenant);
 	}
-	fabric_wait(applied, p);
+	wait(applied, p);
 }
 
 static void removed(void *arg, const struct err *e)
@@ -685,6 +697,11 @@ static void nobody(void *arg, const struct err *e)
 {
 	(void)arg;
 	(void)e;
+}
+
+void change_forget(struct resource *r)
+{
+	remove_row(r, nobody, NULL);
 }
 
 /* Does anything of the resource group serve somebody outside it? */
@@ -779,7 +796,7 @@ int change_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 		                  "%s is in use by %.300s and cannot be deleted.", r->name,
 		                  user->id);
 	}
-	if (prefix_unused(r, e) < 0 || reference_unused(r, e) < 0) {
+	if (zone_removable(r, e) < 0 || prefix_unused(r, e) < 0 || reference_unused(r, e) < 0) {
 		return -1;
 	}
 	remove_row(r, reply, arg);

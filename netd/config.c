@@ -54,6 +54,9 @@ static const struct key {
 	  "behind LABEL.REGION of groups"),
 	T("ip-suffix", KIND_TEXT, ip_suffix, "cloudapp.azure.com",
 	  "behind LABEL.REGION of addresses"),
+	T("vnet-suffix", KIND_TEXT, vnet_suffix, "internal.cloudapp.net",
+	  "behind a group's name inside its virtual network"),
+	T("dns-id", KIND_TEXT, dns_id, "", "what the name server calls itself (NSID); empty: nothing"),
 	T("listen-dns", KIND_ENDPOINT, listen_dns, "127.0.0.1:53530",
 	  "address:port of the name server"),
 	T("listen-api", KIND_ENDPOINT, listen_api, "",
@@ -79,6 +82,12 @@ static const struct key {
 	  "bytes, of the uplink; groups get 50 less, IPv6 wants 1280"),
 	N("bpf", bpf, 0, 1, "1",
 	  "1: programs in the kernel make the gateway quicker, and floating IP; 0: rules alone"),
+	N("dns-workers", dns_workers, 0, 8, "0",
+	  "threads that answer public names by UDP; 0: one a core, at most 8"),
+	N("dns-rate", dns_rate, 0, 1000000, "200",
+	  "equal public answers a second to a network (/24, /56); over it, half are short, half none; 0: no limit"),
+	N("dns-group-rate", dns_group_rate, 0, 1000000, "1000",
+	  "queries a second of a group to its virtual network's resolver; 0: no limit"),
 	N("flows", flows, 1000, 10000000, "65536",
 	  "connections that a VNet may track before new ones are slowed down"),
 	N("ttl", ttl_s, 0, 86400, "10", "seconds, of public names"),
@@ -101,6 +110,8 @@ static const struct key {
 	U("user-dns", user_dns, "64101", "unprivileged user of the name server, a name or number"),
 	U("user-probe", user_probe, "64102",
 	  "unprivileged user of the health probes, a name or number"),
+	U("user-resolver", user_resolver, "64103",
+	  "unprivileged user of virtual networks' resolvers, a name or number"),
 };
 
 static const char *accepted(const struct key *k, char *to, size_t size)
@@ -419,6 +430,7 @@ int config_read(const char *path, struct config *to, struct err *e)
 	int number = 0, rc = 0;
 
 	memset(to, 0, sizeof(*to));
+	to->path = path;
 	builtin_tags(to);
 	for (size_t i = 0; i < ARRAY_N(keys); i++) {
 		(void)set_value(to, &keys[i], keys[i].preset);

@@ -30,14 +30,16 @@ struct config_gateway {
 #define CONFIG_TARGETS_MAX 8
 
 struct config {
+	const char *path; /* of the file; NULL: none */
 	char state_dir[96], run_dir[80], region[64], dns_suffix[128], ip_suffix[128];
+	char vnet_suffix[128], dns_id[64];
 	char listen_dns[64], listen_api[64], tls_cert[160], tls_key[160];
-	int64_t bpf;
+	int64_t bpf, dns_workers, dns_rate, dns_group_rate;
 	char uplink[16], hop4[IP_TEXT], hop6[IP_TEXT], host4[IP_TEXT], host6[IP_TEXT];
 	char tenant_id[64];
 	struct ip_prefix pools[CONFIG_POOLS_MAX];
 	bool pool_onlink[CONFIG_POOLS_MAX], pool_default; /* pool_default: none was configured */
-	int64_t n_pools, mtu, ttl_s, rest_s, user_control, user_dns, user_probe, max_groups,
+	int64_t n_pools, mtu, ttl_s, rest_s, user_control, user_dns, user_probe, user_resolver, max_groups,
 		log_level, flows;
 	struct config_tag *tags; /* the built-in ones first */
 	size_t n_tags;

@@ -26,6 +26,7 @@
 #include "netd/ngroup.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
+#include "netd/zone.h"
 
 #define PING_MS        500
 #define PROBE_MS       1000
@@ -37,7 +38,7 @@
 
 static struct loop_timer *sweep, *farewell, *relink;
 static struct stat broken;  /* the store as it could not be read */
-static char pongs[3][1024]; /* last counters of engine, dns and probe */
+static char pongs[3][4096]; /* last counters of engine, dns and probe */
 static int64_t pong_ms[3], ping_ms, swept_ms;
 _Static_assert(CONFIG_GATEWAYS_MAX <= 64, "a bit for each given namespace");
 static uint64_t
@@ -73,7 +74,7 @@ static struct channel **peer_channel(uint32_t role)
 
 static void on_peer(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
 {
-	char text[1024];
+	char text[4096];
 	uint64_t request = get_u64(r);
 
 	(void)arg;
@@ -118,7 +119,7 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 	} else if (type == MSG_DNS_DONE) {
 		(void)get_u8(r);
 		get_str(r, text, sizeof(text));
-		if (reader_done(r)) {
+		if (reader_done(r) && !zone_answered(request)) {
 			group_dns_done(request);
 		}
 	} else {
@@ -157,6 +158,9 @@ static void on_peer_closed(void *arg, enum role peer)
 	relink = relink ? relink : loop_timer_new(plane.loop, on_relink, NULL);
 	loop_timer_start(relink, RELINK_MS);
 	pong_ms[peer_place(peer) % 3] = 0;
+	if (peer == ROLE_DNS) {
+		zone_dns_gone();
+	}
 	if (peer == ROLE_ENGINE) {
 		plane.engine_synced = false;
 		fabric_engine_gone();
@@ -372,6 +376,7 @@ static void load(void)
 			vnet_ranges(plane.v[i]);
 		}
 	}
+	zone_load();
 	gateway_hold();
 	balancer_load();
 	ngroup_load();

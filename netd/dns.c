@@ -1,281 +1,136 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The dns role: no capabilities, sockets handed in. Reads DNS packets from anyone and control's
- * messages; answers from dns/zone.h. Keeps answering while control is away.
+ * The dns role: no capabilities, sockets handed in. Reads DNS packets from anyone and control's messages; answers
+ * from dns/zone.h. Keeps answering while control is away, and goes on with the table of names that a role before it
+ * left. See dns_parts.h for its files.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <sys/random.h>
 
-#include "dns/zone.h"
-#include "lib/base/crash.h"
 #include "lib/base/log.h"
-#include "lib/base/loop.h"
-#include "netd/role.h"
+#include "netd/dns_vnet.h"
 
-#define BATCH       32
-#define PACKET_MAX  1232
-#define TCP_MAX     100
-#define TCP_IDLE_MS 5000
+#define TCP_IDLE_DS 100 /* ten seconds */
 
-static struct {
-	struct loop *loop;
-	struct dns_zones *zones;
-	struct channel *control;
-	int udp, tcp;
-	TAILQ_HEAD(conns, conn) conns; /* who asked longest ago first */
-	unsigned n_tcp;
-	bool serving;
-	uint64_t queries, answers, tcp_queries;
-} self;
+struct dns_role dns_role;
 
-static void on_udp(void *arg)
+void dns_client(struct dns_ask *a, const struct sockaddr_storage *from)
 {
-	static uint8_t in[BATCH][PACKET_MAX], out[BATCH][PACKET_MAX];
-	static struct sockaddr_storage from[BATCH];
-	struct mmsghdr rx[BATCH], tx[BATCH];
-	struct iovec iov[BATCH], oiov[BATCH];
-	int m = 0;
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 
+	memset(a->client, 0, sizeof(a->client));
+	if (from->ss_family == AF_INET6) {
+		const uint8_t *p = ((const struct sockaddr_in6 *)(const void *)from)->sin6_addr.s6_addr;
+		bool v4 = memcmp(p, mapped, 12) == 0;
+
+		a->client_len = v4 ? 4 : 16;
+		memcpy(a->client, v4 ? p + 12 : p, a->client_len);
+	} else {
+		a->client_len = 4;
+		memcpy(a->client, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
+	}
+}
+
+void dns_count_answer(struct dns_counts *c, const struct dns_ask *a, size_t len)
+{
+	dns_counted(c, COUNT_QUERIES);
+	if (len == 0) {
+		return;
+	}
+	dns_counted(c, COUNT_ANSWERS);
+	if (a->rcode == DNS_NXDOMAIN) {
+		dns_counted(c, COUNT_NXDOMAIN);
+	} else if (a->rcode == DNS_REFUSED) {
+		dns_counted(c, COUNT_REFUSED);
+	} else if (a->rcode == DNS_FORMERR) {
+		dns_counted(c, COUNT_MALFORMED);
+	}
+	if (a->truncated) {
+		dns_counted(c, COUNT_TRUNCATED);
+	}
+	if (a->cookie_good) {
+		dns_counted(c, COUNT_COOKIES);
+	}
+}
+
+/* Not before the first full list, or what was left by a role before: until then packets wait in the sockets, and no
+ * name that exists is denied. */
+void dns_serve(void)
+{
+	if (dns_role.serving) {
+		return;
+	}
+	dns_role.serving = true;
+	dns_workers_start();
+	if (dns_role.tcp >= 0) {
+		(void)dns_tcp_serve(dns_role.tcp, DNS_VIEW_PUBLIC);
+	}
+	dns_vnet_engine_up();
+}
+
+static void fresh_secret(void)
+{
+	struct dns_secrets *s = &dns_role.server.secrets;
+
+	memmove(s->key[1], s->key[0], sizeof(s->key[0]) * 2);
+	if (getrandom(s->key[0], sizeof(s->key[0]), 0) != sizeof(s->key[0])) {
+		abort();
+	}
+	s->n = s->n < 3 ? s->n + 1 : 3;
+}
+
+#define SECRET_MS (8 * 3600 * 1000) /* cookies are good for an hour: two older secrets are plenty */
+
+static struct loop_timer *rollover;
+static void on_rollover(void *arg)
+{
 	(void)arg;
-	memset(rx, 0, sizeof(rx));
-	for (int i = 0; i < BATCH; i++) {
-		iov[i] = (struct iovec){ in[i], PACKET_MAX };
-		rx[i].msg_hdr = (struct msghdr){ .msg_name = &from[i],
-			                         .msg_namelen = sizeof(from[i]),
-			                         .msg_iov = &iov[i],
-			                         .msg_iovlen = 1 };
-	}
-	int n = recvmmsg(self.udp, rx, BATCH, MSG_DONTWAIT, NULL);
-	for (int i = 0; i < n; i++) {
-		size_t len =
-			dns_answer(self.zones, in[i], rx[i].msg_len, false, out[m], PACKET_MAX);
-
-		self.queries++;
-		if (len) {
-			oiov[m] = (struct iovec){ out[m], len };
-			tx[m].msg_hdr = (struct msghdr){ .msg_name = &from[i],
-				                         .msg_namelen = rx[i].msg_hdr.msg_namelen,
-				                         .msg_iov = &oiov[m],
-				                         .msg_iovlen = 1 };
-			m++;
-		}
-	}
-	for (int sent = 0; sent < m;) {
-		int k = sendmmsg(self.udp, tx + sent, (unsigned)(m - sent), MSG_DONTWAIT);
-
-		sent += k > 0 ? k : 1; /* one that cannot be sent is dropped, as UDP may */
-		self.answers += k > 0 ? (uint64_t)k : 0;
-	}
+	fresh_secret();
+	loop_timer_start(rollover, SECRET_MS);
 }
 
-/* ---- TCP: bounded in connections, bytes and time; a slow one delays nobody ---- */
-
-struct conn {
-	TAILQ_ENTRY(conn) link;
-	int fd;
-	struct loop_watch *watch;
-	struct loop_timer *idle;
-	struct buf in;
-};
-
-static void conn_free(void *arg)
+static void on_engine(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
 {
-	struct conn *c = arg;
-
-	TAILQ_REMOVE(&self.conns, c, link);
-	loop_watch_free(c->watch);
-	loop_timer_free(c->idle);
-	buf_fini(&c->in);
-	close(c->fd);
-	free(c);
-	self.n_tcp--;
+	dns_vnet_engine(arg, from, type, r, fd);
 }
 
-/* false: the connection is over */
-static bool answer_tcp(struct conn *c)
+static void on_peer(enum role peer)
 {
-	static uint8_t out[2 + 65535];
-
-	while (c->in.len >= 2) {
-		size_t want = (size_t)c->in.data[0] << 8 | c->in.data[1];
-
-		if (c->in.len < want + 2) {
-			return true;
-		}
-		size_t len = dns_answer(self.zones, c->in.data + 2, want, true, out + 2, 65535);
-		self.tcp_queries++;
-		buf_drop(&c->in, want + 2);
-		if (!len) {
-			return false;
-		}
-		out[0] = (uint8_t)(len >> 8);
-		out[1] = (uint8_t)len;
-		if (send(c->fd, out, len + 2, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)len + 2) {
-			return false; /* it does not read what it asked for */
-		}
-		loop_timer_start(c->idle, TCP_IDLE_MS);
-		TAILQ_REMOVE(&self.conns, c, link);
-		TAILQ_INSERT_TAIL(&self.conns, c, link);
-	}
-	return true;
-}
-
-static void on_conn(void *arg)
-{
-	struct conn *c = arg;
-	void *room = buf_room(&c->in, 4096);
-	ssize_t n = room ? recv(c->fd, room, 4096, MSG_DONTWAIT) : 0;
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		return;
-	}
-	if (n > 0) {
-		c->in.len += (size_t)n;
-	}
-	if (n <= 0 || !answer_tcp(c)) {
-		conn_free(c);
-	}
-}
-
-static void on_accept(void *arg)
-{
-	int fd = accept4(self.tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	(void)arg;
-	if (fd < 0) {
-		return;
-	}
-	if (self.n_tcp == TCP_MAX) { /* who stalls keeps nobody out */
-		conn_free(TAILQ_FIRST(&self.conns));
-	}
-	struct conn *c = calloc(1, sizeof(*c));
-	if (!c) {
-		close(fd);
-		return;
-	}
-	self.n_tcp++;
-	TAILQ_INSERT_TAIL(&self.conns, c, link);
-	c->fd = fd;
-	c->watch = loop_watch_read(self.loop, fd, on_conn, c);
-	c->idle = loop_timer_new(self.loop, conn_free, c);
-	loop_timer_start(c->idle, TCP_IDLE_MS);
-}
-
-/* ---- control ---- */
-
-static void reply(enum msg_type type, uint64_t request, int ok, const char *text)
-{
-	struct buf b = { 0 };
-
-	put_u64(&b, request);
-	if (type == MSG_DNS_DONE) {
-		put_u8(&b, (uint8_t)ok);
-	}
-	put_str(&b, text);
-	channel_send(self.control, type, &b, -1);
-	buf_fini(&b);
-}
-
-static void name_set(struct reader *r)
-{
-	uint64_t request = get_u64(r);
-	char name[256];
-	struct ip addrs[16] = { 0 };
-	struct err e = ERR_INIT;
-
-	get_str(r, name, sizeof(name));
-	uint8_t n = get_u8(r);
-	if (n > 16) {
-		r->failed = true;
-		return;
-	}
-	for (int i = 0; i < n; i++) {
-		addrs[i].family = get_u8(r);
-		for (int k = 0; k < 16; k++) {
-			addrs[i].b[k] = get_u8(r);
-		}
-	}
-	if (!reader_done(r)) {
-		return;
-	}
-	int rc = dns_name_set(self.zones, name, addrs, n, &e);
-	crash_point(CRASH_DNS_UPDATED);
-	reply(MSG_DNS_DONE, request, rc == 0, rc == 0 ? "" : e.msg);
-}
-
-/* Not before the first full list: until then packets wait in the sockets, and no name that exists
- * is denied. */
-static void serve(void)
-{
-	if (!self.serving && self.udp >= 0) {
-		loop_watch_read(self.loop, self.udp, on_udp, NULL);
-		loop_watch_read(self.loop, self.tcp, on_accept, NULL);
-		self.serving = true;
-	}
-}
-
-static void on_control(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
-{
-	char text[256];
-
-	(void)arg;
-	(void)from;
-	if (fd >= 0) {
-		close(fd);
-	}
-	switch ((int)type) {
-	case MSG_NAMES_BEGIN:
-		dns_names_begin(self.zones);
-		break;
-	case MSG_NAME_SET:
-		name_set(r);
-		break;
-	case MSG_NAMES_END:
-		dns_names_end(self.zones);
-		serve();
-		reply(MSG_DNS_DONE, get_u64(r), 1, "");
-		break;
-	case MSG_PING:
-		snprintf(text, sizeof(text),
-		         "netd_dns_queries_total %llu\nnetd_dns_answers_total %llu\n"
-		         "netd_dns_tcp_queries_total %llu\nnetd_dns_names %zu\n",
-		         (unsigned long long)self.queries, (unsigned long long)self.answers,
-		         (unsigned long long)self.tcp_queries, dns_names_count(self.zones));
-		reply(MSG_PONG, get_u64(r), 1, text);
-		break;
-	default:
-		r->failed = true;
-		break;
+	if (peer == ROLE_ENGINE && dns_role.serving) {
+		dns_vnet_engine_up();
 	}
 }
 
 void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
 {
-	char domain[256], host[64];
 	struct err e = ERR_INIT;
-	struct ip addr = { 0 };
-	const char *const suffixes[] = { c->dns_suffix, c->ip_suffix };
+	bool adopted = false;
 
-	self.loop = l;
-	TAILQ_INIT(&self.conns);
-	self.zones = dns_zones_new();
-	snprintf(host, sizeof(host), "%.*s", (int)strcspn(c->listen_dns, ":"), c->listen_dns);
-	(void)!ip_parse(host, &addr, &e);
-	for (int i = 0; i < 2; i++) {
-		snprintf(domain, sizeof(domain), "%.60s.%.120s", c->region, suffixes[i]);
-		if (!self.zones || dns_zones_add(self.zones, domain, &addr, addr.family != 0,
-		                                 (uint32_t)c->ttl_s, &e) < 0) {
-			log_error("dns.zone", LOG_STR("error", e.msg));
-			exit(78);
+	dns_role.config = c;
+	dns_role.loop = l;
+	dns_role.zones = dns_zones_new(fds[FD_DNS_NAMES], &adopted, &e);
+	if (!dns_role.zones) {
+		log_error("dns.start", LOG_STR("error", e.msg));
+		exit(71);
+	}
+	snprintf(dns_role.server.nsid, sizeof(dns_role.server.nsid), "%s", c->dns_id);
+	snprintf(dns_role.server.version, sizeof(dns_role.server.version), "netd");
+	dns_role.server.idle_ds = TCP_IDLE_DS;
+	rollover = loop_timer_new(l, on_rollover, NULL);
+	on_rollover(NULL);
+	for (int i = FD_DNS_UDP; i <= FD_DNS_UDP_LAST; i++) {
+		if (fds[i] >= 0) {
+			dns_role.udp[dns_role.n_udp++] = fds[i];
 		}
 	}
-	self.udp = fds[FD_DNS_UDP];
-	self.tcp = fds[FD_DNS_TCP];
-	const struct role_peer control = { ROLE_CONTROL, &self.control, on_control };
-	role_serve(ROLE_DNS, l, main_fd, &control, 1);
+	dns_role.tcp = fds[FD_DNS_TCP];
+	if (adopted) {
+		log_info("dns.adopted", LOG_NUM("names", dns_names(dns_role.zones)));
+		dns_serve();
+	}
+	const struct role_peer peers[] = { { ROLE_CONTROL, &dns_role.control, dns_control, NULL },
+		                           { ROLE_ENGINE, &dns_role.engine, on_engine, on_peer } };
+	role_serve(ROLE_DNS, l, main_fd, peers, 2);
 }

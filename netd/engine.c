@@ -3,6 +3,7 @@
  * The engine role: root with two capabilities. Reads the kernel and control's messages, nothing
  * else. What control wants goes through reconcile; drift is repaired from here.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "lib/base/log.h"
 #include "lib/base/loop.h"
 #include "netd/engine_flows.h"
+#include "netd/engine_names.h"
 #include "netd/reconcile.h"
 #include "netd/role.h"
 
@@ -20,10 +22,11 @@
 #define OBJECTS_MAX 1100
 
 static struct {
+	const struct config *config;
 	struct loop *loop;
 	struct kernel *kernel;
 	struct reconcile *state;
-	struct channel *control, *probe;
+	struct channel *control, *probe, *dns;
 	struct loop_timer *repair, *audit, *round, *budget;
 	long flows; /* budget of a VNet */
 	bool watching;
@@ -474,7 +477,7 @@ static void on_probe(void *arg, enum role from, enum msg_type type, struct reade
 	}
 	put_u32(&b, ns);
 	put_u8(&b, family);
-	fd = self.kernel->ns_socket(self.kernel, ns, family, &e);
+	fd = self.kernel->ns_socket(self.kernel, ns, family, KERNEL_SOCKET_PROBE, &e);
 	channel_send(self.probe, MSG_SOCKET, &b, fd);
 	buf_fini(&b);
 	if (fd >= 0) {
@@ -482,11 +485,28 @@ static void on_probe(void *arg, enum role from, enum msg_type type, struct reade
 	}
 }
 
+static void on_dns(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
+{
+	(void)arg;
+	(void)from;
+	if (fd >= 0) {
+		close(fd);
+	}
+	engine_names(self.config, self.kernel, self.dns, type, r);
+}
+
+static void on_child(void *arg)
+{
+	(void)arg;
+	engine_names_reap();
+}
+
 void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
 {
 	struct err e = ERR_INIT;
 
 	(void)fds;
+	self.config = c;
 	self.loop = l;
 	self.kernel = kernel_linux_new(c->run_dir, &e);
 	if (!self.kernel || !(self.state = reconcile_new(self.kernel, &clock_system))) {
@@ -513,7 +533,9 @@ void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int
 	self.flows = (long)c->flows;
 	self.budget = loop_timer_new(l, on_budget, NULL);
 	loop_timer_start(self.budget, BUDGET_MS);
-	const struct role_peer peers[] = { { ROLE_CONTROL, &self.control, on_control },
-		                           { ROLE_PROBE, &self.probe, on_probe } };
-	role_serve(ROLE_ENGINE, l, main_fd, peers, 2);
+	loop_signal(l, SIGCHLD, on_child, NULL);
+	const struct role_peer peers[] = { { ROLE_CONTROL, &self.control, on_control, NULL },
+		                           { ROLE_PROBE, &self.probe, on_probe, NULL },
+		                           { ROLE_DNS, &self.dns, on_dns, NULL } };
+	role_serve(ROLE_ENGINE, l, main_fd, peers, 3);
 }

@@ -10,6 +10,7 @@
 #include "netd/fabric_parts.h"
 #include "netd/gateway.h"
 #include "netd/security.h"
+#include "netd/zone.h"
 
 #define ASGS_MAX 1000
 
@@ -225,6 +226,7 @@ void fabric_vnet(uint32_t vnet)
 	}
 	balancer_vnet(vnet);
 	fabric_end(vnet);
+	zone_tell_vnet(vnet);
 	for (size_t i = 0; v && fresh && fabric_sent(vnet) && gateway_guest(v, i, &guest); i++) {
 		fabric_vnet(table_number(guest)); /* its routes lead here now */
 	}
@@ -250,6 +252,7 @@ void fabric_vnet_gone(uint32_t vnet)
 	fabric_begin(vnet);
 	fabric_end(vnet);
 	fabric_drop(vnet);
+	zone_tell_vnet_gone(vnet);
 	const struct resource *v = table_numbered(vnet);
 	struct routing_peer p;
 	for (size_t i = 0; v && routing_peer(v, i, &p); i++) {

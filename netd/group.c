@@ -18,6 +18,7 @@
 #include "netd/ngroup.h"
 #include "netd/runtime.h"
 #include "netd/spot.h"
+#include "netd/zone.h"
 
 #define EVENTS_MAX      20
 #define RETRY_MIN_MS    100
@@ -101,29 +102,20 @@ void group_save(struct group *g)
 
 static void send_name(const struct group *g, bool add)
 {
-	static const char *const keys[] = { "pub4", "pub6" };
-	struct ip ips[2];
-	size_t n = 0;
-
-	for (size_t i = 0; add && i < ARRAY_N(keys); i++) {
-		ips[n] = table_ip(g->r->status, keys[i]);
-		n += ips[n].family != 0;
-	}
-	network_publish(group_ask(g, add ? ASK_NAME : ASK_UNNAME), model_str(g->r->status, "fqdn"),
-	                ips, n);
+	zone_group(g->r, add, group_ask(g, add ? ASK_NAME : ASK_UNNAME));
 }
 
 void group_renamed(struct resource *r, const char *was)
 {
 	if (r->group && *was) {
-		network_publish(0, was, NULL, 0);
+		zone_public(0, was, NULL, 0);
 		r->group->named = r->group->naming = false;
 	}
 }
 
 static bool has_name(const struct group *g)
 {
-	return *model_str(g->r->status, "fqdn") != '\0';
+	return *model_str(g->r->status, "fqdn") != '\0' || zone_group_named(g->r);
 }
 
 /* ---- what is next ---- */
@@ -521,9 +513,7 @@ void group_dns_done(uint64_t request)
 
 void group_dns_up(void)
 {
-	struct buf b = { 0 };
-
-	channel_send(plane.dns, MSG_NAMES_BEGIN, NULL, -1);
+	zone_list_begin();
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
 
@@ -543,7 +533,5 @@ void group_dns_up(void)
 			}
 		}
 	}
-	put_u64(&b, 0);
-	channel_send(plane.dns, MSG_NAMES_END, &b, -1);
-	buf_fini(&b);
+	zone_list_end();
 }

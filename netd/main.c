@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,12 +27,14 @@
 #include "lib/base/own.h"
 #include "lib/model/model.h"
 #include "lib/store/seal.h"
+#include "netd/resolver.h"
 #include "netd/role.h"
 
 #define EX_CONFIG      78
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 5000
 #define CALM_MS        30000
+#define SHORT_MS       500
 #define STOP_MS        3000
 
 struct child {
@@ -108,7 +112,8 @@ static int listen_ip(const char *key, const char *at, int type, struct err *e)
 	}
 	AUTO_CLOSE int fd = socket(ai->ai_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd >= 0) {
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		setsockopt(fd, SOL_SOCKET, type == SOCK_DGRAM ? SO_REUSEPORT : SO_REUSEADDR, &one,
+		           sizeof(one));
 	}
 	int rc = fd < 0 ? -1 : bind(fd, ai->ai_addr, ai->ai_addrlen);
 	freeaddrinfo(ai);
@@ -118,6 +123,39 @@ static int listen_ip(const char *key, const char *at, int type, struct err *e)
 		               key, at);
 	}
 	return take_fd(&fd);
+}
+
+/* A socket for each worker: the kernel spreads clients over them. */
+static int listen_dns(struct err *e)
+{
+	long n = self.config.dns_workers ? (long)self.config.dns_workers
+	                                 : sysconf(_SC_NPROCESSORS_ONLN);
+
+	for (long i = 0; i < n && FD_DNS_UDP + i <= FD_DNS_UDP_LAST; i++) {
+		int fd = listen_ip("listen-dns", self.config.listen_dns, SOCK_DGRAM, e);
+
+		if (fd < 0) {
+			return -1;
+		}
+		int big = 4 << 20, off = IP_PMTUDISC_OMIT; /* RFC 9715: no fragments */
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big));
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &big, sizeof(big));
+		(void)!setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &off, sizeof(off));
+		off = IPV6_PMTUDISC_OMIT;
+		(void)!setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &off, sizeof(off));
+		self.fds[FD_DNS_UDP + i] = fd;
+	}
+	return 0;
+}
+
+/* The dns role's table of names: memory that stays when the role ends, so that it goes on with it. */
+static int fresh_names(struct err *e)
+{
+	if (self.fds[FD_DNS_NAMES] >= 0) {
+		close(self.fds[FD_DNS_NAMES]);
+	}
+	self.fds[FD_DNS_NAMES] = memfd_create("netd-names", MFD_CLOEXEC);
+	return self.fds[FD_DNS_NAMES] < 0 ? err_set(e, ERR_NO_MEMORY, errno, "memory of names") : 0;
 }
 
 static int open_listeners(struct err *e)
@@ -139,13 +177,12 @@ static int open_listeners(struct err *e)
 		}
 	}
 	if (c->listen_dns[0]) {
-		self.fds[FD_DNS_UDP] = listen_ip("listen-dns", c->listen_dns, SOCK_DGRAM, e);
 		self.fds[FD_DNS_TCP] = listen_ip("listen-dns", c->listen_dns, SOCK_STREAM, e);
-		if (self.fds[FD_DNS_UDP] < 0 || self.fds[FD_DNS_TCP] < 0) {
+		if (self.fds[FD_DNS_TCP] < 0 || listen_dns(e) < 0) {
 			return -1;
 		}
 	}
-	return 0;
+	return fresh_names(e);
 }
 
 static int make_folders(struct err *e)
@@ -362,6 +399,7 @@ static void start(struct child *c)
 static void ended(struct child *c, int status)
 {
 	int64_t now = clock_system.now_ms(&clock_system);
+	struct err e = ERR_INIT;
 
 	c->pid = 0;
 	c->ready = false;
@@ -371,6 +409,9 @@ static void ended(struct child *c, int status)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG) {
 		loop_stop(self.loop);
 		return;
+	}
+	if (c->role == ROLE_DNS && now - c->started_ms < SHORT_MS) { /* by what it took over? */
+		(void)!fresh_names(&e);
 	}
 	c->backoff_ms = now - c->started_ms > CALM_MS || !c->backoff_ms ? BACKOFF_MIN_MS
 	                                                                : c->backoff_ms * 2;
@@ -450,6 +491,7 @@ static int supervise(void)
 		fprintf(stderr, "netd: %s\n", e.msg);
 		return EX_CONFIG;
 	}
+	(void)!prctl(PR_SET_CHILD_SUBREAPER, 1); /* resolvers, when their engine ended */
 	self.loop = loop_new();
 	loop_signal(self.loop, SIGCHLD, on_child, NULL);
 	loop_signal(self.loop, SIGTERM, on_stop, NULL);
@@ -496,6 +538,7 @@ static int run_role(const char *name)
 int main(int argc, char **argv)
 {
 	const char *role = NULL;
+	bool resolver = false;
 	struct err e = ERR_INIT;
 
 	for (int i = 1; i < argc; i++) {
@@ -503,6 +546,8 @@ int main(int argc, char **argv)
 			self.config_path = argv[++i];
 		} else if (strcmp(argv[i], "--role") == 0 && i + 1 < argc) {
 			role = argv[++i];
+		} else if (strcmp(argv[i], "--resolver") == 0) {
+			resolver = true;
 		} else if (strcmp(argv[i], "--crash-points") == 0) {
 			crash_print();
 			return 0;
@@ -526,6 +571,12 @@ int main(int argc, char **argv)
 	if (config_read(self.config_path, &self.config, &e) < 0) {
 		fprintf(stderr, "netd: %s\n", e.msg);
 		return EX_CONFIG;
+	}
+	if (resolver) {
+		log_setup("resolver", (enum log_level)self.config.log_level);
+		fcntl(ROLE_FD_MAIN, F_SETFD, FD_CLOEXEC);
+		role_enter(ROLE_RESOLVER, &self.config);
+		return resolver_run(&self.config, ROLE_FD_MAIN);
 	}
 	log_setup("main", (enum log_level)self.config.log_level);
 	return role ? run_role(role) : supervise();

@@ -25,7 +25,8 @@ enum role {
 	ROLE_DNS,
 	ROLE_PROBE,
 	ROLE_CONTROL,
-	ROLE_N
+	ROLE_N,
+	ROLE_RESOLVER, /* one a VNet, of the engine's making (resolver.h) */
 };
 
 /* A change in parts: request, owner, flags, count, then count times a verb (enum kop_verb) and an
@@ -61,7 +62,13 @@ enum role {
 	X(LEARNED, 1, ROLE_ENGINE, ROLE_CONTROL, 12, MSG_BODY_MAX) /* see learn() */             \
 	X(ENGINE_DONE, 1, ROLE_ENGINE, ROLE_CONTROL, 10, 1024) /* request, ok, text; maybe fd */ \
 	X(NAMES_BEGIN, 1, ROLE_CONTROL, ROLE_DNS, 0, 0)                                          \
-	X(NAME_SET, 1, ROLE_CONTROL, ROLE_DNS, 11, 1024)                                         \
+	X(ZONE_SET, 1, ROLE_CONTROL, ROLE_DNS, 13, 300) /* number, serial, origin */             \
+	X(ZONE_DEL, 1, ROLE_CONTROL, ROLE_DNS, 8, 8)                                             \
+	X(NAME_SET, 2, ROLE_CONTROL, ROLE_DNS, 10, MSG_BODY_MAX) /* see dns_control.c */         \
+	X(VIEW_SET, 1, ROLE_CONTROL, ROLE_DNS, 8, MSG_BODY_MAX)  /* the same */                  \
+	X(VIEW_DEL, 1, ROLE_CONTROL, ROLE_DNS, 4, 4)                                             \
+	X(NAMES_SOCKET_ASK, 1, ROLE_DNS, ROLE_ENGINE, 4, 4) /* VNet */                           \
+	X(NAMES_SOCKET, 1, ROLE_ENGINE, ROLE_DNS, 5, 5)     /* VNet, kind; the socket or none */ \
 	X(NAMES_END, 1, ROLE_CONTROL, ROLE_DNS, 8, 8)                                            \
 	X(DNS_DONE, 1, ROLE_DNS, ROLE_CONTROL, 10, 1024)                                         \
 	X(PROBE_BEGIN, 1, ROLE_CONTROL, ROLE_PROBE, 0, 0)                                        \
@@ -72,7 +79,12 @@ enum role {
 	X(SOCKET_ASK, 1, ROLE_PROBE, ROLE_ENGINE, 5, 5)      /* VNet, family */                  \
 	X(SOCKET, 1, ROLE_ENGINE, ROLE_PROBE, 5, 5) /* the same, with the socket or none */      \
 	X(PING, 1, ROLE_CONTROL, ROLE_N, 8, 8)                                                   \
-	X(PONG, 1, ROLE_N, ROLE_CONTROL, 8, 1024) /* request, text of counters */
+	X(RESOLVER_ASK, 1, ROLE_DNS, ROLE_ENGINE, 4, 4) /* VNet */                               \
+	X(RESOLVER, 1, ROLE_ENGINE, ROLE_DNS, 4, 4) /* VNet; the channel to its resolver */      \
+	X(RESOLVER_CONFIG, 1, ROLE_DNS, ROLE_RESOLVER, 3, MSG_BODY_MAX)                          \
+	X(RESOLVE, 1, ROLE_DNS, ROLE_RESOLVER, 26, 70000)                                        \
+	X(RESOLVED, 1, ROLE_RESOLVER, ROLE_DNS, 8, 70000)                                        \
+	X(PONG, 1, ROLE_N, ROLE_CONTROL, 8, 4096) /* request, text of counters */
 
 enum msg_type {
 #define X(id, v, from, to, min, max) MSG_##id,

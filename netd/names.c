@@ -11,7 +11,7 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
-#include "netd/plane.h"
+#include "netd/zone.h"
 
 /* First 12 characters of lower-case base32 (RFC 4648) of SHA-256 over the scope's parts. */
 static void scope_hash(const char *const *parts, size_t n, char to[13])
@@ -259,27 +259,12 @@ int network_name(struct resource *r, const char *label, const char *scope, const
 
 /* ---- to the dns role ---- */
 
-void network_publish(uint64_t request, const char *fqdn, const struct ip *addrs, size_t n)
-{
-	struct buf b = { 0 };
-
-	put_u64(&b, request);
-	put_str(&b, fqdn);
-	put_u8(&b, (uint8_t)n);
-	for (size_t i = 0; i < n; i++) {
-		put_u8(&b, addrs[i].family);
-		buf_add(&b, addrs[i].b, 16);
-	}
-	channel_send(plane.dns, MSG_NAME_SET, &b, -1);
-	buf_fini(&b);
-}
-
 void network_publish_public(const struct resource *r, bool there)
 {
 	struct ip ip = table_ip(r->status, "address");
 	const char *fqdn = model_str(r->status, "fqdn");
 
 	if (ip.family && *fqdn) {
-		network_publish(0, fqdn, &ip, there);
+		zone_public(0, fqdn, &ip, there);
 	}
 }

@@ -31,6 +31,7 @@ struct resource {
 	struct group *group;       /* container groups only */
 	struct balancer *balancer; /* load balancers only */
 	struct ngroup *ngroup;     /* NGroups only */
+	struct zone *zone;         /* private DNS zones only */
 };
 
 struct plane {
@@ -176,10 +177,7 @@ void network_name_restore(struct resource *r);
 void network_rest(const char *what, uint32_t tenant);
 void network_rest_load(const char *what, const json_t *row);
 void network_rest_sweep(void); /* forgets those whose time is over */
-/* The dns role answers the name with these addresses, n 0: not any more. Its answer carries the
- * request's number. */
-void network_publish(uint64_t request, const char *fqdn, const struct ip *addrs, size_t n);
-/* The same for the name and address that a public address has. */
+/* Publishes the name and address that a public address has. */
 void network_publish_public(const struct resource *r, bool there);
 
 /* A block of a public pool; and marking one that a loaded resource has. */
@@ -274,6 +272,8 @@ int change_delete_child(struct resource *r, const char *type, const char *name,
                         void (*reply)(void *arg, const struct err *e), void *arg, struct err *e);
 int change_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg,
                   struct err *e);
+/* It goes with what it belongs to; nobody waits. */
+void change_forget(struct resource *r);
 /* A resource that waited for what it holds goes; its operation ends. */
 void change_remove(struct resource *r);
 /* Waits for what is stored as it is. */

@@ -475,8 +475,8 @@ static void on_control(void *arg, enum role from, enum msg_type type, struct rea
 
 void probe_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
 {
-	const struct role_peer peers[] = { { ROLE_CONTROL, &self.control, on_control },
-		                           { ROLE_ENGINE, &self.engine, on_engine } };
+	const struct role_peer peers[] = { { ROLE_CONTROL, &self.control, on_control, NULL },
+		                           { ROLE_ENGINE, &self.engine, on_engine, NULL } };
 
 	(void)c;
 	(void)fds;

@@ -47,17 +47,30 @@ static int64_t probe_user(const struct config *c)
 const struct role_row roles[ROLE_N] = {
 	[ROLE_MAIN] = { .name = "main", .user = root },
 	/* NET_ADMIN: netlink; SYS_ADMIN: setns, unshare, mount; NET_RAW: resets (lib/kernel/reset.h),
-	 * which are only sent. */
-	[ROLE_ENGINE] = { "engine", root, CAPS(CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_NET_RAW, ~0u), 0,
-	                  BIT(ROLE_CONTROL) | BIT(ROLE_PROBE), engine_run },
-	[ROLE_DNS] = { "dns", dns_user, CAPS(~0u), BIT(FD_DNS_UDP) | BIT(FD_DNS_TCP),
-	               BIT(ROLE_CONTROL), dns_run },
+	 * which are only sent; SETUID, SETGID, SETPCAP: a resolver that it begins gives up all it has. */
+	[ROLE_ENGINE] = { "engine", root,
+	                  CAPS(CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_NET_RAW, CAP_SETUID, CAP_SETGID,
+	                       CAP_SETPCAP, ~0u),
+	                  0,
+	                  BIT(ROLE_CONTROL) | BIT(ROLE_PROBE) | BIT(ROLE_DNS), engine_run },
+	[ROLE_DNS] = { "dns", dns_user, CAPS(~0u),
+	               BIT(FD_DNS_TCP) | BIT(FD_DNS_NAMES) |
+	                       (BIT(FD_DNS_UDP_LAST + 1) - BIT(FD_DNS_UDP)),
+	               BIT(ROLE_CONTROL) | BIT(ROLE_ENGINE), dns_run },
 	[ROLE_PROBE] = { "probe", probe_user, CAPS(~0u), 0, BIT(ROLE_CONTROL) | BIT(ROLE_ENGINE),
 	                 probe_run },
 	[ROLE_CONTROL] = { "control", control_user, CAPS(~0u),
 	                   BIT(FD_API_UNIX) | BIT(FD_API_TLS) | BIT(FD_RUNTIME) | BIT(FD_SEAL_KEY),
 	                   BIT(ROLE_ENGINE) | BIT(ROLE_DNS) | BIT(ROLE_PROBE), control_run },
 };
+
+static int64_t resolver_user(const struct config *c)
+{
+	return c->user_resolver;
+}
+
+/* Not the supervisor's to start. */
+static const struct role_row resolver = { "resolver", resolver_user, CAPS(~0u), 0, 0, NULL };
 
 static void must(int rc, const char *what)
 {
@@ -69,11 +82,13 @@ static void must(int rc, const char *what)
 
 void role_enter(enum role role, const struct config *c)
 {
-	const struct role_row *row = &roles[role];
+	const struct role_row *row = role == ROLE_RESOLVER ? &resolver : &roles[role];
 	gid_t id = (gid_t)row->user(c);
 	struct rlimit none = { 0, 0 }, files = { 65536, 65536 };
 
-	must(prctl(PR_SET_PDEATHSIG, 9), "death signal");
+	if (role != ROLE_RESOLVER) { /* which lives as long as the dns role wants it */
+		must(prctl(PR_SET_PDEATHSIG, 9), "death signal");
+	}
 	setrlimit(RLIMIT_NOFILE, &files);
 	setrlimit(RLIMIT_CORE, &none);
 	capng_clear(CAPNG_SELECT_BOTH);
@@ -84,7 +99,9 @@ void role_enter(enum role role, const struct config *c)
 	if (id != 0) {
 		must(capng_change_id((int)id, (int)id, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING),
 		     "change user");
-		must(prctl(PR_SET_PDEATHSIG, 9), "death signal"); /* a change of user clears it */
+		if (role != ROLE_RESOLVER) { /* a change of user clears it */
+			must(prctl(PR_SET_PDEATHSIG, 9), "death signal");
+		}
 	} else {
 		must(setgroups(0, NULL), "drop groups");
 		must(capng_apply(CAPNG_SELECT_BOTH), "drop capabilities");
@@ -149,6 +166,9 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 			*p->at = channel_new(l->loop, fd, l->role, p->role, p->on_message,
 			                     peer_closed, l);
 			fd = -1;
+			if (p->on_up) {
+				p->on_up(p->role);
+			}
 		}
 	}
 	if (fd >= 0) {

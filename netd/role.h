@@ -13,8 +13,10 @@ enum role_fd {
 	FD_API_UNIX,
 	FD_API_TLS,
 	FD_RUNTIME,
-	FD_DNS_UDP,
 	FD_DNS_TCP,
+	FD_DNS_NAMES, /* memory of the table of names: outlives the role */
+	FD_DNS_UDP,   /* as many as there are workers */
+	FD_DNS_UDP_LAST = FD_DNS_UDP + 7,
 	FD_SEAL_KEY,
 	FD_N
 };
@@ -39,6 +41,7 @@ struct role_peer {
 	enum role role;
 	struct channel **at;
 	channel_fn on_message;
+	void (*on_up)(enum role role); /* it is there, or there again; NULL */
 };
 /* Serves until SIGTERM or the supervisor's end, and takes the channels to `peers` that the supervisor
  * hands over. Blocks. */

@@ -14,6 +14,7 @@
 #include "netd/profile.h"
 #include "netd/routing.h"
 #include "netd/security.h"
+#include "netd/zone.h"
 
 json_t *view_subscription(const char *id)
 {
@@ -155,6 +156,10 @@ json_t *view_resource(const struct resource *r)
 	if (strstr(r->type->name, "Network/")) {
 		snprintf(etag, sizeof(etag), "W/\"%llu\"", (unsigned long long)r->etag);
 		json_object_set_new(doc, "etag", json_string(etag));
+	}
+	if (strncmp(r->type->name, ZONE_TYPE, sizeof(ZONE_TYPE) - 1) == 0) {
+		zone_view(r, doc);
+		return doc;
 	}
 	if (strstr(r->type->name, "/virtualNetworks")) {
 		routing_view_vnet(r, props);

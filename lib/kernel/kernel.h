@@ -22,6 +22,12 @@ struct kernel_ns {
 	uint8_t type; /* enum kobj_netns */
 };
 
+enum kernel_socket {
+	KERNEL_SOCKET_PROBE,     /* TCP, port of the kernel's choice; in the gateway: as from outside */
+	KERNEL_SOCKET_NAMES_UDP, /* port 53; beside one that is there already */
+	KERNEL_SOCKET_NAMES_TCP, /* the same, listening */
+};
+
 struct kernel {
 	/* Makes the namespace, its file and its sysctls; already there is success. */
 	int (*ns_add)(struct kernel *k, uint32_t ns, uint8_t type, struct err *e);
@@ -34,10 +40,10 @@ struct kernel {
 	int (*ns_list)(struct kernel *k, struct kernel_ns **ret, struct err *e);
 	/* A descriptor of the namespace for SCM_RIGHTS; the caller closes it. -1 on error. */
 	int (*ns_fd)(struct kernel *k, uint32_t ns, struct err *e);
-	/* A TCP socket in a VNet's router that does not block, bound to the platform's address there
-	 * (168.63.129.16 or its twin), port of the kernel's choice; or in the gateway, as from outside.
-	 * The caller closes it. -1 on error. */
-	int (*ns_socket)(struct kernel *k, uint32_t ns, uint8_t family, struct err *e);
+	/* A socket in a VNet's router that does not block, bound to the platform's address there
+	 * (168.63.129.16 or its twin): see enum kernel_socket. The caller closes it. -1 on error. */
+	int (*ns_socket)(struct kernel *k, uint32_t ns, uint8_t family, enum kernel_socket kind,
+	                 struct err *e);
 	/* All objects in the namespace that are of the plane's kinds, sorted by key. */
 	int (*dump)(struct kernel *k, uint32_t ns, struct kset *to, struct err *e);
 	/* Executes sorted steps, all of one namespace: first rtnetlink, then nftables as one

@@ -171,9 +171,11 @@ static int fake_ns_fd(struct kernel *k, uint32_t ns, struct err *e)
 	return dup(STDERR_FILENO);
 }
 
-static int fake_ns_socket(struct kernel *k, uint32_t ns, uint8_t family, struct err *e)
+static int fake_ns_socket(struct kernel *k, uint32_t ns, uint8_t family, enum kernel_socket kind,
+                          struct err *e)
 {
 	(void)family;
+	(void)kind;
 	return fake_ns_fd(k, ns, e);
 }
 

@@ -287,18 +287,38 @@ static int linux_ns_fd(struct kernel *ops, uint32_t ns, struct err *e)
 	return s ? spaces_open(s->k, ns, s->type, e) : -1;
 }
 
-static int linux_ns_socket(struct kernel *ops, uint32_t ns, uint8_t family, struct err *e)
+/* Names: as many packets as may wait for a busy role, none in fragments (RFC 9715). */
+static int names_socket(int fd, uint8_t family, enum kernel_socket kind)
+{
+	int one = 1, big = 1 << 20, off = family == 4 ? IP_PMTUDISC_OMIT : IPV6_PMTUDISC_OMIT;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0) {
+		return -1;
+	}
+	if (kind == KERNEL_SOCKET_NAMES_UDP) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big));
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &big, sizeof(big));
+		setsockopt(fd, family == 4 ? IPPROTO_IP : IPPROTO_IPV6,
+		           family == 4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER, &off, sizeof(off));
+	}
+	return family == 4 ? 0 : setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+}
+
+static int linux_ns_socket(struct kernel *ops, uint32_t ns, uint8_t family, enum kernel_socket kind,
+                           struct err *e)
 {
 	static const uint8_t platform6[16] = { 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 0x10 };
+	bool names = kind != KERNEL_SOCKET_PROBE;
 	struct sockaddr_in v4 = { .sin_family = AF_INET,
+		                  .sin_port = htons(names ? 53 : 0),
 		                  .sin_addr.s_addr = htonl(0xa83f8110) }; /* 168.63.129.16 */
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(names ? 53 : 0) };
 	const struct sockaddr *from = family == 4 ? (void *)&v4 : (void *)&v6;
 	struct space *s = spaces_need(self(ops), ns, e);
 	int one = 1, mark = NFT_BIT_GUARD | NFT_BIT_NSG;
 	bool outside = s && s->type == KOBJ_NETNS_GATEWAY;
 
-	if (!s || (s->type != KOBJ_NETNS_VNET && !outside)) {
+	if (!s || (s->type != KOBJ_NETNS_VNET && !outside) || (outside && names)) {
 		return err_set(e, ERR_NOT_FOUND, 0, "namespace %u is no VNet's", ns);
 	}
 	if (outside) {
@@ -308,17 +328,21 @@ static int linux_ns_socket(struct kernel *ops, uint32_t ns, uint8_t family, stru
 	if (spaces_enter(s, e) < 0) {
 		return -1;
 	}
+	int type = kind == KERNEL_SOCKET_NAMES_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	AUTO_CLOSE int fd = socket(family == 4 ? AF_INET : AF_INET6,
-	                           SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	                           type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	spaces_home(s->k);
-	if (fd < 0) {
+	if (fd < 0 || (names && names_socket(fd, family, kind) < 0)) {
 		return err_set(e, ERR_SYSTEM, errno, "socket in namespace %u", ns);
 	}
-	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+	if (!names) {
+		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+	}
 	if (outside && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0) {
 		return err_set(e, ERR_SYSTEM, errno, "mark of a socket in the gateway");
 	}
-	if (bind(fd, from, family == 4 ? sizeof(v4) : sizeof(v6)) < 0) {
+	if (bind(fd, from, family == 4 ? sizeof(v4) : sizeof(v6)) < 0 ||
+	    (kind == KERNEL_SOCKET_NAMES_TCP && listen(fd, 128) < 0)) {
 		return err_set(e, ERR_SYSTEM, errno, "socket in namespace %u", ns);
 	}
 	return take_fd(&fd);

@@ -533,6 +533,61 @@ FIELDS profile_props[] = { S("provisioningState", RO), S("resourceGuid", RO),
 	                   A("containerNetworkInterfaceConfigurations", REQ, 10, nic_fields), END };
 FIELDS profile_fields[] = { TOP, O("properties", REQ, profile_props), END };
 
+/* ---- private DNS zones ---- */
+FIELDS dns_zone_props[] = { S("provisioningState", RO),
+	                    S("internalId", RO),
+	                    K("maxNumberOfRecordSets", MODEL_ANY, RO),
+	                    K("numberOfRecordSets", MODEL_ANY, RO),
+	                    K("maxNumberOfVirtualNetworkLinks", MODEL_ANY, RO),
+	                    K("numberOfVirtualNetworkLinks", MODEL_ANY, RO),
+	                    K("maxNumberOfVirtualNetworkLinksWithRegistration", MODEL_ANY, RO),
+	                    K("numberOfVirtualNetworkLinksWithRegistration", MODEL_ANY, RO),
+	                    END };
+FIELDS dns_zone_fields[] = { TOP, O("properties", 0, dns_zone_props), END };
+FIELDS dns_link_props[] = { S("provisioningState", RO),
+	                    S("virtualNetworkLinkState", RO),
+	                    O("virtualNetwork", REQ, ref_fields),
+	                    B("registrationEnabled", 0),
+	                    E("resolutionPolicy", 0, "Default|NxDomainRedirect"),
+	                    END };
+FIELDS dns_link_fields[] = { TOP, O("properties", REQ, dns_link_props), END };
+FIELDS dns_a_fields[] = { L("ipv4Address", REQ, 1, 50), END };
+FIELDS dns_aaaa_fields[] = { L("ipv6Address", REQ, 1, 50), END };
+FIELDS dns_cname_fields[] = { L("cname", REQ, 1, 300), END };
+FIELDS dns_mx_fields[] = { I("preference", REQ, 0, 65535), L("exchange", REQ, 1, 300), END };
+FIELDS dns_ptr_fields[] = { L("ptrdname", REQ, 1, 300), END };
+FIELDS dns_srv_fields[] = { I("priority", REQ, 0, 65535), I("weight", REQ, 0, 65535),
+	                    I("port", REQ, 0, 65535), L("target", REQ, 1, 300), END };
+FIELDS dns_txt_fields[] = { { "value", MODEL_STRINGS, REQ, 1, 100, NULL, NULL }, END };
+FIELDS dns_soa_fields[] = { S("host", RO),
+	                    L("email", REQ, 1, 300),
+	                    K("serialNumber", MODEL_ANY, RO),
+	                    I("refreshTime", REQ, 1, 2147483647),
+	                    I("retryTime", REQ, 1, 2147483647),
+	                    I("expireTime", REQ, 1, 2147483647),
+	                    I("minimumTtl", REQ, 0, 2147483647),
+	                    END };
+FIELDS dns_record_props[] = { K("metadata", MODEL_MAP, 0),
+	                      I("ttl", REQ, 0, 2147483647),
+	                      S("fqdn", RO),
+	                      K("isAutoRegistered", MODEL_ANY, RO),
+	                      A("aRecords", 0, 100, dns_a_fields),
+	                      A("aaaaRecords", 0, 100, dns_aaaa_fields),
+	                      O("cnameRecord", 0, dns_cname_fields),
+	                      A("mxRecords", 0, 100, dns_mx_fields),
+	                      A("ptrRecords", 0, 100, dns_ptr_fields),
+	                      A("srvRecords", 0, 100, dns_srv_fields),
+	                      A("txtRecords", 0, 100, dns_txt_fields),
+	                      O("soaRecord", 0, dns_soa_fields),
+	                      END };
+FIELDS dns_record_fields[] = { S("id", RO), S("name", RO), S("type", RO), S("etag", RO),
+	                       O("properties", REQ, dns_record_props), END };
+#define RECORD_SET(t)                                                                         \
+	{                                                                                     \
+		"Microsoft.Network/privateDnsZones/" t, dns_record_fields,                    \
+			"a name inside the zone, '@' for the zone itself, '*' for any", false \
+	}
+
 FIELDS rg_props[] = { S("provisioningState", RO), END };
 FIELDS rg_fields[] = { TOP, S("managedBy", KEPT), O("properties", 0, rg_props), END };
 
@@ -585,6 +640,18 @@ const struct model_type model_types[] = {
 	  "1 to 80 letters, digits, -_.", false },
 	{ "Microsoft.Network/publicIPPrefixes", prefix_fields, "1 to 80 letters, digits, -_.",
 	  true },
+	{ "Microsoft.Network/privateDnsZones", dns_zone_fields,
+	  "2 to 34 labels of letters, digits, hyphens and underscores, with dots between", true },
+	{ "Microsoft.Network/privateDnsZones/virtualNetworkLinks", dns_link_fields,
+	  "1 to 80 letters, digits, -_.", false },
+	RECORD_SET("A"),
+	RECORD_SET("AAAA"),
+	RECORD_SET("CNAME"),
+	RECORD_SET("MX"),
+	RECORD_SET("PTR"),
+	RECORD_SET("SOA"),
+	RECORD_SET("SRV"),
+	RECORD_SET("TXT"),
 	{ "Microsoft.Network/networkProfiles", profile_fields, "1 to 80 letters, digits, -_.",
 	  true },
 	{ .name = NULL },

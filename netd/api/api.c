@@ -20,10 +20,12 @@
 #include "netd/api/logs.h"
 #include "netd/api/ngroups.h"
 #include "netd/api/watch.h"
+#include "netd/api/zones.h"
 #include "netd/ngroup.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 #include "netd/spot.h"
+#include "netd/zone.h"
 
 /* A call whose answer waits for the store. */
 struct call {
@@ -31,7 +33,8 @@ struct call {
 	enum {
 		CALL_PUT,      /* 200 or 201 with the resource */
 		CALL_ACCEPTED, /* 202 with an operation */
-		CALL_DONE      /* 204 */
+		CALL_DONE,     /* 204 */
+		CALL_GONE      /* 200 */
 	} answer;
 	char key[1200], verb[12];
 	bool created;
@@ -121,7 +124,11 @@ static void on_stored(void *arg, const struct err *e)
 		                             : view_resource(r);
 		api_json(c->r, c->created ? 201 : 200, headers, view);
 	} else {
-		api_json(c->r, c->answer == CALL_DONE ? 204 : 202, headers, NULL);
+		api_json(c->r,
+		         c->answer == CALL_DONE   ? 204
+		         : c->answer == CALL_GONE ? 200
+		                                  : 202,
+		         headers, NULL);
 	}
 	free(c);
 }
@@ -215,25 +222,32 @@ static const char *part_type(const struct model_id *id)
 	return t ? strrchr(t->name, '/') + 1 : fixed_part(id);
 }
 
+/* Record sets change at once: their clients know no operations. */
+static bool is_record(const struct model_id *id)
+{
+	return zone_path(id) && zone_record_type(id->child_type);
+}
+
 /* `was`: what the condition in the headers is about; NULL none. */
 static void put(struct http_request *r, const struct model_id *id, const struct resource *was,
                 json_t *doc)
 {
 	struct change change = { 0 };
 	struct err e = ERR_INIT;
-	AUTO_FREE char *whole = strdup(was && !id->child ? was->id : r->path),
+	bool of_parent = id->child && !zone_path(id);
+	AUTO_FREE char *whole = strdup(was && !of_parent ? was->id : r->path),
 		       *parent = strdup(r->path);
 
 	if (!conditions(r, was)) {
 		json_decref(doc);
 		return;
 	}
-	if (id->child) {
+	if (of_parent) {
 		*strrchr(parent, '/') = '\0';
 		*strrchr(parent, '/') = '\0';
 	}
-	struct call *c = call_new(r, parent, id->group != NULL);
-	if (id->child) {
+	struct call *c = call_new(r, parent, id->group != NULL && !is_record(id));
+	if (of_parent) {
 		snprintf(c->child, sizeof(c->child), "%s", id->child);
 		c->child_type = part_type(id);
 	}
@@ -251,7 +265,7 @@ static void patch(struct http_request *r, const struct model_id *id, struct reso
 	const json_t *tags = json_object_get(doc, "tags");
 	struct err e = ERR_INIT;
 
-	if (x->ngroup) { /* RFC 7396 */
+	if (x->ngroup || zone_is_link(x) || zone_is_record(x)) { /* RFC 7396 */
 		json_t *whole = json_deep_copy(x->doc);
 
 		json_object_update_recursive(whole, doc);
@@ -277,8 +291,9 @@ static void delete (struct http_request *r, struct resource *x)
 	if (!conditions(r, x)) {
 		return;
 	}
-	struct call *c = call_new(r, x->id, true);
-	c->answer = CALL_ACCEPTED;
+	bool record = zone_is_record(x);
+	struct call *c = call_new(r, x->id, !record);
+	c->answer = record ? CALL_GONE : CALL_ACCEPTED;
 	if (x->deleting) { /* answered once what is stored says so */
 		change_save(x, on_stored, c);
 	} else if (change_delete(x, on_stored, c, &e) < 0) {
@@ -538,6 +553,15 @@ static void below(struct http_request *r, const struct caller *who, const struct
 		const struct resource *x = table_get(key);
 		if (x) {
 			balancing_request(r, x, id);
+		} else {
+			not_found(r, r->path);
+		}
+	} else if (zone_path(id)) {
+		if (zones_request(r, id)) {
+			return;
+		}
+		if (id->child) {
+			resource(r, id);
 		} else {
 			not_found(r, r->path);
 		}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What control says of names: whole names, zones, views. Everything is checked as if it came from a stranger. See
+ * dns_parts.h, and netd/zone_names.c and zone_view.c for the other end.
+ *
+ * MSG_NAME_SET: request, count, then names: zone (8), length and bytes, number of sets, each: type (2), ttl (4),
+ * count (1), bytes (2), data as in dns/table.h. MSG_VIEW_SET: VNet (4), whether it forwards, number of links (2),
+ * each: zone (8), flags (1); the rest is what its resolver is told (netd/resolver.h).
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dns/record.h"
+#include "lib/base/crash.h"
+#include "lib/base/log.h"
+#include "netd/dns_vnet.h"
+
+static void reply(enum msg_type type, uint64_t request, int ok, const char *text)
+{
+	struct buf b = { 0 };
+
+	put_u64(&b, request);
+	if (type == MSG_DNS_DONE) {
+		put_u8(&b, (uint8_t)ok);
+	}
+	put_str(&b, text);
+	channel_send(dns_role.control, type, &b, -1);
+	buf_fini(&b);
+}
+
+/* Bytes where they lie in the message; NULL: not so many. */
+static const uint8_t *borrow(struct reader *r, size_t n)
+{
+	const uint8_t *p = r->p;
+
+	if (r->failed || r->left < n) {
+		r->failed = true;
+		return NULL;
+	}
+	r->p += n;
+	r->left -= n;
+	return p;
+}
+
+static const uint8_t *borrow_name(struct reader *r, size_t *len)
+{
+	*len = get_u8(r);
+	const uint8_t *name = borrow(r, *len);
+
+	if (name && !dns_name_valid(name, *len)) {
+		r->failed = true;
+	}
+	return name;
+}
+
+static void one_name(struct reader *r, struct err *e, bool *ok)
+{
+	uint64_t zone = get_u64(r);
+	struct dns_set sets[DNS_SETS_MAX];
+	size_t len;
+	const uint8_t *name = borrow_name(r, &len);
+	unsigned n = get_u8(r);
+
+	for (unsigned i = 0; i < n && !r->failed; i++) {
+		struct dns_set s = { .type = get_u16(r) };
+
+		s.ttl_s = get_u32(r);
+		s.count = get_u8(r);
+		size_t bytes = get_u16(r);
+
+		s.data = borrow(r, bytes);
+		s.end = s.data + bytes;
+		if (n > DNS_SETS_MAX || !s.data || !dns_set_valid(&s)) {
+			r->failed = true;
+			return;
+		}
+		sets[i] = s;
+	}
+	if (!r->failed && dns_name_put(dns_role.zones, zone, name, len, sets, n, e) < 0) {
+		*ok = false;
+	}
+}
+
+static void name_set(struct reader *r)
+{
+	uint64_t request = get_u64(r);
+	unsigned n = get_u16(r);
+	struct err e = ERR_INIT;
+	bool ok = true;
+
+	for (unsigned i = 0; i < n && !r->failed; i++) {
+		one_name(r, &e, &ok);
+	}
+	if (!reader_done(r)) {
+		r->failed = true;
+		return;
+	}
+	dns_table_reclaim(dns_zones_table(dns_role.zones));
+	if (!ok) {
+		log_error("dns.name", LOG_STR("error", e.msg));
+	}
+	if (request) {
+		crash_point(CRASH_DNS_UPDATED);
+		reply(MSG_DNS_DONE, request, ok, ok ? "" : e.msg);
+	}
+}
+
+static void zone_set(struct reader *r)
+{
+	uint64_t zone = get_u64(r);
+	uint32_t serial = get_u32(r);
+	struct err e = ERR_INIT;
+	size_t len;
+	const uint8_t *origin = borrow_name(r, &len);
+
+	if (reader_done(r) && dns_zone_put(dns_role.zones, zone, origin, len, serial, &e) < 0) {
+		log_error("dns.zone", LOG_STR("error", e.msg));
+	}
+}
+
+/* ---- views ---- */
+
+/* Links that were set last, and are not any more, go. */
+static void drop_links(uint32_t view, const uint64_t *was, unsigned n_was, const uint64_t *now,
+                       unsigned n)
+{
+	for (unsigned i = 0; i < n_was; i++) {
+		bool stays = false;
+
+		for (unsigned j = 0; j < n; j++) {
+			stays = stays || now[j] == was[i];
+		}
+		if (!stays) {
+			dns_link_drop(dns_role.zones, view, was[i]);
+		}
+	}
+}
+
+static void view_set(struct reader *r)
+{
+	uint32_t view = get_u32(r);
+	bool forwards = get_u8(r);
+	unsigned n = get_u16(r);
+	uint64_t *zones = calloc(n + 1, sizeof(*zones));
+	struct err e = ERR_INIT;
+
+	for (unsigned i = 0; zones && i < n; i++) {
+		zones[i] = get_u64(r);
+		uint8_t flags = get_u8(r);
+
+		if (!r->failed && dns_link_put(dns_role.zones, view, zones[i], flags, &e) < 0) {
+			log_error("dns.view", LOG_STR("error", e.msg));
+		}
+	}
+	size_t left = r->left;
+	const uint8_t *rest = borrow(r, left);
+	if (!zones || r->failed || view == DNS_VIEW_PUBLIC) { /* public zones never go */
+		free(zones);
+		return;
+	}
+	struct vnet *v = dns_vnet_set(view, forwards, rest, left);
+	drop_links(view, v->zones, v->n_zones, zones, n);
+	free(v->zones);
+	v->zones = zones;
+	v->n_zones = n;
+}
+
+static void view_del(uint32_t view)
+{
+	const struct vnet *v = dns_vnet_find(view);
+
+	if (v) {
+		drop_links(view, v->zones, v->n_zones, NULL, 0);
+		dns_vnet_del(view);
+	}
+}
+
+/* ---- the whole ---- */
+
+static void pong(uint64_t request)
+{
+	static const char *const names[COUNT_N] = {
+		"queries",  "answers",   "tcp_queries", "nxdomain",  "refused",  "malformed",
+		"truncated", "limited", "cookies",     "forwarded", "forwards_lost"
+	};
+	uint64_t sums[COUNT_N] = { 0 };
+	struct buf b = { 0 };
+
+	dns_workers_add(sums);
+	for (int i = 0; i < COUNT_N; i++) {
+		buf_addf(&b, "netd_dns_%s_total %llu\n", names[i],
+		         (unsigned long long)(sums[i] + atomic_load(&dns_role.counts.v[i])));
+	}
+	buf_addf(&b, "netd_dns_names %zu\n", dns_names(dns_role.zones));
+	if (buf_str(&b)) {
+		reply(MSG_PONG, request, 1, buf_str(&b));
+	}
+	buf_fini(&b);
+}
+
+void dns_control(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
+{
+	(void)arg;
+	(void)from;
+	if (fd >= 0) {
+		close(fd);
+	}
+	switch ((int)type) {
+	case MSG_NAMES_BEGIN:
+		dns_list_begin(dns_role.zones);
+		dns_vnets_begin();
+		break;
+	case MSG_ZONE_SET:
+		zone_set(r);
+		break;
+	case MSG_ZONE_DEL:
+		dns_zone_drop(dns_role.zones, get_u64(r));
+		break;
+	case MSG_NAME_SET:
+		name_set(r);
+		break;
+	case MSG_VIEW_SET:
+		view_set(r);
+		break;
+	case MSG_VIEW_DEL:
+		view_del(get_u32(r));
+		break;
+	case MSG_NAMES_END:
+		dns_list_end(dns_role.zones);
+		dns_vnets_end();
+		dns_serve();
+		reply(MSG_DNS_DONE, get_u64(r), 1, "");
+		break;
+	case MSG_PING:
+		pong(get_u64(r));
+		break;
+	default:
+		r->failed = true;
+		break;
+	}
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the files of the dns role share. One process: the main thread takes control's messages, changes the table
+ * of names and serves TCP and VNets; workers, a thread and a socket each, answer public names by UDP and only
+ * read.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdatomic.h>
+
+#include "dns/answer.h"
+#include "dns/limit.h"
+#include "lib/base/loop.h"
+#include "netd/role.h"
+
+/* Counted by one thread, read by any. */
+enum dns_count {
+	COUNT_QUERIES,
+	COUNT_ANSWERS,
+	COUNT_TCP,
+	COUNT_NXDOMAIN,
+	COUNT_REFUSED,
+	COUNT_MALFORMED,
+	COUNT_TRUNCATED,
+	COUNT_LIMITED, /* short, or not answered */
+	COUNT_COOKIES, /* with a good one */
+	COUNT_FORWARDED,
+	COUNT_LOST, /* of what was forwarded: no answer in time */
+	COUNT_N
+};
+struct dns_counts {
+	_Atomic uint64_t v[COUNT_N];
+};
+
+struct dns_role {
+	const struct config *config;
+	struct loop *loop;
+	struct dns_zones *zones;
+	struct dns_server server;
+	struct channel *control, *engine;
+	int udp[8], tcp;
+	size_t n_udp;
+	bool serving;
+	struct dns_counts counts; /* the main thread's */
+};
+extern struct dns_role dns_role;
+
+static inline void dns_counted(struct dns_counts *c, enum dns_count what)
+{
+	/* One thread adds: no need to lock the bus. */
+	atomic_store_explicit(&c->v[what],
+	                      atomic_load_explicit(&c->v[what], memory_order_relaxed) + 1,
+	                      memory_order_relaxed);
+}
+/* A query was answered with `len` bytes (0: not at all). */
+void dns_count_answer(struct dns_counts *c, const struct dns_ask *a, size_t len);
+/* The address of who asks, into the ask; mapped ones (::ffff:192.0.2.1) as IPv4. */
+void dns_client(struct dns_ask *a, const struct sockaddr_storage *from);
+
+/* ---- dns_udp.c ---- */
+void dns_workers_start(void);
+void dns_workers_add(uint64_t sums[COUNT_N]);
+
+/* ---- dns_tcp.c ---- */
+/* Serves a listening socket (taken) until it is freed; `vnet` is DNS_VIEW_PUBLIC or a VNet. */
+struct tcp_server;
+struct tcp_server *dns_tcp_serve(int fd, uint32_t vnet);
+void dns_tcp_free(struct tcp_server *s); /* with its connections; accepts NULL */
+/* An answer to what came by a connection, later; one that is gone swallows it. */
+void dns_tcp_answer(uint64_t conn, const uint8_t *p, size_t len);
+
+/* ---- dns_vnet.c ---- */
+/* How a VNet's resolver behaves, of control; `config` is what the resolver process is told. */
+struct vnet *dns_vnet_set(uint32_t vnet, bool forwards, const uint8_t *config, size_t len);
+void dns_vnet_del(uint32_t vnet);
+void dns_vnets_begin(void); /* those that are not set until the end go */
+void dns_vnets_end(void);
+void dns_vnet_engine(void *arg, enum role from, enum msg_type type, struct reader *r, int fd);
+void dns_vnet_engine_gone(void);
+/* A query of a group, which came by a connection: answers it, now or later. */
+void dns_vnet_tcp(uint32_t vnet, uint64_t conn, const struct sockaddr_storage *from,
+                  const uint8_t *packet, size_t len);
+
+/* ---- dns_control.c ---- */
+void dns_control(void *arg, enum role from, enum msg_type type, struct reader *r, int fd);
+void dns_serve(void);

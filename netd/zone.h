@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Private DNS zones: their documents, records and links to VNets, and what the dns role is told of all
+ * names, public ones too. Zones, links and record sets are resources of their own, with rows of their own:
+ * a zone of many records costs a record's change no more than one of few.
+ * zone.c: documents; zone_record.c: records as documents and as data; zone_names.c: what is answered.
+ */
+#pragma once
+
+#include "dns/name.h"
+#include "dns/record.h"
+#include "netd/part.h"
+#include "netd/plane.h"
+#include "netd/where.h"
+
+#define ZONE_TYPE         "Microsoft.Network/privateDnsZones"
+#define ZONE_RECORDS_MAX  100000u /* record sets of a zone (Azure: 25,000) */
+#define ZONE_LINKS_MAX    1000u   /* as Azure */
+#define ZONE_REGISTER_MAX 100u    /* links with registration; as Azure */
+
+/* In memory beside a zone's resource. */
+struct zone {
+	uint8_t origin[DNS_NAME_MAX];
+	size_t len;
+	unsigned records, links, registering;
+};
+
+/* ---- zone.c ---- */
+bool zone_is(const struct resource *r);
+bool zone_is_link(const struct resource *r);
+bool zone_is_record(const struct resource *r);
+/* Is that the path of a link or record set, or of a list of them? */
+bool zone_path(const struct model_id *id);
+/* PUT of a zone, link or record set (`r` NULL: new). */
+int zone_put(struct resource *r, const struct model_id *id, const char *full,
+             const struct model_type *type, json_t *doc, struct change *ret, struct err *e);
+/* May it go? ERR_CONFLICT CannotDeleteResource. */
+int zone_removable(const struct resource *r, struct err *e);
+/* Its row is about to go: what depends on it goes before. */
+void zone_gone(struct resource *r);
+/* After the store was loaded. */
+void zone_load(void);
+/* What the service adds to the view of a zone, link or record set. */
+void zone_view(const struct resource *r, json_t *doc);
+/* The zone of a link or record set; NULL: gone. */
+struct resource *zone_of(const struct resource *r);
+/* The VNet that a link names; NULL: gone. */
+struct resource *zone_link_vnet(const struct resource *link);
+/* The record set that nobody put: by registration of groups, or a new zone's SOA; NULL: none. New reference. */
+json_t *zone_view_registered(const struct resource *zone, const char *type, const char *name);
+
+/* ---- zone_record.c ---- */
+/* Checks a record set's document; `name` is relative, "@" the zone's own. */
+int zone_record_check(const char *type, const char *name, const json_t *doc, struct err *e);
+/* The document's records into `to`. */
+void zone_record_data(const char *type, const json_t *doc, struct dns_sets *to);
+/* The zone's SOA record: of the document, or as a new zone has it. */
+void zone_record_soa(const json_t *doc, struct dns_sets *to);
+/* The properties that every zone's SOA document begins with; new reference. */
+json_t *zone_record_soa_doc(void);
+/* Types of record sets, NULL at the end; and the one of that name in any case. */
+extern const char *const zone_record_types[];
+const char *zone_record_type(const char *name);
+/* A name relative to a zone, as in a record set's path, in wire format; -1: none. */
+int zone_record_name(const char *name, uint8_t to[DNS_NAME_MAX]);
+
+/* ---- zone_names.c ---- */
+/* A group's names begin or end to be answered: its public one, those in zones of its VNet, reverse ones. The dns
+ * role's answer carries the request's number. */
+void zone_group(const struct resource *g, bool there, uint64_t request);
+/* Does a group have any name to wait for? */
+bool zone_group_named(const struct resource *g);
+/* A public name has these addresses. */
+void zone_public(uint64_t request, const char *fqdn, const struct ip *addrs, size_t n);
+/* A zone or its link came or changed, a record set did, or is about to go. */
+void zone_tell(const struct resource *zone);
+void zone_tell_gone(const struct resource *zone);
+void zone_tell_link(const struct resource *link, bool there);
+void zone_tell_record(const struct resource *record, bool there);
+/* The VNet lives in the kernel as it is now, or not any more. */
+void zone_tell_vnet(uint32_t vnet);
+void zone_tell_vnet_gone(uint32_t vnet);
+/* Between the two, everything is told; for the dns role that has come up. */
+void zone_list_begin(void);
+void zone_list_end(void);
+/* Calls fn(arg) once the dns role answers with what it was told so far; at once when it is away. */
+void zone_wait(void (*fn)(void *arg), void *arg);
+bool zone_answered(uint64_t request); /* false: it was not zone_wait()'s */
+void zone_dns_gone(void);
+/* Links of a VNet, or of a zone, in no order; NULL at the end. */
+struct zone_link_walk {
+	uint32_t vnet, zone; /* the number of one, the other 0 */
+	const struct where_entry *after;
+};
+struct resource *zone_next_link(struct zone_link_walk *w);
+/* What registration makes of a name in the zone, as a record set's properties; NULL: nothing, or somebody put one
+ * of that type or an alias. New reference. */
+json_t *zone_registered_properties(const struct resource *zone, const char *type, const char *name);
+/* Names that are registered in the zone, [{"type", "name"}]; and how many record sets that makes. */
+json_t *zone_registered_list(const struct resource *zone);
+unsigned zone_count_registered(const struct resource *zone);

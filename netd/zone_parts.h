@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What zone_names.c (names) and zone_view.c (who sees which zones) share. Internal to netd's zones.
+ */
+#pragma once
+
+#include "dns/cookie.h"
+#include "netd/zone.h"
+
+/* Numbers of zones that are nobody's resource: public ones, a VNet's own, and its reverse zones. Those of private
+ * zones are their resources'. */
+enum {
+	ZONE_GROUPS = 1,    /* LABEL.REGION.azurecontainer.io */
+	ZONE_ADDRESSES = 2, /* LABEL.REGION.cloudapp.azure.com */
+};
+
+#define REGISTERED_NEGATIVE 5 /* seconds that a missing name may be remembered: names come in milliseconds */
+
+/* Names on their way to the dns role, in as few messages as they fit in. */
+struct batch {
+	struct buf body;
+	uint64_t request;
+	unsigned n;
+};
+void batch_begin(struct batch *b, uint64_t request);
+/* All that the name has; the sets are given up. */
+void batch_name(struct batch *b, uint64_t zone, const uint8_t *name, size_t len,
+                struct dns_sets *sets);
+void batch_end(struct batch *b);
+
+/* ---- zone_names.c ---- */
+void zone_send_zone(uint64_t number, const uint8_t *origin, size_t len);
+void zone_send_gone(uint64_t number);
+void zone_tell_groups(uint32_t vnet);
+void zone_tell_registration(const struct resource *zone, uint32_t vnet);
+void zone_list_private(void);
+
+/* ---- zone_view.c ---- */
+uint64_t zone_own(uint32_t vnet); /* the zone of the VNet's groups' own names */
+/* The reverse zone of an address in the VNet, and the name inside it; false: none. */
+bool zone_reverse_at(uint32_t vnet, const struct ip *ip, uint64_t *zone,
+                     uint8_t name[DNS_NAME_MAX], size_t *len);
+/* A public name's addresses; "" does nothing. */
+void zone_public_name(struct batch *b, const char *fqdn, const struct ip *addrs, size_t n);

@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Zones that nobody puts (public ones, each VNet's own names and reverse), which zones each VNet sees, and where
+ * it forwards what it does not know. See zone.h.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dns/zone.h"
+#include "lib/base/own.h"
+#include "netd/routing.h"
+#include "netd/subnet.h"
+#include "netd/zone_parts.h"
+
+#define REVERSE_MAX 512 /* reverse zones of a VNet */
+#define SPACE_MAX   64
+#define SOA_TTL     60
+
+/* ---- VNets in the kernel ---- */
+
+struct live {
+	uint32_t vnet;
+	struct ip_prefix space[SPACE_MAX]; /* that it has reverse zones for */
+	size_t n_space;
+	struct buf view; /* as it was told last */
+};
+
+static struct live **lives; /* sorted by VNet */
+static size_t n_lives;
+
+static size_t live_at(uint32_t vnet)
+{
+	size_t lo = 0, hi = n_lives;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (lives[mid]->vnet < vnet) {
+			lo = mid + 1;
+		} else {
+			hi = mid;
+		}
+	}
+	return lo;
+}
+
+static struct live *live_find(uint32_t vnet)
+{
+	size_t i = live_at(vnet);
+
+	return i < n_lives && lives[i]->vnet == vnet ? lives[i] : NULL;
+}
+
+static struct live *live_add(uint32_t vnet)
+{
+	size_t i = live_at(vnet);
+	struct live *l = calloc(1, sizeof(*l));
+
+	lives = realloc(lives, (n_lives + 1) * sizeof(struct live *));
+	if (!l || !lives) {
+		abort();
+	}
+	memmove(&lives[i + 1], &lives[i], (n_lives - i) * sizeof(struct live *));
+	lives[i] = l;
+	l->vnet = vnet;
+	n_lives++;
+	return l;
+}
+
+/* ---- zones of the plane's own ---- */
+
+uint64_t zone_own(uint32_t vnet)
+{
+	return UINT64_C(1) << 32 | vnet;
+}
+
+static uint64_t reverse_number(uint32_t vnet, size_t i)
+{
+	return (uint64_t)(i + 2) << 32 | vnet;
+}
+
+/* A zone and what its own name has. */
+static void tell_zone(uint64_t number, const uint8_t *origin, size_t len, uint32_t negative_s)
+{
+	const uint32_t times[4] = { 3600, 600, 1209600, negative_s };
+	char text[DNS_NAME_TEXT], server[1100], mail[1100];
+	struct dns_sets sets = { 0 };
+	uint8_t data[600];
+	struct batch b;
+
+	dns_name_print(origin, len, text);
+	snprintf(server, sizeof(server), "ns1.%s", text);
+	snprintf(mail, sizeof(mail), "hostmaster.%s", text);
+	zone_send_zone(number, origin, len);
+	int n = dns_data_soa(server, mail, times, data);
+	if (n > 0) {
+		dns_sets_add(&sets, DNS_SOA, SOA_TTL, data, (size_t)n);
+	}
+	n = dns_data_name(server, data);
+	if (n > 0) {
+		dns_sets_add(&sets, DNS_NS, SOA_TTL, data, (size_t)n);
+	}
+	batch_begin(&b, 0);
+	batch_name(&b, number, origin, 0, &sets);
+	batch_end(&b);
+}
+
+/* ---- public zones ---- */
+
+static size_t public_origin(uint64_t number, uint8_t to[DNS_NAME_MAX])
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "%s.%s", plane.config->region,
+	         number == ZONE_GROUPS ? plane.config->dns_suffix : plane.config->ip_suffix);
+	int n = dns_name_parse(text, to);
+	return n > 0 ? (size_t)n : 0;
+}
+
+static void tell_public_zone(uint64_t number)
+{
+	static const uint8_t ns1[] = { 3, 'n', 's', '1' };
+	uint8_t origin[DNS_NAME_MAX];
+	size_t len = public_origin(number, origin);
+	struct dns_sets sets = { 0 };
+	struct err e = ERR_INIT;
+	struct batch b;
+	char host[64];
+	struct ip ip;
+
+	tell_zone(number, origin, len, plane.config->ttl_s < 5 ? (uint32_t)plane.config->ttl_s : 5);
+	snprintf(host, sizeof(host), "%.*s",
+	         (int)(strrchr(plane.config->listen_dns, ':')
+	                       ? strrchr(plane.config->listen_dns, ':') - plane.config->listen_dns
+	                       : 0),
+	         plane.config->listen_dns);
+	if (host[0] == '[') {
+		memmove(host, host + 1, strlen(host));
+		host[strcspn(host, "]")] = '\0';
+	}
+	if (ip_parse(host, &ip, &e) == 0) {
+		dns_sets_add(&sets, ip.family == 4 ? DNS_A : DNS_AAAA,
+		             (uint32_t)plane.config->ttl_s, ip.b, ip.family == 4 ? 4 : 16);
+	}
+	batch_begin(&b, 0);
+	batch_name(&b, number, ns1, sizeof(ns1), &sets);
+	batch_end(&b);
+}
+
+void zone_public_name(struct batch *b, const char *fqdn, const struct ip *addrs, size_t n)
+{
+	uint8_t name[DNS_NAME_MAX], origin[DNS_NAME_MAX];
+	struct dns_sets sets = { 0 };
+	int len = dns_name_parse(fqdn, name);
+
+	for (uint64_t z = ZONE_GROUPS; len > 0 && z <= ZONE_ADDRESSES; z++) {
+		size_t o = public_origin(z, origin);
+
+		if (o == 0 || (size_t)len == o || !dns_name_under(name, (size_t)len, origin, o)) {
+			continue;
+		}
+		for (size_t i = 0; i < n; i++) {
+			dns_sets_add(&sets, addrs[i].family == 4 ? DNS_A : DNS_AAAA,
+			             (uint32_t)plane.config->ttl_s, addrs[i].b,
+			             addrs[i].family == 4 ? 4 : 16);
+		}
+		batch_name(b, z, name, (size_t)len - o, &sets);
+		return;
+	}
+}
+
+void zone_public(uint64_t request, const char *fqdn, const struct ip *addrs, size_t n)
+{
+	struct batch b;
+
+	batch_begin(&b, request);
+	zone_public_name(&b, fqdn, addrs, n);
+	batch_end(&b);
+}
+
+/* ---- reverse zones of a VNet: each ends at an octet, or a nibble ---- */
+
+static unsigned part_bits(uint8_t family)
+{
+	return family == 4 ? 8 : 4;
+}
+
+/* How many zones cover the prefix exactly. */
+static size_t pieces_of(const struct ip_prefix *p)
+{
+	unsigned bits = part_bits(p->ip.family), over = p->len % bits;
+
+	return over ? (size_t)1 << (bits - over) : 1;
+}
+
+static unsigned parts_of(const struct ip_prefix *p)
+{
+	unsigned bits = part_bits(p->ip.family);
+
+	return (p->len + bits - 1) / bits;
+}
+
+/* The i-th of them. */
+static size_t piece_origin(const struct ip_prefix *p, size_t i, uint8_t to[DNS_NAME_MAX])
+{
+	unsigned parts = parts_of(p);
+	struct ip ip = p->ip;
+
+	if (p->ip.family == 4) {
+		ip.b[parts - 1] = (uint8_t)(ip.b[parts - 1] + i);
+	} else {
+		ip.b[(parts - 1) / 2] =
+			(uint8_t)(ip.b[(parts - 1) / 2] + (i << ((parts - 1) % 2 ? 0 : 4)));
+	}
+	return dns_name_reverse(p->ip.family, ip.b, parts, to);
+}
+
+/* Which of them has the address. */
+static size_t piece_with(const struct ip_prefix *p, const struct ip *ip)
+{
+	unsigned parts = parts_of(p);
+
+	if (p->ip.family == 4) {
+		return (size_t)(ip->b[parts - 1] - p->ip.b[parts - 1]);
+	}
+	unsigned at = (parts - 1) / 2, shift = (parts - 1) % 2 ? 0 : 4;
+	return (size_t)((ip->b[at] >> shift & 15) - (p->ip.b[at] >> shift & 15));
+}
+
+bool zone_reverse_at(uint32_t vnet, const struct ip *ip, uint64_t *zone,
+                     uint8_t name[DNS_NAME_MAX], size_t *len)
+{
+	const struct live *l = live_find(vnet);
+	uint8_t origin[DNS_NAME_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; l && i < l->n_space; i++) {
+		if (ip_prefix_contains(&l->space[i], ip)) {
+			size_t k = piece_with(&l->space[i], ip);
+
+			*zone = reverse_number(vnet, n + k);
+			*len = dns_name_reverse(ip->family, ip->b, ip->family == 4 ? 4 : 32, name) -
+			       piece_origin(&l->space[i], k, origin);
+			return n + k < REVERSE_MAX;
+		}
+		n += pieces_of(&l->space[i]);
+	}
+	return false;
+}
+
+static void each_reverse(const struct live *l, bool there)
+{
+	uint8_t origin[DNS_NAME_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n_space; i++) {
+		for (size_t k = 0; k < pieces_of(&l->space[i]); k++, n++) {
+			if (n >= REVERSE_MAX) {
+				return;
+			}
+			if (there) {
+				tell_zone(reverse_number(l->vnet, n), origin,
+				          piece_origin(&l->space[i], k, origin), REGISTERED_NEGATIVE);
+			} else {
+				zone_send_gone(reverse_number(l->vnet, n));
+			}
+		}
+	}
+}
+
+/* The VNet's address space: of its document, or of the platform's subnet. */
+static size_t space_of(uint32_t vnet, struct ip_prefix to[SPACE_MAX])
+{
+	const struct resource *v = table_numbered(vnet);
+	const struct subnet *s;
+	size_t n = 0;
+
+	if (v) {
+		return vnet_space(v, to, SPACE_MAX);
+	}
+	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
+		n += subnet_prefixes_of(s, to + n, SPACE_MAX - n);
+	}
+	return n;
+}
+
+/* ---- what a VNet sees ---- */
+
+static void put_link(struct buf *b, unsigned *n, uint64_t zone, unsigned flags)
+{
+	put_u64(b, zone);
+	put_u8(b, (uint8_t)flags);
+	(*n)++;
+}
+
+/* Does a zone that the tenant linked stand in the place of one of ours, or of all around it? */
+static bool shadowed(uint32_t vnet, const uint8_t *origin, size_t len, bool reverse)
+{
+	struct zone_link_walk w = { .vnet = vnet };
+	const struct resource *link;
+
+	while ((link = zone_next_link(&w))) {
+		const struct resource *z = zone_of(link);
+
+		if (z && z->zone && (reverse || z->zone->len == len) &&
+		    dns_name_under(origin, len, z->zone->origin, z->zone->len)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void put_own_links(struct buf *b, unsigned *n, const struct live *l)
+{
+	uint8_t origin[DNS_NAME_MAX];
+	size_t at = 0;
+	int len = dns_name_parse(plane.config->vnet_suffix, origin);
+
+	if (len > 0 && !shadowed(l->vnet, origin, (size_t)len, false)) {
+		put_link(b, n, zone_own(l->vnet), 0);
+	}
+	for (size_t i = 0; i < l->n_space; i++) {
+		for (size_t k = 0; k < pieces_of(&l->space[i]) && at < REVERSE_MAX; k++, at++) {
+			size_t m = piece_origin(&l->space[i], k, origin);
+
+			if (!shadowed(l->vnet, origin, m, true)) {
+				put_link(b, n, reverse_number(l->vnet, at), 0);
+			}
+		}
+	}
+	for (uint64_t z = ZONE_GROUPS; z <= ZONE_ADDRESSES; z++) {
+		size_t m = public_origin(z, origin);
+
+		if (!shadowed(l->vnet, origin, m, false)) {
+			put_link(b, n, z, 0);
+		}
+	}
+}
+
+static void put_servers(struct buf *b, const json_t *list, const char *key)
+{
+	size_t at = b->len, n = 0, i;
+	struct err e = ERR_INIT;
+	struct ip ip;
+	json_t *x;
+
+	put_u8(b, 0);
+	json_array_foreach((json_t *)(uintptr_t)list, i, x)
+	{
+		const char *text = key ? model_str(x, key) : json_string_value(x);
+
+		if (n < 20 && text && ip_parse(text, &ip, &e) == 0) {
+			put_u8(b, ip.family);
+			buf_add(b, ip.b, 16);
+			n++;
+		}
+	}
+	if (!b->failed) {
+		b->data[at] = (uint8_t)n;
+	}
+}
+
+/* May what is unknown be asked for outside? Where no subnet has a way out, nothing is. */
+static bool has_way_out(uint32_t vnet, const struct resource *v)
+{
+	const struct subnet *s;
+	bool out = v == NULL;
+
+	for (size_t i = subnet_first(vnet); v && (s = subnet_at(i)) && s->vnet == vnet; i++) {
+		out = out || vnet_default_outbound(v, s->id) ||
+		      vnet_subnet_ref(v, s->id, "natGateway");
+	}
+	return out;
+}
+
+static void build_view(const struct live *l, struct buf *b)
+{
+	const struct resource *v = table_numbered(l->vnet), *link;
+	struct zone_link_walk w = { .vnet = l->vnet };
+	const json_t *servers = v ? model_at(v->doc, "properties.dhcpOptions.dnsServers") : NULL;
+	unsigned n = 0;
+
+	put_u32(b, l->vnet);
+	put_u8(b, json_array_size(servers) > 0 || has_way_out(l->vnet, v));
+	size_t at = b->len;
+	put_u16(b, 0);
+	put_own_links(b, &n, l);
+	while ((link = zone_next_link(&w)) && n < UINT16_MAX) {
+		struct resource *z = zone_of(link);
+
+		if (z && z->zone) {
+			put_link(b, &n, table_number(z),
+			         model_is(link->doc, "properties.resolutionPolicy",
+			                  "NxDomainRedirect")
+			                 ? DNS_LINK_FALLBACK
+			                 : 0);
+		}
+	}
+	put_servers(b, servers, NULL);
+	put_u16(b, 0); /* rules */
+	if (!b->failed) {
+		b->data[at] = (uint8_t)n;
+		b->data[at + 1] = (uint8_t)(n >> 8);
+	}
+}
+
+static void send_view(struct live *l)
+{
+	struct buf b = { 0 };
+
+	build_view(l, &b);
+	if (!b.failed && (b.len != l->view.len || memcmp(b.data, l->view.data, b.len) != 0)) {
+		channel_send(plane.dns, MSG_VIEW_SET, &b, -1);
+		buf_fini(&l->view);
+		l->view = b;
+		return;
+	}
+	buf_fini(&b);
+}
+
+static void tell_own_zones(struct live *l)
+{
+	uint8_t origin[DNS_NAME_MAX];
+	int len = dns_name_parse(plane.config->vnet_suffix, origin);
+
+	if (len > 0) {
+		tell_zone(zone_own(l->vnet), origin, (size_t)len, REGISTERED_NEGATIVE);
+	}
+	each_reverse(l, true);
+}
+
+void zone_tell_vnet(uint32_t vnet)
+{
+	struct live *l = live_find(vnet);
+	struct ip_prefix space[SPACE_MAX] = { 0 };
+
+	if (!subnet_any(vnet)) {
+		return;
+	}
+	size_t n = space_of(vnet, space);
+	bool fresh = !l;
+	l = l ? l : live_add(vnet);
+	if (fresh || n != l->n_space || memcmp(space, l->space, n * sizeof(*space)) != 0) {
+		each_reverse(l, false);
+		memcpy(l->space, space, sizeof(space));
+		l->n_space = n;
+		tell_own_zones(l);
+		zone_tell_groups(vnet);
+	}
+	send_view(l);
+}
+
+void zone_tell_vnet_gone(uint32_t vnet)
+{
+	struct live *l = live_find(vnet);
+	struct buf b = { 0 };
+
+	if (!l) {
+		return;
+	}
+	put_u32(&b, vnet);
+	channel_send(plane.dns, MSG_VIEW_DEL, &b, -1);
+	buf_fini(&b);
+	each_reverse(l, false);
+	zone_send_gone(zone_own(vnet));
+	size_t i = live_at(vnet);
+	buf_fini(&l->view);
+	free(l);
+	n_lives--;
+	memmove(&lives[i], &lives[i + 1], (n_lives - i) * sizeof(struct live *));
+}
+
+/* ---- the whole list ---- */
+
+void zone_list_begin(void)
+{
+	channel_send(plane.dns, MSG_NAMES_BEGIN, NULL, -1);
+	for (uint64_t z = ZONE_GROUPS; z <= ZONE_ADDRESSES; z++) {
+		tell_public_zone(z);
+	}
+	for (size_t i = 0; i < n_lives; i++) {
+		buf_fini(&lives[i]->view);
+		lives[i]->view = (struct buf){ 0 };
+		tell_own_zones(lives[i]);
+	}
+	zone_list_private();
+}
+
+void zone_list_end(void)
+{
+	struct buf b = { 0 };
+
+	put_u32(&b, DNS_VIEW_PUBLIC);
+	put_u8(&b, 0);
+	put_u16(&b, 2);
+	put_u64(&b, ZONE_GROUPS);
+	put_u8(&b, 0);
+	put_u64(&b, ZONE_ADDRESSES);
+	put_u8(&b, 0);
+	put_u8(&b, 0);
+	put_u16(&b, 0);
+	channel_send(plane.dns, MSG_VIEW_SET, &b, -1);
+	buf_fini(&b);
+	for (size_t i = 0; i < n_lives; i++) {
+		send_view(lives[i]);
+	}
+	put_u64(&b, 0);
+	channel_send(plane.dns, MSG_NAMES_END, &b, -1);
+	buf_fini(&b);
+}
+
+/* ---- who waits for the dns role ---- */
+
+struct waiting {
+	void (*fn)(void *arg);
+	void *arg;
+	struct waiting *next;
+};
+static struct waiting *first, **last = &first;
+
+#define ASK_ZONES (UINT64_C(0x5a) << 56)
+
+static void answer_first(void)
+{
+	struct waiting *w = first;
+
+	first = w->next;
+	last = first ? last : &first;
+	w->fn(w->arg);
+	free(w);
+}
+
+void zone_wait(void (*fn)(void *arg), void *arg)
+{
+	struct waiting *w = malloc(sizeof(*w));
+	struct batch b;
+
+	if (!w) {
+		abort();
+	}
+	if (!plane.dns) {
+		free(w);
+		fn(arg);
+		return;
+	}
+	*w = (struct waiting){ fn, arg, NULL };
+	*last = w;
+	last = &w->next;
+	batch_begin(&b, ASK_ZONES);
+	batch_end(&b);
+}
+
+bool zone_answered(uint64_t request)
+{
+	if (request != ASK_ZONES) {
+		return false;
+	}
+	if (first) {
+		answer_first();
+	}
+	return true;
+}
+
+void zone_dns_gone(void)
+{
+	while (first) {
+		answer_first();
+	}
+}
