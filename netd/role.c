@@ -47,10 +47,10 @@ static int64_t probe_user(const struct config *c)
 const struct role_row roles[ROLE_N] = {
 	[ROLE_MAIN] = { .name = "main", .user = root },
 	/* NET_ADMIN: netlink; SYS_ADMIN: setns, unshare, mount; NET_RAW: resets (lib/kernel/reset.h),
-	 * which are only sent; SETUID, SETGID, SETPCAP: a resolver that it begins gives up all it has. */
+	 * which are only sent; NET_BIND_SERVICE: port 53 in VNets; SETUID, SETGID, SETPCAP: a resolver that it begins gives up all it has. */
 	[ROLE_ENGINE] = { "engine", root,
-	                  CAPS(CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_NET_RAW, CAP_SETUID, CAP_SETGID,
-	                       CAP_SETPCAP, ~0u),
+	                  CAPS(CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE,
+	                       CAP_SETUID, CAP_SETGID, CAP_SETPCAP, ~0u),
 	                  0,
 	                  BIT(ROLE_CONTROL) | BIT(ROLE_PROBE) | BIT(ROLE_DNS), engine_run },
 	[ROLE_DNS] = { "dns", dns_user, CAPS(~0u),
