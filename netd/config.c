@@ -88,6 +88,8 @@ static const struct key {
 	  "equal public answers a second to a network (/24, /56); over it, half are short, half none; 0: no limit"),
 	N("dns-group-rate", dns_group_rate, 0, 1000000, "1000",
 	  "queries a second of a group to its virtual network's resolver; 0: no limit"),
+	N("resolver-idle", resolver_idle_s, 1, 86400, "60",
+	  "seconds without a question before a virtual network's resolver process ends"),
 	N("flows", flows, 1000, 10000000, "65536",
 	  "connections that a VNet may track before new ones are slowed down"),
 	N("ttl", ttl_s, 0, 86400, "10", "seconds, of public names"),

@@ -34,7 +34,7 @@ struct config {
 	char state_dir[96], run_dir[80], region[64], dns_suffix[128], ip_suffix[128];
 	char vnet_suffix[128], dns_id[64];
 	char listen_dns[64], listen_api[64], tls_cert[160], tls_key[160];
-	int64_t bpf, dns_workers, dns_rate, dns_group_rate;
+	int64_t bpf, dns_workers, dns_rate, dns_group_rate, resolver_idle_s;
 	char uplink[16], hop4[IP_TEXT], hop6[IP_TEXT], host4[IP_TEXT], host6[IP_TEXT];
 	char tenant_id[64];
 	struct ip_prefix pools[CONFIG_POOLS_MAX];

@@ -16,7 +16,6 @@
 #define GROUP_MAX   200  /* Azure: queued queries of a machine */
 #define GROUPS      4096
 #define ANSWER_MS   4500 /* stubs wait five seconds */
-#define IDLE_MS     60000
 #define FAILED_MS   1000
 #define SWEEP_MS    250
 #define EDE_NO_REACHABLE_AUTHORITY 22
@@ -229,7 +228,7 @@ static void on_sweep(void *arg)
 	for (size_t i = 0; i < DNS_VNETS; i++) {
 		LIST_FOREACH(v, &dns_vnets[i], link)
 		{
-			if (v->resolver && v->n_out == 0 && now - v->used_ms >= IDLE_MS) {
+			if (v->resolver && v->n_out == 0 && now - v->used_ms >= dns_role.config->resolver_idle_s * 1000) {
 				channel_free(v->resolver);
 				v->resolver = NULL;
 			}

@@ -201,6 +201,7 @@ static void got_socket(struct vnet *v, unsigned kind, int fd)
 	struct vnet_socket *s = &v->udp[six];
 	loop_watch_free(s->watch);
 	if (s->fd >= 0) {
+		on_udp(s); /* what waits there is answered */
 		close(s->fd);
 	}
 	*s = (struct vnet_socket){ .fd = fd, .vnet = v };
@@ -268,6 +269,11 @@ static struct vnet *vnet_new(uint32_t number)
 
 static void vnet_free(struct vnet *v)
 {
+	struct buf b = { 0 };
+
+	put_u32(&b, v->number);
+	channel_send(dns_role.engine, MSG_NAMES_SOCKET_DROP, &b, -1);
+	buf_fini(&b);
 	LIST_REMOVE(v, link);
 	dns_forward_forget(v);
 	close_sockets(v);

@@ -82,6 +82,7 @@ static void on_audit(void *arg)
 	(void)arg;
 	reconcile_audit(self.state);
 	schedule();
+	engine_names_check(self.kernel, self.dns);
 	loop_timer_start(self.audit, AUDIT_MS);
 }
 

@@ -4,33 +4,124 @@
  */
 #include "netd/engine_names.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/log.h"
 #include "lib/base/own.h"
 
-static void send_sockets(struct kernel *k, struct channel *dns, uint32_t ns)
+/* The sockets of a VNet's router stay open here, too: a dns role that comes back gets the same, with what came to them
+ * meanwhile. Kinds are the dns role's bits: 1 IPv6, 2 TCP. */
+struct kept {
+	uint32_t vnet;
+	ino_t inode; /* of the router's namespace */
+	int fd[4];
+};
+
+static struct kept *kept;
+static size_t n_kept;
+
+static struct kept *kept_find(uint32_t vnet)
 {
-	static const enum kernel_socket kinds[] = { KERNEL_SOCKET_NAMES_UDP,
-		                                    KERNEL_SOCKET_NAMES_TCP };
+	for (size_t i = 0; i < n_kept; i++) {
+		if (kept[i].vnet == vnet) {
+			return &kept[i];
+		}
+	}
+	return NULL;
+}
+
+static void kept_drop(struct kept *x)
+{
+	for (int i = 0; x && i < 4; i++) {
+		close(x->fd[i]);
+	}
+	if (x) {
+		*x = kept[--n_kept];
+	}
+}
+
+/* The router's namespace as it is now; 0: none. */
+static ino_t inode_of(struct kernel *k, uint32_t vnet)
+{
+	struct err e = ERR_INIT;
+	AUTO_CLOSE int fd = k->ns_fd(k, vnet, &e);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
+static struct kept *kept_make(struct kernel *k, uint32_t vnet, ino_t inode)
+{
+	struct kept x = { .vnet = vnet, .inode = inode };
 	struct err e = ERR_INIT;
 
-	for (unsigned i = 0; i < 4; i++) { /* the dns role's bits: 1 IPv6, 2 TCP */
-		struct buf b = { 0 };
-		AUTO_CLOSE int fd = k->ns_socket(k, ns, i & 1 ? 6 : 4, kinds[i >> 1], &e);
+	for (unsigned i = 0; i < 4; i++) {
+		x.fd[i] = k->ns_socket(k, vnet, i & 1 ? 6 : 4,
+		                       i & 2 ? KERNEL_SOCKET_NAMES_TCP : KERNEL_SOCKET_NAMES_UDP,
+		                       &e);
+		if (x.fd[i] < 0) {
+			while (i-- > 0) {
+				close(x.fd[i]);
+			}
+			return NULL;
+		}
+	}
+	struct kept *v = realloc(kept, (n_kept + 1) * sizeof(*v));
+	if (!v) {
+		abort();
+	}
+	kept = v;
+	kept[n_kept] = x;
+	return &kept[n_kept++];
+}
 
-		put_u32(&b, ns);
-		put_u8(&b, (uint8_t)i);
-		channel_send(dns, MSG_NAMES_SOCKET, &b, fd);
-		buf_fini(&b);
-		if (fd < 0) {
-			return;
+static void send_socket(struct channel *dns, uint32_t vnet, unsigned kind, int fd)
+{
+	struct buf b = { 0 };
+
+	put_u32(&b, vnet);
+	put_u8(&b, (uint8_t)kind);
+	channel_send(dns, MSG_NAMES_SOCKET, &b, fd);
+	buf_fini(&b);
+}
+
+static void send_sockets(struct kernel *k, struct channel *dns, uint32_t vnet)
+{
+	ino_t inode = inode_of(k, vnet);
+	struct kept *x = kept_find(vnet);
+
+	if (x && x->inode != inode) {
+		kept_drop(x);
+		x = NULL;
+	}
+	if (!x && inode) {
+		x = kept_make(k, vnet, inode);
+	}
+	if (!x) {
+		send_socket(dns, vnet, 0, -1);
+		return;
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		send_socket(dns, vnet, i, x->fd[i]);
+	}
+}
+
+void engine_names_check(struct kernel *k, struct channel *dns)
+{
+	for (size_t i = 0; i < n_kept; i++) {
+		uint32_t vnet = kept[i].vnet;
+		ino_t inode = inode_of(k, vnet);
+
+		if (inode == 0) {
+			kept_drop(&kept[i--]);
+		} else if (inode != kept[i].inode) {
+			send_sockets(k, dns, vnet);
 		}
 	}
 }
@@ -87,6 +178,8 @@ void engine_names(const struct config *c, struct kernel *k, struct channel *dns,
 		r->failed = true;
 	} else if (type == MSG_NAMES_SOCKET_ASK) {
 		send_sockets(k, dns, vnet);
+	} else if (type == MSG_NAMES_SOCKET_DROP) {
+		kept_drop(kept_find(vnet));
 	} else if (type == MSG_RESOLVER_ASK) {
 		AUTO_CLOSE int fd = start_resolver(c, k, vnet);
 

@@ -79,6 +79,7 @@ enum role {
 	X(SOCKET_ASK, 1, ROLE_PROBE, ROLE_ENGINE, 5, 5)      /* VNet, family */                  \
 	X(SOCKET, 1, ROLE_ENGINE, ROLE_PROBE, 5, 5) /* the same, with the socket or none */      \
 	X(PING, 1, ROLE_CONTROL, ROLE_N, 8, 8)                                                   \
+	X(NAMES_SOCKET_DROP, 1, ROLE_DNS, ROLE_ENGINE, 4, 4) /* VNet */                          \
 	X(RESOLVER_ASK, 1, ROLE_DNS, ROLE_ENGINE, 4, 4) /* VNet */                               \
 	X(RESOLVER, 1, ROLE_ENGINE, ROLE_DNS, 4, 4) /* VNet; the channel to its resolver */      \
 	X(RESOLVER_CONFIG, 1, ROLE_DNS, ROLE_RESOLVER, 3, MSG_BODY_MAX)                          \

@@ -51,8 +51,6 @@ static const char *const options[][2] = {
 	{ "edns-buffer-size:", "1232" },
 	{ "unblock-lan-zones:", "yes" },
 	{ "do-not-query-localhost:", "no" },
-	{ "outgoing-interface:", "168.63.129.16" },
-	{ "outgoing-interface:", "fd53:a83f:8110::10" },
 	{ "use-syslog:", "no" },
 	{ "logfile:", "" },
 };
@@ -125,7 +123,7 @@ static void resolve(struct reader *r)
 
 /* ---- where it asks ---- */
 
-static void read_servers(struct reader *r, FILE *f)
+static void read_servers(struct reader *r, const char *key, FILE *f)
 {
 	char text[IP_TEXT];
 
@@ -134,7 +132,7 @@ static void read_servers(struct reader *r, FILE *f)
 
 		get_bytes(r, ip.b, 16);
 		if (!r->failed && (ip.family == 4 || ip.family == 6)) {
-			fprintf(f, "\tforward-addr: %s\n", ip_format(&ip, text));
+			fprintf(f, "\t%s: %s\n", key, ip_format(&ip, text));
 		}
 	}
 }
@@ -151,7 +149,7 @@ static void read_rules(struct reader *r, FILE *f)
 			return;
 		}
 		fprintf(f, "forward-zone:\n\tname: \"%s.\"\n", dns_name_print(name, len, text));
-		read_servers(r, f);
+		read_servers(r, "forward-addr", f);
 	}
 }
 
@@ -164,9 +162,11 @@ static int write_rules(struct reader *r)
 	if (!f) {
 		return -1;
 	}
+	fprintf(f, "server:\n");
+	read_servers(r, "outgoing-interface", f);
 	if (r->left > 0 && r->p[0] > 0) {
 		fprintf(f, "forward-zone:\n\tname: \".\"\n");
-		read_servers(r, f);
+		read_servers(r, "forward-addr", f);
 	} else {
 		(void)get_u8(r);
 	}

@@ -374,6 +374,48 @@ static bool has_way_out(uint32_t vnet, const struct resource *v)
 	return out;
 }
 
+/* The addresses that the VNet's resolver asks from: the first of a subnet, its router's; of one with a way out, if
+ * there is any. So what it asks is translated, routed and let in as what groups of that subnet ask. */
+static void put_sources(struct buf *b, uint32_t vnet, const struct resource *v)
+{
+	const struct subnet *s, *best = NULL;
+	struct ip_prefix some[SUBNET_RANGES_MAX];
+	size_t at = b->len, n = 0;
+	uint8_t last = 0;
+
+	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
+		bool out = !v || vnet_default_outbound(v, s->id) ||
+		           vnet_subnet_ref(v, s->id, "natGateway");
+
+		if (!best || out) {
+			best = s;
+		}
+		if (out) {
+			break;
+		}
+	}
+	put_u8(b, 0);
+	size_t m = best ? subnet_prefixes_of(best, some, ARRAY_N(some)) : 0;
+	for (size_t i = 0; i < m; i++) {
+		if (some[i].ip.family != last && n < 2 && ip_add(&some[i].ip, 1)) {
+			last = some[i].ip.family;
+			put_u8(b, last);
+			buf_add(b, some[i].ip.b, 16);
+			n++;
+		}
+	}
+	if (!b->failed) {
+		b->data[at] = (uint8_t)n;
+	}
+}
+
+/* Forwarding by suffix: of the rulesets that are linked to the VNet. */
+static void put_rules(struct buf *b, uint32_t vnet)
+{
+	(void)vnet;
+	put_u16(b, 0);
+}
+
 static void build_view(const struct live *l, struct buf *b)
 {
 	const struct resource *v = table_numbered(l->vnet), *link;
@@ -397,8 +439,9 @@ static void build_view(const struct live *l, struct buf *b)
 			                 : 0);
 		}
 	}
+	put_sources(b, l->vnet, v);
 	put_servers(b, servers, NULL);
-	put_u16(b, 0); /* rules */
+	put_rules(b, l->vnet);
 	if (!b->failed) {
 		b->data[at] = (uint8_t)n;
 		b->data[at + 1] = (uint8_t)(n >> 8);
@@ -498,7 +541,7 @@ void zone_list_end(void)
 	put_u8(&b, 0);
 	put_u64(&b, ZONE_ADDRESSES);
 	put_u8(&b, 0);
-	put_u8(&b, 0);
+	put_u16(&b, 0);
 	put_u16(&b, 0);
 	channel_send(plane.dns, MSG_VIEW_SET, &b, -1);
 	buf_fini(&b);

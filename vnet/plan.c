@@ -121,7 +121,7 @@ static void add_rules(struct kset *to, uint32_t ns)
 {
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		for (uint8_t r = KOBJ_RULE_LOCAL; r <= KOBJ_RULE_MAIN; r++) {
-			if (r == KOBJ_RULE_TABLE) {
+			if (r == KOBJ_RULE_TABLE || r == KOBJ_RULE_SOURCE) {
 				continue;
 			}
 			struct kobj o = plan_object(ns, KOBJ_RULE, r, "");
@@ -329,6 +329,13 @@ void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to)
 
 		if (ip_add(&gw, 1)) {
 			add_addr(to, p->vnet_ns, bridge, &gw, (uint8_t)ip_bits(gw.family));
+		}
+		/* What the VNet's resolver asks from there takes the subnet's routes. */
+		if (p->table && !p->more) {
+			o = plan_object(p->vnet_ns, KOBJ_RULE, KOBJ_RULE_SOURCE, "");
+			set_addr(&o, &gw);
+			o.table = p->table;
+			kset_add(to, &o);
 		}
 		/* Addresses without a group are unreachable rather than asked for: a scan fills no
 		 * neighbour table. */

@@ -382,7 +382,7 @@ void kobj_format(const struct kobj *o, struct buf *to)
 {
 	static const char *const netns[] = { "?", "gateway", "vnet", "group" };
 	static const char *const rules[] = { "?",     "local", "marked", "blackhole",
-		                             "start", "table", "main",   "foreign" };
+		                             "start", "table", "source", "main", "foreign" };
 	static const char *const rulesets[] = { "?", "vnet", "gateway", "uplink" };
 
 	buf_addf(to, "%u %s", o->ns, kind_names[o->kind]);
@@ -413,7 +413,10 @@ void kobj_format(const struct kobj *o, struct buf *to)
 		break;
 	case KOBJ_RULE:
 		buf_addf(to, " v%u %s", o->family, rules[o->sub]);
-		if (o->table) {
+		if (o->sub == KOBJ_RULE_SOURCE) {
+			buf_addf(to, " %u", o->table);
+			add_ip(to, " from ", o->family, o->addr);
+		} else if (o->table) {
 			buf_addf(to, " %u from %s", o->table, o->dev);
 		}
 		break;

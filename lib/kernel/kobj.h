@@ -79,9 +79,11 @@ enum kobj_rule {
 	KOBJ_RULE_BLACKHOLE, /* everything else */
 	KOBJ_RULE_START,     /* nop */
 	KOBJ_RULE_TABLE,     /* iif `dev` lookup `table`: of a subnet or peering */
+	KOBJ_RULE_SOURCE,    /* iif lo from `addr` lookup `table`: what the router itself asks */
 	KOBJ_RULE_MAIN,      /* lookup main */
 	KOBJ_RULE_FOREIGN, /* a stranger's, found: protocol and action in `addr`, preference in `table` */
 };
+#define KOBJ_PREF_SOURCE 5u
 #define KOBJ_PREF_START 40u
 #define KOBJ_PREF_TABLE 50u
 #define KOBJ_PREF_MAIN  100u
@@ -209,7 +211,7 @@ struct kobj {
 	uint16_t port;   /* ELEM, host order */
 	uint8_t proto;   /* ELEM: 6 or 17 */
 	uint8_t pad[3];
-	/* ROUTE, RULE_TABLE: routing table; 0 main. ELEM: slot, minutes. FLOAT: number. */
+	/* ROUTE, RULE_TABLE, RULE_SOURCE: routing table; 0 main. ELEM: slot, minutes. FLOAT: number. */
 	uint32_t table;
 	/* value */
 	/* ROUTE: gateway. ELEM: data. FLOAT: the group's own address. LINK: peer's MAC in the first six. */

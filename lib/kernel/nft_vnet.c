@@ -243,19 +243,20 @@ static void closed_chain(struct build *w)
 	nft_rules_end(w, r, "closed to groups");
 }
 
+static const uint8_t platform_address[2][16] = {
+	{ 168, 63, 129, 16 },
+	{ 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 0x10 },
+};
+
 /* The platform's address answers to groups: names, and echo. */
 static void platform_rule(struct build *w, uint8_t family, uint8_t proto)
 {
-	static const uint8_t addr[2][16] = {
-		{ 168, 63, 129, 16 },
-		{ 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 0x10 },
-	};
 	uint8_t echo = family == 4 ? 8 : 128;
 	struct nftnl_rule *r = nft_rules_rule(w);
 
 	nft_family(r, family);
 	nft_daddr(r, family, R(0));
-	nft_cmp(r, NFT_CMP_EQ, R(0), addr[family == 6], family == 4 ? 4 : 16);
+	nft_cmp(r, NFT_CMP_EQ, R(0), platform_address[family == 6], family == 4 ? 4 : 16);
 	nft_l4proto(r, proto);
 	if (proto == IPPROTO_TCP || proto == IPPROTO_UDP) {
 		nft_dport(r, 53);
@@ -492,6 +493,29 @@ static void decides_chain(struct build *w)
 	nft_rules_iif(w, IF_ANY, BIT_NSG, NF_ACCEPT, "nothing denies it");
 }
 
+/* What the router itself begins, but for the platform's own probes and answers: its resolver asks as a neighbour of
+ * the groups in a subnet would, and their security rules decide. */
+static void asks_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_family(r, family);
+	nft_ct(r, NFT_CT_STATE, R(0));
+	nft_any_bit(r, R(0), CT_STATE(IP_CT_NEW));
+	nft_saddr(r, family, R(0));
+	nft_cmp(r, NFT_CMP_NEQ, R(0), platform_address[family == 6], family == 4 ? 4 : 16);
+	nft_daddr(r, family, R(0));
+	nft_lookup_map(r, family == 4 ? "in4" : "in6", R(0), NFT_REG_VERDICT);
+	nft_rules_end(w, r, "inbound security rules");
+}
+
+static void asks_chain(struct build *w)
+{
+	nft_rules_chain(w, &(struct hook){ "asks", "filter", NF_INET_LOCAL_OUT, 0, NF_ACCEPT, NULL });
+	asks_rule(w, 4);
+	asks_rule(w, 6);
+}
+
 static void vnet_filter(struct build *w)
 {
 	struct nftnl_rule *r;
@@ -516,6 +540,7 @@ static void vnet_filter(struct build *w)
 	nft_verdict(r, NF_DROP);
 	nft_rules_end(w, r, "no loop through the gateway");
 
+	asks_chain(w);
 	leave_chain(w);
 }
 

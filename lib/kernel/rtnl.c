@@ -352,6 +352,10 @@ static void encode_rule(struct nl_batch *b, const struct kop *op)
 	if (r->iif) {
 		mnl_attr_put_strz(h, FRA_IIFNAME, *r->iif ? r->iif : o->dev);
 	}
+	if (o->sub == KOBJ_RULE_SOURCE) {
+		fr->src_len = o->family == 4 ? 32 : 128;
+		mnl_attr_put(h, FRA_SRC, o->family == 4 ? 4 : 16, o->addr);
+	}
 	if (r->mark) {
 		mnl_attr_put_u32(h, FRA_FWMARK, r->mark);
 		mnl_attr_put_u32(h, FRA_FWMASK, r->mark);

@@ -26,6 +26,7 @@ const struct rtnl_rule rtnl_rules[] = {
 	[KOBJ_RULE_BLACKHOLE] = { 30, 0, FR_ACT_BLACKHOLE, NULL },
 	[KOBJ_RULE_START] = { KOBJ_PREF_START, 0, FR_ACT_NOP, NULL },
 	[KOBJ_RULE_TABLE] = { KOBJ_PREF_TABLE, 0, FR_ACT_TO_TBL, "" },
+	[KOBJ_RULE_SOURCE] = { KOBJ_PREF_SOURCE, 0, FR_ACT_TO_TBL, "lo" },
 	[KOBJ_RULE_MAIN] = { KOBJ_PREF_MAIN, 0, FR_ACT_TO_TBL, NULL },
 };
 
@@ -350,6 +351,13 @@ static int on_rule(const struct nlmsghdr *h, void *arg)
 	if (o.sub == KOBJ_RULE_TABLE) {
 		o.table = get_u32(w->a[FRA_TABLE], fr->table);
 		set_name(o.dev, mnl_attr_get_str(w->a[FRA_IIFNAME]));
+	} else if (o.sub == KOBJ_RULE_SOURCE) {
+		size_t n = o.family == 4 ? 4 : 16;
+
+		o.table = get_u32(w->a[FRA_TABLE], fr->table);
+		if (w->a[FRA_SRC] && mnl_attr_get_payload_len(w->a[FRA_SRC]) == n) {
+			memcpy(o.addr, mnl_attr_get_payload(w->a[FRA_SRC]), n);
+		}
 	}
 	if (!o.sub &&
 	    get_u8_attr(w->a[FRA_PROTOCOL]) != RTPROT_KERNEL) { /* the kernel's own stay */
