@@ -18,6 +18,7 @@
 #include "netd/part.h"
 #include "netd/plane.h"
 #include "netd/routing.h"
+#include "netd/ruleset.h"
 #include "netd/standby.h"
 #include "netd/zone.h"
 
@@ -82,7 +83,10 @@ static struct pending *pending_new(const struct resource *r,
 /* What a change has to reach before it is answered: the kernel, or the names that are answered. */
 static void (*wait_for(const struct resource *r))(void (*fn)(void *arg), void *arg)
 {
-	return zone_is(r) || zone_is_link(r) || zone_is_record(r) ? zone_wait : fabric_wait;
+	return zone_is(r) || zone_is_link(r) || zone_is_record(r) ||
+	                       strcmp(r->type->name, RULESET_TYPE) == 0
+	               ? zone_wait
+	               : fabric_wait;
 }
 
 void change_save(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg)
@@ -118,6 +122,7 @@ void change_replan(struct resource *r)
 		routing_note_peers(r);
 		vnet_ranges(r);
 	}
+	ruleset_change(r);
 	if (balancer_is(r)) {
 		balancer_change(r);
 	} else if (ngroup_is(r)) {
@@ -659,6 +664,7 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 	balancer_gone(r);
 	ngroup_gone(r);
 	zone_gone(r);
+	ruleset_gone(r);
 	network_publish_public(r, false);
 	network_unname(r);
 	prefix_give(r);

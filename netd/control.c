@@ -25,6 +25,7 @@
 #include "netd/gateway.h"
 #include "netd/ngroup.h"
 #include "netd/plane.h"
+#include "netd/ruleset.h"
 #include "netd/runtime.h"
 #include "netd/zone.h"
 
@@ -377,6 +378,7 @@ static void load(void)
 		}
 	}
 	zone_load();
+	ruleset_load();
 	gateway_hold();
 	balancer_load();
 	ngroup_load();

@@ -15,6 +15,7 @@
 #include "netd/ngroup.h"
 #include "netd/profile.h"
 #include "netd/routing.h"
+#include "netd/ruleset.h"
 #include "netd/security.h"
 
 /* What the tables of lib/model cannot say of a document. */
@@ -42,6 +43,9 @@ static int check_document(const struct model_type *type, const struct resource *
 	}
 	if (strcmp(type->name, NGROUP_TYPE) == 0 || strcmp(type->name, STANDBY_TYPE) == 0) {
 		return ngroup_check(r, id, doc, e);
+	}
+	if (strcmp(type->name, RULESET_TYPE) == 0) {
+		return ruleset_check(r, id, doc, e);
 	}
 	if (strcmp(type->name, "Microsoft.Network/virtualNetworkGateways") == 0) {
 		return gateway_check(r, id, doc, e);

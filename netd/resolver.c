@@ -123,7 +123,7 @@ static void resolve(struct reader *r)
 
 /* ---- where it asks ---- */
 
-static void read_servers(struct reader *r, const char *key, FILE *f)
+static void read_servers(struct reader *r, const char *key, bool ports, FILE *f)
 {
 	char text[IP_TEXT];
 
@@ -131,8 +131,10 @@ static void read_servers(struct reader *r, const char *key, FILE *f)
 		struct ip ip = { .family = get_u8(r) };
 
 		get_bytes(r, ip.b, 16);
+		unsigned port = ports ? get_u16(r) : 0;
 		if (!r->failed && (ip.family == 4 || ip.family == 6)) {
-			fprintf(f, "\t%s: %s\n", key, ip_format(&ip, text));
+			fprintf(f, port ? "\t%s: %s@%u\n" : "\t%s: %s\n", key,
+			        ip_format(&ip, text), port);
 		}
 	}
 }
@@ -148,8 +150,9 @@ static void read_rules(struct reader *r, FILE *f)
 			r->failed = true;
 			return;
 		}
-		fprintf(f, "forward-zone:\n\tname: \"%s.\"\n", dns_name_print(name, len, text));
-		read_servers(r, "forward-addr", f);
+		dns_name_print(name, len, text);
+		fprintf(f, "forward-zone:\n\tname: \"%s%s\"\n", text, len ? "." : "");
+		read_servers(r, "forward-addr", true, f);
 	}
 }
 
@@ -163,10 +166,10 @@ static int write_rules(struct reader *r)
 		return -1;
 	}
 	fprintf(f, "server:\n");
-	read_servers(r, "outgoing-interface", f);
+	read_servers(r, "outgoing-interface", false, f);
 	if (r->left > 0 && r->p[0] > 0) {
 		fprintf(f, "forward-zone:\n\tname: \".\"\n");
-		read_servers(r, "forward-addr", f);
+		read_servers(r, "forward-addr", false, f);
 	} else {
 		(void)get_u8(r);
 	}

@@ -6,7 +6,7 @@
  *
  * MSG_RESOLVER_CONFIG: number of addresses to ask from (1), each family (1) and address (16); number of servers (1),
  * each family (1) and address (16): where everything goes (none: from the
- * root servers on); number of rules (2), each the name's length and bytes, number of servers (1), servers.
+ * root servers on); number of rules (2), each the name's length and bytes, number of servers (1), each family, address and port (2).
  * MSG_RESOLVE: id (8), type (2), flags (1), limit (2), the name's length and bytes, then the answer so far.
  * MSG_RESOLVED: id (8), the whole answer.
  */

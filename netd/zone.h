@@ -80,6 +80,8 @@ void zone_tell_record(const struct resource *record, bool there);
 /* The VNet lives in the kernel as it is now, or not any more. */
 void zone_tell_vnet(uint32_t vnet);
 void zone_tell_vnet_gone(uint32_t vnet);
+/* What VNets forward may have changed. */
+void zone_tell_vnets(void);
 /* Between the two, everything is told; for the dns role that has come up. */
 void zone_list_begin(void);
 void zone_list_end(void);

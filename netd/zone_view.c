@@ -9,7 +9,7 @@
 
 #include "dns/zone.h"
 #include "lib/base/own.h"
-#include "netd/routing.h"
+#include "netd/ruleset.h"
 #include "netd/subnet.h"
 #include "netd/zone_parts.h"
 
@@ -409,13 +409,6 @@ static void put_sources(struct buf *b, uint32_t vnet, const struct resource *v)
 	}
 }
 
-/* Forwarding by suffix: of the rulesets that are linked to the VNet. */
-static void put_rules(struct buf *b, uint32_t vnet)
-{
-	(void)vnet;
-	put_u16(b, 0);
-}
-
 static void build_view(const struct live *l, struct buf *b)
 {
 	const struct resource *v = table_numbered(l->vnet), *link;
@@ -424,7 +417,7 @@ static void build_view(const struct live *l, struct buf *b)
 	unsigned n = 0;
 
 	put_u32(b, l->vnet);
-	put_u8(b, json_array_size(servers) > 0 || has_way_out(l->vnet, v));
+	put_u8(b, json_array_size(servers) > 0 || ruleset_any(v) || has_way_out(l->vnet, v));
 	size_t at = b->len;
 	put_u16(b, 0);
 	put_own_links(b, &n, l);
@@ -441,7 +434,7 @@ static void build_view(const struct live *l, struct buf *b)
 	}
 	put_sources(b, l->vnet, v);
 	put_servers(b, servers, NULL);
-	put_rules(b, l->vnet);
+	ruleset_put(b, v);
 	if (!b->failed) {
 		b->data[at] = (uint8_t)n;
 		b->data[at + 1] = (uint8_t)(n >> 8);
@@ -460,6 +453,13 @@ static void send_view(struct live *l)
 		return;
 	}
 	buf_fini(&b);
+}
+
+void zone_tell_vnets(void)
+{
+	for (size_t i = 0; i < n_lives; i++) {
+		send_view(lives[i]);
+	}
 }
 
 static void tell_own_zones(struct live *l)

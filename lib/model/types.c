@@ -588,6 +588,26 @@ FIELDS dns_record_fields[] = { S("id", RO), S("name", RO), S("type", RO), S("eta
 			"a name inside the zone, '@' for the zone itself, '*' for any", false \
 	}
 
+/* ---- forwarding rulesets ---- */
+FIELDS dns_target_fields[] = { L("ipAddress", REQ, 1, 50), I("port", 0, 1, 65535), END };
+FIELDS dns_rule_props[] = { S("provisioningState", RO),
+	                    L("domainName", REQ, 1, 300),
+	                    A("targetDnsServers", REQ, 6, dns_target_fields),
+	                    K("metadata", MODEL_MAP, 0),
+	                    E("forwardingRuleState", 0, "Enabled|Disabled"),
+	                    END };
+FIELDS dns_rule_fields[] = { CHILD, O("properties", REQ, dns_rule_props), END };
+FIELDS ruleset_link_props[] = { S("provisioningState", RO), O("virtualNetwork", REQ, ref_fields),
+	                        K("metadata", MODEL_MAP, 0), END };
+FIELDS ruleset_link_fields[] = { CHILD, O("properties", REQ, ruleset_link_props), END };
+FIELDS ruleset_props[] = { S("provisioningState", RO),
+	                   S("resourceGuid", RO),
+	                   A("dnsResolverOutboundEndpoints", KEPT, 2, ref_fields),
+	                   A("forwardingRules", 0, 1000, dns_rule_fields),
+	                   A("virtualNetworkLinks", 0, 500, ruleset_link_fields),
+	                   END };
+FIELDS ruleset_fields[] = { TOP, O("properties", 0, ruleset_props), END };
+
 FIELDS rg_props[] = { S("provisioningState", RO), END };
 FIELDS rg_fields[] = { TOP, S("managedBy", KEPT), O("properties", 0, rg_props), END };
 
@@ -652,6 +672,12 @@ const struct model_type model_types[] = {
 	RECORD_SET("SOA"),
 	RECORD_SET("SRV"),
 	RECORD_SET("TXT"),
+	{ "Microsoft.Network/dnsForwardingRulesets", ruleset_fields, "1 to 80 letters, digits, -_.",
+	  true },
+	{ "Microsoft.Network/dnsForwardingRulesets/forwardingRules", dns_rule_fields,
+	  "1 to 80 letters, digits, -_.", false },
+	{ "Microsoft.Network/dnsForwardingRulesets/virtualNetworkLinks", ruleset_link_fields,
+	  "1 to 80 letters, digits, -_.", false },
 	{ "Microsoft.Network/networkProfiles", profile_fields, "1 to 80 letters, digits, -_.",
 	  true },
 	{ .name = NULL },

@@ -193,6 +193,25 @@ servers.append(server(own, "10.4.0.53", "10.10.10.3"))
 r = asks(shut, "www.example.org")
 ok(r[1] == ["10.10.10.3"], "and may ask a server of its own", r)
 
+# ---- forwarding by suffix ----
+R = N + "dnsForwardingRulesets/r"
+put(R, {"properties": {"dnsResolverOutboundEndpoints": []}})
+for bad, why in (({"domainName": "single.", "targetDnsServers": [{"ipAddress": "10.0.0.1"}]}, "one label"), ({"domainName": "a.b.", "targetDnsServers": []}, "no server"), ({"domainName": "a.b.", "targetDnsServers": [{"ipAddress": "x"}]}, "no address")):
+    s, doc, _ = call("PUT", R + "/forwardingRules/bad", {"properties": bad})
+    ok(s == 400 and doc["error"]["target"].startswith("properties"), f"refused: {why}", (s, doc))
+put(R + "/forwardingRules/corp", {"properties": {"domainName": "on.prem.", "targetDnsServers": [{"ipAddress": "10.1.0.53", "port": 53}]}})
+put(R + "/virtualNetworkLinks/spoke", {"properties": {"virtualNetwork": {"id": VNET + "open"}}})
+put(VNET + "open/virtualNetworkPeerings/p", {"properties": {"remoteVirtualNetwork": {"id": VNET + "hub"}, "allowVirtualNetworkAccess": True}})
+put(VNET + "hub/virtualNetworkPeerings/q", {"properties": {"remoteVirtualNetwork": {"id": VNET + "open"}, "allowVirtualNetworkAccess": True}})
+ok(wait(lambda: asks(out, "db.on.prem")[1] == ["10.10.10.1"], 15), "a name under the suffix goes to its server", asks(out, "db.on.prem"))
+r = asks(out, "other.example.org")
+ok(r[1] == ["10.10.10.2"], "others go where they went", r)
+put(R + "/forwardingRules/corp", {"properties": {"domainName": "on.prem.", "targetDnsServers": [{"ipAddress": "10.1.0.53"}], "forwardingRuleState": "Disabled"}})
+r = asks(out, "db2.on.prem")
+ok(r[1] == ["10.10.10.2"], "a rule that is disabled does nothing", r)
+s, _, _ = call("DELETE", R)
+ok(s == 202, "DELETE of the ruleset", s)
+
 # ---- a group has its share ----
 FLOOD = """
 import socket, sys, time, dns.message
