@@ -47,7 +47,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 LAB_BIN := $(patsubst tests/lab/%.c,$(BUILD)/lab/%,$(LAB_SRC))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 
-.PHONY: bench-attach bench-nsg bench-fabric bench-ingress bench-change fuzz build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help
+.PHONY: bench-dns bench-attach bench-nsg bench-fabric bench-ingress bench-change fuzz build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help
 build: $(BUILD)/.deps
 	$(Q)$(MAKE) --no-print-directory all
 all: $(BUILD)/netd $(BUILD)/netctl $(if $(RUNTIME_SRC),$(BUILD)/netd-runtime) $(if $(wildcard examples/helloworld/*.c),$(BUILD)/helloworld)
@@ -123,6 +123,8 @@ bench-fabric: build $(BUILD)/bench/flows ## group to group beside the CNI bridge
 	$(Q)tests/bench/fabric fabric
 bench-ingress: build $(BUILD)/lab/traffic ## a load balancer beside nftables by hand, nftlb and HAProxy
 	$(Q)tests/bench/ingress
+bench-dns: build $(BUILD)/bench/dns_feed ## names beside NSD and Knot: queries, CPU, memory, changes
+	$(Q)tests/bench/dns
 bench-change: build $(BUILD)/bench/change_engine ## load balancers' changes beside nft -f
 	$(Q)tests/bench/change
 

@@ -516,13 +516,18 @@ static bool restore(void *arg, uint32_t space, const uint8_t *name, size_t len,
 
 static void forget_all(struct dns_zones *z)
 {
+	/* Only what is there is written: pages that were never used stay so. */
 	for (uint32_t i = 0; z->zones && i < DNS_ZONES_MAX; i++) {
-		free(z->zones[i]);
-		z->zones[i] = NULL;
+		if (z->zones[i]) {
+			free(z->zones[i]);
+			z->zones[i] = NULL;
+		}
 	}
 	for (uint32_t i = 0; z->views && i < DNS_VIEWS_MAX; i++) {
-		free(z->views[i]);
-		z->views[i] = NULL;
+		if (z->views[i]) {
+			free(z->views[i]);
+			z->views[i] = NULL;
+		}
 	}
 }
 
