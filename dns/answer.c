@@ -204,7 +204,8 @@ static enum step at_name(struct answer *x, const struct dns_zone *c, const struc
 	struct dns_set s;
 	size_t at = 0;
 
-	if (type == DNS_SOA && x->len == c->len) {
+	/* IXFR by UDP: the SOA alone says to ask by TCP (RFC 1995 2). */
+	if ((type == DNS_SOA || type == DNS_IXFR) && x->len == c->len) {
 		put_soa(x, c, false, &x->o.answers);
 		return STEP_DONE;
 	}
@@ -351,7 +352,7 @@ static void fill(struct answer *x)
 		x->ede = EDE_NOT_AUTHORITATIVE;
 		return;
 	}
-	if (q->type == DNS_AXFR || q->type == DNS_IXFR) {
+	if (q->type == DNS_AXFR || (q->type == DNS_IXFR && x->a->tcp)) { /* of who may, elsewhere */
 		x->a->rcode = x->a->tcp ? DNS_REFUSED : DNS_NOTIMP;
 		return;
 	}
@@ -442,7 +443,7 @@ static size_t finish(struct answer *x, const uint8_t *packet, bool question)
 	if (a->q.edns && !a->elsewhere) { /* what is added to goes without, so far */
 		put_opt(x);
 	}
-	return o->n;
+	return a->q.tsig_at && !a->elsewhere ? tsig_sign(&a->tsig, o->p, o->n, a->now_s) : o->n;
 }
 
 static struct answer begin(struct dns_ask *a, const uint8_t *packet, uint8_t *out, size_t limit)
@@ -461,6 +462,11 @@ static struct answer begin(struct dns_ask *a, const uint8_t *packet, uint8_t *ou
 void dns_ask_read(struct dns_ask *a, const uint8_t *packet, size_t len)
 {
 	a->read = dns_query_read(&a->q, packet, len);
+	a->length = len;
+	if (a->stub && a->q.tsig_at) { /* groups have no keys */
+		a->q.tsig_at = 0;
+		a->read = DNS_FORMERR;
+	}
 	a->first = NULL;
 	a->first_flags = 0;
 	if (a->read == DNS_NOERROR && a->view && a->q.class == 1) {
@@ -513,8 +519,18 @@ size_t dns_ask_answer(struct dns_ask *a, const uint8_t *packet, uint8_t *out, si
 		offered = offered < DNS_UDP_MAX ? offered : DNS_UDP_MAX;
 		limit = offered < limit ? offered : limit;
 	}
+	if (a->q.tsig_at) {
+		limit -= TSIG_ROOM;
+		if (tsig_check(&a->tsig, a->server->keys, a->server->n_keys, packet, a->length,
+		               a->q.tsig_at, a->now_s) < 0) {
+			a->rcode = DNS_FORMERR;
+			a->q.tsig_at = 0;
+		} else if (a->tsig.error) {
+			a->rcode = DNS_NOTAUTH;
+		}
+	}
 	struct answer x = begin(a, packet, out, limit - opt_room(a));
-	if (a->read == DNS_NOERROR) {
+	if (a->rcode == DNS_NOERROR) {
 		fill(&x);
 	}
 	return finish(&x, packet, true);

@@ -7,12 +7,15 @@
 
 #include "dns/cookie.h"
 #include "dns/query.h"
+#include "dns/tsig.h"
 #include "dns/zone.h"
 
 /* What is the same for all queries. */
 struct dns_server {
 	char nsid[64], version[64]; /* "": not told (RFC 5001; version.bind, RFC 4892) */
 	struct dns_secrets secrets;
+	struct tsig_key keys[TSIG_KEYS_MAX];
+	size_t n_keys;
 	uint16_t idle_ds; /* TCP connections are kept that long (RFC 7828), tenths of a second */
 };
 
@@ -28,6 +31,7 @@ struct dns_ask {
 	uint32_t now_s;      /* wall clock, for cookies */
 	/* between the steps: what the query was read as, its zone, and its name's hash there */
 	int read;
+	size_t length;
 	const struct dns_zone *first;
 	uint8_t first_flags;
 	uint32_t hash;
@@ -35,6 +39,7 @@ struct dns_ask {
 	struct dns_query q;
 	int rcode;
 	bool cookie_good, truncated;
+	struct tsig tsig; /* when q.tsig_at says that it was signed */
 	const struct dns_zone *zone; /* that answered last; NULL none */
 	bool wild;                   /* by a wildcard: its answers count as one */
 	/* A stub's name, or the end of its chain of aliases, is not of a zone here: `target` is to be asked for

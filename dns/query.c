@@ -81,19 +81,37 @@ static int read_options(struct dns_query *q, const uint8_t *p, size_t len)
 	return DNS_NOERROR;
 }
 
-/* One OPT at most, at the root. Other records at the root are passed over; those at names (a signature of
- * a transaction, say) are not spoken here. */
-static int read_additional(struct dns_query *q, const uint8_t *p, size_t len, unsigned records)
+/* The end of a name without pointers; 0: it is none. */
+static size_t name_end(const uint8_t *p, size_t len, size_t at)
 {
-	size_t at = q->question_end;
+	while (at < len && p[at] != 0 && p[at] <= DNS_LABEL_MAX) {
+		at += p[at] + 1u;
+	}
+	return at < len && p[at] == 0 ? at + 1 : 0;
+}
+
+/* One OPT at most, at the root; a TSIG at the end. Other records at the root are passed over, others at names are not
+ * spoken. */
+static int read_additional(struct dns_query *q, const uint8_t *p, size_t len, size_t at,
+                           unsigned records)
+{
 
 	while (records--) {
+		size_t name = name_end(p, len, at);
+
+		if (name > 0 && records == 0 && name + 10 <= len && dns_get16(p + name) == DNS_TSIG) {
+			q->tsig_at = at; /* checked by who has the keys (tsig.h) */
+			return DNS_NOERROR;
+		}
 		if (at + 11 > len || p[at] != 0) {
 			return DNS_FORMERR;
 		}
 		uint16_t type = dns_get16(p + at + 1), n = dns_get16(p + at + 9);
 		if (at + 11 + n > len) {
 			return DNS_FORMERR;
+		}
+		if (type == DNS_TSIG) {
+			return DNS_FORMERR; /* RFC 8945 5.1: the last, or malformed */
 		}
 		if (type == DNS_OPT) {
 			if (q->edns) {
@@ -112,6 +130,31 @@ static int read_additional(struct dns_query *q, const uint8_t *p, size_t len, un
 	return at == len ? DNS_NOERROR : DNS_FORMERR;
 }
 
+/* Moves past a name, which may end in a pointer. */
+static size_t skip_name(const uint8_t *p, size_t len, size_t at)
+{
+	while (at < len && p[at] != 0 && p[at] <= DNS_LABEL_MAX) {
+		at += p[at] + 1u;
+	}
+	return at < len && p[at] == 0 ? at + 1 : at + 1 < len && p[at] >= 0xc0 ? at + 2 : len + 1;
+}
+
+/* The SOA record of an IXFR query (RFC 1995 3), which begins at `at`: its serial, and what follows it. */
+static bool read_soa(const uint8_t *packet, size_t len, size_t at, uint32_t *serial, size_t *end)
+{
+	at = skip_name(packet, len, at);
+	if (at + 10 > len || dns_get16(packet + at) != DNS_SOA) {
+		return false;
+	}
+	size_t n = dns_get16(packet + at + 8);
+	if (at + 10 + n > len || n < 22) {
+		return false;
+	}
+	*end = at + 10 + n;
+	*serial = (uint32_t)dns_get16(packet + *end - 20) << 16 | dns_get16(packet + *end - 18);
+	return true;
+}
+
 int dns_query_read(struct dns_query *q, const uint8_t *p, size_t len)
 {
 	memset(q, 0, offsetof(struct dns_query, name));
@@ -127,12 +170,16 @@ int dns_query_read(struct dns_query *q, const uint8_t *p, size_t len)
 	if (q->opcode != OPCODE_QUERY) {
 		return DNS_NOTIMP;
 	}
-	unsigned questions = dns_get16(p + 4), more = dns_get16(p + 10);
-	if (questions > 1 || dns_get16(p + 6) || dns_get16(p + 8) ||
+	unsigned questions = dns_get16(p + 4), more = dns_get16(p + 10), known = dns_get16(p + 8);
+	if (questions > 1 || dns_get16(p + 6) ||
 	    (questions == 1 && read_question(q, p, len) != DNS_NOERROR)) {
 		return DNS_FORMERR; /* RFC 9619 */
 	}
-	if (read_additional(q, p, len, more) != DNS_NOERROR) {
+	size_t at = q->question_end;
+	if (known > 0 && (known > 1 || q->type != DNS_IXFR || !read_soa(p, len, at, &q->serial, &at))) {
+		return DNS_FORMERR;
+	}
+	if (read_additional(q, p, len, at, more) != DNS_NOERROR) {
 		q->edns = false;
 		return DNS_FORMERR;
 	}

@@ -310,6 +310,13 @@ static bool found_special(const struct dns_found *f, const uint8_t *name, size_t
 	return special;
 }
 
+static void next_serial(struct dns_zones *z, struct dns_zone *c)
+{
+	c->changed = false;
+	__atomic_add_fetch(&c->serial, 1, __ATOMIC_RELEASE);
+	keep_serial(z, c);
+}
+
 int dns_name_put(struct dns_zones *z, uint64_t zone, const uint8_t *name, size_t len,
                  const struct dns_set *sets, size_t n, struct err *e)
 {
@@ -331,11 +338,33 @@ int dns_name_put(struct dns_zones *z, uint64_t zone, const uint8_t *name, size_t
 	if ((rc < 0 && is && !was) || (rc >= 0 && was && !is)) {
 		__atomic_sub_fetch(&c->special, 1, __ATOMIC_RELEASE);
 	}
-	if (rc == 1) {
-		__atomic_add_fetch(&c->serial, 1, __ATOMIC_RELEASE);
-		keep_serial(z, c);
+	c->changed = c->changed || rc == 1;
+	if (c->changed && !c->held) {
+		next_serial(z, c);
 	}
 	return rc < 0 ? -1 : 0;
+}
+
+void dns_zone_hold(struct dns_zones *z, uint64_t zone)
+{
+	struct dns_zone *c = zone_numbered(z, zone);
+
+	if (c) {
+		c->held = true;
+	}
+}
+
+bool dns_zone_commit(struct dns_zones *z, uint64_t zone, uint32_t *from, uint32_t *to)
+{
+	struct dns_zone *c = zone_numbered(z, zone);
+
+	if (!c || !c->changed) {
+		return false;
+	}
+	*from = c->serial;
+	next_serial(z, c);
+	*to = c->serial;
+	return true;
 }
 
 /* ---- removal ---- */
@@ -442,11 +471,15 @@ static bool stale_zone(void *arg, uint32_t space, const uint8_t *name, size_t le
 	return true;
 }
 
-void dns_list_end(struct dns_zones *z)
+size_t dns_list_end(struct dns_zones *z)
 {
+	size_t before = dns_names(z);
+
 	sweep(z, DNS_SPACES);
+	size_t gone = before - dns_names(z);
 	dns_table_walk(z->t, true, stale_zone, z);
 	dns_table_reclaim(z->t);
+	return gone;
 }
 
 /* ---- beginning and end ---- */

@@ -39,7 +39,8 @@ struct dns_zones;
 struct dns_zone {
 	uint64_t number; /* control's */
 	uint32_t space;
-	uint32_t serial;  /* of its SOA; goes up with each change */
+	uint32_t serial;  /* of its SOA; goes up with each change, or with dns_zone_commit() */
+	bool held, changed;
 	uint32_t special; /* names that answer for others: wildcards, delegations, DNAMEs */
 	size_t len;
 	uint8_t origin[DNS_NAME_MAX];
@@ -73,9 +74,14 @@ int dns_name_put(struct dns_zones *z, uint64_t zone, const uint8_t *name, size_t
                  const struct dns_set *sets, size_t n, struct err *e)
 	__attribute__((warn_unused_result));
 
+/* From now on the zone's serial goes up by dns_zone_commit() only; false: there was no change. */
+void dns_zone_hold(struct dns_zones *z, uint64_t zone);
+bool dns_zone_commit(struct dns_zones *z, uint64_t zone, uint32_t *from, uint32_t *to);
+
 /* A whole list: between the two, everything is put; what was not put is gone afterwards. */
 void dns_list_begin(struct dns_zones *z);
-void dns_list_end(struct dns_zones *z);
+/* Returns how many names that took away. */
+size_t dns_list_end(struct dns_zones *z);
 
 /* For readers, and the writer. NULL: none. */
 const struct dns_view *dns_view_of(const struct dns_zones *z, uint32_t number);

@@ -24,6 +24,8 @@ enum kind {
 	KIND_TAG,
 	KIND_GATEWAY,
 	KIND_TARGET,
+	KIND_KEY,
+	KIND_SECONDARY,
 	KIND_ENDPOINT
 };
 
@@ -57,6 +59,10 @@ static const struct key {
 	T("vnet-suffix", KIND_TEXT, vnet_suffix, "internal.cloudapp.net",
 	  "behind a group's name inside its virtual network"),
 	T("dns-id", KIND_TEXT, dns_id, "", "what the name server calls itself (NSID); empty: nothing"),
+	{ "dns-key", KIND_KEY, 0, 0, 0, 0, "",
+	  "NAME ALGORITHM PATH, a TSIG key, its secret as base64 in a file; may be repeated" },
+	{ "dns-secondary", KIND_SECONDARY, 0, 0, 0, 0, "",
+	  "ADDRESS[:PORT] [KEY], a server that follows the public zones; may be repeated" },
 	T("listen-dns", KIND_ENDPOINT, listen_dns, "127.0.0.1:53530",
 	  "address:port of the name server"),
 	T("listen-api", KIND_ENDPOINT, listen_api, "",
@@ -128,6 +134,10 @@ static const char *accepted(const struct key *k, char *to, size_t size)
 			"'NAME SUBSCRIPTION PATH', like 'dc1 * /run/netns/dc1', at most 64",
 		[KIND_TARGET] = "'ADDRESS:PORT ADDRESS:PORT', like '169.254.169.254:80 "
 				"203.0.113.9:8080', at most 8",
+		[KIND_KEY] = "'NAME ALGORITHM PATH', like 'transfer hmac-sha256 /etc/netd/transfer.key': "
+			     "hmac-sha256, -384 or -512, a file with 16 to 128 bytes as base64, at most 8",
+		[KIND_SECONDARY] = "'ADDRESS[:PORT] [KEY]', like '192.0.2.9 transfer', the key's line above, "
+				   "at most 16",
 		[KIND_ENDPOINT] = "ADDRESS:PORT, like 127.0.0.1:53 or [::1]:53",
 	};
 
@@ -341,6 +351,10 @@ static bool set_value(struct config *c, const struct key *k, const char *v)
 		return !*v || set_gateway(c, v);
 	case KIND_TARGET:
 		return !*v || set_target(c, v);
+	case KIND_KEY:
+		return !*v || config_dns_key(c, v);
+	case KIND_SECONDARY:
+		return !*v || config_dns_secondary(c, v);
 	case KIND_IP:
 		if (*v && ip_parse(v, &ip, &e) < 0) {
 			return false;

@@ -29,6 +29,21 @@ struct config_gateway {
 
 #define CONFIG_TARGETS_MAX 8
 
+#define CONFIG_KEYS_MAX        8
+#define CONFIG_SECONDARIES_MAX 16
+/* A key that transfers of zones are signed with (TSIG). */
+struct config_key {
+	char name[200], algorithm[16];
+	uint8_t secret[128];
+	size_t secret_len;
+};
+/* Who may have the public zones; without a key, by the address. */
+struct config_secondary {
+	struct ip ip;
+	uint16_t port;
+	char key[200];
+};
+
 struct config {
 	const char *path; /* of the file; NULL: none */
 	char state_dir[96], run_dir[80], region[64], dns_suffix[128], ip_suffix[128];
@@ -45,6 +60,10 @@ struct config {
 	size_t n_tags;
 	struct config_gateway gateways[CONFIG_GATEWAYS_MAX];
 	size_t n_gateways;
+	struct config_key keys[CONFIG_KEYS_MAX];
+	size_t n_keys;
+	struct config_secondary secondaries[CONFIG_SECONDARIES_MAX];
+	size_t n_secondaries;
 	struct plan_target targets[CONFIG_TARGETS_MAX];
 	size_t n_targets;
 	int64_t node_cpu, node_memory, limit_groups, limit_addresses, limit_labels, limit_requests;
@@ -55,5 +74,8 @@ int config_read(const char *path, struct config *to, struct err *e)
 	__attribute__((warn_unused_result));
 /* The service tag of that name in any case; NULL: none. */
 const struct config_tag *config_tag(const struct config *c, const char *name);
+/* ---- config_dns.c ---- */
+bool config_dns_key(struct config *c, const char *v);
+bool config_dns_secondary(struct config *c, const char *v);
 /* Prints every key with default, range and help to standard output. */
 void config_help(void);

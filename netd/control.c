@@ -100,6 +100,8 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 		if (reader_done(r)) {
 			balancer_probe_said(request, up, text);
 		}
+	} else if (type == MSG_SERIAL) {
+		zone_serial((uint32_t)request);
 	} else if (type == MSG_LEARNED) {
 		gateway_learned((uint32_t)request, request >> 32, r);
 		uint32_t given = (uint32_t)request - KOBJ_NS_GIVEN;

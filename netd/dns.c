@@ -118,6 +118,14 @@ void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int ma
 	snprintf(dns_role.server.nsid, sizeof(dns_role.server.nsid), "%s", c->dns_id);
 	snprintf(dns_role.server.version, sizeof(dns_role.server.version), "netd");
 	dns_role.server.idle_ds = TCP_IDLE_DS;
+	for (size_t i = 0; i < c->n_keys; i++) {
+		struct tsig_key *k = &dns_role.server.keys[dns_role.server.n_keys++];
+
+		k->name_len = (size_t)dns_name_parse(c->keys[i].name, k->name);
+		(void)tsig_algorithm(c->keys[i].algorithm, &k->algorithm);
+		memcpy(k->secret, c->keys[i].secret, sizeof(k->secret));
+		k->secret_len = c->keys[i].secret_len;
+	}
 	rollover = loop_timer_new(l, on_rollover, NULL);
 	on_rollover(NULL);
 	for (int i = FD_DNS_UDP; i <= FD_DNS_UDP_LAST; i++) {

@@ -77,6 +77,9 @@ static void one_name(struct reader *r, struct err *e, bool *ok)
 		}
 		sets[i] = s;
 	}
+	if (!r->failed) {
+		dns_transfer_note(zone, name, len);
+	}
 	if (!r->failed && dns_name_put(dns_role.zones, zone, name, len, sets, n, e) < 0) {
 		*ok = false;
 	}
@@ -151,6 +154,9 @@ static void view_set(struct reader *r)
 
 		if (!r->failed && dns_link_put(dns_role.zones, view, zones[i], flags, &e) < 0) {
 			log_error("dns.view", LOG_STR("error", e.msg));
+		}
+		if (!r->failed && view == DNS_VIEW_PUBLIC) {
+			dns_transfer_follow(zones[i]);
 		}
 	}
 	size_t left = r->left;
@@ -227,7 +233,9 @@ void dns_control(void *arg, enum role from, enum msg_type type, struct reader *r
 		view_del(get_u32(r));
 		break;
 	case MSG_NAMES_END:
-		dns_list_end(dns_role.zones);
+		if (dns_list_end(dns_role.zones) > 0) {
+			dns_transfer_forget();
+		}
 		dns_vnets_end();
 		dns_serve();
 		reply(MSG_DNS_DONE, get_u64(r), 1, "");

@@ -70,6 +70,16 @@ void dns_tcp_free(struct tcp_server *s); /* with its connections; accepts NULL *
 /* An answer to what came by a connection, later; one that is gone swallows it. */
 void dns_tcp_answer(uint64_t conn, const uint8_t *p, size_t len);
 
+/* ---- dns_transfer.c ---- */
+/* A public zone: secondaries, if there are any, follow it from now on. */
+void dns_transfer_follow(uint64_t zone);
+/* A name is about to change. */
+void dns_transfer_note(uint64_t zone, const uint8_t *name, size_t len);
+/* Names went without a note: what secondaries ask for next is the whole. */
+void dns_transfer_forget(void);
+/* AXFR or IXFR, read: appends the messages, each behind its length; false: it may not, or cannot, be. */
+bool dns_transfer(struct dns_ask *a, const uint8_t *packet, size_t len, struct buf *to);
+
 /* ---- dns_vnet.c ---- */
 /* How a VNet's resolver behaves, of control; `config` is what the resolver process is told. */
 struct vnet *dns_vnet_set(uint32_t vnet, bool forwards, const uint8_t *config, size_t len);

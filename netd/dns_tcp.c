@@ -19,6 +19,7 @@
 #define READ_BYTES  4096
 #define UNSENT_MAX  (256u << 10) /* then no more is read */
 #define UNSENT_END  (1u << 20)   /* then it is over */
+#define TRANSFER_MS 10000        /* a transfer that does not move */
 
 struct conn {
 	TAILQ_ENTRY(conn) link;
@@ -30,6 +31,7 @@ struct conn {
 	struct loop_watch *in, *out;
 	struct loop_timer *timer;
 	struct buf got, unsent;
+	bool transfers; /* what is unsent may be much */
 	bool over; /* goes as soon as nobody works on it */
 };
 
@@ -84,7 +86,11 @@ static bool flush(struct conn *c)
 	}
 	loop_watch_enable(c->out, c->unsent.len > 0);
 	loop_watch_enable(c->in, c->unsent.len < UNSENT_MAX);
-	return c->unsent.len < UNSENT_END && !c->unsent.failed;
+	if (c->transfers && c->unsent.len > 0) {
+		loop_timer_start(c->timer, TRANSFER_MS); /* as long as it moves */
+	}
+	c->transfers = c->transfers && c->unsent.len > 0;
+	return (c->unsent.len < UNSENT_END || c->transfers) && !c->unsent.failed;
 }
 
 static bool send_answer(struct conn *c, const uint8_t *p, size_t len)
@@ -133,7 +139,15 @@ static bool answer_public(struct conn *c, const uint8_t *packet, size_t len)
 		             .now_s = (uint32_t)time(NULL) };
 
 	dns_client(&a, &c->from);
-	size_t n = dns_answer(&a, packet, len, out, sizeof(out));
+	dns_ask_read(&a, packet, len);
+	if (a.read == DNS_NOERROR && a.q.class == 1 &&
+	    (a.q.type == DNS_AXFR || a.q.type == DNS_IXFR) &&
+	    dns_transfer(&a, packet, len, &c->unsent)) {
+		c->transfers = true;
+		dns_count_answer(&dns_role.counts, &a, 1);
+		return flush(c);
+	}
+	size_t n = dns_ask_answer(&a, packet, out, sizeof(out));
 	dns_count_answer(&dns_role.counts, &a, n);
 	return n > 0 && send_answer(c, out, n);
 }

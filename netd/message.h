@@ -85,6 +85,7 @@ enum role {
 	X(RESOLVER_CONFIG, 1, ROLE_DNS, ROLE_RESOLVER, 3, MSG_BODY_MAX)                          \
 	X(RESOLVE, 1, ROLE_DNS, ROLE_RESOLVER, 26, 70000)                                        \
 	X(RESOLVED, 1, ROLE_RESOLVER, ROLE_DNS, 8, 70000)                                        \
+	X(SERIAL, 1, ROLE_DNS, ROLE_CONTROL, 8, 8) /* a public zone's has come so far */         \
 	X(PONG, 1, ROLE_N, ROLE_CONTROL, 8, 4096) /* request, text of counters */
 
 enum msg_type {

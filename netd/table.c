@@ -11,6 +11,7 @@
 #include "lib/store/seal.h"
 #include "netd/balancer.h"
 #include "netd/plane.h"
+#include "netd/zone.h"
 
 #define SERIAL_BLOCK 1000
 
@@ -236,6 +237,8 @@ int table_load(void *arg, const char *key, uint64_t rev, const char *value)
 			(uint32_t)json_integer_value(json_object_get(row, "next"));
 	} else if (strcmp(key, "meta/operations") == 0) {
 		load_operations(row);
+	} else if (strcmp(key, "meta/dns-serial") == 0) {
+		zone_serial_load(row);
 	} else if (strncmp(key, "rest/", 5) == 0) {
 		network_rest_load(key + 5, row);
 	} else if (strncmp(key, "slots/", 6) == 0) {

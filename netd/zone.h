@@ -82,6 +82,9 @@ void zone_tell_vnet(uint32_t vnet);
 void zone_tell_vnet_gone(uint32_t vnet);
 /* What VNets forward may have changed. */
 void zone_tell_vnets(void);
+/* Public zones' serials have come this far; none is used again after a restart. */
+void zone_serial(uint32_t serial);
+void zone_serial_load(const json_t *row);
 /* Between the two, everything is told; for the dns role that has come up. */
 void zone_list_begin(void);
 void zone_list_end(void);

@@ -403,7 +403,7 @@ void zone_send_zone(uint64_t number, const uint8_t *origin, size_t len)
 	struct buf b = { 0 };
 
 	put_u64(&b, number);
-	put_u32(&b, (uint32_t)(clock_system.wall_ms(&clock_system) / 1000));
+	put_u32(&b, zone_serial_next());
 	put_u8(&b, (uint8_t)len);
 	buf_add(&b, origin, len);
 	channel_send(plane.dns, MSG_ZONE_SET, &b, -1);

@@ -36,6 +36,7 @@ void zone_tell_registration(const struct resource *zone, uint32_t vnet);
 void zone_list_private(void);
 
 /* ---- zone_view.c ---- */
+uint32_t zone_serial_next(void); /* that a new zone begins with */
 uint64_t zone_own(uint32_t vnet); /* the zone of the VNet's groups' own names */
 /* The reverse zone of an address in the VNet, and the name inside it; false: none. */
 bool zone_reverse_at(uint32_t vnet, const struct ip *ip, uint64_t *zone,

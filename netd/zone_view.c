@@ -553,6 +553,37 @@ void zone_list_end(void)
 	buf_fini(&b);
 }
 
+/* ---- serials ---- */
+
+#define SERIALS_AHEAD 10000
+
+static uint32_t serial_ceiling;
+
+void zone_serial_load(const json_t *row)
+{
+	serial_ceiling = (uint32_t)json_integer_value(json_object_get(row, "next"));
+}
+
+uint32_t zone_serial_next(void)
+{
+	uint32_t now = (uint32_t)(clock_system.wall_ms(&clock_system) / 1000);
+
+	return now > serial_ceiling ? now : serial_ceiling;
+}
+
+void zone_serial(uint32_t serial)
+{
+	char row[64];
+
+	if (serial < serial_ceiling) {
+		return;
+	}
+	serial_ceiling = serial + SERIALS_AHEAD;
+	snprintf(row, sizeof(row), "{\"next\":%u}", serial_ceiling);
+	store_submit(plane.store, &(struct store_op){ .key = "meta/dns-serial", .value = row }, 1,
+	             control_saved, NULL);
+}
+
 /* ---- who waits for the dns role ---- */
 
 struct waiting {

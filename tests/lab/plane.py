@@ -204,6 +204,17 @@ class Runtime(threading.Thread):
             s.wait()
 
 
+def peers(*packages):
+    """Unpacks Debian packages, since nothing of theirs may start by itself; where they are, and an environment for them."""
+    build = os.environ.get("NETD_BUILD") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + "/build"
+    at = build + "/peers"
+    need = [p for p in packages if not os.path.exists(f"{at}/{p}")]
+    if need:
+        subprocess.run("set -e; mkdir -p %s; d=$(mktemp -d); chmod 755 $d; cd $d; apt-get download -qq %s >/dev/null 2>&1; for f in *.deb; do dpkg -x $f %s; done; touch %s; rm -rf $d"
+                       % (at, " ".join(need), at, " ".join(f"{at}/{p}" for p in need)), shell=True, check=True)
+    return at, {**os.environ, "LD_LIBRARY_PATH": at + "/usr/lib/x86_64-linux-gnu"}
+
+
 class Tap:
     n = failed = 0
 

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Keys of the configuration that say who may have the zones: secondaries, and the keys that they sign with. See config.h.
+ */
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "dns/tsig.h"
+#include "netd/config.h"
+
+/* Base64 to bytes; 0: it is none, or too long. */
+static size_t decode(const char *text, uint8_t *to, size_t room)
+{
+	uint8_t raw[256];
+	size_t n = strlen(text), pad = n > 1 && text[n - 1] == '=' ? 1 + (text[n - 2] == '=') : 0;
+	int len = n > 0 && n <= 240 && n % 4 == 0
+	                  ? EVP_DecodeBlock(raw, (const unsigned char *)text, (int)n)
+	                  : -1;
+
+	if (len < 0 || (size_t)len - pad > room || (size_t)len <= pad) {
+		return 0;
+	}
+	memcpy(to, raw, (size_t)len - pad);
+	return (size_t)len - pad;
+}
+
+/* "NAME ALGORITHM PATH": the file has the secret in base64, and nobody else reads it. */
+bool config_dns_key(struct config *c, const char *v)
+{
+	struct config_key k = { 0 };
+	char path[160], text[256] = "";
+	enum tsig_algorithm a;
+	uint8_t wire[DNS_NAME_MAX];
+	int end = 0;
+
+	if (c->n_keys == CONFIG_KEYS_MAX ||
+	    sscanf(v, "%199s %15s %159s%n", k.name, k.algorithm, path, &end) != 3 || v[end] ||
+	    path[0] != '/' || dns_name_parse(k.name, wire) <= 0 ||
+	    tsig_algorithm(k.algorithm, &a) < 0) {
+		return false;
+	}
+	FILE *f = fopen(path, "re");
+	bool got = f && fscanf(f, "%255s", text) == 1;
+	if (f) {
+		fclose(f);
+	}
+	k.secret_len = got ? decode(text, k.secret, sizeof(k.secret)) : 0;
+	explicit_bzero(text, sizeof(text));
+	if (k.secret_len < 16) {
+		return false;
+	}
+	c->keys[c->n_keys++] = k;
+	return true;
+}
+
+/* "ADDRESS[:PORT] [KEY]" */
+bool config_dns_secondary(struct config *c, const char *v)
+{
+	struct config_secondary s = { .port = 53 };
+	char address[64], *host = address, *port = NULL;
+	struct err e = ERR_INIT;
+	int end = 0;
+
+	if (c->n_secondaries == CONFIG_SECONDARIES_MAX ||
+	    sscanf(v, "%63s%n %199s%n", address, &end, s.key, &end) < 1 || v[end]) {
+		return false;
+	}
+	if (address[0] == '[') {
+		host = address + 1;
+		port = strchr(host, ']');
+		if (!port || (port[1] && port[1] != ':')) {
+			return false;
+		}
+		*port++ = '\0';
+		port = *port ? port + 1 : NULL;
+	} else if (strchr(address, ':') && strchr(address, ':') == strrchr(address, ':')) {
+		port = strchr(address, ':');
+		*port++ = '\0';
+	}
+	s.port = port ? (uint16_t)strtoul(port, NULL, 10) : 53;
+	if (ip_parse(host, &s.ip, &e) < 0 || s.port == 0) {
+		return false;
+	}
+	bool known = !s.key[0];
+	for (size_t i = 0; i < c->n_keys; i++) {
+		known = known || strcasecmp(c->keys[i].name, s.key) == 0;
+	}
+	if (known) {
+		c->secondaries[c->n_secondaries++] = s;
+	}
+	return known;
+}
