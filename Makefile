@@ -5,7 +5,7 @@ BUILD    ?= build
 CC       ?= gcc
 VERSION  := 0.1.0
 
-PKGS := libmnl libnftnl libbpf libevent libevent_openssl sqlite3 jansson openssl libcap-ng libcurl yaml-0.1 libunbound
+PKGS := libmnl libnftnl libbpf libevent libevent_openssl sqlite3 jansson openssl libcap-ng libcurl yaml-0.1 libunbound ldns
 CSTD := -std=gnu11 -D_GNU_SOURCE -DNETD_VERSION='"$(VERSION)"' -I.
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla \
 	-Wundef -Wpointer-arith -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Wconversion \

@@ -455,7 +455,7 @@ static int public_name(struct resource *r, const json_t *doc, struct err *e)
 		json_object_del(r->status, "fqdn");
 	}
 	if (*was && strcmp(was, model_str(r->status, "fqdn")) != 0) {
-		zone_public(0, was, NULL, 0);
+		zone_public(0, was, NULL, 0, false);
 	}
 	return 0;
 }

@@ -26,6 +26,7 @@ enum kind {
 	KIND_TARGET,
 	KIND_KEY,
 	KIND_SECONDARY,
+	KIND_ZONE_FILE,
 	KIND_ENDPOINT
 };
 
@@ -63,6 +64,10 @@ static const struct key {
 	  "NAME ALGORITHM PATH, a TSIG key, its secret as base64 in a file; may be repeated" },
 	{ "dns-secondary", KIND_SECONDARY, 0, 0, 0, 0, "",
 	  "ADDRESS[:PORT] [KEY], a server that follows the public zones; may be repeated" },
+	{ "dns-zone", KIND_ZONE_FILE, 0, 0, 0, 0, "",
+	  "ORIGIN PATH, a master file of a public zone, or of records in one; may be repeated" },
+	T("dns-query-log", KIND_TEXT, query_log, "",
+	  "file that every query is written to, with who asked; empty: none (docs/data.md)"),
 	T("listen-dns", KIND_ENDPOINT, listen_dns, "127.0.0.1:53530",
 	  "address:port of the name server"),
 	T("listen-api", KIND_ENDPOINT, listen_api, "",
@@ -138,6 +143,7 @@ static const char *accepted(const struct key *k, char *to, size_t size)
 			     "hmac-sha256, -384 or -512, a file with 16 to 128 bytes as base64, at most 8",
 		[KIND_SECONDARY] = "'ADDRESS[:PORT] [KEY]', like '192.0.2.9 transfer', the key's line above, "
 				   "at most 16",
+		[KIND_ZONE_FILE] = "'ORIGIN PATH', like 'example.com /etc/netd/example.zone', at most 64",
 		[KIND_ENDPOINT] = "ADDRESS:PORT, like 127.0.0.1:53 or [::1]:53",
 	};
 
@@ -353,6 +359,8 @@ static bool set_value(struct config *c, const struct key *k, const char *v)
 		return !*v || set_target(c, v);
 	case KIND_KEY:
 		return !*v || config_dns_key(c, v);
+	case KIND_ZONE_FILE:
+		return !*v || config_dns_zone(c, v);
 	case KIND_SECONDARY:
 		return !*v || config_dns_secondary(c, v);
 	case KIND_IP:

@@ -44,10 +44,16 @@ struct config_secondary {
 	char key[200];
 };
 
+#define CONFIG_ZONE_FILES_MAX 64
+/* Records of a public zone that the administrator gives. */
+struct config_zone_file {
+	char origin[256], path[160];
+};
+
 struct config {
 	const char *path; /* of the file; NULL: none */
 	char state_dir[96], run_dir[80], region[64], dns_suffix[128], ip_suffix[128];
-	char vnet_suffix[128], dns_id[64];
+	char vnet_suffix[128], dns_id[64], query_log[160];
 	char listen_dns[64], listen_api[64], tls_cert[160], tls_key[160];
 	int64_t bpf, dns_workers, dns_rate, dns_group_rate, resolver_idle_s;
 	char uplink[16], hop4[IP_TEXT], hop6[IP_TEXT], host4[IP_TEXT], host6[IP_TEXT];
@@ -64,6 +70,8 @@ struct config {
 	size_t n_keys;
 	struct config_secondary secondaries[CONFIG_SECONDARIES_MAX];
 	size_t n_secondaries;
+	struct config_zone_file zone_files[CONFIG_ZONE_FILES_MAX];
+	size_t n_zone_files;
 	struct plan_target targets[CONFIG_TARGETS_MAX];
 	size_t n_targets;
 	int64_t node_cpu, node_memory, limit_groups, limit_addresses, limit_labels, limit_requests;
@@ -76,6 +84,7 @@ int config_read(const char *path, struct config *to, struct err *e)
 const struct config_tag *config_tag(const struct config *c, const char *name);
 /* ---- config_dns.c ---- */
 bool config_dns_key(struct config *c, const char *v);
+bool config_dns_zone(struct config *c, const char *v);
 bool config_dns_secondary(struct config *c, const char *v);
 /* Prints every key with default, range and help to standard output. */
 void config_help(void);

@@ -93,3 +93,19 @@ bool config_dns_secondary(struct config *c, const char *v)
 	}
 	return known;
 }
+
+/* "ORIGIN PATH" */
+bool config_dns_zone(struct config *c, const char *v)
+{
+	struct config_zone_file f = { 0 };
+	uint8_t wire[DNS_NAME_MAX];
+	int end = 0;
+
+	if (c->n_zone_files == CONFIG_ZONE_FILES_MAX ||
+	    sscanf(v, "%255s %159s%n", f.origin, f.path, &end) != 2 || v[end] || f.path[0] != '/' ||
+	    dns_name_parse(f.origin, wire) <= 0) {
+		return false;
+	}
+	c->zone_files[c->n_zone_files++] = f;
+	return true;
+}

@@ -18,6 +18,7 @@
 #include "lib/store/seal.h"
 #include "netd/api/counters.h"
 #include "netd/api/logs.h"
+#include "netd/api/names.h"
 #include "netd/balancer.h"
 #include "netd/drain.h"
 #include "netd/fabric.h"
@@ -100,6 +101,10 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 		if (reader_done(r)) {
 			balancer_probe_said(request, up, text);
 		}
+	} else if (type == MSG_NAMES_ANSWER) {
+		names_answer(request, r);
+	} else if (type == MSG_NAMES_PART) {
+		names_part(request, r);
 	} else if (type == MSG_SERIAL) {
 		zone_serial((uint32_t)request);
 	} else if (type == MSG_LEARNED) {
@@ -163,6 +168,7 @@ static void on_peer_closed(void *arg, enum role peer)
 	pong_ms[peer_place(peer) % 3] = 0;
 	if (peer == ROLE_DNS) {
 		zone_dns_gone();
+		names_dns_gone();
 	}
 	if (peer == ROLE_ENGINE) {
 		plane.engine_synced = false;
@@ -408,6 +414,7 @@ static void on_sweep(void *arg)
 	group_retry(now);
 	ngroup_retry(now);
 	logs_sweep(now);
+	zone_public_look(now);
 	if (!plane.stopped && now - swept_ms >= SWEEP_NAMES_MS) {
 		swept_ms = now;
 		network_rest_sweep();

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "lib/base/log.h"
 #include "netd/dns_vnet.h"
@@ -53,6 +54,28 @@ void dns_count_answer(struct dns_counts *c, const struct dns_ask *a, size_t len)
 	if (a->cookie_good) {
 		dns_counted(c, COUNT_COOKIES);
 	}
+}
+
+void dns_log(struct buf *b, const struct dns_ask *a, uint32_t vnet, size_t len)
+{
+	char name[DNS_NAME_TEXT], who[IP_TEXT];
+	struct ip ip = { .family = a->client_len == 4 ? 4 : 6 };
+
+	if (dns_role.log < 0 || a->read == DNS_DROP) {
+		return;
+	}
+	memcpy(ip.b, a->client, a->client_len);
+	buf_addf(b, "%u %u %s %s %u %s %d%s\n", a->now_s, vnet, ip_format(&ip, who),
+	         dns_name_print(a->q.name, a->q.name_len, name), a->q.type, a->tcp ? "tcp" : "udp",
+	         a->elsewhere ? -1 : a->rcode, len || a->elsewhere ? "" : " dropped");
+}
+
+void dns_log_flush(struct buf *b)
+{
+	if (b->len > 0) { /* a disk that is full loses lines, not answers */
+		(void)!write(dns_role.log, b->data, b->len);
+	}
+	buf_clear(b);
 }
 
 /* Not before the first full list, or what was left by a role before: until then packets wait in the sockets, and no
@@ -133,6 +156,7 @@ void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int ma
 			dns_role.udp[dns_role.n_udp++] = fds[i];
 		}
 	}
+	dns_role.log = fds[FD_DNS_LOG];
 	dns_role.tcp = fds[FD_DNS_TCP];
 	if (adopted) {
 		log_info("dns.adopted", LOG_NUM("names", dns_names(dns_role.zones)));

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "dns/record.h"
+#include "dns/transfer.h"
 #include "lib/base/crash.h"
 #include "lib/base/log.h"
 #include "netd/dns_vnet.h"
@@ -205,6 +206,69 @@ static void pong(uint64_t request)
 	buf_fini(&b);
 }
 
+/* A question that control asks, as the view would be answered. */
+static void ask_view(struct reader *r)
+{
+	static uint8_t out[65535];
+	uint64_t token = get_u64(r);
+	uint32_t view = get_u32(r);
+	size_t len = r->left;
+	const uint8_t *packet = borrow(r, len);
+	struct dns_ask a = { .zones = dns_role.zones,
+		             .view = dns_view_of(dns_role.zones, view),
+		             .server = &dns_role.server,
+		             .tcp = true,
+		             .stub = view != DNS_VIEW_PUBLIC,
+		             .client_len = 4 };
+	char target[DNS_NAME_TEXT];
+	struct buf b = { 0 };
+
+	if (!packet) {
+		return;
+	}
+	size_t n = dns_answer(&a, packet, len, out, sizeof(out));
+	put_u64(&b, token);
+	put_u8(&b, a.elsewhere);
+	put_str(&b, a.elsewhere ? dns_name_print(a.target, a.target_len, target) : "");
+	buf_add(&b, out, n);
+	channel_send(dns_role.control, MSG_NAMES_ANSWER, &b, -1);
+	buf_fini(&b);
+}
+
+/* A zone's names, as a transfer has them. */
+static void export_zone(struct reader *r)
+{
+	uint64_t token = get_u64(r), zone = get_u64(r);
+	const struct dns_zone *c = dns_zone_numbered(dns_role.zones, zone);
+	uint8_t question[DNS_NAME_MAX + 5] = { 0 };
+	struct buf all = { 0 };
+
+	if (c) {
+		struct dns_transfer t = { .type = DNS_AXFR,
+			                  .question = question,
+			                  .question_len = c->len + 5 };
+
+		memcpy(question, c->origin, c->len);
+		dns_put16(question + c->len + 1, DNS_AXFR);
+		dns_put16(question + c->len + 3, 1);
+		(void)dns_transfer_build(dns_role.zones, c, NULL, &t, &all);
+	}
+	for (size_t at = 0; at == 0 || at < all.len;) {
+		size_t n = all.len ? dns_get16(all.data + at) : 0;
+		struct buf b = { 0 };
+
+		put_u64(&b, token);
+		put_u8(&b, at + 2 + n >= all.len);
+		if (n > 0) {
+			buf_add(&b, all.data + at + 2, n);
+		}
+		channel_send(dns_role.control, MSG_NAMES_PART, &b, -1);
+		buf_fini(&b);
+		at += 2 + n;
+	}
+	buf_fini(&all);
+}
+
 void dns_control(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
 {
 	(void)arg;
@@ -239,6 +303,12 @@ void dns_control(void *arg, enum role from, enum msg_type type, struct reader *r
 		dns_vnets_end();
 		dns_serve();
 		reply(MSG_DNS_DONE, get_u64(r), 1, "");
+		break;
+	case MSG_NAMES_ASK:
+		ask_view(r);
+		break;
+	case MSG_NAMES_EXPORT:
+		export_zone(r);
 		break;
 	case MSG_PING:
 		pong(get_u64(r));

@@ -42,6 +42,7 @@ struct dns_role {
 	int udp[8], tcp;
 	size_t n_udp;
 	bool serving;
+	int log; /* of queries; -1: off */
 	struct dns_counts counts; /* the main thread's */
 };
 extern struct dns_role dns_role;
@@ -55,6 +56,10 @@ static inline void dns_counted(struct dns_counts *c, enum dns_count what)
 }
 /* A query was answered with `len` bytes (0: not at all). */
 void dns_count_answer(struct dns_counts *c, const struct dns_ask *a, size_t len);
+/* A line of the query log, when it is on: time, VNet (0: the public), who asked, what, by which way, rcode. One thread's
+ * lines are kept in `b` until dns_log_flush(). */
+void dns_log(struct buf *b, const struct dns_ask *a, uint32_t vnet, size_t len);
+void dns_log_flush(struct buf *b);
 /* The address of who asks, into the ask; mapped ones (::ffff:192.0.2.1) as IPv4. */
 void dns_client(struct dns_ask *a, const struct sockaddr_storage *from);
 

@@ -148,7 +148,11 @@ static bool answer_public(struct conn *c, const uint8_t *packet, size_t len)
 		return flush(c);
 	}
 	size_t n = dns_ask_answer(&a, packet, out, sizeof(out));
+	struct buf log = { 0 };
 	dns_count_answer(&dns_role.counts, &a, n);
+	dns_log(&log, &a, DNS_VIEW_PUBLIC, n);
+	dns_log_flush(&log);
+	buf_fini(&log);
 	return n > 0 && send_answer(c, out, n);
 }
 

@@ -23,6 +23,7 @@ struct worker {
 	struct dns_limit *limit;
 	struct dns_counts counts;
 	int64_t now_ms;
+	struct buf log;
 	struct mmsghdr rx[BATCH], tx[BATCH];
 	struct iovec in_iov[BATCH], out_iov[BATCH];
 	struct sockaddr_storage from[BATCH];
@@ -78,6 +79,7 @@ static int answer_all(struct worker *w, int n)
 
 		len = limited(w, &w->ask[i], i, len);
 		dns_count_answer(&w->counts, &w->ask[i], len);
+		dns_log(&w->log, &w->ask[i], DNS_VIEW_PUBLIC, len);
 		if (len) {
 			w->out_iov[m] = (struct iovec){ w->out[i], len };
 			w->tx[m].msg_hdr.msg_name = &w->from[i];
@@ -85,6 +87,7 @@ static int answer_all(struct worker *w, int n)
 			m++;
 		}
 	}
+	dns_log_flush(&w->log);
 	return m;
 }
 

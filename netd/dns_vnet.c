@@ -83,6 +83,10 @@ static size_t answer(struct vnet *v, struct dns_ask *a, const struct asker *who,
 	}
 	v->queries++;
 	size_t n = dns_answer(a, packet, len, out, room);
+	struct buf log = { 0 };
+	dns_log(&log, a, v->number, n);
+	dns_log_flush(&log);
+	buf_fini(&log);
 	if (n && a->elsewhere) {
 		if (dns_forward(v, a, who, packet, out, n)) {
 			return 0;

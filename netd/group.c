@@ -108,7 +108,7 @@ static void send_name(const struct group *g, bool add)
 void group_renamed(struct resource *r, const char *was)
 {
 	if (r->group && *was) {
-		zone_public(0, was, NULL, 0);
+		zone_public(0, was, NULL, 0, false);
 		r->group->named = r->group->naming = false;
 	}
 }

@@ -86,6 +86,10 @@ enum role {
 	X(RESOLVE, 1, ROLE_DNS, ROLE_RESOLVER, 26, 70000)                                        \
 	X(RESOLVED, 1, ROLE_RESOLVER, ROLE_DNS, 8, 70000)                                        \
 	X(SERIAL, 1, ROLE_DNS, ROLE_CONTROL, 8, 8) /* a public zone's has come so far */         \
+	X(NAMES_ASK, 1, ROLE_CONTROL, ROLE_DNS, 29, 600)             /* token, view, query */    \
+	X(NAMES_ANSWER, 1, ROLE_DNS, ROLE_CONTROL, 11, MSG_BODY_MAX) /* token, elsewhere, target */ \
+	X(NAMES_EXPORT, 1, ROLE_CONTROL, ROLE_DNS, 16, 16)           /* token, zone */           \
+	X(NAMES_PART, 1, ROLE_DNS, ROLE_CONTROL, 9, MSG_BODY_MAX)    /* token, last, message */  \
 	X(PONG, 1, ROLE_N, ROLE_CONTROL, 8, 4096) /* request, text of counters */
 
 enum msg_type {

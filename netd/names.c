@@ -238,8 +238,8 @@ int network_name(struct resource *r, const char *label, const char *scope, const
 	if (x && x->r == r) {
 		return 0;
 	}
-	if (x && (x->r ||
-	          (x->tenant != t->number && x->until_ms > clock_system.wall_ms(&clock_system)))) {
+	if (zone_public_fixed(fqdn) || (x && (x->r ||
+	          (x->tenant != t->number && x->until_ms > clock_system.wall_ms(&clock_system))))) {
 		return err_set_at(e, ERR_INVALID, "DnsNameLabelUnavailable",
 		                  "properties.ipAddress.dnsNameLabel",
 		                  "The DNS name label '%s' is not available in the region.", label);
@@ -265,6 +265,6 @@ void network_publish_public(const struct resource *r, bool there)
 	const char *fqdn = model_str(r->status, "fqdn");
 
 	if (ip.family && *fqdn) {
-		zone_public(0, fqdn, &ip, there);
+		zone_public(0, fqdn, &ip, 1, there);
 	}
 }

@@ -54,7 +54,7 @@ const struct role_row roles[ROLE_N] = {
 	                  0,
 	                  BIT(ROLE_CONTROL) | BIT(ROLE_PROBE) | BIT(ROLE_DNS), engine_run },
 	[ROLE_DNS] = { "dns", dns_user, CAPS(~0u),
-	               BIT(FD_DNS_TCP) | BIT(FD_DNS_NAMES) |
+	               BIT(FD_DNS_TCP) | BIT(FD_DNS_NAMES) | BIT(FD_DNS_LOG) |
 	                       (BIT(FD_DNS_UDP_LAST + 1) - BIT(FD_DNS_UDP)),
 	               BIT(ROLE_CONTROL) | BIT(ROLE_ENGINE), dns_run },
 	[ROLE_PROBE] = { "probe", probe_user, CAPS(~0u), 0, BIT(ROLE_CONTROL) | BIT(ROLE_ENGINE),

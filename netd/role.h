@@ -15,6 +15,7 @@ enum role_fd {
 	FD_RUNTIME,
 	FD_DNS_TCP,
 	FD_DNS_NAMES, /* memory of the table of names: outlives the role */
+	FD_DNS_LOG,   /* of queries; when it is on */
 	FD_DNS_UDP,   /* as many as there are workers */
 	FD_DNS_UDP_LAST = FD_DNS_UDP + 7,
 	FD_SEAL_KEY,

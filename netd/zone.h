@@ -70,8 +70,18 @@ int zone_record_name(const char *name, uint8_t to[DNS_NAME_MAX]);
 void zone_group(const struct resource *g, bool there, uint64_t request);
 /* Does a group have any name to wait for? */
 bool zone_group_named(const struct resource *g);
-/* A public name has these addresses. */
-void zone_public(uint64_t request, const char *fqdn, const struct ip *addrs, size_t n);
+/* ---- zone_public.c ---- */
+/* A public name with these addresses begins or ends to be answered. */
+void zone_public(uint64_t request, const char *fqdn, const struct ip *addrs, size_t n, bool there);
+/* Did the administrator give the name records? Then it is no label to have. */
+bool zone_public_fixed(const char *fqdn);
+/* A record set of a public zone, of the administrator: doc NULL removes it. 1; 0: there was none; -1. */
+int zone_public_put(const char *zone, const char *type, const char *name, json_t *doc, struct err *e);
+void zone_public_load(const char *what, json_t *row); /* "ZONE/TYPE/NAME" of the store */
+/* Looks whether a zone's file has changed, now and then. */
+void zone_public_look(int64_t now_ms);
+bool zone_public_number(const char *zone, uint64_t *number); /* false: no such zone */
+json_t *zone_public_view(void); /* [{"name", "file", "fileRecords"}]; new reference */
 /* A zone or its link came or changed, a record set did, or is about to go. */
 void zone_tell(const struct resource *zone);
 void zone_tell_gone(const struct resource *zone);

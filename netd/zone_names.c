@@ -294,11 +294,11 @@ void zone_group(const struct resource *g, bool there, uint64_t request)
 	size_t n = 0;
 
 	batch_begin(&b, request);
-	for (size_t i = 0; there && i < ARRAY_N(keys); i++) {
+	for (size_t i = 0; i < ARRAY_N(keys); i++) {
 		ips[n] = table_ip(g->status, keys[i]);
 		n += ips[n].family != 0;
 	}
-	zone_public_name(&b, model_str(g->status, "fqdn"), ips, n);
+	zone_public_name(&b, model_str(g->status, "fqdn"), ips, n, there);
 	if (vnet_of(g)) {
 		(there ? where_add : where_drop)(&groups, vnet_of(g), &at, (uintptr_t)g);
 		tell_group(&b, g, there);

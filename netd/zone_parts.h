@@ -41,5 +41,16 @@ uint64_t zone_own(uint32_t vnet); /* the zone of the VNet's groups' own names */
 /* The reverse zone of an address in the VNet, and the name inside it; false: none. */
 bool zone_reverse_at(uint32_t vnet, const struct ip *ip, uint64_t *zone,
                      uint8_t name[DNS_NAME_MAX], size_t *len);
-/* A public name's addresses; "" does nothing. */
-void zone_public_name(struct batch *b, const char *fqdn, const struct ip *addrs, size_t n);
+/* SOA and NS of a zone that nobody gave others. */
+void zone_preset_apex(const uint8_t *origin, size_t len, uint32_t negative_s, struct dns_sets *to);
+/* Reverse zones that cover a prefix exactly: how many, and the origin of the i-th. */
+size_t zone_pieces(const struct ip_prefix *p);
+size_t zone_piece_origin(const struct ip_prefix *p, size_t i, uint8_t to[DNS_NAME_MAX]);
+
+/* ---- zone_public.c ---- */
+/* A public name's addresses begin or end to be answered, by name and in reverse; "" does nothing. */
+void zone_public_name(struct batch *b, const char *fqdn, const struct ip *addrs, size_t n, bool there);
+void zone_public_list(void);
+/* Links to all public zones, but for those that are hidden (NULL: none is). */
+void zone_public_links(struct buf *b, unsigned *n,
+                       bool (*hidden)(void *arg, const uint8_t *origin, size_t len), void *arg);

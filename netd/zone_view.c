@@ -80,102 +80,35 @@ static uint64_t reverse_number(uint32_t vnet, size_t i)
 	return (uint64_t)(i + 2) << 32 | vnet;
 }
 
-/* A zone and what its own name has. */
-static void tell_zone(uint64_t number, const uint8_t *origin, size_t len, uint32_t negative_s)
+void zone_preset_apex(const uint8_t *origin, size_t len, uint32_t negative_s, struct dns_sets *to)
 {
 	const uint32_t times[4] = { 3600, 600, 1209600, negative_s };
 	char text[DNS_NAME_TEXT], server[1100], mail[1100];
-	struct dns_sets sets = { 0 };
 	uint8_t data[600];
-	struct batch b;
 
 	dns_name_print(origin, len, text);
 	snprintf(server, sizeof(server), "ns1.%s", text);
 	snprintf(mail, sizeof(mail), "hostmaster.%s", text);
-	zone_send_zone(number, origin, len);
 	int n = dns_data_soa(server, mail, times, data);
 	if (n > 0) {
-		dns_sets_add(&sets, DNS_SOA, SOA_TTL, data, (size_t)n);
+		dns_sets_add(to, DNS_SOA, SOA_TTL, data, (size_t)n);
 	}
 	n = dns_data_name(server, data);
 	if (n > 0) {
-		dns_sets_add(&sets, DNS_NS, SOA_TTL, data, (size_t)n);
+		dns_sets_add(to, DNS_NS, SOA_TTL, data, (size_t)n);
 	}
+}
+
+/* A zone and what its own name has. */
+static void tell_zone(uint64_t number, const uint8_t *origin, size_t len)
+{
+	struct dns_sets sets = { 0 };
+	struct batch b;
+
+	zone_send_zone(number, origin, len);
+	zone_preset_apex(origin, len, REGISTERED_NEGATIVE, &sets);
 	batch_begin(&b, 0);
 	batch_name(&b, number, origin, 0, &sets);
-	batch_end(&b);
-}
-
-/* ---- public zones ---- */
-
-static size_t public_origin(uint64_t number, uint8_t to[DNS_NAME_MAX])
-{
-	char text[300];
-
-	snprintf(text, sizeof(text), "%s.%s", plane.config->region,
-	         number == ZONE_GROUPS ? plane.config->dns_suffix : plane.config->ip_suffix);
-	int n = dns_name_parse(text, to);
-	return n > 0 ? (size_t)n : 0;
-}
-
-static void tell_public_zone(uint64_t number)
-{
-	static const uint8_t ns1[] = { 3, 'n', 's', '1' };
-	uint8_t origin[DNS_NAME_MAX];
-	size_t len = public_origin(number, origin);
-	struct dns_sets sets = { 0 };
-	struct err e = ERR_INIT;
-	struct batch b;
-	char host[64];
-	struct ip ip;
-
-	tell_zone(number, origin, len, plane.config->ttl_s < 5 ? (uint32_t)plane.config->ttl_s : 5);
-	snprintf(host, sizeof(host), "%.*s",
-	         (int)(strrchr(plane.config->listen_dns, ':')
-	                       ? strrchr(plane.config->listen_dns, ':') - plane.config->listen_dns
-	                       : 0),
-	         plane.config->listen_dns);
-	if (host[0] == '[') {
-		memmove(host, host + 1, strlen(host));
-		host[strcspn(host, "]")] = '\0';
-	}
-	if (ip_parse(host, &ip, &e) == 0) {
-		dns_sets_add(&sets, ip.family == 4 ? DNS_A : DNS_AAAA,
-		             (uint32_t)plane.config->ttl_s, ip.b, ip.family == 4 ? 4 : 16);
-	}
-	batch_begin(&b, 0);
-	batch_name(&b, number, ns1, sizeof(ns1), &sets);
-	batch_end(&b);
-}
-
-void zone_public_name(struct batch *b, const char *fqdn, const struct ip *addrs, size_t n)
-{
-	uint8_t name[DNS_NAME_MAX], origin[DNS_NAME_MAX];
-	struct dns_sets sets = { 0 };
-	int len = dns_name_parse(fqdn, name);
-
-	for (uint64_t z = ZONE_GROUPS; len > 0 && z <= ZONE_ADDRESSES; z++) {
-		size_t o = public_origin(z, origin);
-
-		if (o == 0 || (size_t)len == o || !dns_name_under(name, (size_t)len, origin, o)) {
-			continue;
-		}
-		for (size_t i = 0; i < n; i++) {
-			dns_sets_add(&sets, addrs[i].family == 4 ? DNS_A : DNS_AAAA,
-			             (uint32_t)plane.config->ttl_s, addrs[i].b,
-			             addrs[i].family == 4 ? 4 : 16);
-		}
-		batch_name(b, z, name, (size_t)len - o, &sets);
-		return;
-	}
-}
-
-void zone_public(uint64_t request, const char *fqdn, const struct ip *addrs, size_t n)
-{
-	struct batch b;
-
-	batch_begin(&b, request);
-	zone_public_name(&b, fqdn, addrs, n);
 	batch_end(&b);
 }
 
@@ -187,7 +120,7 @@ static unsigned part_bits(uint8_t family)
 }
 
 /* How many zones cover the prefix exactly. */
-static size_t pieces_of(const struct ip_prefix *p)
+size_t zone_pieces(const struct ip_prefix *p)
 {
 	unsigned bits = part_bits(p->ip.family), over = p->len % bits;
 
@@ -202,7 +135,7 @@ static unsigned parts_of(const struct ip_prefix *p)
 }
 
 /* The i-th of them. */
-static size_t piece_origin(const struct ip_prefix *p, size_t i, uint8_t to[DNS_NAME_MAX])
+size_t zone_piece_origin(const struct ip_prefix *p, size_t i, uint8_t to[DNS_NAME_MAX])
 {
 	unsigned parts = parts_of(p);
 	struct ip ip = p->ip;
@@ -241,10 +174,10 @@ bool zone_reverse_at(uint32_t vnet, const struct ip *ip, uint64_t *zone,
 
 			*zone = reverse_number(vnet, n + k);
 			*len = dns_name_reverse(ip->family, ip->b, ip->family == 4 ? 4 : 32, name) -
-			       piece_origin(&l->space[i], k, origin);
+			       zone_piece_origin(&l->space[i], k, origin);
 			return n + k < REVERSE_MAX;
 		}
-		n += pieces_of(&l->space[i]);
+		n += zone_pieces(&l->space[i]);
 	}
 	return false;
 }
@@ -255,13 +188,13 @@ static void each_reverse(const struct live *l, bool there)
 	size_t n = 0;
 
 	for (size_t i = 0; i < l->n_space; i++) {
-		for (size_t k = 0; k < pieces_of(&l->space[i]); k++, n++) {
+		for (size_t k = 0; k < zone_pieces(&l->space[i]); k++, n++) {
 			if (n >= REVERSE_MAX) {
 				return;
 			}
 			if (there) {
 				tell_zone(reverse_number(l->vnet, n), origin,
-				          piece_origin(&l->space[i], k, origin), REGISTERED_NEGATIVE);
+				          zone_piece_origin(&l->space[i], k, origin));
 			} else {
 				zone_send_gone(reverse_number(l->vnet, n));
 			}
@@ -311,6 +244,13 @@ static bool shadowed(uint32_t vnet, const uint8_t *origin, size_t len, bool reve
 	return false;
 }
 
+static bool public_shadowed(void *arg, const uint8_t *origin, size_t len)
+{
+	const struct live *l = arg;
+
+	return shadowed(l->vnet, origin, len, false);
+}
+
 static void put_own_links(struct buf *b, unsigned *n, const struct live *l)
 {
 	uint8_t origin[DNS_NAME_MAX];
@@ -321,21 +261,15 @@ static void put_own_links(struct buf *b, unsigned *n, const struct live *l)
 		put_link(b, n, zone_own(l->vnet), 0);
 	}
 	for (size_t i = 0; i < l->n_space; i++) {
-		for (size_t k = 0; k < pieces_of(&l->space[i]) && at < REVERSE_MAX; k++, at++) {
-			size_t m = piece_origin(&l->space[i], k, origin);
+		for (size_t k = 0; k < zone_pieces(&l->space[i]) && at < REVERSE_MAX; k++, at++) {
+			size_t m = zone_piece_origin(&l->space[i], k, origin);
 
 			if (!shadowed(l->vnet, origin, m, true)) {
 				put_link(b, n, reverse_number(l->vnet, at), 0);
 			}
 		}
 	}
-	for (uint64_t z = ZONE_GROUPS; z <= ZONE_ADDRESSES; z++) {
-		size_t m = public_origin(z, origin);
-
-		if (!shadowed(l->vnet, origin, m, false)) {
-			put_link(b, n, z, 0);
-		}
-	}
+	zone_public_links(b, n, public_shadowed, (void *)(uintptr_t)l);
 }
 
 static void put_servers(struct buf *b, const json_t *list, const char *key)
@@ -468,7 +402,7 @@ static void tell_own_zones(struct live *l)
 	int len = dns_name_parse(plane.config->vnet_suffix, origin);
 
 	if (len > 0) {
-		tell_zone(zone_own(l->vnet), origin, (size_t)len, REGISTERED_NEGATIVE);
+		tell_zone(zone_own(l->vnet), origin, (size_t)len);
 	}
 	each_reverse(l, true);
 }
@@ -519,9 +453,7 @@ void zone_tell_vnet_gone(uint32_t vnet)
 void zone_list_begin(void)
 {
 	channel_send(plane.dns, MSG_NAMES_BEGIN, NULL, -1);
-	for (uint64_t z = ZONE_GROUPS; z <= ZONE_ADDRESSES; z++) {
-		tell_public_zone(z);
-	}
+	zone_public_list();
 	for (size_t i = 0; i < n_lives; i++) {
 		buf_fini(&lives[i]->view);
 		lives[i]->view = (struct buf){ 0 };
@@ -534,15 +466,16 @@ void zone_list_end(void)
 {
 	struct buf b = { 0 };
 
+	unsigned n = 0;
+
 	put_u32(&b, DNS_VIEW_PUBLIC);
 	put_u8(&b, 0);
-	put_u16(&b, 2);
-	put_u64(&b, ZONE_GROUPS);
-	put_u8(&b, 0);
-	put_u64(&b, ZONE_ADDRESSES);
-	put_u8(&b, 0);
 	put_u16(&b, 0);
-	put_u16(&b, 0);
+	zone_public_links(&b, &n, NULL, NULL);
+	if (!b.failed) {
+		b.data[5] = (uint8_t)n;
+		b.data[6] = (uint8_t)(n >> 8);
+	}
 	channel_send(plane.dns, MSG_VIEW_SET, &b, -1);
 	buf_fini(&b);
 	for (size_t i = 0; i < n_lives; i++) {

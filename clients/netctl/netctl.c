@@ -26,6 +26,7 @@
 static struct {
 	const char *api, *ca, *token, *subscription, *socket, *group, *output, *file;
 	const char *role, *scope, *caller, *seconds; /* of a token */
+	const char *vnet;
 	const char *tail, *container;                /* of logs */
 	bool no_wait;
 	CURL *curl;
@@ -45,6 +46,8 @@ static const struct type {
 	{ "nat", "natgateways", "Microsoft.Network/natGateways" },
 	{ "vgw", "virtualnetworkgateways", "Microsoft.Network/virtualNetworkGateways" },
 	{ "connection", "connections", "Microsoft.Network/connections" },
+	{ "zone", "zones", "Microsoft.Network/privateDnsZones" },
+	{ "ruleset", "rulesets", "Microsoft.Network/dnsForwardingRulesets" },
 	{ "lb", "loadbalancers", "Microsoft.Network/loadBalancers" },
 	{ "cgp", "containergroupprofiles", "Microsoft.ContainerInstance/containerGroupProfiles" },
 	{ "ng", "ngroups", "Microsoft.ContainerInstance/NGroups" },
@@ -73,6 +76,9 @@ static const char usage_text[] =
 	"  netctl nsg flush NAME [-g GROUP]              ends flows that its rules deny now\n"
 	"  netctl counters nsg|cg|vnet NAME [-g GROUP]   flows of each rule; bytes and drops of a\n"
 	"                                                group; what a VNet's router dropped, and why\n"
+	"  netctl dns lookup NAME [TYPE] [--vnet VNET] [-g GROUP]   what a virtual network is answered, or\n"
+	"                                                the public (without --vnet; the administrator)\n"
+	"  netctl dns zones | dns export ZONE [-g GROUP] | dns stats\n"
 	"  netctl token create [--subscription ID] [--role reader|contributor|owner]\n"
 	"         [--scope ID] [--caller NAME] [--seconds N]   prints a new token, once\n"
 	"  netctl token list | token revoke ID\n"
@@ -84,7 +90,7 @@ static const char completion_text[] =
 	"_netctl()\n"
 	"{\n"
 	"	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
-	"	local types='cg vnet nsg asg rt nat pip prefix profile vgw connection rg' list='' i words=() group=()\n"
+	"	local types='cg vnet nsg asg rt nat pip prefix profile vgw connection zone ruleset rg' list='' i words=() group=()\n"
 	"	for ((i = 1; i < COMP_CWORD; i++)); do\n"
 	"		case ${COMP_WORDS[i]} in\n"
 	"		--no-wait) ;;\n"
@@ -100,13 +106,14 @@ static const char completion_text[] =
 	"	--role) list='reader contributor owner' ;;\n"
 	"	*)\n"
 	"		if [ ${#words[@]} = 0 ]; then\n"
-	"			list='apply get describe events logs delete trace counters nsg token completion help'\n"
+	"			list='apply get describe events logs delete trace counters nsg dns token completion help'\n"
 	"		elif [[ $word = -* ]]; then\n"
 	"			list='-f -g -o --no-wait --subscription --role --scope --caller --seconds --container --tail'\n"
 	"		else\n"
 	"			case ${words[0]}:${#words[@]} in\n"
 	"			counters:1) list='nsg cg vnet' ;;\n"
 	"			nsg:1) list=flush ;;\n"
+	"			dns:1) list='lookup zones export stats' ;;\n"
 	"			get:1 | describe:1 | delete:1) list=$types ;;\n"
 	"			nsg:2) list=$(netctl get nsg \"${group[@]}\" -o name 2>/dev/null) ;;\n"
 	"			get:2 | describe:2 | delete:2 | counters:2) list=$(netctl get \"${words[1]}\" \"${group[@]}\" -o name 2>/dev/null) ;;\n"
@@ -603,7 +610,8 @@ static const char **option(const char *name)
 		        { "-o", &self.output },       { "--subscription", &self.subscription },
 		        { "--role", &self.role },     { "--scope", &self.scope },
 		        { "--caller", &self.caller }, { "--seconds", &self.seconds },
-		        { "--tail", &self.tail },     { "--container", &self.container } };
+		        { "--tail", &self.tail },     { "--container", &self.container },
+		        { "--vnet", &self.vnet } };
 
 	for (size_t i = 0; i < ARRAY_N(options); i++) {
 		if (strcmp(name, options[i].name) == 0) {
@@ -668,6 +676,18 @@ static int run(int n, char **words)
 	}
 	if (strcmp(verb, "trace") == 0 && n == 3) {
 		return trace_packet(words[1], words[2]);
+	}
+	if (strcmp(verb, "dns") == 0 && (n == 3 || n == 4) && strcmp(words[1], "lookup") == 0) {
+		return names_lookup(words[2], n == 4 ? words[3] : "A", self.vnet);
+	}
+	if (strcmp(verb, "dns") == 0 && n == 2 && strcmp(words[1], "zones") == 0) {
+		return names_zones();
+	}
+	if (strcmp(verb, "dns") == 0 && n == 2 && strcmp(words[1], "stats") == 0) {
+		return names_stats();
+	}
+	if (strcmp(verb, "dns") == 0 && n == 3 && strcmp(words[1], "export") == 0) {
+		return names_export(words[2]);
 	}
 	if (strcmp(verb, "delete") == 0 && n == 3) {
 		return delete_one(words[1], words[2]);

@@ -28,6 +28,12 @@ int trace_nsg_flush(const char *name);
 /* Waits for an operation's URL; 0, or 1 when it failed (said on standard error). */
 int netctl_wait(const char *operation);
 
+/* names.c. Exit codes. `vnet`: NULL, as the public is answered. */
+int names_lookup(const char *name, const char *type, const char *vnet);
+int names_zones(void);
+int names_export(const char *zone);
+int names_stats(void);
+
 /* balance.c: load balancers and NGroups. Exit codes. */
 int balance_shares(const char *lb);
 int balance_scale(const char *ngroup, const char *count, bool no_wait);

@@ -18,6 +18,7 @@
 #include "netd/api/health.h"
 #include "netd/api/list.h"
 #include "netd/api/logs.h"
+#include "netd/api/names.h"
 #include "netd/api/ngroups.h"
 #include "netd/api/watch.h"
 #include "netd/api/zones.h"
@@ -575,7 +576,8 @@ static void below(struct http_request *r, const struct caller *who, const struct
 			*strrchr(key, '/') = '\0';
 		}
 		struct resource *x = table_get(key);
-		if (x && watch_request(r, who, x, id->child_type)) {
+		if (x && (watch_request(r, who, x, id->child_type) ||
+		          (!id->child && names_of(r, x, id->child_type)))) {
 			return;
 		}
 		if (x && ngroups_request(r, x, id)) {
@@ -710,6 +712,8 @@ static void on_request(void *arg, struct http_request *r)
 	if (strncmp(r->path, "/netd/tokens", 12) == 0 ||
 	    strncmp(r->path, "/netd/callers", 13) == 0) {
 		caller_request(r, who);
+	} else if (strncmp(r->path, "/netd/dns/", 10) == 0) {
+		names_request(r, who);
 	} else if (strcmp(r->path, "/netd/node/reclaim") == 0) {
 		ngroups_reclaim(r, who);
 	} else if (strcmp(r->path, "/netd/trace") == 0) {
