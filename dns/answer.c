@@ -168,7 +168,8 @@ static enum step from_above(struct answer *x, const struct dns_zone *c)
 		if (at > 0 && dns_found_set(&f, DNS_DNAME, &s)) {
 			return follow_dname(x, at, &s);
 		}
-		bool parent = at == 0 && x->a->q.type == 43; /* DS is the parent's: RFC 4035 3.1.4.1 */
+		bool parent =
+			at == 0 && x->a->q.type == 43; /* DS is the parent's: RFC 4035 3.1.4.1 */
 		if (at < rel && !parent && dns_found_set(&f, DNS_NS, &s)) {
 			x->aa = x->o.answers > 0;
 			put_set(x, at, &s, &x->o.authority);
@@ -470,8 +471,8 @@ void dns_ask_read(struct dns_ask *a, const uint8_t *packet, size_t len)
 	a->first = NULL;
 	a->first_flags = 0;
 	if (a->read == DNS_NOERROR && a->view && a->q.class == 1) {
-		a->first = dns_zone_find(a->zones, a->view, a->q.name, a->q.name_len,
-		                         &a->first_flags);
+		a->first =
+			dns_zone_find(a->zones, a->view, a->q.name, a->q.name_len, &a->first_flags);
 	}
 	if (a->first) {
 		const struct dns_table *t = dns_zones_table(a->zones);

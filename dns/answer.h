@@ -25,10 +25,10 @@ struct dns_ask {
 	const struct dns_view *view; /* NULL: sees nothing */
 	const struct dns_server *server;
 	bool tcp;
-	bool stub;           /* asked by a VNet's group, which wants the end of the chain */
-	uint8_t client[16];  /* address of who asks */
-	uint8_t client_len;  /* 4 or 16 */
-	uint32_t now_s;      /* wall clock, for cookies */
+	bool stub;          /* asked by a VNet's group, which wants the end of the chain */
+	uint8_t client[16]; /* address of who asks */
+	uint8_t client_len; /* 4 or 16 */
+	uint32_t now_s;     /* wall clock, for cookies */
 	/* between the steps: what the query was read as, its zone, and its name's hash there */
 	int read;
 	size_t length;
@@ -39,7 +39,7 @@ struct dns_ask {
 	struct dns_query q;
 	int rcode;
 	bool cookie_good, truncated;
-	struct tsig tsig; /* when q.tsig_at says that it was signed */
+	struct tsig tsig;            /* when q.tsig_at says that it was signed */
 	const struct dns_zone *zone; /* that answered last; NULL none */
 	bool wild;                   /* by a wildcard: its answers count as one */
 	/* A stub's name, or the end of its chain of aliases, is not of a zone here: `target` is to be asked for

@@ -19,9 +19,10 @@
 struct arena_head {
 	uint64_t magic;
 	uint64_t key[2]; /* of the hash */
-	uint64_t slots;  /* number of those in use, times two, and their place: one word, stored at once */
-	uint32_t end;    /* units; nothing was ever beyond */
-	uint32_t round;  /* 0 or 1 */
+	uint64_t
+		slots; /* number of those in use, times two, and their place: one word, stored at once */
+	uint32_t end;   /* units; nothing was ever beyond */
+	uint32_t round; /* 0 or 1 */
 };
 
 struct arena {

@@ -82,8 +82,14 @@ static void put_hash(const uint8_t key[16], const uint8_t client[8], const uint8
 void dns_cookie_make(const struct dns_secrets *s, const uint8_t client[8], const uint8_t *addr,
                      size_t addr_len, uint32_t now_s, uint8_t to[DNS_COOKIE_SERVER])
 {
-	uint8_t head[8] = { 1, 0, 0, 0, (uint8_t)(now_s >> 24), (uint8_t)(now_s >> 16),
-		            (uint8_t)(now_s >> 8), (uint8_t)now_s };
+	uint8_t head[8] = { 1,
+		            0,
+		            0,
+		            0,
+		            (uint8_t)(now_s >> 24),
+		            (uint8_t)(now_s >> 16),
+		            (uint8_t)(now_s >> 8),
+		            (uint8_t)now_s };
 
 	memcpy(to, head, 8);
 	put_hash(s->key[0], client, head, addr, addr_len, to + 8);

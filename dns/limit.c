@@ -8,9 +8,9 @@
 
 struct bucket {
 	uint32_t tag;
-	uint32_t at_ms;   /* when `left` was right; wraps */
-	uint32_t left;    /* thousandths */
-	uint32_t over;    /* answers over the limit in a row */
+	uint32_t at_ms; /* when `left` was right; wraps */
+	uint32_t left;  /* thousandths */
+	uint32_t over;  /* answers over the limit in a row */
 };
 
 struct dns_limit {
@@ -49,7 +49,8 @@ enum dns_limit_verdict dns_limit_take(struct dns_limit *l, uint64_t key, int64_t
 	}
 	uint32_t age = now - b->at_ms;
 	if (b->tag != tag && (b->tag == 0 || age >= 1000)) { /* nobody's, or somebody's of before */
-		*b = (struct bucket){ tag, now, (uint32_t)(full < UINT32_MAX ? full : UINT32_MAX), 0 };
+		*b = (struct bucket){ tag, now, (uint32_t)(full < UINT32_MAX ? full : UINT32_MAX),
+			              0 };
 	} else if (age > 0) {
 		uint64_t left = b->left + (uint64_t)(age < 1000 ? age : 1000) * l->rate;
 

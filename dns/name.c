@@ -137,7 +137,8 @@ size_t dns_name_reverse(unsigned family, const uint8_t *addr, unsigned parts,
 	size_t n = 0;
 
 	while (parts-- > 0) {
-		unsigned v = family == 4 ? addr[parts] : addr[parts / 2] >> (parts % 2 ? 0 : 4) & 15;
+		unsigned v =
+			family == 4 ? addr[parts] : addr[parts / 2] >> (parts % 2 ? 0 : 4) & 15;
 		char text[4];
 		int len = snprintf(text, sizeof(text), family == 4 ? "%u" : "%x", v);
 

@@ -95,11 +95,11 @@ static size_t name_end(const uint8_t *p, size_t len, size_t at)
 static int read_additional(struct dns_query *q, const uint8_t *p, size_t len, size_t at,
                            unsigned records)
 {
-
 	while (records--) {
 		size_t name = name_end(p, len, at);
 
-		if (name > 0 && records == 0 && name + 10 <= len && dns_get16(p + name) == DNS_TSIG) {
+		if (name > 0 && records == 0 && name + 10 <= len &&
+		    dns_get16(p + name) == DNS_TSIG) {
 			q->tsig_at = at; /* checked by who has the keys (tsig.h) */
 			return DNS_NOERROR;
 		}
@@ -121,7 +121,8 @@ static int read_additional(struct dns_query *q, const uint8_t *p, size_t len, si
 			q->edns_size = dns_get16(p + at + 3);
 			q->edns_version = p[at + 6];
 			q->dnssec = dns_get16(p + at + 7) & FLAG_DO;
-			if (q->edns_version == 0 && read_options(q, p + at + 11, n) != DNS_NOERROR) {
+			if (q->edns_version == 0 &&
+			    read_options(q, p + at + 11, n) != DNS_NOERROR) {
 				return DNS_FORMERR;
 			}
 		}
@@ -176,7 +177,8 @@ int dns_query_read(struct dns_query *q, const uint8_t *p, size_t len)
 		return DNS_FORMERR; /* RFC 9619 */
 	}
 	size_t at = q->question_end;
-	if (known > 0 && (known > 1 || q->type != DNS_IXFR || !read_soa(p, len, at, &q->serial, &at))) {
+	if (known > 0 &&
+	    (known > 1 || q->type != DNS_IXFR || !read_soa(p, len, at, &q->serial, &at))) {
 		return DNS_FORMERR;
 	}
 	if (read_additional(q, p, len, at, more) != DNS_NOERROR) {

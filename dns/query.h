@@ -34,7 +34,7 @@ struct dns_query {
 	bool edns, dnssec;
 	uint8_t edns_version;
 	uint16_t edns_size;
-	uint32_t serial;            /* IXFR: that the other has */
+	uint32_t serial; /* IXFR: that the other has */
 	bool nsid, keepalive;
 	size_t tsig_at;             /* where the record that signs it begins; 0: none */
 	uint8_t cookie_len;         /* 0: none */

@@ -18,7 +18,7 @@ struct in {
 /* Reads a name at in->at, written out into `to` without the root's label; moves past it. -1: malformed. */
 static int read_name(struct in *in, uint8_t to[DNS_NAME_MAX])
 {
-	size_t at = in->at, floor = in->at, n = 0;
+	size_t at = in->at, floor = at, n = 0;
 	bool jumped = false;
 
 	for (int hops = 0;;) {

@@ -14,53 +14,11 @@
  */
 #include "dns/table.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
 
-#include "dns/arena.h"
 #include "dns/name.h"
-
-#define MAGIC     UINT64_C(0x3130656d616e746e)
-#define NONE      0u
-#define WAS       1u
-#define SLOTS_MIN 4096u
-#define READERS   64
-#define BELOW     0x40u
-#define ROUND     0x80u
-#define SETS      0x1fu
-#define LONG_TTL  0xffffu
-#define SETS_ROOM (DNS_DATA_MAX + 1024)
-
-struct slots { /* what readers look into; replaced whole */
-	uint64_t *v;
-	uint64_t n;
-};
-
-struct dns_reader {
-	struct dns_table *t;
-	uint64_t epoch; /* 0: outside */
-	bool taken;
-} __attribute__((aligned(64))); /* a cache line each */
-
-struct retired {
-	uint32_t at, bytes;
-	uint64_t epoch;
-};
-
-struct dns_table {
-	struct arena a;
-	struct slots pair[2], *slots; /* `slots` is one of the pair */
-	struct dns_reader readers[READERS];
-	uint64_t epoch;
-	struct retired *retired;
-	size_t n_retired, first_retired, cap_retired;
-	size_t used, dead, names; /* slots with a record; that were used */
-	uint64_t *hole;           /* of the search that found nothing: where it goes */
-	uint8_t scratch[SETS_ROOM];
-};
+#include "dns/table_own.h"
 
 /* ---- hash ---- */
 
@@ -95,19 +53,6 @@ static uint64_t place_of(const struct slots *s, uint32_t h)
 }
 
 /* ---- records ---- */
-
-static uint32_t head_of(const uint8_t *r)
-{
-	uint32_t v;
-
-	memcpy(&v, r, 4);
-	return v;
-}
-
-static size_t name_len(const uint8_t *r)
-{
-	return head_of(r) & 0xff;
-}
 
 /* Reads the set at `p`; returns what follows, NULL: not within `end`. */
 static const uint8_t *read_set(const uint8_t *p, const uint8_t *end, struct dns_set *s)
@@ -161,7 +106,7 @@ static const uint8_t *read_set(const uint8_t *p, const uint8_t *end, struct dns_
 }
 
 /* Bytes of a record, without the padding; 0: not within `left`. */
-static size_t record_bytes(const uint8_t *r, size_t left)
+size_t dns_record_bytes(const uint8_t *r, size_t left)
 {
 	struct dns_set s;
 	const uint8_t *p = r + 5, *end = r + left;
@@ -181,9 +126,9 @@ static size_t record_bytes(const uint8_t *r, size_t left)
 	return n <= left ? n : 0;
 }
 
-static size_t bytes_of(const uint8_t *r)
+size_t dns_record_size(const uint8_t *r)
 {
-	return record_bytes(r, SIZE_MAX / 2);
+	return dns_record_bytes(r, SIZE_MAX / 2);
 }
 
 static const uint8_t *sets_end(const uint8_t *r)
@@ -197,14 +142,9 @@ static const uint8_t *sets_end(const uint8_t *r)
 	return p;
 }
 
-static bool of_this_round(const struct dns_table *t, const uint8_t *r)
-{
-	return ((r[4] & ROUND) != 0) == (t->a.head->round != 0);
-}
-
 static uint32_t *below_of(uint8_t *r)
 {
-	return (uint32_t *)(void *)(r + bytes_of(r) - 4);
+	return (uint32_t *)(void *)(r + dns_record_size(r) - 4);
 }
 
 bool dns_found_next(const struct dns_found *f, size_t *at, struct dns_set *ret)
@@ -268,8 +208,9 @@ static bool matches(const uint8_t *r, uint32_t space, const uint8_t *name, size_
 
 /* The slot, and in *at where it led when it was read; or NULL, and in *hole (NULL: not wanted) where a
  * new one goes. */
-static uint64_t *lookup(const struct dns_table *t, const struct slots *s, uint32_t h, uint32_t space,
-                        const uint8_t *name, size_t len, uint32_t *at, uint64_t **hole)
+static uint64_t *lookup(const struct dns_table *t, const struct slots *s, uint32_t h,
+                        uint32_t space, const uint8_t *name, size_t len, uint32_t *at,
+                        uint64_t **hole)
 {
 	uint64_t *end = s->v + s->n, *x = s->v + place_of(s, h);
 
@@ -311,7 +252,8 @@ void dns_table_fetch(const struct dns_table *t, uint32_t h, bool record)
 		__builtin_prefetch(x);
 		return;
 	}
-	for (int i = 0; i < 8 && x < s->v + s->n; i++, x++) { /* most are found within a cache line */
+	for (int i = 0; i < 8 && x < s->v + s->n;
+	     i++, x++) { /* most are found within a cache line */
 		uint64_t v = __atomic_load_n(x, __ATOMIC_ACQUIRE);
 
 		if (v >> 32 == h || v == NONE) {
@@ -339,109 +281,6 @@ bool dns_table_find(const struct dns_table *t, uint32_t space, const uint8_t *na
                     struct dns_found *ret)
 {
 	return dns_table_find_hashed(t, hash(t, space, name, len), space, name, len, ret);
-}
-
-/* ---- memory that readers may still see ---- */
-
-struct dns_reader *dns_reader_new(struct dns_table *t)
-{
-	for (size_t i = 0; i < READERS; i++) {
-		struct dns_reader *r = &t->readers[i];
-		bool free_one = false;
-
-		if (__atomic_compare_exchange_n(&r->taken, &free_one, true, false, __ATOMIC_ACQ_REL,
-		                                __ATOMIC_RELAXED)) {
-			r->t = t;
-			return r;
-		}
-	}
-	return NULL;
-}
-
-void dns_reader_free(struct dns_reader *r)
-{
-	if (r) {
-		__atomic_store_n(&r->taken, false, __ATOMIC_RELEASE);
-	}
-}
-
-void dns_reader_begin(struct dns_reader *r)
-{
-	uint64_t now = __atomic_load_n(&r->t->epoch, __ATOMIC_ACQUIRE);
-
-	__atomic_store_n(&r->epoch, now, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* before any slot is read */
-}
-
-void dns_reader_end(struct dns_reader *r)
-{
-	__atomic_store_n(&r->epoch, 0, __ATOMIC_RELEASE);
-}
-
-/* The oldest epoch that a reader is in. */
-static uint64_t oldest(const struct dns_table *t)
-{
-	uint64_t min = UINT64_MAX;
-
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	for (size_t i = 0; i < READERS; i++) {
-		uint64_t e = __atomic_load_n(&t->readers[i].epoch, __ATOMIC_ACQUIRE);
-
-		min = e && e < min ? e : min;
-	}
-	return min;
-}
-
-void dns_table_reclaim(struct dns_table *t)
-{
-	uint64_t min;
-
-	__atomic_add_fetch(&t->epoch, 1, __ATOMIC_SEQ_CST);
-	min = oldest(t);
-	while (t->first_retired < t->n_retired) {
-		const struct retired *x = &t->retired[t->first_retired];
-
-		if (x->epoch >= min) {
-			return;
-		}
-		arena_give(&t->a, x->at, x->bytes);
-		t->first_retired++;
-	}
-	t->first_retired = t->n_retired = 0;
-}
-
-void dns_table_wait(struct dns_table *t)
-{
-	uint64_t now = __atomic_add_fetch(&t->epoch, 1, __ATOMIC_SEQ_CST);
-
-	while (oldest(t) < now) {
-		sched_yield();
-	}
-}
-
-static void retire(struct dns_table *t, uint32_t at)
-{
-	if (t->n_retired - t->first_retired >= 4096) {
-		dns_table_reclaim(t);
-	}
-	if (t->n_retired == t->cap_retired && t->first_retired > t->cap_retired / 2) {
-		t->n_retired -= t->first_retired;
-		memmove(t->retired, t->retired + t->first_retired,
-		        t->n_retired * sizeof(*t->retired));
-		t->first_retired = 0;
-	}
-	if (t->n_retired == t->cap_retired) {
-		size_t n = t->cap_retired ? t->cap_retired * 2 : 8192;
-		struct retired *p = realloc(t->retired, n * sizeof(*p));
-
-		if (!p) {
-			return; /* lost until the next start */
-		}
-		t->retired = p;
-		t->cap_retired = n;
-	}
-	t->retired[t->n_retired++] =
-		(struct retired){ at, (uint32_t)bytes_of(arena_at(&t->a, at)), t->epoch };
 }
 
 /* ---- slots ---- */
@@ -596,8 +435,8 @@ static size_t names_above(const uint8_t *name, size_t len, struct above to[128])
 }
 
 /* Slots that lead to a record that was replaced lead to the new one. */
-static void follow(struct dns_table *t, uint32_t space, const uint8_t *name, size_t len, uint32_t was,
-                   uint32_t now)
+static void follow(struct dns_table *t, uint32_t space, const uint8_t *name, size_t len,
+                   uint32_t was, uint32_t now)
 {
 	struct above up[128];
 	size_t n = names_above(name, len, up);
@@ -630,9 +469,9 @@ static bool count_up(struct dns_table *t, uint32_t space, const struct above *a,
 		return true;
 	}
 	const uint8_t *sets = r + 5 + a->len;
-	uint32_t next = build(t, &(struct draft){ space, a->name, a->len, sets,
-	                                          own ? sets_end(r) : sets, own ? r[4] & SETS : 0,
-	                                          true, own ? 1 : 2 });
+	uint32_t next =
+		build(t, &(struct draft){ space, a->name, a->len, sets, own ? sets_end(r) : sets,
+	                                  own ? r[4] & SETS : 0, true, own ? 1 : 2 });
 	if (!next) {
 		return false;
 	}
@@ -642,7 +481,7 @@ static bool count_up(struct dns_table *t, uint32_t space, const struct above *a,
 	put_slot(x, h, next);
 	if (own) {
 		follow(t, space, a->name, a->len, was, next);
-		retire(t, was);
+		dns_table_retire(t, was);
 	}
 	return true;
 }
@@ -662,7 +501,7 @@ static void count_down(struct dns_table *t, uint32_t space, const struct above *
 		uint32_t at = (uint32_t)*x;
 
 		clear_slot(t, x);
-		retire(t, at);
+		dns_table_retire(t, at);
 	}
 }
 
@@ -674,7 +513,8 @@ static int no_memory(struct err *e)
 }
 
 /* A name gets records: its slot may lead to one below it. `x`: its slot, NULL none. */
-static int add_name(struct dns_table *t, struct draft *d, bool flat, const uint64_t *x, struct err *e)
+static int add_name(struct dns_table *t, struct draft *d, bool flat, const uint64_t *x,
+                    struct err *e)
 {
 	struct above up[128];
 	size_t n = flat ? 0 : names_above(d->name, d->len, up);
@@ -693,7 +533,7 @@ static int add_name(struct dns_table *t, struct draft *d, bool flat, const uint6
 			while (i-- > 0) {
 				count_down(t, d->space, &up[i]);
 			}
-			retire(t, at);
+			dns_table_retire(t, at);
 			return no_memory(e);
 		}
 	}
@@ -704,7 +544,7 @@ static int add_name(struct dns_table *t, struct draft *d, bool flat, const uint6
 		fill_hole(t, h, at);
 	}
 	if (own) {
-		retire(t, was);
+		dns_table_retire(t, was);
 	}
 	t->names++;
 	return 0;
@@ -732,7 +572,7 @@ static int drop_name(struct dns_table *t, struct draft *d, bool flat, uint64_t *
 	for (size_t i = 0; i < n; i++) {
 		count_down(t, d->space, &up[i]);
 	}
-	retire(t, was);
+	dns_table_retire(t, was);
 	t->names--;
 	return 0;
 }
@@ -758,7 +598,7 @@ static int change_name(struct dns_table *t, struct draft *d, bool flat, uint64_t
 	if (!flat) {
 		follow(t, d->space, d->name, d->len, was, at);
 	}
-	retire(t, was);
+	dns_table_retire(t, was);
 	return 1;
 }
 
@@ -797,196 +637,4 @@ int dns_table_put(struct dns_table *t, uint32_t space, bool flat, const uint8_t 
 		return drop_name(t, &d, flat, x, e) < 0 ? -1 : 1;
 	}
 	return change_name(t, &d, flat, x, e);
-}
-
-/* ---- rounds and walks ---- */
-
-/* Memory of records and slots that are about to be read is on its way ahead of time. */
-#define AHEAD 24
-
-static void fetch_ahead(const struct dns_table *t, const struct slots *s, uint64_t i)
-{
-	uint64_t v = i + AHEAD < s->n ? s->v[i + AHEAD] : 0;
-
-	if ((uint64_t)(uint32_t)v * UNIT < ARENA_BYTES) {
-		__builtin_prefetch(arena_at(&t->a, (uint32_t)v));
-	}
-}
-
-void dns_table_round(struct dns_table *t)
-{
-	t->a.head->round = !t->a.head->round;
-}
-
-void dns_table_walk(struct dns_table *t, bool stale, dns_walk_fn fn, void *arg)
-{
-	struct slots *s = t->slots;
-
-	for (uint64_t i = 0; i < s->n; i++) {
-		uint64_t v = s->v[i];
-		const uint8_t *r = v > WAS ? arena_at(&t->a, (uint32_t)v) : NULL;
-		uint8_t name[DNS_NAME_MAX + 1];
-
-		fetch_ahead(t, s, i);
-		if (!r || (r[4] & SETS) == 0 || (stale && of_this_round(t, r))) {
-			continue;
-		}
-		uint32_t space = head_of(r) >> 8;
-		size_t n = name_len(r);
-		if (n > 0 && hash(t, space, r + 5, n) != (uint32_t)(v >> 32)) {
-			continue; /* stands for a name above it */
-		}
-		struct dns_found f = { r, false };
-		memcpy(name, r + 5, n);
-		if (!fn(arg, space, name, n, &f)) {
-			return;
-		}
-		if (t->slots != s) { /* it grew: places moved; rare */
-			s = t->slots;
-			i = (uint64_t)-1;
-		}
-	}
-}
-
-void dns_table_stats(const struct dns_table *t, struct dns_table_stats *to)
-{
-	to->names = t->names;
-	to->slots = t->used;
-	to->bytes = (size_t)t->a.head->end * UNIT + (size_t)t->slots->n * 8;
-}
-
-/* ---- beginning and end ---- */
-
-/* Marks where records begin; false: a slot leads out of the arena. */
-static bool mark_records(struct dns_table *t, uint64_t *bits)
-{
-	uint32_t end = t->a.head->end;
-
-	for (uint64_t i = 0; i < t->slots->n; i++) {
-		uint64_t v = t->slots->v[i];
-		uint32_t at = (uint32_t)v;
-
-		if (v <= WAS) {
-			t->dead += v == WAS;
-			continue;
-		}
-		if (at < ARENA_FIRST || at >= end) {
-			return false;
-		}
-		t->used++;
-		bits[at / 64] |= UINT64_C(1) << at % 64;
-	}
-	return t->used + t->dead < t->slots->n;
-}
-
-/* What no slot leads to is free again. */
-static void give_gap(struct dns_table *t, uint32_t from, uint32_t to)
-{
-	while (to - from >= 3) {
-		uint32_t n = to - from < 128 ? to - from : 128;
-
-		arena_give(&t->a, from, (size_t)n * UNIT);
-		from += n;
-	}
-}
-
-/* The records in the order they lie in, each whole and behind the one before. */
-static bool read_records(struct dns_table *t, const uint64_t *bits, dns_walk_fn fn, void *arg)
-{
-	uint32_t end = t->a.head->end, free_from = ARENA_FIRST;
-
-	for (uint32_t w = ARENA_FIRST / 64; w <= end / 64; w++) {
-		for (uint64_t left = bits[w]; left; left &= left - 1) {
-			uint32_t at = w * 64 + (uint32_t)__builtin_ctzll(left);
-			const uint8_t *r = arena_at(&t->a, at);
-			size_t n = record_bytes(r, (size_t)(end - at) * UNIT);
-			uint32_t space = head_of(r) >> 8;
-
-			/* Spaces of the table's owner may have names that are none. */
-			if (n == 0 || at < free_from ||
-			    (space < DNS_SPACES && !dns_name_valid(r + 5, name_len(r)))) {
-				return false;
-			}
-			give_gap(t, free_from, at);
-			free_from = at + (uint32_t)(arena_room(n) / UNIT);
-			if (r[4] & SETS) {
-				t->names++;
-				fn(arg, space, r + 5, name_len(r), &(struct dns_found){ r, false });
-			}
-		}
-	}
-	if (free_from > end) {
-		return false;
-	}
-	give_gap(t, free_from, end);
-	return true;
-}
-
-/* Is what was left behind whole? */
-static bool adopt(struct dns_table *t, dns_walk_fn fn, void *arg)
-{
-	struct arena_head *h = t->a.head;
-	unsigned place = h->slots & 1;
-	uint64_t n_slots = h->slots >> 1;
-	bool ok = h->magic == MAGIC && n_slots >= SLOTS_MIN && n_slots <= SLOTS_BYTES / 8 &&
-	          h->end >= ARENA_FIRST && (uint64_t)h->end * UNIT <= ARENA_BYTES;
-	uint64_t *bits = ok ? calloc(h->end / 64 + 1, 8) : NULL;
-
-	if (!bits) {
-		return false;
-	}
-	t->slots = &t->pair[place];
-	*t->slots = (struct slots){ t->a.slots[place], n_slots };
-	arena_read_ahead(&t->a);
-	ok = mark_records(t, bits) && read_records(t, bits, fn, arg);
-	free(bits);
-	return ok;
-}
-
-static void begin_empty(struct dns_table *t)
-{
-	struct arena_head *h = t->a.head;
-
-	arena_clear_slots(&t->a, 0);
-	arena_clear_slots(&t->a, 1);
-	*h = (struct arena_head){ .magic = MAGIC, .slots = SLOTS_MIN << 1, .end = ARENA_FIRST };
-	if (getrandom(h->key, sizeof(h->key), 0) != sizeof(h->key)) {
-		abort();
-	}
-	h->key[1] |= 1;
-	t->slots = &t->pair[0];
-	*t->slots = (struct slots){ t->a.slots[0], SLOTS_MIN };
-	t->used = t->dead = t->names = 0;
-	memset(t->a.free_list, 0, sizeof(t->a.free_list));
-	t->a.free_bytes = 0;
-}
-
-struct dns_table *dns_table_new(int fd, dns_walk_fn fn, void *arg, bool *adopted, struct err *e)
-{
-	struct dns_table *t = aligned_alloc(64, (sizeof(*t) + 63) / 64 * 64);
-
-	if (!t) {
-		err_set(e, ERR_NO_MEMORY, 0, "table of names");
-		return NULL;
-	}
-	memset(t, 0, sizeof(*t));
-	if (arena_open(&t->a, fd, e) < 0) {
-		free(t);
-		return NULL;
-	}
-	t->epoch = 1;
-	*adopted = adopt(t, fn, arg);
-	if (!*adopted) {
-		begin_empty(t);
-	}
-	return t;
-}
-
-void dns_table_free(struct dns_table *t)
-{
-	if (t) {
-		arena_close(&t->a);
-		free(t->retired);
-		free(t);
-	}
 }

@@ -32,7 +32,8 @@ struct dns_set {
 	uint16_t type;
 	uint8_t count;
 	uint32_t ttl_s;
-	const uint8_t *data, *end; /* A: 4 bytes each, AAAA: 16; others: length (2, host order) and bytes */
+	const uint8_t *data,
+		*end; /* A: 4 bytes each, AAAA: 16; others: length (2, host order) and bytes */
 };
 
 /* What was found: valid until dns_reader_end(). */

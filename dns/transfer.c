@@ -284,8 +284,8 @@ static void end_message(struct writer *w)
 	w->first = false;
 }
 
-static bool try_record(struct writer *w, const uint8_t *name, size_t len, uint16_t type, uint32_t ttl,
-                       const uint8_t *data, uint16_t n)
+static bool try_record(struct writer *w, const uint8_t *name, size_t len, uint16_t type,
+                       uint32_t ttl, const uint8_t *data, uint16_t n)
 {
 	struct out *o = &w->o;
 	size_t began = o->n, at = o->n + len;
@@ -308,8 +308,8 @@ static bool try_record(struct writer *w, const uint8_t *name, size_t len, uint16
 	return true;
 }
 
-static void put_record(struct writer *w, const uint8_t *name, size_t len, uint16_t type, uint32_t ttl,
-                       const uint8_t *data, uint16_t n)
+static void put_record(struct writer *w, const uint8_t *name, size_t len, uint16_t type,
+                       uint32_t ttl, const uint8_t *data, uint16_t n)
 {
 	if (!try_record(w, name, len, type, ttl, data, n)) {
 		end_message(w);

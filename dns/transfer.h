@@ -25,11 +25,11 @@ void dns_journal_commit(struct dns_journal *j, const struct dns_zones *z, const 
 
 /* How a transfer is asked for. */
 struct dns_transfer {
-	uint16_t id, type;          /* DNS_AXFR or DNS_IXFR */
-	const uint8_t *question;    /* of the packet, to be repeated */
+	uint16_t id, type;       /* DNS_AXFR or DNS_IXFR */
+	const uint8_t *question; /* of the packet, to be repeated */
 	size_t question_len;
-	uint32_t serial;            /* IXFR: that the other has */
-	struct tsig *tsig;          /* NULL: unsigned */
+	uint32_t serial;   /* IXFR: that the other has */
+	struct tsig *tsig; /* NULL: unsigned */
 	uint64_t now_s;
 };
 

@@ -38,7 +38,6 @@ int tsig_algorithm(const char *name, enum tsig_algorithm *ret)
 
 /* ---- what is signed ---- */
 
-
 /* A computation with the key; NULL: OpenSSL has none. Freed by mac_end(). */
 static EVP_MAC_CTX *mac_begin(const struct tsig_key *k)
 {
@@ -150,7 +149,8 @@ static bool read_record(struct tsig *t, const uint8_t *p, const uint8_t *end, st
 		return false;
 	}
 	t->algorithm_len++; /* with its root's label, as it is signed */
-	r->time_s = (uint64_t)dns_get16(p) << 32 | (uint64_t)dns_get16(p + 2) << 16 | dns_get16(p + 4);
+	r->time_s =
+		(uint64_t)dns_get16(p) << 32 | (uint64_t)dns_get16(p + 2) << 16 | dns_get16(p + 4);
 	r->fudge = dns_get16(p + 6);
 	r->mac_len = dns_get16(p + 8);
 	r->mac = p + 10;
@@ -171,7 +171,8 @@ static const struct tsig_key *find_key(const struct tsig *t, const struct tsig_k
 	for (size_t i = 0; i < n; i++) {
 		const struct tsig_key *k = &keys[i];
 
-		if (k->name_len == t->key_name_len && memcmp(k->name, t->key_name, k->name_len) == 0 &&
+		if (k->name_len == t->key_name_len &&
+		    memcmp(k->name, t->key_name, k->name_len) == 0 &&
 		    t->algorithm_len == algorithms[k->algorithm].len &&
 		    memcmp(t->algorithm, algorithms[k->algorithm].wire, t->algorithm_len) == 0) {
 			return k;
@@ -218,7 +219,8 @@ int tsig_check(struct tsig *t, const struct tsig_key *keys, size_t n_keys, const
 		return 0;
 	}
 	size_t whole = algorithms[t->key->algorithm].mac;
-	if (r.mac_len > whole || (r.mac_len < whole && r.mac_len < (whole / 2 < 10 ? 10 : whole / 2))) {
+	if (r.mac_len > whole ||
+	    (r.mac_len < whole && r.mac_len < (whole / 2 < 10 ? 10 : whole / 2))) {
 		t->error = TSIG_FORMERR; /* RFC 8945 5.2.2.1 */
 		return -1;
 	}

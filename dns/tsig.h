@@ -41,14 +41,15 @@ enum tsig_error {
 
 /* A signed exchange: what came, and what the next message is signed with. */
 struct tsig {
-	const struct tsig_key *key; /* NULL: the other's is unknown, so that nothing can be signed */
+	const struct tsig_key
+		*key; /* NULL: the other's is unknown, so that nothing can be signed */
 	enum tsig_error error;
 	uint8_t key_name[DNS_NAME_MAX];
 	size_t key_name_len;
 	uint8_t algorithm[64]; /* as it was named, wire format with the root's label */
 	size_t algorithm_len;
-	uint64_t time_s; /* of the other */
-	uint16_t id;     /* that was signed */
+	uint64_t time_s;           /* of the other */
+	uint16_t id;               /* that was signed */
 	uint8_t mac[TSIG_MAC_MAX]; /* the last of the exchange */
 	size_t mac_len;
 	bool first; /* the next message is the first answer */

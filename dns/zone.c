@@ -213,7 +213,8 @@ int dns_link_put(struct dns_zones *z, uint32_t view, uint64_t zone, uint8_t flag
 	uint8_t data[5];
 
 	if (!c) {
-		return err_set(e, ERR_NOT_FOUND, 0, "there is no zone %llu", (unsigned long long)zone);
+		return err_set(e, ERR_NOT_FOUND, 0, "there is no zone %llu",
+		               (unsigned long long)zone);
 	}
 	struct dns_view *v = view_make(z, view, e);
 	if (!v) {
@@ -324,7 +325,8 @@ int dns_name_put(struct dns_zones *z, uint64_t zone, const uint8_t *name, size_t
 	struct dns_found f;
 
 	if (!c) {
-		return err_set(e, ERR_NOT_FOUND, 0, "there is no zone %llu", (unsigned long long)zone);
+		return err_set(e, ERR_NOT_FOUND, 0, "there is no zone %llu",
+		               (unsigned long long)zone);
 	}
 	bool was = dns_table_find(z->t, c->space, name, len, &f) && found_special(&f, name, len);
 	bool is = n > 0 && name_wild(name, len);

@@ -39,7 +39,7 @@ struct dns_zones;
 struct dns_zone {
 	uint64_t number; /* control's */
 	uint32_t space;
-	uint32_t serial;  /* of its SOA; goes up with each change, or with dns_zone_commit() */
+	uint32_t serial; /* of its SOA; goes up with each change, or with dns_zone_commit() */
 	bool held, changed;
 	uint32_t special; /* names that answer for others: wildcards, delegations, DNAMEs */
 	size_t len;

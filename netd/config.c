@@ -59,7 +59,8 @@ static const struct key {
 	  "behind LABEL.REGION of addresses"),
 	T("vnet-suffix", KIND_TEXT, vnet_suffix, "internal.cloudapp.net",
 	  "behind a group's name inside its virtual network"),
-	T("dns-id", KIND_TEXT, dns_id, "", "what the name server calls itself (NSID); empty: nothing"),
+	T("dns-id", KIND_TEXT, dns_id, "",
+	  "what the name server calls itself (NSID); empty: nothing"),
 	{ "dns-key", KIND_KEY, 0, 0, 0, 0, "",
 	  "NAME ALGORITHM PATH, a TSIG key, its secret as base64 in a file; may be repeated" },
 	{ "dns-secondary", KIND_SECONDARY, 0, 0, 0, 0, "",
@@ -139,11 +140,14 @@ static const char *accepted(const struct key *k, char *to, size_t size)
 			"'NAME SUBSCRIPTION PATH', like 'dc1 * /run/netns/dc1', at most 64",
 		[KIND_TARGET] = "'ADDRESS:PORT ADDRESS:PORT', like '169.254.169.254:80 "
 				"203.0.113.9:8080', at most 8",
-		[KIND_KEY] = "'NAME ALGORITHM PATH', like 'transfer hmac-sha256 /etc/netd/transfer.key': "
-			     "hmac-sha256, -384 or -512, a file with 16 to 128 bytes as base64, at most 8",
-		[KIND_SECONDARY] = "'ADDRESS[:PORT] [KEY]', like '192.0.2.9 transfer', the key's line above, "
-				   "at most 16",
-		[KIND_ZONE_FILE] = "'ORIGIN PATH', like 'example.com /etc/netd/example.zone', at most 64",
+		[KIND_KEY] =
+			"'NAME ALGORITHM PATH', like 'transfer hmac-sha256 /etc/netd/transfer.key': "
+			"hmac-sha256, -384 or -512, a file with 16 to 128 bytes as base64, at most 8",
+		[KIND_SECONDARY] =
+			"'ADDRESS[:PORT] [KEY]', like '192.0.2.9 transfer', the key's line above, "
+			"at most 16",
+		[KIND_ZONE_FILE] =
+			"'ORIGIN PATH', like 'example.com /etc/netd/example.zone', at most 64",
 		[KIND_ENDPOINT] = "ADDRESS:PORT, like 127.0.0.1:53 or [::1]:53",
 	};
 

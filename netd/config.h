@@ -60,8 +60,8 @@ struct config {
 	char tenant_id[64];
 	struct ip_prefix pools[CONFIG_POOLS_MAX];
 	bool pool_onlink[CONFIG_POOLS_MAX], pool_default; /* pool_default: none was configured */
-	int64_t n_pools, mtu, ttl_s, rest_s, user_control, user_dns, user_probe, user_resolver, max_groups,
-		log_level, flows;
+	int64_t n_pools, mtu, ttl_s, rest_s, user_control, user_dns, user_probe, user_resolver,
+		max_groups, log_level, flows;
 	struct config_tag *tags; /* the built-in ones first */
 	size_t n_tags;
 	struct config_gateway gateways[CONFIG_GATEWAYS_MAX];

@@ -23,7 +23,8 @@ void dns_client(struct dns_ask *a, const struct sockaddr_storage *from)
 
 	memset(a->client, 0, sizeof(a->client));
 	if (from->ss_family == AF_INET6) {
-		const uint8_t *p = ((const struct sockaddr_in6 *)(const void *)from)->sin6_addr.s6_addr;
+		const uint8_t *p =
+			((const struct sockaddr_in6 *)(const void *)from)->sin6_addr.s6_addr;
 		bool v4 = memcmp(p, mapped, 12) == 0;
 
 		a->client_len = v4 ? 4 : 16;

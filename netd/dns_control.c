@@ -187,10 +187,10 @@ static void view_del(uint32_t view)
 
 static void pong(uint64_t request)
 {
-	static const char *const names[COUNT_N] = {
-		"queries",  "answers",   "tcp_queries", "nxdomain",  "refused",  "malformed",
-		"truncated", "limited", "cookies",     "forwarded", "forwards_lost"
-	};
+	static const char *const names[COUNT_N] = { "queries",   "answers",      "tcp_queries",
+		                                    "nxdomain",  "refused",      "malformed",
+		                                    "truncated", "limited",      "cookies",
+		                                    "forwarded", "forwards_lost" };
 	uint64_t sums[COUNT_N] = { 0 };
 	struct buf b = { 0 };
 

@@ -12,12 +12,12 @@
 #include "netd/dns_vnet.h"
 #include "netd/resolver.h"
 
-#define WAITING_MAX 8192 /* a power of two */
-#define GROUP_MAX   200  /* Azure: queued queries of a machine */
-#define GROUPS      4096
-#define ANSWER_MS   4500 /* stubs wait five seconds */
-#define FAILED_MS   1000
-#define SWEEP_MS    250
+#define WAITING_MAX                8192 /* a power of two */
+#define GROUP_MAX                  200  /* Azure: queued queries of a machine */
+#define GROUPS                     4096
+#define ANSWER_MS                  4500 /* stubs wait five seconds */
+#define FAILED_MS                  1000
+#define SWEEP_MS                   250
 #define EDE_NO_REACHABLE_AUTHORITY 22
 
 /* A question under way. */
@@ -86,8 +86,8 @@ static void forwarded_free(struct forwarded *f)
 static void give_up(struct forwarded *f)
 {
 	uint8_t out[DNS_UDP_PLAIN];
-	size_t n = dns_answer_error(&f->ask, f->packet, DNS_SERVFAIL, EDE_NO_REACHABLE_AUTHORITY,
-	                            out);
+	size_t n =
+		dns_answer_error(&f->ask, f->packet, DNS_SERVFAIL, EDE_NO_REACHABLE_AUTHORITY, out);
 
 	dns_counted(&dns_role.counts, COUNT_LOST);
 	dns_count_answer(&dns_role.counts, &f->ask, n);
@@ -228,7 +228,8 @@ static void on_sweep(void *arg)
 	for (size_t i = 0; i < DNS_VNETS; i++) {
 		LIST_FOREACH(v, &dns_vnets[i], link)
 		{
-			if (v->resolver && v->n_out == 0 && now - v->used_ms >= dns_role.config->resolver_idle_s * 1000) {
+			if (v->resolver && v->n_out == 0 &&
+			    now - v->used_ms >= dns_role.config->resolver_idle_s * 1000) {
 				channel_free(v->resolver);
 				v->resolver = NULL;
 			}
@@ -240,7 +241,8 @@ static void on_sweep(void *arg)
 static void build_message(struct forwarded *f, const uint8_t *begun, size_t begun_len)
 {
 	const struct dns_ask *a = &f->ask;
-	size_t offered = a->q.edns && a->q.edns_size > DNS_UDP_PLAIN ? a->q.edns_size : DNS_UDP_PLAIN;
+	size_t offered =
+		a->q.edns && a->q.edns_size > DNS_UDP_PLAIN ? a->q.edns_size : DNS_UDP_PLAIN;
 	struct buf *b = &f->message;
 
 	offered = a->tcp ? 65535 : offered < DNS_UDP_MAX ? offered : DNS_UDP_MAX;

@@ -42,7 +42,7 @@ struct dns_role {
 	int udp[8], tcp;
 	size_t n_udp;
 	bool serving;
-	int log; /* of queries; -1: off */
+	int log;                  /* of queries; -1: off */
 	struct dns_counts counts; /* the main thread's */
 };
 extern struct dns_role dns_role;

@@ -32,7 +32,7 @@ struct conn {
 	struct loop_timer *timer;
 	struct buf got, unsent;
 	bool transfers; /* what is unsent may be much */
-	bool over; /* goes as soon as nobody works on it */
+	bool over;      /* goes as soon as nobody works on it */
 };
 
 struct tcp_server {

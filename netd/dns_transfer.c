@@ -93,8 +93,8 @@ static int socket_for(uint8_t family)
 	int *fd = &sockets[family == 6];
 
 	if (*fd < 0) {
-		*fd = socket(family == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		             0);
+		*fd = socket(family == 4 ? AF_INET : AF_INET6,
+		             SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		if (*fd >= 0) {
 			loop_watch_read(dns_role.loop, *fd, on_word_answer, fd);
 		}
@@ -108,7 +108,7 @@ static size_t put_hint(const struct dns_zone *c, uint8_t *p, size_t n)
 	struct dns_found f;
 	struct dns_set s;
 	const uint8_t *soa = NULL;
-	uint16_t len;
+	uint16_t len = 0;
 
 	if (dns_table_find(dns_zones_table(dns_role.zones), c->space, c->origin, 0, &f) &&
 	    dns_found_set(&f, DNS_SOA, &s)) {
@@ -201,8 +201,8 @@ static bool commit(struct followed *f)
 	if (!dns_zone_commit(dns_role.zones, f->zone, &from, &to)) {
 		return false;
 	}
-	dns_journal_commit(f->journal, dns_role.zones, dns_zone_numbered(dns_role.zones, f->zone), from,
-	                   to);
+	dns_journal_commit(f->journal, dns_role.zones, dns_zone_numbered(dns_role.zones, f->zone),
+	                   from, to);
 	return true;
 }
 
@@ -257,7 +257,8 @@ void dns_transfer_note(uint64_t zone, const uint8_t *name, size_t len)
 	struct dns_found was;
 
 	if (c) {
-		bool had = dns_table_find(dns_zones_table(dns_role.zones), c->space, name, len, &was);
+		bool had =
+			dns_table_find(dns_zones_table(dns_role.zones), c->space, name, len, &was);
 
 		dns_journal_note(f->journal, name, len, had && !was.empty ? &was : NULL);
 		if (!f->changed) {

@@ -40,8 +40,8 @@ static uint64_t rrl_key(const struct dns_ask *a)
 	uint64_t net = 0;
 
 	memcpy(&net, a->client, a->client_len == 4 ? 3 : 7);
-	unsigned __int128 m = (unsigned __int128)(net ^ dns_answer_kind(a)) *
-	                      UINT64_C(0x9e3779b97f4a7c15);
+	unsigned __int128 m =
+		(unsigned __int128)(net ^ dns_answer_kind(a)) * UINT64_C(0x9e3779b97f4a7c15);
 	return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
@@ -146,8 +146,7 @@ static struct worker *worker_new(int fd)
 		w->rx[i].msg_hdr = (struct msghdr){ .msg_name = &w->from[i],
 			                            .msg_iov = &w->in_iov[i],
 			                            .msg_iovlen = 1 };
-		w->tx[i].msg_hdr =
-			(struct msghdr){ .msg_iov = &w->out_iov[i], .msg_iovlen = 1 };
+		w->tx[i].msg_hdr = (struct msghdr){ .msg_iov = &w->out_iov[i], .msg_iovlen = 1 };
 		w->ask[i] = (struct dns_ask){ .zones = dns_role.zones, .server = &dns_role.server };
 	}
 	return w;

@@ -4,6 +4,8 @@
  * router. Which VNet asks is known by the socket, never by an address; what its zones do not know is handed to
  * the VNet's own resolver process (dns_forward.c). See dns_parts.h.
  */
+#include "netd/dns_vnet.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -12,13 +14,12 @@
 #include <unistd.h>
 
 #include "lib/base/log.h"
-#include "netd/dns_vnet.h"
 
-#define BATCH      32
-#define PACKET_MAX 1232
-#define GROUPS     65536 /* buckets of the limit */
-#define AGAIN_MS   5     /* the VNet's router may come after its names */
-#define AGAIN_MAX  2000
+#define BATCH                 32
+#define PACKET_MAX            1232
+#define GROUPS                65536 /* buckets of the limit */
+#define AGAIN_MS              5     /* the VNet's router may come after its names */
+#define AGAIN_MAX             2000
 #define EDE_NOT_AUTHORITATIVE 20
 
 struct vnets dns_vnets[DNS_VNETS];
@@ -73,8 +74,8 @@ static bool over_limit(const struct vnet *v, const struct dns_ask *a)
 }
 
 /* The answer's length; 0: none, or not yet. */
-static size_t answer(struct vnet *v, struct dns_ask *a, const struct asker *who, const uint8_t *packet,
-                     size_t len, uint8_t *out, size_t room)
+static size_t answer(struct vnet *v, struct dns_ask *a, const struct asker *who,
+                     const uint8_t *packet, size_t len, uint8_t *out, size_t room)
 {
 	if (over_limit(v, a)) {
 		dns_counted(&dns_role.counts, COUNT_LIMITED);

@@ -48,7 +48,7 @@ struct vnet {
 };
 #define DNS_VNETS 1024
 LIST_HEAD(vnets, vnet);
-extern struct vnets dns_vnets[DNS_VNETS]; /* by number */
+extern struct vnets dns_vnets[DNS_VNETS];    /* by number */
 struct vnet *dns_vnet_find(uint32_t number); /* NULL: none */
 void dns_vnet_engine_up(void);
 

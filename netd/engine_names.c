@@ -62,9 +62,9 @@ static struct kept *kept_make(struct kernel *k, uint32_t vnet, ino_t inode)
 	struct err e = ERR_INIT;
 
 	for (unsigned i = 0; i < 4; i++) {
-		x.fd[i] = k->ns_socket(k, vnet, i & 1 ? 6 : 4,
-		                       i & 2 ? KERNEL_SOCKET_NAMES_TCP : KERNEL_SOCKET_NAMES_UDP,
-		                       &e);
+		x.fd[i] =
+			k->ns_socket(k, vnet, i & 1 ? 6 : 4,
+		                     i & 2 ? KERNEL_SOCKET_NAMES_TCP : KERNEL_SOCKET_NAMES_UDP, &e);
 		if (x.fd[i] < 0) {
 			while (i-- > 0) {
 				close(x.fd[i]);
@@ -129,8 +129,8 @@ void engine_names_check(struct kernel *k, struct channel *dns)
 /* In the child, between fork and exec: only what may be called there. */
 static void exec_resolver(const struct config *c, int ns, int fd)
 {
-	const char *const argv[] = { "netd", "--resolver", c->path ? "--config" : NULL,
-		               c->path, NULL };
+	const char *const argv[] = { "netd", "--resolver", c->path ? "--config" : NULL, c->path,
+		                     NULL };
 
 	if (setns(ns, CLONE_NEWNET) < 0) {
 		_exit(71);
@@ -168,8 +168,8 @@ static int start_resolver(const struct config *c, struct kernel *k, uint32_t vne
 	return pair[0];
 }
 
-void engine_names(const struct config *c, struct kernel *k, struct channel *dns,
-                  enum msg_type type, struct reader *r)
+void engine_names(const struct config *c, struct kernel *k, struct channel *dns, enum msg_type type,
+                  struct reader *r)
 {
 	uint32_t vnet = get_u32(r);
 	struct buf b = { 0 };

@@ -9,8 +9,8 @@
 #include "netd/role.h"
 
 /* MSG_NAMES_SOCKET_ASK, MSG_NAMES_SOCKET_DROP, MSG_RESOLVER_ASK: does what it says, and answers. */
-void engine_names(const struct config *c, struct kernel *k, struct channel *dns,
-                  enum msg_type type, struct reader *r);
+void engine_names(const struct config *c, struct kernel *k, struct channel *dns, enum msg_type type,
+                  struct reader *r);
 /* Routers that were made anew get new sockets, and those of routers that are gone are let go; now and then. */
 void engine_names_check(struct kernel *k, struct channel *dns);
 /* Resolvers that ended are waited for; the engine calls it when a child ended. */

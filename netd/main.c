@@ -183,8 +183,8 @@ static int open_listeners(struct err *e)
 		}
 	}
 	if (c->query_log[0]) {
-		self.fds[FD_DNS_LOG] =
-			open(c->query_log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+		self.fds[FD_DNS_LOG] = open(
+			c->query_log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (self.fds[FD_DNS_LOG] < 0) {
 			return err_set(e, ERR_INVALID, errno, "dns-query-log = %s", c->query_log);
 		}

@@ -80,17 +80,18 @@ enum role {
 	X(SOCKET, 1, ROLE_ENGINE, ROLE_PROBE, 5, 5) /* the same, with the socket or none */      \
 	X(PING, 1, ROLE_CONTROL, ROLE_N, 8, 8)                                                   \
 	X(NAMES_SOCKET_DROP, 1, ROLE_DNS, ROLE_ENGINE, 4, 4) /* VNet */                          \
-	X(RESOLVER_ASK, 1, ROLE_DNS, ROLE_ENGINE, 4, 4) /* VNet */                               \
+	X(RESOLVER_ASK, 1, ROLE_DNS, ROLE_ENGINE, 4, 4)      /* VNet */                          \
 	X(RESOLVER, 1, ROLE_ENGINE, ROLE_DNS, 4, 4) /* VNet; the channel to its resolver */      \
 	X(RESOLVER_CONFIG, 1, ROLE_DNS, ROLE_RESOLVER, 3, MSG_BODY_MAX)                          \
 	X(RESOLVE, 1, ROLE_DNS, ROLE_RESOLVER, 26, 70000)                                        \
 	X(RESOLVED, 1, ROLE_RESOLVER, ROLE_DNS, 8, 70000)                                        \
-	X(SERIAL, 1, ROLE_DNS, ROLE_CONTROL, 8, 8) /* a public zone's has come so far */         \
-	X(NAMES_ASK, 1, ROLE_CONTROL, ROLE_DNS, 29, 600)             /* token, view, query */    \
-	X(NAMES_ANSWER, 1, ROLE_DNS, ROLE_CONTROL, 11, MSG_BODY_MAX) /* token, elsewhere, target */ \
-	X(NAMES_EXPORT, 1, ROLE_CONTROL, ROLE_DNS, 16, 16)           /* token, zone */           \
-	X(NAMES_PART, 1, ROLE_DNS, ROLE_CONTROL, 9, MSG_BODY_MAX)    /* token, last, message */  \
-	X(PONG, 1, ROLE_N, ROLE_CONTROL, 8, 4096) /* request, text of counters */
+	X(SERIAL, 1, ROLE_DNS, ROLE_CONTROL, 8, 8)       /* a public zone's has come so far */   \
+	X(NAMES_ASK, 1, ROLE_CONTROL, ROLE_DNS, 29, 600) /* token, view, query */                \
+	X(NAMES_ANSWER, 1, ROLE_DNS, ROLE_CONTROL, 11,                                           \
+	  MSG_BODY_MAX)                                           /* token, elsewhere, target */ \
+	X(NAMES_EXPORT, 1, ROLE_CONTROL, ROLE_DNS, 16, 16)        /* token, zone */              \
+	X(NAMES_PART, 1, ROLE_DNS, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, last, message */     \
+	X(PONG, 1, ROLE_N, ROLE_CONTROL, 8, 4096)                 /* request, text of counters */
 
 enum msg_type {
 #define X(id, v, from, to, min, max) MSG_##id,

@@ -238,8 +238,9 @@ int network_name(struct resource *r, const char *label, const char *scope, const
 	if (x && x->r == r) {
 		return 0;
 	}
-	if (zone_public_fixed(fqdn) || (x && (x->r ||
-	          (x->tenant != t->number && x->until_ms > clock_system.wall_ms(&clock_system))))) {
+	if (zone_public_fixed(fqdn) ||
+	    (x && (x->r || (x->tenant != t->number &&
+	                    x->until_ms > clock_system.wall_ms(&clock_system))))) {
 		return err_set_at(e, ERR_INVALID, "DnsNameLabelUnavailable",
 		                  "properties.ipAddress.dnsNameLabel",
 		                  "The DNS name label '%s' is not available in the region.", label);

@@ -18,3 +18,8 @@ int part_put(const struct model_id *id, const char *full, const struct model_typ
 void change_set(struct resource *r, const json_t *doc);
 /* The kernel's part of a change, beside its commit. */
 void change_replan(struct resource *r);
+/* ---- change_group.c ---- */
+/* PUT of a container group (`r` NULL: new), its document checked by its type. */
+int change_put_group(struct resource *r, const char *id, const struct model_type *type, json_t *doc,
+                     void (*reply)(void *arg, const struct err *e), void *arg, struct change *ret,
+                     struct err *e);

@@ -70,7 +70,8 @@ static void answer(const struct question *q, const uint8_t *said, size_t len)
 	buf_fini(&b);
 }
 
-static void on_result(void *arg, int rcode, void *packet, int len, int secure, char *why, int limited)
+static void on_result(void *arg, int rcode, void *packet, int len, int secure, char *why,
+                      int limited)
 {
 	struct question *q = arg;
 
@@ -133,8 +134,8 @@ static void read_servers(struct reader *r, const char *key, bool ports, FILE *f)
 		get_bytes(r, ip.b, 16);
 		unsigned port = ports ? get_u16(r) : 0;
 		if (!r->failed && (ip.family == 4 || ip.family == 6)) {
-			fprintf(f, port ? "\t%s: %s@%u\n" : "\t%s: %s\n", key,
-			        ip_format(&ip, text), port);
+			fprintf(f, port ? "\t%s: %s@%u\n" : "\t%s: %s\n", key, ip_format(&ip, text),
+			        port);
 		}
 	}
 }

@@ -51,8 +51,7 @@ const struct role_row roles[ROLE_N] = {
 	[ROLE_ENGINE] = { "engine", root,
 	                  CAPS(CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE,
 	                       CAP_SETUID, CAP_SETGID, CAP_SETPCAP, ~0u),
-	                  0,
-	                  BIT(ROLE_CONTROL) | BIT(ROLE_PROBE) | BIT(ROLE_DNS), engine_run },
+	                  0, BIT(ROLE_CONTROL) | BIT(ROLE_PROBE) | BIT(ROLE_DNS), engine_run },
 	[ROLE_DNS] = { "dns", dns_user, CAPS(~0u),
 	               BIT(FD_DNS_TCP) | BIT(FD_DNS_NAMES) | BIT(FD_DNS_LOG) |
 	                       (BIT(FD_DNS_UDP_LAST + 1) - BIT(FD_DNS_UDP)),

@@ -93,7 +93,8 @@ static int check_link(const struct resource *r, const char *id, const json_t *li
 	struct resource self = { .id = (char *)(uintptr_t)id };
 	char at[160];
 
-	snprintf(at, sizeof(at), "properties.virtualNetworkLinks[%zu].properties.virtualNetwork.id", i);
+	snprintf(at, sizeof(at), "properties.virtualNetworkLinks[%zu].properties.virtualNetwork.id",
+	         i);
 	if (!reference(&self, vnet, "Microsoft.Network/virtualNetworks", at, e)) {
 		return -1;
 	}

@@ -178,8 +178,7 @@ static int check_link(const struct resource *r, const struct resource *z, const 
 {
 	static const char at[] = "properties.virtualNetwork.id";
 	const char *id = model_str(doc, at);
-	struct resource *vnet =
-		reference(z, id, "Microsoft.Network/virtualNetworks", at, e);
+	struct resource *vnet = reference(z, id, "Microsoft.Network/virtualNetworks", at, e);
 	bool on = registers(doc);
 
 	if (!vnet) {
@@ -233,10 +232,11 @@ static int check_record(const struct resource *r, const struct resource *z, cons
 
 		if (strcmp(other, type) != 0 && (alias || strcmp(other, "CNAME") == 0) &&
 		    record_at(z, other, name)) {
-			return err_set_at(e, ERR_CONFLICT, "CNAMERecordConflict", "",
-			                  "A CNAME record set cannot be beside others: '%.100s' has "
-			                  "one of type %s.",
-			                  name, other);
+			return err_set_at(
+				e, ERR_CONFLICT, "CNAMERecordConflict", "",
+				"A CNAME record set cannot be beside others: '%.100s' has "
+				"one of type %s.",
+				name, other);
 		}
 	}
 	if (!r && z->zone->records >= ZONE_RECORDS_MAX) {
@@ -355,10 +355,11 @@ int zone_put(struct resource *r, const struct model_id *id, const char *full,
 int zone_removable(const struct resource *r, struct err *e)
 {
 	if (zone_is(r) && r->zone->links > 0) {
-		return err_set_at(e, ERR_CONFLICT, "CannotDeleteResource", "",
-		                  "Can not delete resource before nested resources are deleted: the "
-		                  "zone has %u virtual network links.",
-		                  r->zone->links);
+		return err_set_at(
+			e, ERR_CONFLICT, "CannotDeleteResource", "",
+			"Can not delete resource before nested resources are deleted: the "
+			"zone has %u virtual network links.",
+			r->zone->links);
 	}
 	if (zone_is_record(r) && strcmp(r->type->name, ZONE_TYPE "/SOA") == 0) {
 		return err_set_at(e, ERR_INVALID, "BadRequest", "",

@@ -76,7 +76,8 @@ void zone_public(uint64_t request, const char *fqdn, const struct ip *addrs, siz
 /* Did the administrator give the name records? Then it is no label to have. */
 bool zone_public_fixed(const char *fqdn);
 /* A record set of a public zone, of the administrator: doc NULL removes it. 1; 0: there was none; -1. */
-int zone_public_put(const char *zone, const char *type, const char *name, json_t *doc, struct err *e);
+int zone_public_put(const char *zone, const char *type, const char *name, json_t *doc,
+                    struct err *e);
 void zone_public_load(const char *what, json_t *row); /* "ZONE/TYPE/NAME" of the store */
 /* Looks whether a zone's file has changed, now and then. */
 void zone_public_look(int64_t now_ms);

@@ -152,7 +152,8 @@ static void add_from_links(struct dns_sets *sets, const struct resource *zone, c
 	}
 }
 
-static const struct resource *stored(const struct resource *zone, const char *type, const char *name)
+static const struct resource *stored(const struct resource *zone, const char *type,
+                                     const char *name)
 {
 	char id[2200];
 
@@ -344,9 +345,9 @@ json_t *zone_registered_properties(const struct resource *zone, const char *type
 			struct ip ip = { .family = v4 ? 4 : 6 };
 
 			memcpy(ip.b, data, n);
-			json_array_append_new(
-				list, json_pack("{s:s}", v4 ? "ipv4Address" : "ipv6Address",
-			                        ip_format(&ip, text)));
+			json_array_append_new(list,
+			                      json_pack("{s:s}", v4 ? "ipv4Address" : "ipv6Address",
+			                                ip_format(&ip, text)));
 		}
 	}
 	dns_sets_fini(&sets);
@@ -354,7 +355,8 @@ json_t *zone_registered_properties(const struct resource *zone, const char *type
 		json_decref(list);
 		return NULL;
 	}
-	return json_pack("{s:i, s:o}", "ttl", REGISTERED_TTL, v4 ? "aRecords" : "aaaaRecords", list);
+	return json_pack("{s:i, s:o}", "ttl", REGISTERED_TTL, v4 ? "aRecords" : "aaaaRecords",
+	                 list);
 }
 
 json_t *zone_registered_list(const struct resource *zone)
@@ -379,8 +381,7 @@ json_t *zone_registered_list(const struct resource *zone)
 				if (props) {
 					json_array_append_new(list,
 					                      json_pack("{s:s, s:s}", "type",
-					                                types[k], "name",
-					                                g->name));
+					                                types[k], "name", g->name));
 					json_decref(props);
 				}
 			}

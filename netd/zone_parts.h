@@ -14,7 +14,8 @@ enum {
 	ZONE_ADDRESSES = 2, /* LABEL.REGION.cloudapp.azure.com */
 };
 
-#define REGISTERED_NEGATIVE 5 /* seconds that a missing name may be remembered: names come in milliseconds */
+#define REGISTERED_NEGATIVE \
+	5 /* seconds that a missing name may be remembered: names come in milliseconds */
 
 /* Names on their way to the dns role, in as few messages as they fit in. */
 struct batch {
@@ -36,11 +37,11 @@ void zone_tell_registration(const struct resource *zone, uint32_t vnet);
 void zone_list_private(void);
 
 /* ---- zone_view.c ---- */
-uint32_t zone_serial_next(void); /* that a new zone begins with */
+uint32_t zone_serial_next(void);  /* that a new zone begins with */
 uint64_t zone_own(uint32_t vnet); /* the zone of the VNet's groups' own names */
 /* The reverse zone of an address in the VNet, and the name inside it; false: none. */
-bool zone_reverse_at(uint32_t vnet, const struct ip *ip, uint64_t *zone,
-                     uint8_t name[DNS_NAME_MAX], size_t *len);
+bool zone_reverse_at(uint32_t vnet, const struct ip *ip, uint64_t *zone, uint8_t name[DNS_NAME_MAX],
+                     size_t *len);
 /* SOA and NS of a zone that nobody gave others. */
 void zone_preset_apex(const uint8_t *origin, size_t len, uint32_t negative_s, struct dns_sets *to);
 /* Reverse zones that cover a prefix exactly: how many, and the origin of the i-th. */
@@ -49,7 +50,8 @@ size_t zone_piece_origin(const struct ip_prefix *p, size_t i, uint8_t to[DNS_NAM
 
 /* ---- zone_public.c ---- */
 /* A public name's addresses begin or end to be answered, by name and in reverse; "" does nothing. */
-void zone_public_name(struct batch *b, const char *fqdn, const struct ip *addrs, size_t n, bool there);
+void zone_public_name(struct batch *b, const char *fqdn, const struct ip *addrs, size_t n,
+                      bool there);
 void zone_public_list(void);
 /* Links to all public zones, but for those that are hidden (NULL: none is). */
 void zone_public_links(struct buf *b, unsigned *n,

@@ -17,12 +17,13 @@
 #include "lib/base/own.h"
 #include "netd/zone_parts.h"
 
-#define LOOK_MS     2000 /* how often files are looked at */
-#define REVERSE_MAX 1024 /* reverse zones of all pools */
+#define LOOK_MS     2000    /* how often files are looked at */
+#define REVERSE_MAX 1024    /* reverse zones of all pools */
 #define FILE_MAX    1000000 /* records of a file */
 
-#define REVERSE (UINT64_C(1) << 63) /* numbers of reverse zones, and of those that only a file names */
-#define FILED   (UINT64_C(1) << 62)
+#define REVERSE \
+	(UINT64_C(1) << 63) /* numbers of reverse zones, and of those that only a file names */
+#define FILED (UINT64_C(1) << 62)
 
 /* A record of a file, or of the API. */
 struct record {
@@ -90,7 +91,8 @@ static struct public_zone *zone_around(const uint8_t *name, size_t len)
 	struct public_zone *best = NULL;
 
 	for (size_t i = 0; i < n_zones; i++) {
-		if (len > zones[i].len && dns_name_under(name, len, zones[i].origin, zones[i].len) &&
+		if (len > zones[i].len &&
+		    dns_name_under(name, len, zones[i].origin, zones[i].len) &&
 		    (!best || zones[i].len > best->len)) {
 			best = &zones[i];
 		}
@@ -238,7 +240,8 @@ static int read_file(const struct public_zone *z, struct record **ret, size_t *n
 	if (!f) {
 		return err_set(e, ERR_INVALID, errno, "%s", z->path);
 	}
-	snprintf(text, sizeof(text) - 1, "%s", dns_name_print(z->origin, z->len, (char[DNS_NAME_TEXT]){ 0 }));
+	snprintf(text, sizeof(text) - 1, "%s",
+	         dns_name_print(z->origin, z->len, (char[DNS_NAME_TEXT]){ 0 }));
 	strcat(text, ".");
 	(void)ldns_str2rdf_dname(&origin, text);
 	while (rc == 0 && !feof(f)) {
@@ -255,14 +258,16 @@ static int read_file(const struct public_zone *z, struct record **ret, size_t *n
 			if (take_record(z, rr, &v[n])) {
 				n++;
 			} else {
-				rc = err_set(e, ERR_INVALID, 0,
-				             "%s, line %d: not a record of class IN inside the zone",
-				             z->path, line);
+				rc = err_set(
+					e, ERR_INVALID, 0,
+					"%s, line %d: not a record of class IN inside the zone",
+					z->path, line);
 			}
 		} else if (s != LDNS_STATUS_SYNTAX_EMPTY && s != LDNS_STATUS_SYNTAX_TTL &&
 		           s != LDNS_STATUS_SYNTAX_ORIGIN) {
 			rc = err_set(e, ERR_INVALID, 0, "%s, line %d: %s", z->path, line,
-			             n < FILE_MAX ? ldns_get_errorstr_by_id(s) : "too many records");
+			             n < FILE_MAX ? ldns_get_errorstr_by_id(s)
+			                          : "too many records");
 		}
 		ldns_rr_free(rr);
 	}
@@ -313,7 +318,8 @@ static size_t file_at(const struct public_zone *z, const uint8_t *name, size_t l
 }
 
 /* What the administrator gave it. */
-static void fixed_name(const struct public_zone *z, const uint8_t *name, size_t len, struct dns_sets *to)
+static void fixed_name(const struct public_zone *z, const uint8_t *name, size_t len,
+                       struct dns_sets *to)
 {
 	for (size_t i = file_at(z, name, len);
 	     i < z->n && z->v[i].len == len && memcmp(z->v[i].name, name, len) == 0; i++) {
@@ -347,7 +353,8 @@ static bool own_address(struct ip *ip)
 static const uint8_t ns1[] = { 3, 'n', 's', '1' };
 
 /* What every zone has, where the administrator did not say otherwise. */
-static void preset_name(const struct public_zone *z, size_t len, const uint8_t *name, struct dns_sets *to)
+static void preset_name(const struct public_zone *z, size_t len, const uint8_t *name,
+                        struct dns_sets *to)
 {
 	uint32_t negative = plane.config->ttl_s < 5 ? (uint32_t)plane.config->ttl_s : 5;
 	struct ip ip;
@@ -368,13 +375,15 @@ static void preset_name(const struct public_zone *z, size_t len, const uint8_t *
 			}
 		}
 		dns_sets_fini(&preset);
-	} else if (len == sizeof(ns1) && memcmp(name, ns1, len) == 0 && to->n == 0 && own_address(&ip)) {
+	} else if (len == sizeof(ns1) && memcmp(name, ns1, len) == 0 && to->n == 0 &&
+	           own_address(&ip)) {
 		dns_sets_add(to, ip.family == 4 ? DNS_A : DNS_AAAA, (uint32_t)plane.config->ttl_s,
 		             ip.b, ip.family == 4 ? 4 : 16);
 	}
 }
 
-static void tell_fixed(struct batch *b, const struct public_zone *z, const uint8_t *name, size_t len)
+static void tell_fixed(struct batch *b, const struct public_zone *z, const uint8_t *name,
+                       size_t len)
 {
 	struct dns_sets sets = { 0 };
 
@@ -481,10 +490,12 @@ static void tell_reverse(struct batch *b, const struct ip *ip, const char *fqdn,
 			char text[DNS_NAME_TEXT];
 
 			if (zones[i].len > len - label &&
-			    dns_name_under(zones[i].origin, zones[i].len, name + label, len - label) &&
-			    sscanf(dns_name_print(zones[i].origin, zones[i].len, text), "%u/%u", &first,
-			           &bits) == 2 &&
-			    bits <= 32 && (unsigned)ip->b[3] >> (32 - bits) == first >> (32 - bits)) {
+			    dns_name_under(zones[i].origin, zones[i].len, name + label,
+			                   len - label) &&
+			    sscanf(dns_name_print(zones[i].origin, zones[i].len, text), "%u/%u",
+			           &first, &bits) == 2 &&
+			    bits <= 32 &&
+			    (unsigned)ip->b[3] >> (32 - bits) == first >> (32 - bits)) {
 				z = &zones[i];
 			}
 		}
@@ -503,7 +514,8 @@ static void tell_reverse(struct batch *b, const struct ip *ip, const char *fqdn,
 	batch_name(b, z->number, name, len, &sets);
 }
 
-void zone_public_name(struct batch *b, const char *fqdn, const struct ip *addrs, size_t n, bool there)
+void zone_public_name(struct batch *b, const char *fqdn, const struct ip *addrs, size_t n,
+                      bool there)
 {
 	uint8_t name[DNS_NAME_MAX];
 	struct dns_sets sets = { 0 };
@@ -553,7 +565,8 @@ bool zone_public_fixed(const char *fqdn)
 
 /* ---- over the API ---- */
 
-int zone_public_put(const char *origin, const char *type, const char *name, json_t *doc, struct err *e)
+int zone_public_put(const char *origin, const char *type, const char *name, json_t *doc,
+                    struct err *e)
 {
 	uint8_t wire[DNS_NAME_MAX];
 	int n = dns_name_parse(origin, wire);
@@ -571,7 +584,7 @@ int zone_public_put(const char *origin, const char *type, const char *name, json
 	}
 	size_t i = 0;
 	while (i < n_given && (given[i].zone != z->number || strcmp(given[i].type, type) != 0 ||
-	                      strcasecmp(given[i].name, name) != 0)) {
+	                       strcasecmp(given[i].name, name) != 0)) {
 		i++;
 	}
 	if (i == n_given && !doc) {
@@ -594,7 +607,8 @@ int zone_public_put(const char *origin, const char *type, const char *name, json
 	}
 	snprintf(key, sizeof(key), "dns/%.255s/%s/%.300s", origin, type, name);
 	AUTO_FREE char *low = table_key(key), *row = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
-	store_submit(plane.store, &(struct store_op){ .key = low, .value = row }, 1, control_saved, NULL);
+	store_submit(plane.store, &(struct store_op){ .key = low, .value = row }, 1, control_saved,
+	             NULL);
 	n = zone_record_name(name, wire);
 	batch_begin(&b, 0);
 	tell_fixed(&b, z, wire, (size_t)n);
@@ -615,12 +629,13 @@ void zone_public_load(const char *what, json_t *row)
 	list_zones();
 	int n = dns_name_parse(copy, wire);
 	const struct public_zone *z = n > 0 ? zone_at(wire, (size_t)n) : NULL;
-	struct put *v = z && zone_record_type(type) ? realloc(given, (n_given + 1) * sizeof(*v)) : NULL;
+	struct put *v =
+		z && zone_record_type(type) ? realloc(given, (n_given + 1) * sizeof(*v)) : NULL;
 	if (v) {
 		given = v;
 		given[n_given] = (struct put){ .zone = z->number,
-			                     .type = zone_record_type(type),
-			                     .doc = json_incref(row) };
+			                       .type = zone_record_type(type),
+			                       .doc = json_incref(row) };
 		snprintf(given[n_given].name, sizeof(given[n_given].name), "%s", name);
 		n_given++;
 	}
@@ -636,8 +651,8 @@ void zone_public_list(void)
 	}
 }
 
-void zone_public_links(struct buf *b, unsigned *n, bool (*hidden)(void *arg, const uint8_t *origin, size_t len),
-                       void *arg)
+void zone_public_links(struct buf *b, unsigned *n,
+                       bool (*hidden)(void *arg, const uint8_t *origin, size_t len), void *arg)
 {
 	list_zones();
 	for (size_t i = 0; i < n_zones; i++) {

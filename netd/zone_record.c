@@ -34,10 +34,10 @@ static const struct kind {
 	bool single; /* an object, not a list */
 	uint16_t number;
 } kinds[] = {
-	{ "A", "aRecords", false, DNS_A },       { "AAAA", "aaaaRecords", false, DNS_AAAA },
+	{ "A", "aRecords", false, DNS_A },           { "AAAA", "aaaaRecords", false, DNS_AAAA },
 	{ "CNAME", "cnameRecord", true, DNS_CNAME }, { "MX", "mxRecords", false, DNS_MX },
-	{ "PTR", "ptrRecords", false, DNS_PTR }, { "SOA", "soaRecord", true, DNS_SOA },
-	{ "SRV", "srvRecords", false, DNS_SRV }, { "TXT", "txtRecords", false, DNS_TXT },
+	{ "PTR", "ptrRecords", false, DNS_PTR },     { "SOA", "soaRecord", true, DNS_SOA },
+	{ "SRV", "srvRecords", false, DNS_SRV },     { "TXT", "txtRecords", false, DNS_TXT },
 };
 
 /* Of one of zone_record_types. */
@@ -151,7 +151,8 @@ static int check_name(const char *type, const char *name, struct err *e)
 	uint8_t wire[DNS_NAME_MAX];
 	const char *star = strchr(name, '*');
 
-	if (zone_record_name(name, wire) < 0 || (star && (star != name || (star[1] && star[1] != '.')))) {
+	if (zone_record_name(name, wire) < 0 ||
+	    (star && (star != name || (star[1] && star[1] != '.')))) {
 		return err_set_at(e, ERR_INVALID, "BadRequest", "name",
 		                  "The record set name '%.100s' is invalid: labels of 1 to 63 "
 		                  "characters with dots between, '@' for the zone itself, '*' as "
@@ -208,9 +209,8 @@ int zone_record_check(const char *type, const char *name, const json_t *doc, str
 			return wrong(e, path,
 			             k->number == DNS_A      ? "is no IPv4 address"
 			             : k->number == DNS_AAAA ? "is no IPv6 address"
-			             : k->number == DNS_TXT
-			                     ? "must be 1 to 4,000 bytes of text"
-			                     : "is no name");
+			             : k->number == DNS_TXT  ? "must be 1 to 4,000 bytes of text"
+			                                     : "is no name");
 		}
 	}
 	return 0;
@@ -254,8 +254,7 @@ json_t *zone_record_soa_doc(void)
 
 void zone_record_soa(const json_t *doc, struct dns_sets *to)
 {
-	json_auto_t *preset =
-		doc ? NULL : json_pack("{s:o}", "properties", zone_record_soa_doc());
+	json_auto_t *preset = doc ? NULL : json_pack("{s:o}", "properties", zone_record_soa_doc());
 
 	zone_record_data("SOA", doc ? doc : preset, to);
 }

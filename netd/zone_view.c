@@ -161,8 +161,8 @@ static size_t piece_with(const struct ip_prefix *p, const struct ip *ip)
 	return (size_t)((ip->b[at] >> shift & 15) - (p->ip.b[at] >> shift & 15));
 }
 
-bool zone_reverse_at(uint32_t vnet, const struct ip *ip, uint64_t *zone,
-                     uint8_t name[DNS_NAME_MAX], size_t *len)
+bool zone_reverse_at(uint32_t vnet, const struct ip *ip, uint64_t *zone, uint8_t name[DNS_NAME_MAX],
+                     size_t *len)
 {
 	const struct live *l = live_find(vnet);
 	uint8_t origin[DNS_NAME_MAX];

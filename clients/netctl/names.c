@@ -30,13 +30,14 @@ int names_lookup(const char *name, const char *type, const char *vnet)
 		netctl_path("vnet", vnet, at, sizeof(at));
 		at[strcspn(at, "?")] = '\0';
 	}
-	snprintf(path, sizeof(path), "%s?name=%s&type=%s", vnet ? strcat(at, "/dnsLookup") : "/netd/dns/lookup",
-	         name, type);
+	snprintf(path, sizeof(path), "%s?name=%s&type=%s",
+	         vnet ? strcat(at, "/dnsLookup") : "/netd/dns/lookup", name, type);
 	long status = netctl_request("GET", path, NULL, &answer, NULL);
 	int rc = status == 200 ? 0 : netctl_failed(status, answer);
 	if (rc == 0) {
 		printf("; %s%s\n", model_str(answer, "rcode"),
-		       json_is_true(json_object_get(answer, "authoritative")) ? ", authoritative" : "");
+		       json_is_true(json_object_get(answer, "authoritative")) ? ", authoritative"
+		                                                              : "");
 		if (*model_str(answer, "forwarded")) {
 			printf("; asked for outside: %s\n", model_str(answer, "forwarded"));
 		}

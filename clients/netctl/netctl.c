@@ -27,7 +27,7 @@ static struct {
 	const char *api, *ca, *token, *subscription, *socket, *group, *output, *file;
 	const char *role, *scope, *caller, *seconds; /* of a token */
 	const char *vnet;
-	const char *tail, *container;                /* of logs */
+	const char *tail, *container; /* of logs */
 	bool no_wait;
 	CURL *curl;
 } self;

@@ -23,7 +23,7 @@ struct kernel_ns {
 };
 
 enum kernel_socket {
-	KERNEL_SOCKET_PROBE,     /* TCP, port of the kernel's choice; in the gateway: as from outside */
+	KERNEL_SOCKET_PROBE, /* TCP, port of the kernel's choice; in the gateway: as from outside */
 	KERNEL_SOCKET_NAMES_UDP, /* port 53; beside one that is there already */
 	KERNEL_SOCKET_NAMES_TCP, /* the same, listening */
 };

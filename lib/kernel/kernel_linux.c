@@ -329,8 +329,8 @@ static int linux_ns_socket(struct kernel *ops, uint32_t ns, uint8_t family, enum
 		return -1;
 	}
 	int type = kind == KERNEL_SOCKET_NAMES_UDP ? SOCK_DGRAM : SOCK_STREAM;
-	AUTO_CLOSE int fd = socket(family == 4 ? AF_INET : AF_INET6,
-	                           type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	AUTO_CLOSE int fd =
+		socket(family == 4 ? AF_INET : AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	spaces_home(s->k);
 	if (fd < 0 || (names && names_socket(fd, family, kind) < 0)) {
 		return err_set(e, ERR_SYSTEM, errno, "socket in namespace %u", ns);

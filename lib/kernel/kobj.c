@@ -381,8 +381,8 @@ static void format_route(const struct kobj *o, struct buf *to)
 void kobj_format(const struct kobj *o, struct buf *to)
 {
 	static const char *const netns[] = { "?", "gateway", "vnet", "group" };
-	static const char *const rules[] = { "?",     "local", "marked", "blackhole",
-		                             "start", "table", "source", "main", "foreign" };
+	static const char *const rules[] = { "?",     "local",  "marked", "blackhole", "start",
+		                             "table", "source", "main",   "foreign" };
 	static const char *const rulesets[] = { "?", "vnet", "gateway", "uplink" };
 
 	buf_addf(to, "%u %s", o->ns, kind_names[o->kind]);

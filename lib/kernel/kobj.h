@@ -84,10 +84,10 @@ enum kobj_rule {
 	KOBJ_RULE_FOREIGN, /* a stranger's, found: protocol and action in `addr`, preference in `table` */
 };
 #define KOBJ_PREF_SOURCE 5u
-#define KOBJ_PREF_START 40u
-#define KOBJ_PREF_TABLE 50u
-#define KOBJ_PREF_MAIN  100u
-#define KOBJ_TABLE_BASE 1000u /* routing tables are numbered from here: that of subnet 17 is 1017 */
+#define KOBJ_PREF_START  40u
+#define KOBJ_PREF_TABLE  50u
+#define KOBJ_PREF_MAIN   100u
+#define KOBJ_TABLE_BASE  1000u /* routing tables are numbered from here: that of subnet 17 is 1017 */
 
 enum kobj_ruleset {
 	KOBJ_RULESET_VNET = 1,

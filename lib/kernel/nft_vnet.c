@@ -511,7 +511,8 @@ static void asks_rule(struct build *w, uint8_t family)
 
 static void asks_chain(struct build *w)
 {
-	nft_rules_chain(w, &(struct hook){ "asks", "filter", NF_INET_LOCAL_OUT, 0, NF_ACCEPT, NULL });
+	nft_rules_chain(w,
+	                &(struct hook){ "asks", "filter", NF_INET_LOCAL_OUT, 0, NF_ACCEPT, NULL });
 	asks_rule(w, 4);
 	asks_rule(w, 6);
 }

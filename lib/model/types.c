@@ -580,8 +580,12 @@ FIELDS dns_record_props[] = { K("metadata", MODEL_MAP, 0),
 	                      A("txtRecords", 0, 100, dns_txt_fields),
 	                      O("soaRecord", 0, dns_soa_fields),
 	                      END };
-FIELDS dns_record_fields[] = { S("id", RO), S("name", RO), S("type", RO), S("etag", RO),
-	                       O("properties", REQ, dns_record_props), END };
+FIELDS dns_record_fields[] = { S("id", RO),
+	                       S("name", RO),
+	                       S("type", RO),
+	                       S("etag", RO),
+	                       O("properties", REQ, dns_record_props),
+	                       END };
 #define RECORD_SET(t)                                                                         \
 	{                                                                                     \
 		"Microsoft.Network/privateDnsZones/" t, dns_record_fields,                    \

@@ -91,7 +91,8 @@ static void look_up(struct http_request *r, uint32_t view)
 	if (n < 0) {
 		fail(r, ERR_INVALID, "name", "'name' must be a domain name, like db.corp.example.");
 	} else if (number == 0) {
-		fail(r, ERR_INVALID, "type", "'type' must be a type of records, like A, PTR or TYPE65.");
+		fail(r, ERR_INVALID, "type",
+		     "'type' must be a type of records, like A, PTR or TYPE65.");
 	} else if (!plane.dns) {
 		fail(r, ERR_UNAVAILABLE, NULL, "The name server is away; try again.");
 	} else {
@@ -139,10 +140,10 @@ void names_answer(uint64_t token, struct reader *r)
 		fail(j->request, ERR_SYSTEM, NULL, "The answer cannot be read.");
 	} else {
 		char *rcode = ldns_pkt_rcode2str(ldns_pkt_get_rcode(p));
-		json_t *v = json_pack("{s:s, s:b, s:o, s:o}", "rcode", elsewhere ? "FORWARDED" : rcode,
-		                      "authoritative", ldns_pkt_aa(p), "answers",
-		                      section(ldns_pkt_answer(p)), "authority",
-		                      section(ldns_pkt_authority(p)));
+		json_t *v = json_pack("{s:s, s:b, s:o, s:o}", "rcode",
+		                      elsewhere ? "FORWARDED" : rcode, "authoritative",
+		                      ldns_pkt_aa(p), "answers", section(ldns_pkt_answer(p)),
+		                      "authority", section(ldns_pkt_authority(p)));
 		if (elsewhere) {
 			json_object_set_new(v, "forwarded", json_string(target));
 		}
@@ -211,9 +212,8 @@ bool names_of(struct http_request *r, const struct resource *x, const char *what
 {
 	bool vnet = strcmp(x->type->name, "Microsoft.Network/virtualNetworks") == 0;
 
-	if (strcmp(r->method, "GET") != 0 ||
-	    !((vnet && strcasecmp(what, "dnsLookup") == 0) ||
-	      (zone_is(x) && strcasecmp(what, "zoneFile") == 0))) {
+	if (strcmp(r->method, "GET") != 0 || !((vnet && strcasecmp(what, "dnsLookup") == 0) ||
+	                                       (zone_is(x) && strcasecmp(what, "zoneFile") == 0))) {
 		return false;
 	}
 	uint32_t number = table_number((struct resource *)(uintptr_t)x);

@@ -120,7 +120,8 @@ static void list_records(struct list *l)
 			const json_t *x = json_array_get(more, k);
 			char at[400];
 
-			snprintf(at, sizeof(at), "%s/%s", model_str(x, "type"), model_str(x, "name"));
+			snprintf(at, sizeof(at), "%s/%s", model_str(x, "type"),
+			         model_str(x, "name"));
 			if (strcasecmp(at, r->key + n) > 0) {
 				break;
 			}
@@ -176,8 +177,8 @@ static void list(struct http_request *r, const struct resource *zone, const char
 	}
 	json_t *body = json_pack("{s:o}", "value", l.value);
 	if (l.next[0]) {
-		buf_addf(&link, "%s://%s%s?api-version=2024-06-01&$top=%zu", r->tls ? "https" : "http",
-		         r->host, r->path, size);
+		buf_addf(&link, "%s://%s%s?api-version=2024-06-01&$top=%zu",
+		         r->tls ? "https" : "http", r->host, r->path, size);
 		if (l.suffix[0]) {
 			buf_addf(&link, "&$recordsetnamesuffix=%s", l.suffix);
 		}

@@ -50,7 +50,8 @@ static void must(bool ok, const char *what)
 }
 
 /* Messages as netd/message.c frames them; blocking, since nothing else is to be done. */
-static void send_message(int fd, enum msg_type type, unsigned version, const struct buf *b, int give)
+static void send_message(int fd, enum msg_type type, unsigned version, const struct buf *b,
+                         int give)
 {
 	struct {
 		uint16_t type, version;
@@ -101,7 +102,9 @@ static void begin_role(void)
 	     "socketpair");
 	role = fork();
 	if (role == 0) {
-		const int from[3][2] = { { tcp, FD_DNS_TCP }, { names, FD_DNS_NAMES }, { udp, FD_DNS_UDP } };
+		const int from[3][2] = { { tcp, FD_DNS_TCP },
+			                 { names, FD_DNS_NAMES },
+			                 { udp, FD_DNS_UDP } };
 		int high[3], main_fd = fcntl(a[1], F_DUPFD_CLOEXEC, 100);
 
 		for (int i = 0; i < 3; i++) {
@@ -194,7 +197,8 @@ static void send_zone(void)
 	buf_add(&b, origin, (size_t)len);
 	send_message(channel, MSG_ZONE_SET, 1, &b, -1);
 	buf_clear(&b);
-	int n = dns_data_soa("ns1.westeurope.azurecontainer.io", "hostmaster.westeurope.azurecontainer.io", times, data);
+	int n = dns_data_soa("ns1.westeurope.azurecontainer.io",
+	                     "hostmaster.westeurope.azurecontainer.io", times, data);
 	put_u64(&b, 0);
 	put_u16(&b, 1);
 	put_u64(&b, ZONE);

@@ -7,7 +7,8 @@
 #include "dns/splice.h"
 #include "tests/fuzz/fuzz.h"
 
-static const uint8_t begun[] = "\1\2\1\0\0\1\0\1\0\0\0\0\1a\0\0\1\0\1\xc0\x0c\0\5\0\1\0\0\0\1\0\5\1b\1c";
+static const uint8_t begun[] =
+	"\1\2\1\0\0\1\0\1\0\0\0\0\1a\0\0\1\0\1\xc0\x0c\0\5\0\1\0\0\0\1\0\5\1b\1c";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {

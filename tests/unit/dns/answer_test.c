@@ -86,9 +86,9 @@ static void answers(void **state)
 	(void)state;
 	expect(z, 0, "web.hash" R, 1, 0, 1, 0, NULL);
 	expect(z, 0, "WEB.Hash.westEurope.azurecontainer.io", 28, 0, 1, 0, NULL);
-	expect(z, 0, "web.hash" R, 16, 0, 0, 1, NULL);      /* NODATA */
-	expect(z, 0, "hash" R, 1, 0, 0, 1, NULL);           /* exists, empty */
-	expect(z, 0, "nope.hash" R, 1, 3, 0, 1, NULL);      /* NXDOMAIN */
+	expect(z, 0, "web.hash" R, 16, 0, 0, 1, NULL); /* NODATA */
+	expect(z, 0, "hash" R, 1, 0, 0, 1, NULL);      /* exists, empty */
+	expect(z, 0, "nope.hash" R, 1, 3, 0, 1, NULL); /* NXDOMAIN */
 	expect(z, 0, "westeurope.azurecontainer.io", 6, 0, 1, 0, NULL);
 	expect(z, 0, "westeurope.azurecontainer.io", 2, 0, 1, 0, NULL);
 	expect(z, 0, "web.hash" R, 255, 0, 1, 0, NULL);
@@ -101,8 +101,8 @@ static void answers(void **state)
 	expect(z, 0, "a.w" R, 1, 0, 1, 0, NULL);
 	expect(z, 0, "x.y.w" R, 1, 0, 1, 0, NULL);
 	expect(z, 0, "a.w" R, 28, 0, 0, 1, NULL);
-	expect(z, 0, "b.w" R, 1, 0, 0, 1, NULL);    /* exists: no wildcard */
-	expect(z, 0, "x.b.w" R, 1, 3, 0, 1, NULL);  /* b.w is the closest encloser */
+	expect(z, 0, "b.w" R, 1, 0, 0, 1, NULL);      /* exists: no wildcard */
+	expect(z, 0, "x.b.w" R, 1, 3, 0, 1, NULL);    /* b.w is the closest encloser */
 	expect(z, 0, "host.cut" R, 1, 0, 0, 1, NULL); /* a referral */
 	expect(z, 0, "cut" R, 1, 0, 0, 1, NULL);
 	expect(z, 0, "cut" R, 43, 0, 0, 1, NULL);  /* DS: the parent's, NODATA */
@@ -194,15 +194,16 @@ static void probed(void **state)
 			continue;
 		}
 		if (n < 12 || a.rcode != p->rcode || out[7] != p->answers || out[11] != p->extra) {
-			fail_msg("%s: rcode %d, %d answers, %d additional", p->what, a.rcode, out[7],
-			         out[11]);
+			fail_msg("%s: rcode %d, %d answers, %d additional", p->what, a.rcode,
+			         out[7], out[11]);
 		}
 		assert_int_equal(out[3] & 0xf0, 0); /* RA, Z, AD, CD */
 		assert_int_equal(out[2] & 1, q[2] & 1);
 		if (p->extra) { /* OPT version 0, size 1232, no flags but DO */
 			size_t opt = a.q.question_end;
 
-			while (opt + 11 <= n && !(out[opt] == 0 && out[opt + 1] == 0 && out[opt + 2] == 41)) {
+			while (opt + 11 <= n &&
+			       !(out[opt] == 0 && out[opt + 1] == 0 && out[opt + 2] == 41)) {
 				opt++;
 			}
 			assert_true(opt + 11 <= n);
@@ -394,10 +395,10 @@ static void garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(answers),   cmocka_unit_test(views),
-		cmocka_unit_test(probed),    cmocka_unit_test(truncated),
-		cmocka_unit_test(cookies),   cmocka_unit_test(cookie_option),
-		cmocka_unit_test(options),   cmocka_unit_test(limits),
+		cmocka_unit_test(answers), cmocka_unit_test(views),
+		cmocka_unit_test(probed),  cmocka_unit_test(truncated),
+		cmocka_unit_test(cookies), cmocka_unit_test(cookie_option),
+		cmocka_unit_test(options), cmocka_unit_test(limits),
 		cmocka_unit_test(garbage),
 	};
 

@@ -3,11 +3,13 @@
  * Answers put together from what was begun here and what somebody else said.
  */
 #include "dns/splice.h"
+
 #include "tests/test.h"
 #include "tests/unit/dns/world.h"
 
 /* Question "a A", and an alias to "b.c". */
-static const uint8_t begun[] = "\1\2\1\0\0\1\0\1\0\0\0\0\1A\0\0\1\0\1\xc0\x0c\0\5\0\1\0\0\0\1\0\5\1b\1c";
+static const uint8_t begun[] =
+	"\1\2\1\0\0\1\0\1\0\0\0\0\1A\0\0\1\0\1\xc0\x0c\0\5\0\1\0\0\0\1\0\5\1b\1c";
 #define BEGUN  sizeof(begun) /* the last zero is the root's label */
 #define HEAD   "\0\0\x81\x80\0\1\0\1\0\0\0\0"
 #define ASKED  "\1b\1c\0\0\1\0\1"
@@ -37,8 +39,7 @@ static void names_inside(void **state)
 {
 	/* b.c CNAME x.c, compressed; x.c A */
 	static const char said[] =
-		"\0\0\x81\x80\0\1\0\2\0\0\0\0" ASKED
-		"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\4\1x\xc0\x0e"
+		"\0\0\x81\x80\0\1\0\2\0\0\0\0" ASKED "\xc0\x0c\0\5\0\1\0\0\0\x3c\0\4\1x\xc0\x0e"
 		"\xc0\x21\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1";
 	uint8_t out[512];
 	size_t n = splice(said, sizeof(said) - 1, false, out);
@@ -60,7 +61,8 @@ static void refused(void **state)
 		C("a query", "\0\0\1\0\0\1\0\0\0\0\0\0" ASKED),
 		C("a pointer to itself", HEAD "\xc0\x0c\0\1\0\1"),
 		C("a pointer forwards", HEAD ASKED "\xc0\x40\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1"),
-		C("a record that ends early", HEAD ASKED "\xc0\x0c\0\1\0\1\0\0\0\x3c\0\5\xc0\0\2\1"),
+		C("a record that ends early",
+		  HEAD ASKED "\xc0\x0c\0\1\0\1\0\0\0\x3c\0\5\xc0\0\2\1"),
 		C("no record", HEAD ASKED),
 		C("two questions", "\0\0\x81\x80\0\2\0\0\0\0\0\0" ASKED ASKED),
 		C("a name that leaves its record",

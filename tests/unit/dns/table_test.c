@@ -159,8 +159,7 @@ static void *reader(void *arg)
 			bool ok = dns_table_find(dns_zones_table(r->z),
 			                         dns_zone_numbered(r->z, 7)->space, name,
 			                         (size_t)len, &f) &&
-			          dns_found_set(&f, DNS_A, &s) && s.count == 1 &&
-			          s.data[0] == 198;
+			          dns_found_set(&f, DNS_A, &s) && s.count == 1 && s.data[0] == 198;
 			/* What is above a name is there as long as the name. */
 			size_t label = name[0] + 1u;
 			ok = ok && dns_table_find(dns_zones_table(r->z),
@@ -287,11 +286,11 @@ static void names(void **state)
 	static const struct {
 		const char *text, *printed;
 		int len;
-	} cases[] = { { "a.B.c", "a.b.c", 6 },        { "a.", "a", 2 },
-		      { ".", ".", 0 },                { "a\\.b.c", "a\\.b.c", 6 },
-		      { "\\000x", "\\000x", 3 },      { "*.x", "*.x", 4 },
-		      { "", NULL, -1 },               { "a..b", NULL, -1 },
-		      { ".a", NULL, -1 },             { "\\256", NULL, -1 },
+	} cases[] = { { "a.B.c", "a.b.c", 6 },   { "a.", "a", 2 },
+		      { ".", ".", 0 },           { "a\\.b.c", "a\\.b.c", 6 },
+		      { "\\000x", "\\000x", 3 }, { "*.x", "*.x", 4 },
+		      { "", NULL, -1 },          { "a..b", NULL, -1 },
+		      { ".a", NULL, -1 },        { "\\256", NULL, -1 },
 		      { "\\25", NULL, -1 } };
 	uint8_t wire[DNS_NAME_MAX];
 	char text[DNS_NAME_TEXT], longest[300];
@@ -302,7 +301,8 @@ static void names(void **state)
 
 		assert_int_equal(n, cases[i].len);
 		if (n >= 0) {
-			assert_string_equal(dns_name_print(wire, (size_t)n, text), cases[i].printed);
+			assert_string_equal(dns_name_print(wire, (size_t)n, text),
+			                    cases[i].printed);
 			assert_true(dns_name_valid(wire, (size_t)n));
 		}
 	}
@@ -321,9 +321,9 @@ static void names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names),        cmocka_unit_test(against_a_model),
+		cmocka_unit_test(names),          cmocka_unit_test(against_a_model),
 		cmocka_unit_test(beside_readers), cmocka_unit_test(stays_small),
-		cmocka_unit_test(half_a_table), cmocka_unit_test(whole_list),
+		cmocka_unit_test(half_a_table),   cmocka_unit_test(whole_list),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,8 @@ static inline void world_must(bool ok, const char *what)
 }
 
 /* Text: "A 192.0.2.1;A 192.0.2.2;AAAA 2001:db8::1;CNAME x.example;NS ..;DNAME ..;TXT .." */
-static inline void world_put(struct dns_zones *z, uint32_t zone, const char *name, const char *records)
+static inline void world_put(struct dns_zones *z, uint32_t zone, const char *name,
+                             const char *records)
 {
 	struct dns_sets sets = { 0 };
 	struct err e = ERR_INIT;
