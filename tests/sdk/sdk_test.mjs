@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import https from "node:https";
 import { ContainerInstanceManagementClient } from "@azure/arm-containerinstance";
 import { NetworkManagementClient } from "@azure/arm-network";
+import { PrivateDnsManagementClient } from "@azure/arm-privatedns";
 
 const { NETD_API: endpoint, NETD_CA, NETD_TOKEN: token, NETD_SUBSCRIPTION: sub } = process.env;
 const ca = readFileSync(NETD_CA, "utf8");
@@ -11,6 +12,7 @@ const credential = { getToken: async () => ({ token, expiresOnTimestamp: Date.no
 const options = { endpoint, tlsOptions: { ca }, updateIntervalInMs: 50 };
 const aci = new ContainerInstanceManagementClient(credential, sub, options);
 const net = new NetworkManagementClient(credential, sub, options);
+const pdns = new PrivateDnsManagementClient(credential, sub, options);
 const fast = { updateIntervalInMs: 50 };
 
 let n = 0, failed = 0;
@@ -194,6 +196,41 @@ await step("load balancers go in parts and whole", async () => {
   await net.loadBalancers.delete("sdk", "lb", fast);
   await net.publicIPAddresses.delete("sdk", "lb", fast);
   return (left.length === 0 && (await all(net.loadBalancers.list("sdk"))).length === 0) || left;
+});
+await step("privateZones and virtualNetworkLinks", async () => {
+  const z = await pdns.privateZones.createOrUpdate("sdk", "corp.example", { location: "Global", tags: { a: "1" } }, fast);
+  const l = await pdns.virtualNetworkLinks.createOrUpdate("sdk", "corp.example", "link", { location: "Global", virtualNetwork: { id: own + "virtualNetworks/net" }, registrationEnabled: true }, fast);
+  const u = await pdns.virtualNetworkLinks.update("sdk", "corp.example", "link", { resolutionPolicy: "NxDomainRedirect" }, fast);
+  const t = await pdns.privateZones.update("sdk", "corp.example", { tags: { b: "2" } }, fast);
+  const lists = [await all(pdns.privateZones.list()), await all(pdns.privateZones.listByResourceGroup("sdk")), await all(pdns.virtualNetworkLinks.list("sdk", "corp.example"))];
+  const now = await pdns.privateZones.get("sdk", "corp.example");
+  return (z.provisioningState === "Succeeded" && l.virtualNetworkLinkState === "Completed" && u.resolutionPolicy === "NxDomainRedirect" && u.registrationEnabled === true && t.tags.b === "2"
+    && lists.every((x) => x.length === 1) && now.numberOfVirtualNetworkLinksWithRegistration === 1) || [z, l, u, t, lists, now];
+});
+await step("recordSets of every type", async () => {
+  const put = (type, name, props) => pdns.recordSets.createOrUpdate("sdk", "corp.example", type, name, { ttl: 60, ...props });
+  const a = await put("A", "Web", { aRecords: [{ ipv4Address: "10.7.1.9" }], metadata: { k: "v" } });
+  await put("AAAA", "web", { aaaaRecords: [{ ipv6Address: "fd00::9" }] });
+  await put("CNAME", "alias", { cnameRecord: { cname: "web.corp.example" } });
+  await put("MX", "@", { mxRecords: [{ preference: 10, exchange: "mail.corp.example" }] });
+  await put("PTR", "9", { ptrRecords: [{ ptrdname: "web.corp.example" }] });
+  await put("SRV", "_sip._tcp", { srvRecords: [{ priority: 1, weight: 2, port: 5060, target: "web.corp.example" }] });
+  await put("TXT", "@", { txtRecords: [{ value: ["one", "two"] }] });
+  const soa = await pdns.recordSets.get("sdk", "corp.example", "SOA", "@");
+  const u = await pdns.recordSets.update("sdk", "corp.example", "A", "web", { ttl: 61 }, { ifMatch: a.etag });
+  const every = await all(pdns.recordSets.list("sdk", "corp.example")), as = await all(pdns.recordSets.listByType("sdk", "corp.example", "A"));
+  const auto = as.filter((r) => r.isAutoRegistered);
+  return (a.name === "web" && a.fqdn === "web.corp.example." && soa.soaRecord.host === "azureprivatedns.net" && u.ttl === 61 && u.aRecords.length === 1 && every.length >= 8 && auto.length === 1 && auto[0].name === "inner") || [a, soa, u, every, auto];
+});
+await fails("a record set with another etag", "PreconditionFailed", 412, () => pdns.recordSets.delete("sdk", "corp.example", "A", "web", { ifMatch: "W/\"99\"" }));
+await fails("a record set that is there, with If-None-Match", "PreconditionFailed", 412, () => pdns.recordSets.createOrUpdate("sdk", "corp.example", "A", "web", { ttl: 1 }, { ifNoneMatch: "*" }));
+await fails("a zone with links", "CannotDeleteResource", 409, () => pdns.privateZones.delete("sdk", "corp.example", fast));
+await step("private zones go", async () => {
+  await pdns.recordSets.delete("sdk", "corp.example", "A", "web");
+  await pdns.recordSets.delete("sdk", "corp.example", "A", "web");
+  await pdns.virtualNetworkLinks.delete("sdk", "corp.example", "link", fast);
+  await pdns.privateZones.delete("sdk", "corp.example", fast);
+  return (await all(pdns.privateZones.list())).length === 0;
 });
 await step("containerGroups.beginDeleteAndWait", async () => {
   await aci.containerGroups.beginDeleteAndWait("sdk", "inner", fast);
