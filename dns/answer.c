@@ -362,12 +362,19 @@ static void fill(struct answer *x)
 		x->ede = EDE_INVALID_QUERY_TYPE;
 		return;
 	}
+	uint32_t seen[HOPS_MAX];
 	for (int hop = 0; hop < HOPS_MAX && !x->o.full; hop++) {
+		seen[hop] = dns_table_hash(dns_zones_table(x->a->zones), 0, x->name, x->len);
+		for (int i = 0; i < hop; i++) {
+			if (seen[i] == seen[hop]) { /* aliases in a ring: one turn says it all */
+				return;
+			}
+		}
 		if (one_step(x) != STEP_FOLLOW) {
 			return;
 		}
 	}
-	x->a->rcode = x->o.full ? x->a->rcode : DNS_SERVFAIL; /* a loop, or nearly */
+	x->a->rcode = x->o.full ? x->a->rcode : DNS_SERVFAIL; /* too long a chain */
 }
 
 /* Room for the OPT record and its options. */
