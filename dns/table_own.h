@@ -49,7 +49,6 @@ struct dns_table {
 	uint8_t scratch[SETS_ROOM];
 };
 
-
 /* Bytes of a record without the padding of its block; 0: not within `left`. And of one that is whole. */
 size_t dns_record_bytes(const uint8_t *r, size_t left);
 size_t dns_record_size(const uint8_t *r);

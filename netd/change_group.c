@@ -13,6 +13,7 @@
 #include "netd/part.h"
 #include "netd/plane.h"
 #include "netd/standby.h"
+#include "netd/zone.h"
 
 /* Azure's own limits of Windows groups (one container, no init containers, no virtual network), and of Confidential ones (Linux). */
 static int check_os(const json_t *doc, struct err *e)
@@ -200,11 +201,19 @@ static int take_standby(struct resource *r, const char *id, const json_t *doc,
 	if (tenant_room(id, before, doc, e) < 0) {
 		return -1;
 	}
+	bool registered = zone_group_registered(r);
+
 	ngroup_release(r);
+	if (registered) { /* its names are the old id's */
+		zone_group(r, false, 0);
+	}
 	table_rename(r, id);
 	r->doc = model_public(r->type, doc);
 	if (group_name(r, e) < 0) {
 		table_rename(r, was_id);
+		if (registered) {
+			zone_group(r, true, 0);
+		}
 		json_decref(r->doc);
 		r->doc = json_incref(before);
 		ngroup_return(r);

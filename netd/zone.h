@@ -68,6 +68,8 @@ int zone_record_name(const char *name, uint8_t to[DNS_NAME_MAX]);
 /* A group's names begin or end to be answered: its public one, those in zones of its VNet, reverse ones. The dns
  * role's answer carries the request's number. */
 void zone_group(const struct resource *g, bool there, uint64_t request);
+/* Do its names stand now? */
+bool zone_group_registered(const struct resource *g);
 /* Does a group have any name to wait for? */
 bool zone_group_named(const struct resource *g);
 /* ---- zone_public.c ---- */

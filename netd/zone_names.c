@@ -251,7 +251,7 @@ static void tell_own_name(struct batch *b, const struct resource *g)
 	}
 }
 
-static bool is_registered(const struct resource *g)
+bool zone_group_registered(const struct resource *g)
 {
 	struct ip at = digest(g->name);
 	const struct where_entry *x = NULL;
@@ -316,7 +316,7 @@ void zone_tell_groups(uint32_t vnet)
 	for (size_t i = 0; i < plane.n; i++) {
 		const struct resource *g = plane.v[i];
 
-		if (g->group && vnet_of(g) == vnet && is_registered(g)) {
+		if (g->group && vnet_of(g) == vnet && zone_group_registered(g)) {
 			tell_group(&b, g, true);
 		}
 	}
@@ -372,7 +372,8 @@ json_t *zone_registered_list(const struct resource *zone)
 		for (size_t i = 0; v && i < plane.n; i++) {
 			const struct resource *g = plane.v[i];
 
-			if (!g->group || vnet_of(g) != table_number(v) || !is_registered(g)) {
+			if (!g->group || vnet_of(g) != table_number(v) ||
+			    !zone_group_registered(g)) {
 				continue;
 			}
 			for (size_t k = 0; k < ARRAY_N(types); k++) {
@@ -477,7 +478,7 @@ void zone_tell_registration(const struct resource *zone, uint32_t vnet)
 	for (size_t i = 0; i < plane.n; i++) {
 		const struct resource *g = plane.v[i];
 
-		if (g->group && vnet_of(g) == vnet && is_registered(g)) {
+		if (g->group && vnet_of(g) == vnet && zone_group_registered(g)) {
 			tell_name(&b, zone, g->name, NULL);
 			tell_reverse(&b, g, "ip4", true);
 			tell_reverse(&b, g, "ip6", true);

@@ -158,7 +158,7 @@ ok(r.returncode == 1 and "line" in r.stderr, "bad YAML: the line", r)
 retry("DELETE", f"/subscriptions/{SUB}/resourceGroups/named")
 
 # completion knows names
-for words, want in (("netctl get cg o", ["oci", "once"]), ("netctl get cg -g demo f", ["full"]), ("netctl logs o", ["oci", "once"]), ("netctl de", ["describe", "delete"]), ("netctl get r", ["rt", "rg"])):
+for words, want in (("netctl get cg o", ["oci", "once"]), ("netctl get cg -g demo f", ["full"]), ("netctl logs o", ["oci", "once"]), ("netctl de", ["describe", "delete"]), ("netctl get r", ["rt", "ruleset", "rg"])):
     n = len(words.split()) - 1
     script = f"source <({os.environ['NETD_NETCTL']} completion); PATH={os.path.dirname(os.environ['NETD_NETCTL'])}:$PATH; COMP_WORDS=({words}); COMP_CWORD={n}; _netctl; echo ${{COMPREPLY[@]}}"
     r = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENV)

@@ -68,6 +68,8 @@ old = next((n for n, a in before.items() if a == ip), None)
 ok(old is not None, "it has the address of one of the three", (ip, before))
 ok(serves("web") == old and rt.starts.get(next(i for i in rt.groups if i.endswith("/web"))) == 1, "its process is the one that ran before", (serves("web"), old, rt.starts))
 ok(get(old) == 404, "the old name is gone", get(old))
+lookup = lambda n: call("GET", VNET + f"v/dnsLookup?name={n}.internal.cloudapp.net")[1]
+ok(wait(lambda: any(ip in a for a in lookup("web")["answers"]), 5) and lookup(old)["rcode"] == "NXDOMAIN", "in its VNet, too", (lookup("web"), lookup(old)))
 ok(g["properties"]["containers"][0]["properties"]["configMap"]["keyValuePairs"] == {"mode": "fast"} and "orchestratorId" not in g["properties"], "the document is the group's own", g)
 frame = next(m for i, m in rt.groups.items() if i.endswith("/web"))
 ok(frame["group"]["properties"]["containers"][0]["properties"]["configMap"]["keyValuePairs"] == {"mode": "fast"}, "the runtime was told the configMap", frame)

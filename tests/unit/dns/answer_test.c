@@ -96,7 +96,7 @@ static void answers(void **state)
 	expect(z, 0, "xwesteurope.azurecontainer.io", 1, 5, 0, 0, NULL);
 	expect(z, 0, "alias" R, 1, 0, 2, 0, NULL);
 	expect(z, 0, "alias" R, 5, 0, 1, 0, NULL);
-	expect(z, 0, "out" R, 1, 0, 1, 0, NULL); /* leaves the zone: what is known */
+	expect(z, 0, "out" R, 1, 0, 1, 0, NULL);  /* leaves the zone: what is known */
 	expect(z, 0, "loop" R, 1, 0, 1, 0, NULL); /* one turn */
 	expect(z, 0, "a.w" R, 1, 0, 1, 0, NULL);
 	expect(z, 0, "x.y.w" R, 1, 0, 1, 0, NULL);
