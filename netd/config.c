@@ -116,6 +116,8 @@ static const struct key {
 	  "public addresses of a subscription (Azure: 1000); 0: no limit"),
 	N("limit-labels", limit_labels, 0, 10000000, "100000",
 	  "DNS name labels of a subscription; 0: no limit"),
+	N("limit-records", limit_records, 0, 10000000, "250000",
+	  "record sets in private DNS zones of a subscription; 0: no limit"),
 	N("limit-requests", limit_requests, 0, 1000000, "100000",
 	  "requests a second of a subscription; 0: no limit"),
 	N("log-level", log_level, 0, 3, "2", "0 errors, 1 warnings, 2 information, 3 all"),

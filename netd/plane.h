@@ -58,7 +58,7 @@ extern struct plane plane;
 struct tenant {
 	char *id;        /* of the subscription */
 	uint32_t number; /* from 1, while control runs */
-	unsigned groups, addresses, labels;
+	unsigned groups, addresses, labels, records;
 	uint32_t platform[2]; /* VNet and subnet of groups that name none; 0 before the first */
 	int64_t asked_ms;     /* token bucket of its requests */
 	double left;

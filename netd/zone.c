@@ -92,6 +92,10 @@ static void count(const struct resource *r, int by)
 {
 	struct resource *z = zone_of(r);
 
+	if (zone_is_record(r)) {
+		tenant_of(r->id)->records += (unsigned)by;
+	}
+
 	if (z && z->zone && zone_is_link(r)) {
 		z->zone->links += (unsigned)by;
 		z->zone->registering += registers(r->doc) ? (unsigned)by : 0;
@@ -238,6 +242,12 @@ static int check_record(const struct resource *r, const struct resource *z, cons
 				"one of type %s.",
 				name, other);
 		}
+	}
+	if (!r && plane.config->limit_records &&
+	    tenant_of(z->id)->records >= plane.config->limit_records) {
+		return err_set_at(e, ERR_CONFLICT, "RecordSetQuotaReached", "",
+		                  "Cannot create more than %lld record sets for this subscription.",
+		                  (long long)plane.config->limit_records);
 	}
 	if (!r && z->zone->records >= ZONE_RECORDS_MAX) {
 		return err_set_at(e, ERR_CONFLICT, "RecordSetLimitReached", "",
@@ -386,10 +396,12 @@ static void remove_children(const struct resource *z)
 void zone_gone(struct resource *r)
 {
 	if (zone_is(r)) {
+		struct zone *gone = r->zone;
+
 		zone_tell_gone(r);
+		r->zone = NULL; /* nothing more is told of it */
 		remove_children(r);
-		free(r->zone);
-		r->zone = NULL;
+		free(gone);
 	} else if (zone_is_link(r)) {
 		zone_tell_link(r, false);
 		count(r, -1);

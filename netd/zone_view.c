@@ -227,17 +227,36 @@ static void put_link(struct buf *b, unsigned *n, uint64_t zone, unsigned flags)
 	(*n)++;
 }
 
-/* Does a zone that the tenant linked stand in the place of one of ours, or of all around it? */
-static bool shadowed(uint32_t vnet, const uint8_t *origin, size_t len, bool reverse)
+/* Zones that the tenant linked to the VNet whose view is built. */
+static struct linked {
+	const struct resource *zone;
+	uint8_t flags;
+} linked[ZONE_LINKS_MAX];
+static size_t n_linked;
+
+static void list_linked(uint32_t vnet)
 {
 	struct zone_link_walk w = { .vnet = vnet };
 	const struct resource *link;
 
-	while ((link = zone_next_link(&w))) {
+	n_linked = 0;
+	while ((link = zone_next_link(&w)) && n_linked < ZONE_LINKS_MAX) {
 		const struct resource *z = zone_of(link);
+		bool falls = model_is(link->doc, "properties.resolutionPolicy", "NxDomainRedirect");
 
-		if (z && z->zone && (reverse || z->zone->len == len) &&
-		    dns_name_under(origin, len, z->zone->origin, z->zone->len)) {
+		if (z && z->zone) {
+			linked[n_linked++] = (struct linked){ z, falls ? DNS_LINK_FALLBACK : 0 };
+		}
+	}
+}
+
+/* Does one of them stand in the place of one of ours, or (`around`) around it? */
+static bool shadowed(const uint8_t *origin, size_t len, bool around)
+{
+	for (size_t i = 0; i < n_linked; i++) {
+		const struct zone *z = linked[i].zone->zone;
+
+		if ((around || z->len == len) && dns_name_under(origin, len, z->origin, z->len)) {
 			return true;
 		}
 	}
@@ -246,9 +265,8 @@ static bool shadowed(uint32_t vnet, const uint8_t *origin, size_t len, bool reve
 
 static bool public_shadowed(void *arg, const uint8_t *origin, size_t len)
 {
-	const struct live *l = arg;
-
-	return shadowed(l->vnet, origin, len, false);
+	(void)arg;
+	return shadowed(origin, len, false);
 }
 
 static void put_own_links(struct buf *b, unsigned *n, const struct live *l)
@@ -257,19 +275,19 @@ static void put_own_links(struct buf *b, unsigned *n, const struct live *l)
 	size_t at = 0;
 	int len = dns_name_parse(plane.config->vnet_suffix, origin);
 
-	if (len > 0 && !shadowed(l->vnet, origin, (size_t)len, false)) {
+	if (len > 0 && !shadowed(origin, (size_t)len, false)) {
 		put_link(b, n, zone_own(l->vnet), 0);
 	}
 	for (size_t i = 0; i < l->n_space; i++) {
 		for (size_t k = 0; k < zone_pieces(&l->space[i]) && at < REVERSE_MAX; k++, at++) {
 			size_t m = zone_piece_origin(&l->space[i], k, origin);
 
-			if (!shadowed(l->vnet, origin, m, true)) {
+			if (!shadowed(origin, m, true)) {
 				put_link(b, n, reverse_number(l->vnet, at), 0);
 			}
 		}
 	}
-	zone_public_links(b, n, public_shadowed, (void *)(uintptr_t)l);
+	zone_public_links(b, n, public_shadowed, NULL);
 }
 
 static void put_servers(struct buf *b, const json_t *list, const char *key)
@@ -345,26 +363,19 @@ static void put_sources(struct buf *b, uint32_t vnet, const struct resource *v)
 
 static void build_view(const struct live *l, struct buf *b)
 {
-	const struct resource *v = table_numbered(l->vnet), *link;
-	struct zone_link_walk w = { .vnet = l->vnet };
+	const struct resource *v = table_numbered(l->vnet);
 	const json_t *servers = v ? model_at(v->doc, "properties.dhcpOptions.dnsServers") : NULL;
 	unsigned n = 0;
 
+	list_linked(l->vnet);
 	put_u32(b, l->vnet);
 	put_u8(b, json_array_size(servers) > 0 || ruleset_any(v) || has_way_out(l->vnet, v));
 	size_t at = b->len;
 	put_u16(b, 0);
 	put_own_links(b, &n, l);
-	while ((link = zone_next_link(&w)) && n < UINT16_MAX) {
-		struct resource *z = zone_of(link);
-
-		if (z && z->zone) {
-			put_link(b, &n, table_number(z),
-			         model_is(link->doc, "properties.resolutionPolicy",
-			                  "NxDomainRedirect")
-			                 ? DNS_LINK_FALLBACK
-			                 : 0);
-		}
+	for (size_t i = 0; i < n_linked; i++) {
+		put_link(b, &n, table_number((struct resource *)(uintptr_t)linked[i].zone),
+		         linked[i].flags);
 	}
 	put_sources(b, l->vnet, v);
 	put_servers(b, servers, NULL);

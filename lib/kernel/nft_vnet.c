@@ -509,10 +509,28 @@ static void asks_rule(struct build *w, uint8_t family)
 	nft_rules_end(w, r, "inbound security rules");
 }
 
+/* What groups may not reach, their resolver does not ask. */
+static void asks_closed_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_family(r, family);
+	nft_saddr(r, family, R(0));
+	nft_cmp(r, NFT_CMP_NEQ, R(0), platform_address[family == 6], family == 4 ? 4 : 16);
+	nft_ct(r, NFT_CT_STATE, R(0));
+	nft_any_bit(r, R(0), CT_STATE(IP_CT_NEW));
+	nft_daddr(r, family, R(0));
+	nft_lookup(r, family == 4 ? "closed4" : "closed6", R(0));
+	nft_jump(r, NFT_GOTO, "closed");
+	nft_rules_end(w, r, "closed to groups");
+}
+
 static void asks_chain(struct build *w)
 {
 	nft_rules_chain(w,
 	                &(struct hook){ "asks", "filter", NF_INET_LOCAL_OUT, 0, NF_ACCEPT, NULL });
+	asks_closed_rule(w, 4);
+	asks_closed_rule(w, 6);
 	asks_rule(w, 4);
 	asks_rule(w, 6);
 }

@@ -109,6 +109,7 @@ rs = resolvers()
 ok(len(rs) == 2 and len(set(rs.values())) == 2, "a resolver each, in a namespace each", rs)
 for pid in rs:
     st = open(f"/proc/{pid}/status").read()
+    ok(all(not os.readlink(f"/proc/{pid}/fd/{f}").startswith("net:[") for f in os.listdir(f"/proc/{pid}/fd")) and len(os.listdir(f"/proc/{pid}/fd")) < 20, "with few descriptors of its own", [os.readlink(f"/proc/{pid}/fd/{f}") for f in os.listdir(f"/proc/{pid}/fd")])
     ok("Uid:\t70004\t70004" in st and "CapEff:\t0000000000000000" in st and "CapBnd:\t0000000000000000" in st and "NoNewPrivs:\t1" in st, "without rights")
 n = len(servers[0][1])
 asks(clients["a"], "www.example.org")
@@ -211,6 +212,11 @@ r = asks(out, "db2.on.prem")
 ok(r[1] == ["10.10.10.2"], "a rule that is disabled does nothing", r)
 s, _, _ = call("DELETE", R)
 ok(s == 202, "DELETE of the ruleset", s)
+
+# ---- what groups may not reach ----
+put(VNET + "open", {"properties": {"addressSpace": {"addressPrefixes": ["10.3.0.0/16"]}, "dhcpOptions": {"dnsServers": ["169.254.0.1", "192.0.2.1"]}, "subnets": call("GET", VNET + "open")[1]["properties"]["subnets"]}})
+r = asks(out, "link-local.example.org")
+ok(r[1] == ["10.10.10.2"], "a link-local server is not asked, the next one is", r)
 
 # ---- a group has its share ----
 FLOOD = """
