@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dns/out.h"
+#include "dns/record.h"
 
 #define HOPS_MAX 9 /* aliases in a chain, and the name itself */
 
@@ -47,6 +48,47 @@ static void put_set(struct answer *x, size_t skip, const struct dns_set *set, un
 	}
 }
 
+/* ---- signatures ---- */
+
+static bool signs(const struct answer *x, const struct dns_zone *c)
+{
+	return x->a->q.dnssec && x->a->signer && __atomic_load_n(&c->keys, __ATOMIC_ACQUIRE);
+}
+
+/* RRSIG of a set of the zone that was just put, at the current name without its first `skip` bytes. */
+static void put_signatures(struct answer *x, const struct dns_zone *c, size_t skip,
+                           const struct dns_set *set, uint32_t ttl, unsigned *section)
+{
+	const struct dns_keys *keys = __atomic_load_n(&c->keys, __ATOMIC_ACQUIRE);
+	uint8_t data[DNS_RRSIG_ROOM];
+
+	for (size_t i = 0; keys && i < keys->n && !x->o.full; i++) {
+		if (!dns_key_signs(&keys->v[i], set->type)) {
+			continue;
+		}
+		size_t n = dns_sign(x->a->signer, &keys->v[i], c->origin, c->len, x->name + skip,
+		                    x->len - skip, set, x->a->now_s, data);
+		if (n == 0) {
+			x->a->rcode = DNS_SERVFAIL;
+		} else if (put_owner(x, skip) &&
+		           out_record(&x->o, DNS_RRSIG, ttl, data, (uint16_t)n)) {
+			(*section)++;
+		}
+	}
+}
+
+/* A set of the zone, signed when that is wanted. */
+static void put_zone_set(struct answer *x, const struct dns_zone *c, size_t skip,
+                         const struct dns_set *set, unsigned *section)
+{
+	put_set(x, skip, set, section);
+	if (signs(x, c)) {
+		put_signatures(x, c, skip, set, set->ttl_s, section);
+	}
+}
+
+/* ---- denials ---- */
+
 /* The zone's SOA (RFC 2308 3: in a denial, with the negative TTL). */
 static void put_soa(struct answer *x, const struct dns_zone *c, bool denial, unsigned *section)
 {
@@ -65,10 +107,58 @@ static void put_soa(struct answer *x, const struct dns_zone *c, bool denial, uns
 	const uint8_t *min = data + n - 4;
 	uint32_t minimum = (uint32_t)dns_get16(min) << 16 | dns_get16(min + 2);
 	uint32_t ttl = denial && minimum < s.ttl_s ? minimum : s.ttl_s;
-	if (out_record(&x->o, DNS_SOA, ttl, data, n)) {
-		dns_put32(x->o.p + x->o.n - 20, __atomic_load_n(&c->serial, __ATOMIC_ACQUIRE));
-		(*section)++;
+	if (!out_record(&x->o, DNS_SOA, ttl, data, n)) {
+		return;
 	}
+	dns_put32(x->o.p + x->o.n - 20, __atomic_load_n(&c->serial, __ATOMIC_ACQUIRE));
+	(*section)++;
+	if (signs(x, c) && n <= 600) {
+		uint8_t copy[602];
+		struct dns_set set = { DNS_SOA, 1, s.ttl_s, copy, copy + 2 + n };
+
+		memcpy(copy, &n, 2);
+		memcpy(copy + 2, x->o.p + x->o.n - n, n);
+		put_signatures(x, c, x->len - c->len, &set, ttl, section);
+	}
+}
+
+/* Compact denial (RFC 9824): an NSEC record of the name alone, made as it is asked for. `f`: what there is; NULL:
+ * no records. */
+static void put_nsec(struct answer *x, const struct dns_zone *c, size_t skip,
+                     const struct dns_found *f, enum dns_owner owner)
+{
+	uint8_t data[2 + 2 + DNS_NAME_MAX + 1 + DNS_TYPES_ROOM];
+	const uint8_t *name = x->name + skip;
+	size_t len = x->len - skip;
+	struct dns_found apex;
+	struct dns_set soa;
+	uint32_t ttl = 0;
+	uint16_t n;
+
+	if (!signs(x, c) || x->o.full) {
+		return;
+	}
+	if (len + 2 > DNS_NAME_MAX) { /* no name is left that follows it */
+		x->a->rcode = DNS_SERVFAIL;
+		return;
+	}
+	if (dns_table_find(dns_zones_table(x->a->zones), c->space, c->origin, 0, &apex) &&
+	    dns_found_set(&apex, DNS_SOA, &soa)) {
+		const uint8_t *p = dns_set_next(&soa, &n);
+
+		ttl = p && n >= 20 ? (uint32_t)dns_get16(p + n - 4) << 16 | dns_get16(p + n - 2)
+		                   : 0;
+		ttl = ttl < soa.ttl_s ? ttl : soa.ttl_s; /* RFC 9077 */
+	}
+	memcpy(data + 2, "\1\0", 2);
+	memcpy(data + 4, name, len);
+	data[4 + len] = 0;
+	n = (uint16_t)(len + 3);
+	n = (uint16_t)(n + dns_data_types(f, owner, data + 2 + n));
+	memcpy(data, &n, 2);
+	struct dns_set set = { DNS_NSEC, 1, ttl, data, data + 2 + n };
+	put_set(x, skip, &set, &x->o.authority);
+	put_signatures(x, c, skip, &set, ttl, &x->o.authority);
 }
 
 /* Addresses of name servers that are inside the zone. */
@@ -115,7 +205,8 @@ enum step {
 };
 
 /* A DNAME (RFC 6672): itself, and the alias that follows from it. */
-static enum step follow_dname(struct answer *x, size_t skip, const struct dns_set *set)
+static enum step follow_dname(struct answer *x, const struct dns_zone *c, size_t skip,
+                              const struct dns_set *set)
 {
 	struct dns_set s = *set;
 	uint8_t alias[DNS_NAME_MAX + 1];
@@ -125,7 +216,7 @@ static enum step follow_dname(struct answer *x, size_t skip, const struct dns_se
 	if (!to || n < 1 || n > DNS_NAME_MAX + 1) {
 		return STEP_DONE;
 	}
-	put_set(x, skip, set, &x->o.answers);
+	put_zone_set(x, c, skip, set, &x->o.answers);
 	if (skip + n > DNS_NAME_MAX + 1) {
 		x->a->rcode = 6; /* YXDOMAIN: RFC 6672 2.2 */
 		return STEP_DONE;
@@ -142,6 +233,21 @@ static enum step follow_dname(struct answer *x, size_t skip, const struct dns_se
 	dns_lower(x->a->target, alias, x->len);
 	x->name = x->a->target;
 	return STEP_FOLLOW;
+}
+
+/* Whether what is delegated is signed: its DS, or that there is none. */
+static void put_delegation(struct answer *x, const struct dns_zone *c, size_t skip,
+                           const struct dns_found *f)
+{
+	struct dns_set ds;
+
+	if (dns_found_set(f, DNS_DS, &ds)) {
+		if (signs(x, c)) {
+			put_zone_set(x, c, skip, &ds, &x->o.authority);
+		}
+	} else {
+		put_nsec(x, c, skip, f, DNS_OWNER_CUT);
+	}
 }
 
 /* From below the zone's own name down to the one asked for: delegations (RFC 1034 4.3.2) and DNAMEs. */
@@ -166,13 +272,14 @@ static enum step from_above(struct answer *x, const struct dns_zone *c)
 			continue;
 		}
 		if (at > 0 && dns_found_set(&f, DNS_DNAME, &s)) {
-			return follow_dname(x, at, &s);
+			return follow_dname(x, c, at, &s);
 		}
 		bool parent =
 			at == 0 && x->a->q.type == 43; /* DS is the parent's: RFC 4035 3.1.4.1 */
 		if (at < rel && !parent && dns_found_set(&f, DNS_NS, &s)) {
 			x->aa = x->o.answers > 0;
 			put_set(x, at, &s, &x->o.authority);
+			put_delegation(x, c, at, &f);
 			put_glue(x, c, &s);
 			return STEP_DONE;
 		}
@@ -213,26 +320,32 @@ static enum step at_name(struct answer *x, const struct dns_zone *c, const struc
 	if (!f->empty && type == DNS_ANY) { /* RFC 8482 4.1: one of what there is */
 		while (dns_found_next(f, &at, &s)) {
 			if (s.type != DNS_SOA) {
-				put_set(x, 0, &s, &x->o.answers);
+				put_zone_set(x, c, 0, &s, &x->o.answers);
 				return STEP_DONE;
 			}
 		}
 	}
 	if (dns_found_set(f, type, &s)) {
-		put_set(x, 0, &s, &x->o.answers);
+		put_zone_set(x, c, 0, &s, &x->o.answers);
 		return STEP_DONE;
 	}
 	if (!dns_found_set(f, DNS_CNAME, &s)) {
 		put_soa(x, c, true, &x->o.authority); /* NODATA */
+		bool cut = x->len > c->len && dns_found_set(f, DNS_NS, &s);
+		put_nsec(x, c, 0, f->empty ? NULL : f, cut ? DNS_OWNER_CUT : DNS_OWNER);
 		return STEP_DONE;
 	}
 	put_set(x, 0, &s, &x->o.answers);
+	size_t end = x->o.n;
+	if (signs(x, c)) {
+		put_signatures(x, c, 0, &s, s.ttl_s, &x->o.answers);
+	}
 	uint16_t n;
 	const uint8_t *to = dns_set_next(&s, &n);
 	if (x->o.full || !to || n < 1 || n > DNS_NAME_MAX + 1) {
 		return STEP_DONE;
 	}
-	x->at = x->o.n - n;
+	x->at = end - n;
 	x->len = n - 1u;
 	dns_lower(x->a->target, to, x->len);
 	x->name = x->a->target;
@@ -276,6 +389,11 @@ static enum step one_step(struct answer *x)
 	}
 	a->zone = c;
 	x->aa = true;
+	if (a->q.dnssec && __atomic_load_n(&c->dnskey, __ATOMIC_ACQUIRE) && !signs(x, c)) {
+		a->rcode = DNS_SERVFAIL; /* the keys are not here yet: unsigned would be bogus */
+		x->aa = false;
+		return STEP_DONE;
+	}
 	uint32_t special = __atomic_load_n(&c->special, __ATOMIC_ACQUIRE);
 	if (special) {
 		enum step s = from_above(x, c);
@@ -295,8 +413,9 @@ static enum step one_step(struct answer *x)
 	if (flags & DNS_LINK_FALLBACK && a->stub) {
 		return leave(x);
 	}
-	a->rcode = DNS_NXDOMAIN;
+	a->rcode = signs(x, c) && !a->q.compact ? DNS_NOERROR : DNS_NXDOMAIN;
 	put_soa(x, c, true, &x->o.authority);
+	put_nsec(x, c, 0, NULL, DNS_OWNER_MISSING);
 	return STEP_DONE;
 }
 

@@ -24,6 +24,7 @@ struct dns_ask {
 	const struct dns_zones *zones;
 	const struct dns_view *view; /* NULL: sees nothing */
 	const struct dns_server *server;
+	struct dns_signer *signer; /* of the thread; NULL: nothing is signed */
 	bool tcp;
 	bool stub;          /* asked by a VNet's group, which wants the end of the chain */
 	uint8_t client[16]; /* address of who asks */

@@ -20,6 +20,7 @@ enum opcode {
 	OPCODE_UPDATE = 5
 };
 #define FLAG_DO 0x8000u
+#define FLAG_CO 0x4000u
 
 /* Labels are copied as they are read; RFC 9267: a question needs no pointers. */
 static int read_question(struct dns_query *q, const uint8_t *p, size_t len)
@@ -121,6 +122,7 @@ static int read_additional(struct dns_query *q, const uint8_t *p, size_t len, si
 			q->edns_size = dns_get16(p + at + 3);
 			q->edns_version = p[at + 6];
 			q->dnssec = dns_get16(p + at + 7) & FLAG_DO;
+			q->compact = dns_get16(p + at + 7) & FLAG_CO;
 			if (q->edns_version == 0 &&
 			    read_options(q, p + at + 11, n) != DNS_NOERROR) {
 				return DNS_FORMERR;

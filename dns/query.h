@@ -32,6 +32,7 @@ struct dns_query {
 	uint8_t opcode;
 	bool recursion; /* RD */
 	bool edns, dnssec;
+	bool compact; /* CO: a name that is missing may be said to be (RFC 9824 5.1) */
 	uint8_t edns_version;
 	uint16_t edns_size;
 	uint32_t serial; /* IXFR: that the other has */

@@ -181,3 +181,83 @@ int dns_data_txt(const char *text, uint8_t *to, size_t room)
 	} while (left > 0);
 	return (int)n;
 }
+
+void dns_data_lower(uint16_t type, uint8_t *data, size_t len)
+{
+	enum {
+		MINFO = 14,
+		RP = 17,
+		AFSDB = 18,
+		RT = 21,
+		PX = 26,
+		NAPTR = 35,
+		KX = 36
+	};
+	size_t from = 0, end = len;
+
+	switch (type) {
+	case DNS_SOA:
+		end = len > 20 ? len - 20 : 0;
+		break;
+	case DNS_NS:
+	case DNS_CNAME:
+	case DNS_PTR:
+	case DNS_DNAME:
+	case MINFO:
+	case RP:
+		break;
+	case DNS_MX:
+	case AFSDB:
+	case RT:
+	case PX:
+	case KX:
+		from = 2;
+		break;
+	case DNS_SRV:
+		from = 6;
+		break;
+	case NAPTR:
+		from = 4;
+		for (int i = 0; i < 3 && from < len; i++) { /* flags, services, expression */
+			from += data[from] + 1u;
+		}
+		break;
+	default:
+		return;
+	}
+	if (from < end) { /* lengths of labels are below 'A' */
+		dns_lower(data + from, data + from, end - from);
+	}
+}
+
+size_t dns_data_types(const struct dns_found *f, enum dns_owner owner, uint8_t to[DNS_TYPES_ROOM])
+{
+	uint8_t windows[256][32] = { { 0 } };
+	uint8_t used[256] = { 0 };
+	const uint16_t more[] = { DNS_RRSIG, DNS_NSEC, DNS_NXNAME };
+	struct dns_set s;
+	size_t at = 0, n = 0;
+
+	for (size_t i = 0; i < (owner == DNS_OWNER_MISSING ? 3u : 2u); i++) {
+		windows[0][more[i] / 8] |= (uint8_t)(0x80 >> more[i] % 8);
+		used[0] = more[i] / 8 + 1 > used[0] ? (uint8_t)(more[i] / 8 + 1) : used[0];
+	}
+	while (f && dns_found_next(f, &at, &s)) {
+		unsigned w = s.type >> 8, byte = (s.type & 0xff) / 8;
+
+		if (owner == DNS_OWNER_CUT && s.type != DNS_NS && s.type != DNS_DS) {
+			continue;
+		}
+		windows[w][byte] |= (uint8_t)(0x80 >> s.type % 8);
+		used[w] = byte + 1 > used[w] ? (uint8_t)(byte + 1) : used[w];
+	}
+	for (unsigned w = 0; w < 256; w++) {
+		if (used[w]) {
+			to[n++] = (uint8_t)w;
+			to[n++] = used[w];
+			memcpy(to + n, windows[w], used[w]);
+			n += used[w];
+		}
+	}
+	return n;
+}

@@ -27,6 +27,17 @@ const struct dns_set *dns_sets_close(struct dns_sets *s);
 /* Is a set whole: as many records as it says, addresses of their length, names where the type has names? */
 bool dns_set_valid(const struct dns_set *s);
 
+/* Names inside record data to lower case, where signatures want them so (RFC 4034 6.2, 6840 5.1). */
+void dns_data_lower(uint16_t type, uint8_t *data, size_t len);
+#define DNS_TYPES_ROOM (256 * 34)
+enum dns_owner {
+	DNS_OWNER,
+	DNS_OWNER_CUT,    /* delegated: only NS and DS are of this zone (RFC 4035 2.3) */
+	DNS_OWNER_MISSING /* NXNAME says so (RFC 9824) */
+};
+/* Types of a name as NSEC tells them (RFC 4034 4.1.2), RRSIG and NSEC among them; `f` NULL: no others. Returns the
+ * length. */
+size_t dns_data_types(const struct dns_found *f, enum dns_owner owner, uint8_t to[DNS_TYPES_ROOM]);
 /* A name as record data: with the root's label. Returns its length; -1: no name. */
 int dns_data_name(const char *text, uint8_t to[DNS_NAME_MAX + 1]);
 /* SOA (RFC 1035 3.3.13): refresh, retry, expire, negative TTL in `times`, seconds. The serial is the zone's own.

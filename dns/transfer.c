@@ -10,6 +10,7 @@
 
 #include "dns/cookie.h"
 #include "dns/out.h"
+#include "dns/record.h"
 
 #define MESSAGE_MAX 16000u /* pointers reach that far */
 
@@ -253,6 +254,11 @@ struct writer {
 	uint16_t soa_len;
 	uint32_t soa_ttl;
 	bool first, failed;
+	/* a zone with keys */
+	const struct dns_keys *keys;
+	struct buf names; /* its owners, each behind its length */
+	const uint8_t **sorted;
+	size_t n_sorted;
 };
 
 static void begin_message(struct writer *w)
@@ -318,6 +324,17 @@ static void put_record(struct writer *w, const uint8_t *name, size_t len, uint16
 	}
 }
 
+static void put_set(struct writer *w, const uint8_t *name, size_t len, const struct dns_set *set)
+{
+	struct dns_set all = *set;
+	const uint8_t *data;
+	uint16_t n;
+
+	while ((data = dns_set_next(&all, &n))) {
+		put_record(w, name, len, set->type, set->ttl_s, data, n);
+	}
+}
+
 static void put_soa(struct writer *w, uint32_t serial)
 {
 	dns_put32(w->soa + w->soa_len - 20, serial);
@@ -332,16 +349,177 @@ static bool put_name(void *arg, uint32_t space, const uint8_t *name, size_t len,
 	size_t at = 0;
 
 	while (space == w->zone->space && dns_found_next(f, &at, &s)) {
-		struct dns_set all = s;
-		const uint8_t *data;
-		uint16_t n;
-
-		while (s.type != DNS_SOA && (data = dns_set_next(&all, &n))) {
-			put_record(w, name, len, s.type, s.ttl_s, data, n);
+		if (s.type != DNS_SOA) {
+			put_set(w, name, len, &s);
 		}
 	}
 	return !w->failed;
 }
+
+/* ---- a signed zone ---- */
+
+static bool note_owner(void *arg, uint32_t space, const uint8_t *name, size_t len,
+                       const struct dns_found *f)
+{
+	struct writer *w = arg;
+	uint8_t head = (uint8_t)len;
+
+	(void)f;
+	if (space == w->zone->space) {
+		w->failed = w->n_sorted++ >= DNS_TRANSFER_SIGNED_MAX || w->failed;
+		buf_add(&w->names, &head, 1);
+		buf_add(&w->names, name, len);
+	}
+	return !w->failed && !w->names.failed;
+}
+
+/* Labels from the right (RFC 4034 6.1); names are in lower case. */
+static int canonical(const void *pa, const void *pb)
+{
+	const uint8_t *a = *(const uint8_t *const *)pa, *b = *(const uint8_t *const *)pb;
+	const uint8_t *la[128], *lb[128];
+	size_t na = 0, nb = 0;
+
+	for (size_t i = 1; i <= a[0]; i += (size_t)a[i] + 1) {
+		la[na++] = a + i;
+	}
+	for (size_t i = 1; i <= b[0]; i += (size_t)b[i] + 1) {
+		lb[nb++] = b + i;
+	}
+	while (na > 0 && nb > 0) {
+		const uint8_t *x = la[--na], *y = lb[--nb];
+		int d = memcmp(x + 1, y + 1, x[0] < y[0] ? x[0] : y[0]);
+
+		d = d ? d : x[0] - y[0];
+		if (d) {
+			return d;
+		}
+	}
+	return na > 0 ? 1 : nb > 0 ? -1 : 0;
+}
+
+static void put_signatures(struct writer *w, const uint8_t *name, size_t len,
+                           const struct dns_set *set)
+{
+	uint8_t owner[DNS_NAME_MAX], data[DNS_RRSIG_ROOM];
+
+	memcpy(owner, name, len);
+	memcpy(owner + len, w->zone->origin, w->zone->len);
+	for (size_t i = 0; i < w->keys->n; i++) {
+		if (!dns_key_signs(&w->keys->v[i], set->type)) {
+			continue;
+		}
+		size_t n = dns_sign(w->t->signer, &w->keys->v[i], w->zone->origin, w->zone->len,
+		                    owner, len + w->zone->len, set, (uint32_t)w->t->now_s, data);
+		w->failed = n == 0 || w->failed;
+		put_record(w, name, len, DNS_RRSIG, set->ttl_s, data, (uint16_t)n);
+	}
+}
+
+/* The SOA as a set; `copy` holds it. */
+static struct dns_set soa_set(const struct writer *w, uint8_t copy[602])
+{
+	memcpy(copy, &w->soa_len, 2);
+	memcpy(copy + 2, w->soa, w->soa_len);
+	return (struct dns_set){ DNS_SOA, 1, w->soa_ttl, copy, copy + 2 + w->soa_len };
+}
+
+/* NSEC of the i-th owner: what it has, and who is next; the last leads back (RFC 4034 4.1.1). */
+static void put_nsec(struct writer *w, size_t i, const struct dns_found *f, bool cut, size_t next)
+{
+	const uint8_t *name = w->sorted[i], *to = w->sorted[next], *min = w->soa + w->soa_len - 4;
+	uint8_t data[2 + DNS_NAME_MAX + 1 + DNS_TYPES_ROOM];
+	uint32_t minimum = (uint32_t)dns_get16(min) << 16 | dns_get16(min + 2);
+	size_t n = 2;
+
+	memcpy(data + n, to + 1, to[0]);
+	n += to[0];
+	memcpy(data + n, w->zone->origin, w->zone->len);
+	n += w->zone->len;
+	data[n++] = 0;
+	n += dns_data_types(f, cut ? DNS_OWNER_CUT : DNS_OWNER, data + n);
+	uint16_t len = (uint16_t)(n - 2);
+	memcpy(data, &len, 2);
+	struct dns_set set = { DNS_NSEC, 1, minimum < w->soa_ttl ? minimum : w->soa_ttl, data,
+		               data + n };
+	put_set(w, name + 1, name[0], &set);
+	put_signatures(w, name + 1, name[0], &set);
+}
+
+/* The sets of a name that is this zone's own (not glue); of a delegation the DS alone is signed (RFC 4035 2.2). */
+static void put_own(struct writer *w, const uint8_t *name, const struct dns_found *f, bool cut)
+{
+	uint8_t copy[602];
+	struct dns_set s;
+	size_t at = 0;
+
+	while (dns_found_next(f, &at, &s)) {
+		if (s.type == DNS_SOA) {
+			s = soa_set(
+				w,
+				copy); /* with the serial; the record itself is sent first and last */
+		} else {
+			put_set(w, name + 1, name[0], &s);
+		}
+		if (!cut || s.type == DNS_DS) {
+			put_signatures(w, name + 1, name[0], &s);
+		}
+	}
+}
+
+static bool below(const uint8_t *name, const uint8_t *cut)
+{
+	return cut && name[0] > cut[0] && dns_name_under(name + 1, name[0], cut + 1, cut[0]);
+}
+
+static void put_sorted(struct writer *w)
+{
+	const struct dns_table *t = dns_zones_table(w->zones);
+	const uint8_t *cut = NULL;
+
+	for (size_t i = 0; i < w->n_sorted && !w->failed; i++) {
+		const uint8_t *name = w->sorted[i];
+		size_t next = i + 1;
+		struct dns_found f;
+		struct dns_set s;
+
+		if (!dns_table_find(t, w->zone->space, name + 1, name[0], &f)) {
+			continue;
+		}
+		if (below(name, cut)) {
+			put_name(w, w->zone->space, name + 1, name[0], &f);
+			continue;
+		}
+		bool delegated = name[0] > 0 && dns_found_set(&f, DNS_NS, &s);
+		cut = delegated ? name : NULL;
+		while (next < w->n_sorted && below(w->sorted[next], cut)) {
+			next++;
+		}
+		put_own(w, name, &f, delegated);
+		put_nsec(w, i, &f, delegated, next < w->n_sorted ? next : 0);
+	}
+}
+
+static void put_signed(struct writer *w)
+{
+	dns_table_walk(dns_zones_table(w->zones), false, note_owner, w);
+	w->sorted = w->failed ? NULL : calloc(w->n_sorted + 1, sizeof(*w->sorted));
+	if (!w->sorted || w->names.failed) {
+		w->failed = true;
+	} else {
+		const uint8_t *p = w->names.data;
+
+		for (size_t i = 0; i < w->n_sorted; i++, p += 1 + p[0]) {
+			w->sorted[i] = p;
+		}
+		qsort(w->sorted, w->n_sorted, sizeof(*w->sorted), canonical);
+		put_sorted(w);
+	}
+	free(w->sorted);
+	buf_fini(&w->names);
+}
+
+/* ---- the transfer ---- */
 
 static void put_noted(struct writer *w, const struct buf *b)
 {
@@ -398,9 +576,11 @@ bool dns_transfer_build(const struct dns_zones *z, const struct dns_zone *c,
 	w->t = t;
 	w->to = to;
 	w->first = true;
+	w->keys = t->signer ? c->keys : NULL;
 	begin_message(w);
 	put_soa(w, serial);
-	const struct batch *b = t->type == DNS_IXFR && j ? batch_from(j, t->serial) : NULL;
+	const struct batch *b =
+		t->type == DNS_IXFR && j && !w->keys ? batch_from(j, t->serial) : NULL;
 	bool newest = t->type == DNS_IXFR && t->serial == serial; /* one SOA says so */
 	for (const struct batch *x = b; x; x = STAILQ_NEXT(x, link)) {
 		put_soa(w, x->from);
@@ -408,7 +588,9 @@ bool dns_transfer_build(const struct dns_zones *z, const struct dns_zone *c,
 		put_soa(w, x->to);
 		put_noted(w, &x->come);
 	}
-	if (!b && !newest) {
+	if (w->keys && !newest) {
+		put_signed(w);
+	} else if (!b && !newest) {
 		dns_table_walk(dns_zones_table(z), false, put_name, w);
 	}
 	if (!newest) {

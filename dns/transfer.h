@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * What secondaries of a zone are sent: all of it (AXFR, RFC 5936), or what changed since they looked (IXFR, RFC 1995) from
- * a journal in memory. A transfer is built at one moment, so that it is the zone as it was then. The writer's thread.
- * No I/O.
+ * a journal in memory. A transfer is built at one moment, so that it is the zone as it was then. A zone with keys is
+ * sent whole and signed, with a chain of NSEC records (RFC 4034 4). The writer's thread. No I/O.
  */
 #pragma once
 
@@ -28,12 +28,16 @@ struct dns_transfer {
 	uint16_t id, type;       /* DNS_AXFR or DNS_IXFR */
 	const uint8_t *question; /* of the packet, to be repeated */
 	size_t question_len;
-	uint32_t serial;   /* IXFR: that the other has */
-	struct tsig *tsig; /* NULL: unsigned */
+	uint32_t serial;           /* IXFR: that the other has */
+	struct tsig *tsig;         /* NULL: unsigned */
+	struct dns_signer *signer; /* for a zone with keys; NULL: it is sent without signatures */
 	uint64_t now_s;
 };
 
+/* Names that a signed zone may have, to be transferred: more would keep the writer for too long. */
+#define DNS_TRANSFER_SIGNED_MAX 20000u
+
 /* Appends the whole transfer to `to`: messages, each behind its length (RFC 1035 4.2.2). AXFR where the journal (NULL:
- * none) does not reach back. false: no memory. */
+ * none) does not reach back. false: no memory, too many names to sign, or OpenSSL failed; `to` may have grown. */
 bool dns_transfer_build(const struct dns_zones *z, const struct dns_zone *c,
                         const struct dns_journal *j, const struct dns_transfer *t, struct buf *to);

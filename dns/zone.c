@@ -11,7 +11,8 @@
 #define VIEWS_FIRST DNS_ZONES_MAX
 #define BY_ZONE     DNS_SPACES       /* number: index, serial, origin */
 #define BY_VIEW     (DNS_SPACES + 1) /* number: index */
-#define TYPE_OWN    65280            /* RFC 6895: private use; never answered */
+#define HAS_DNSKEY  0x80000000u /* beside a count of special names, while a table is taken over */
+#define TYPE_OWN    65280       /* RFC 6895: private use; never answered */
 
 struct dns_zones {
 	struct dns_table *t;
@@ -341,10 +342,31 @@ int dns_name_put(struct dns_zones *z, uint64_t zone, const uint8_t *name, size_t
 		__atomic_sub_fetch(&c->special, 1, __ATOMIC_RELEASE);
 	}
 	c->changed = c->changed || rc == 1;
+	if (rc == 1 && len == 0) {
+		bool dnskey = false;
+
+		for (size_t i = 0; i < n; i++) {
+			dnskey = dnskey || sets[i].type == DNS_DNSKEY;
+		}
+		__atomic_store_n(&c->dnskey, dnskey, __ATOMIC_RELEASE);
+	}
 	if (c->changed && !c->held) {
 		next_serial(z, c);
 	}
 	return rc < 0 ? -1 : 0;
+}
+
+void dns_zone_keys(struct dns_zones *z, uint64_t zone, struct dns_keys *keys)
+{
+	struct dns_zone *c = zone_numbered(z, zone);
+	struct dns_keys *was = keys;
+
+	if (c) {
+		was = (struct dns_keys *)(uintptr_t)c->keys;
+		__atomic_store_n(&c->keys, keys, __ATOMIC_RELEASE);
+		dns_table_wait(z->t);
+	}
+	dns_keys_free(was);
 }
 
 void dns_zone_hold(struct dns_zones *z, uint64_t zone)
@@ -353,6 +375,15 @@ void dns_zone_hold(struct dns_zones *z, uint64_t zone)
 
 	if (c) {
 		c->held = true;
+	}
+}
+
+void dns_zone_touch(struct dns_zones *z, uint64_t zone)
+{
+	struct dns_zone *c = zone_numbered(z, zone);
+
+	if (c) {
+		c->changed = true;
 	}
 }
 
@@ -420,6 +451,7 @@ static void zone_free(struct dns_zones *z, struct dns_zone *c)
 	drop_record(z, BY_ZONE, true, (const uint8_t *)&number, 8);
 	__atomic_store_n(&z->zones[c->space], NULL, __ATOMIC_RELEASE);
 	dns_table_wait(z->t);
+	dns_keys_free((struct dns_keys *)(uintptr_t)c->keys);
 	free(c);
 }
 
@@ -519,7 +551,12 @@ static bool restore(void *arg, uint32_t space, const uint8_t *name, size_t len,
 	uint16_t n;
 
 	if (space < VIEWS_FIRST) {
+		struct dns_set s;
+
 		z->restored[space] += found_special(f, name, len);
+		if (len == 0 && dns_found_set(f, DNS_DNSKEY, &s)) {
+			z->restored[space] |= HAS_DNSKEY;
+		}
 		return true;
 	}
 	z->own++;
@@ -554,6 +591,7 @@ static void forget_all(struct dns_zones *z)
 	/* Only what is there is written: pages that were never used stay so. */
 	for (uint32_t i = 0; z->zones && i < DNS_ZONES_MAX; i++) {
 		if (z->zones[i]) {
+			dns_keys_free((struct dns_keys *)(uintptr_t)z->zones[i]->keys);
 			free(z->zones[i]);
 			z->zones[i] = NULL;
 		}
@@ -571,7 +609,8 @@ static bool begin(struct dns_zones *z, bool adopted, struct err *e)
 {
 	for (uint32_t i = 0; adopted && i < DNS_ZONES_MAX; i++) {
 		if (z->zones[i]) {
-			z->zones[i]->special = z->restored[i];
+			z->zones[i]->special = z->restored[i] & ~HAS_DNSKEY;
+			z->zones[i]->dnskey = z->restored[i] & HAS_DNSKEY;
 		}
 	}
 	free(z->restored);

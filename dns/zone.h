@@ -7,6 +7,7 @@
 #pragma once
 
 #include "dns/name.h"
+#include "dns/sign.h"
 #include "dns/table.h"
 
 enum dns_type {
@@ -41,6 +42,8 @@ struct dns_zone {
 	uint32_t space;
 	uint32_t serial; /* of its SOA; goes up with each change, or with dns_zone_commit() */
 	bool held, changed;
+	bool dnskey;                 /* it has DNSKEY records, so that its answers must be signed */
+	const struct dns_keys *keys; /* that sign them; NULL: not here, or not yet */
 	uint32_t special; /* names that answer for others: wildcards, delegations, DNAMEs */
 	size_t len;
 	uint8_t origin[DNS_NAME_MAX];
@@ -74,8 +77,12 @@ int dns_name_put(struct dns_zones *z, uint64_t zone, const uint8_t *name, size_t
                  const struct dns_set *sets, size_t n, struct err *e)
 	__attribute__((warn_unused_result));
 
+/* The zone's keys (taken; NULL: none any more). Absent zone: they are freed. */
+void dns_zone_keys(struct dns_zones *z, uint64_t zone, struct dns_keys *keys);
 /* From now on the zone's serial goes up by dns_zone_commit() only; false: there was no change. */
 void dns_zone_hold(struct dns_zones *z, uint64_t zone);
+/* Its signatures are others now: that is a change, too. */
+void dns_zone_touch(struct dns_zones *z, uint64_t zone);
 bool dns_zone_commit(struct dns_zones *z, uint64_t zone, uint32_t *from, uint32_t *to);
 
 /* A whole list: between the two, everything is put; what was not put is gone afterwards. */

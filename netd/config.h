@@ -55,7 +55,8 @@ struct config {
 	char state_dir[96], run_dir[80], region[64], dns_suffix[128], ip_suffix[128];
 	char vnet_suffix[128], dns_id[64], query_log[160];
 	char listen_dns[64], listen_api[64], tls_cert[160], tls_key[160];
-	int64_t bpf, dns_workers, dns_rate, dns_group_rate, resolver_idle_s;
+	int64_t bpf, dns_workers, dns_rate, dns_group_rate, resolver_idle_s, dnssec, zsk_life_s,
+		dnssec_spread_s;
 	char uplink[16], hop4[IP_TEXT], hop6[IP_TEXT], host4[IP_TEXT], host6[IP_TEXT];
 	char tenant_id[64];
 	struct ip_prefix pools[CONFIG_POOLS_MAX];
@@ -74,7 +75,8 @@ struct config {
 	size_t n_zone_files;
 	struct plan_target targets[CONFIG_TARGETS_MAX];
 	size_t n_targets;
-	int64_t node_cpu, node_memory, limit_groups, limit_addresses, limit_labels, limit_records, limit_requests;
+	int64_t node_cpu, node_memory, limit_groups, limit_addresses, limit_labels, limit_records,
+		limit_requests;
 };
 
 /* Reads the file (NULL: defaults only). ERR_INVALID names file, line, key and what is accepted. */

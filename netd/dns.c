@@ -157,6 +157,7 @@ void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int ma
 			dns_role.udp[dns_role.n_udp++] = fds[i];
 		}
 	}
+	dns_role.signer = dns_signer_new(16384);
 	dns_role.log = fds[FD_DNS_LOG];
 	dns_role.tcp = fds[FD_DNS_TCP];
 	if (adopted) {

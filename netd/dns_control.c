@@ -123,6 +123,31 @@ static void zone_set(struct reader *r)
 	}
 }
 
+/* Private halves come by a socket pair, and are in this process alone. */
+static void zone_keys(struct reader *r)
+{
+	uint64_t zone = get_u64(r);
+	unsigned n = get_u8(r);
+	struct dns_keys *keys = n > 0 && n <= DNS_KEYS_MAX ? calloc(1, sizeof(*keys)) : NULL;
+
+	for (unsigned i = 0; keys && i < n; i++) {
+		uint16_t flags = get_u16(r);
+		bool signs = get_u8(r);
+		const uint8_t *private = borrow(r, 32);
+
+		if (private && dns_key_load(&keys->v[keys->n], flags, signs, private)) {
+			keys->n++;
+		}
+	}
+	if (!reader_done(r)) {
+		dns_keys_free(keys);
+		r->failed = true;
+		return;
+	}
+	dns_zone_keys(dns_role.zones, zone, keys);
+	dns_transfer_resign(zone);
+}
+
 /* ---- views ---- */
 
 /* Links that were set last, and are not any more, go. */
@@ -217,6 +242,7 @@ static void ask_view(struct reader *r)
 	struct dns_ask a = { .zones = dns_role.zones,
 		             .view = dns_view_of(dns_role.zones, view),
 		             .server = &dns_role.server,
+		             .signer = dns_role.signer,
 		             .tcp = true,
 		             .stub = view != DNS_VIEW_PUBLIC,
 		             .client_len = 4 };
@@ -283,6 +309,9 @@ void dns_control(void *arg, enum role from, enum msg_type type, struct reader *r
 		break;
 	case MSG_ZONE_SET:
 		zone_set(r);
+		break;
+	case MSG_ZONE_KEYS:
+		zone_keys(r);
 		break;
 	case MSG_ZONE_DEL:
 		dns_zone_drop(dns_role.zones, get_u64(r));

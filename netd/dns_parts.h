@@ -38,6 +38,7 @@ struct dns_role {
 	struct loop *loop;
 	struct dns_zones *zones;
 	struct dns_server server;
+	struct dns_signer *signer; /* the main thread's */
 	struct channel *control, *engine;
 	int udp[8], tcp;
 	size_t n_udp;
@@ -80,6 +81,8 @@ void dns_tcp_answer(uint64_t conn, const uint8_t *p, size_t len);
 void dns_transfer_follow(uint64_t zone);
 /* A name is about to change. */
 void dns_transfer_note(uint64_t zone, const uint8_t *name, size_t len);
+/* The zone has other keys: what was signed is signed anew. */
+void dns_transfer_resign(uint64_t zone);
 /* Names went without a note: what secondaries ask for next is the whole. */
 void dns_transfer_forget(void);
 /* AXFR or IXFR, read: appends the messages, each behind its length; false: it may not, or cannot, be. */

@@ -135,6 +135,7 @@ static bool answer_public(struct conn *c, const uint8_t *packet, size_t len)
 	struct dns_ask a = { .zones = dns_role.zones,
 		             .view = dns_view_of(dns_role.zones, DNS_VIEW_PUBLIC),
 		             .server = &dns_role.server,
+		             .signer = dns_role.signer,
 		             .tcp = true,
 		             .now_s = (uint32_t)time(NULL) };
 

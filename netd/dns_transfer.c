@@ -18,6 +18,7 @@
 #define JOURNAL_BYTES (64u << 20) /* of a zone */
 #define TRIES_MAX     6
 #define TRY_MS        1000 /* then 2, 4, ... seconds */
+#define FRESH_MS      600000 /* so often one looks whether secondaries' signatures are of this period */
 
 /* A zone that secondaries follow. */
 struct followed {
@@ -33,7 +34,8 @@ struct followed {
 };
 
 static struct followed *zones;
-static struct loop_timer *commit_timer, *word_timer;
+static struct loop_timer *commit_timer, *word_timer, *fresh_timer;
+static int64_t period;
 static int sockets[2] = { -1, -1 }; /* IPv4, IPv6 */
 
 static struct followed *followed_find(uint64_t zone)
@@ -228,6 +230,41 @@ static void on_commit(void *arg)
 	}
 }
 
+static void change(struct followed *f)
+{
+	if (!f->changed) {
+		f->changed = true;
+		loop_timer_start(commit_timer, COMMIT_MS);
+	}
+}
+
+void dns_transfer_resign(uint64_t zone)
+{
+	struct followed *f = followed_find(zone);
+
+	if (f) {
+		dns_zone_touch(dns_role.zones, zone);
+		change(f);
+	}
+}
+
+/* Signatures that secondaries hold end in two days: each period they have others to fetch. */
+static void on_fresh(void *arg)
+{
+	int64_t now = time(NULL) / DNS_SIGN_PERIOD_S;
+
+	(void)arg;
+	for (struct followed *f = now != period ? zones : NULL; f; f = f->next) {
+		const struct dns_zone *c = dns_zone_numbered(dns_role.zones, f->zone);
+
+		if (c && c->keys) {
+			dns_transfer_resign(f->zone);
+		}
+	}
+	period = now;
+	loop_timer_start(fresh_timer, FRESH_MS);
+}
+
 void dns_transfer_follow(uint64_t zone)
 {
 	struct followed *f = followed_find(zone);
@@ -245,6 +282,9 @@ void dns_transfer_follow(uint64_t zone)
 	if (!commit_timer) {
 		commit_timer = loop_timer_new(dns_role.loop, on_commit, NULL);
 		word_timer = loop_timer_new(dns_role.loop, on_words, NULL);
+		fresh_timer = loop_timer_new(dns_role.loop, on_fresh, NULL);
+		period = time(NULL) / DNS_SIGN_PERIOD_S;
+		loop_timer_start(fresh_timer, FRESH_MS);
 	}
 	dns_zone_hold(dns_role.zones, zone);
 	tell(f); /* it may have changed while nobody was here */
@@ -261,10 +301,7 @@ void dns_transfer_note(uint64_t zone, const uint8_t *name, size_t len)
 			dns_table_find(dns_zones_table(dns_role.zones), c->space, name, len, &was);
 
 		dns_journal_note(f->journal, name, len, had && !was.empty ? &was : NULL);
-		if (!f->changed) {
-			f->changed = true;
-			loop_timer_start(commit_timer, COMMIT_MS);
-		}
+		change(f);
 	}
 }
 
@@ -313,6 +350,9 @@ bool dns_transfer(struct dns_ask *a, const uint8_t *packet, size_t len, struct b
 	if (!f || !may_have(a)) {
 		return false;
 	}
+	if (c->dnskey && !c->keys) { /* not here yet: unsigned would be bogus */
+		return false;
+	}
 	if (f->changed && commit(f)) { /* what is sent is a step of the serial */
 		tell(f);
 	}
@@ -322,6 +362,7 @@ bool dns_transfer(struct dns_ask *a, const uint8_t *packet, size_t len, struct b
 		                  .question_len = q->question_end - DNS_HEADER,
 		                  .serial = q->serial,
 		                  .tsig = q->tsig_at ? &a->tsig : NULL,
+		                  .signer = dns_role.signer,
 		                  .now_s = a->now_s };
 	size_t before = to->len;
 	bool ok = dns_transfer_build(dns_role.zones, c, f->journal, &t, to);

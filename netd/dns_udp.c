@@ -15,12 +15,14 @@
 #define BATCH        64
 #define PACKET_MAX   1232
 #define RRL_NETWORKS 65536
+#define SIGNATURES   65536
 
 struct worker {
 	pthread_t thread;
 	int fd;
 	struct dns_reader *reader;
 	struct dns_limit *limit;
+	struct dns_signer *signer;
 	struct dns_counts counts;
 	int64_t now_ms;
 	struct buf log;
@@ -140,6 +142,7 @@ static struct worker *worker_new(int fd)
 		exit(71);
 	}
 	w->fd = fd;
+	w->signer = dns_role.config->dnssec ? dns_signer_new(SIGNATURES) : NULL;
 	(void)fcntl(fd, F_SETFL, 0); /* it waits there */
 	for (int i = 0; i < BATCH; i++) {
 		w->in_iov[i] = (struct iovec){ w->in[i], PACKET_MAX };
@@ -147,7 +150,9 @@ static struct worker *worker_new(int fd)
 			                            .msg_iov = &w->in_iov[i],
 			                            .msg_iovlen = 1 };
 		w->tx[i].msg_hdr = (struct msghdr){ .msg_iov = &w->out_iov[i], .msg_iovlen = 1 };
-		w->ask[i] = (struct dns_ask){ .zones = dns_role.zones, .server = &dns_role.server };
+		w->ask[i] = (struct dns_ask){ .zones = dns_role.zones,
+			                      .server = &dns_role.server,
+			                      .signer = w->signer };
 	}
 	return w;
 }

@@ -53,6 +53,7 @@ static struct dns_ask ask_of(const struct vnet *v, bool tcp, const struct sockad
 	struct dns_ask a = { .zones = dns_role.zones,
 		             .view = dns_view_of(dns_role.zones, v->number),
 		             .server = &dns_role.server,
+		             .signer = dns_role.signer,
 		             .tcp = tcp,
 		             .stub = true,
 		             .now_s = (uint32_t)time(NULL) };

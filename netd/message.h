@@ -63,6 +63,7 @@ enum role {
 	X(ENGINE_DONE, 1, ROLE_ENGINE, ROLE_CONTROL, 10, 1024) /* request, ok, text; maybe fd */ \
 	X(NAMES_BEGIN, 1, ROLE_CONTROL, ROLE_DNS, 0, 0)                                          \
 	X(ZONE_SET, 1, ROLE_CONTROL, ROLE_DNS, 13, 300) /* number, serial, origin */             \
+	X(ZONE_KEYS, 1, ROLE_CONTROL, ROLE_DNS, 9, 300) /* zone, count: flags, signs, private */ \
 	X(ZONE_DEL, 1, ROLE_CONTROL, ROLE_DNS, 8, 8)                                             \
 	X(NAME_SET, 2, ROLE_CONTROL, ROLE_DNS, 10, MSG_BODY_MAX) /* see dns_control.c */         \
 	X(VIEW_SET, 1, ROLE_CONTROL, ROLE_DNS, 8, MSG_BODY_MAX)  /* the same */                  \

@@ -239,6 +239,8 @@ int table_load(void *arg, const char *key, uint64_t rev, const char *value)
 		load_operations(row);
 	} else if (strcmp(key, "meta/dns-serial") == 0) {
 		zone_serial_load(row);
+	} else if (strncmp(key, "dnssec/", 7) == 0) {
+		zone_keys_load(key + 7, row);
 	} else if (strncmp(key, "dns/", 4) == 0) {
 		zone_public_load(key + 4, row);
 	} else if (strncmp(key, "rest/", 5) == 0) {

@@ -72,6 +72,15 @@ void zone_group(const struct resource *g, bool there, uint64_t request);
 bool zone_group_registered(const struct resource *g);
 /* Does a group have any name to wait for? */
 bool zone_group_named(const struct resource *g);
+/* ---- zone_keys.c ---- */
+void zone_keys_load(const char *origin, const json_t *row);
+void zone_keys_sweep(void);
+/* A new key-signing key beside the old; and: the parent has its DS. ERR_CONFLICT, ERR_NOT_FOUND. */
+int zone_keys_roll(const char *origin, struct err *e);
+int zone_keys_seen(const char *origin, struct err *e);
+/* [{"tag", "kind", "state", "since", "ds", "parent"}]; new reference. */
+json_t *zone_keys_view(const char *origin, const uint8_t *wire, size_t len);
+
 /* ---- zone_public.c ---- */
 /* A public name with these addresses begins or ends to be answered. */
 void zone_public(uint64_t request, const char *fqdn, const struct ip *addrs, size_t n, bool there);

@@ -48,7 +48,13 @@ void zone_preset_apex(const uint8_t *origin, size_t len, uint32_t negative_s, st
 size_t zone_pieces(const struct ip_prefix *p);
 size_t zone_piece_origin(const struct ip_prefix *p, size_t i, uint8_t to[DNS_NAME_MAX]);
 
+/* ---- zone_keys.c ---- */
+/* The dns role gets the keys of a public zone, none when it is not signed. */
+void zone_keys_tell(uint64_t zone, const char *origin);
+void zone_keys_records(const char *origin, const uint8_t *wire, size_t len, struct dns_sets *to);
+
 /* ---- zone_public.c ---- */
+void zone_public_keys(const char *origin); /* they have changed */
 /* A public name's addresses begin or end to be answered, by name and in reverse; "" does nothing. */
 void zone_public_name(struct batch *b, const char *fqdn, const struct ip *addrs, size_t n,
                       bool there);

@@ -213,6 +213,7 @@ static bool take_record(const struct public_zone *z, const ldns_rr *rr, struct r
 		memcpy(data + n, ldns_rdf_data(d), ldns_rdf_size(d));
 		n += ldns_rdf_size(d);
 	}
+	dns_data_lower((uint16_t)type, data, n);
 	*to = (struct record){ .len = (uint8_t)(len - z->len),
 		               .type = (uint16_t)type,
 		               .n = (uint16_t)n,
@@ -375,6 +376,8 @@ static void preset_name(const struct public_zone *z, size_t len, const uint8_t *
 			}
 		}
 		dns_sets_fini(&preset);
+		char text[DNS_NAME_TEXT];
+		zone_keys_records(dns_name_print(z->origin, z->len, text), z->origin, z->len, to);
 	} else if (len == sizeof(ns1) && memcmp(name, ns1, len) == 0 && to->n == 0 &&
 	           own_address(&ip)) {
 		dns_sets_add(to, ip.family == 4 ? DNS_A : DNS_AAAA, (uint32_t)plane.config->ttl_s,
@@ -396,7 +399,9 @@ static void tell_zone(const struct public_zone *z)
 {
 	struct batch b;
 
+	char text[DNS_NAME_TEXT];
 	zone_send_zone(z->number, z->origin, z->len);
+	zone_keys_tell(z->number, dns_name_print(z->origin, z->len, text));
 	batch_begin(&b, 0);
 	tell_fixed(&b, z, z->origin, 0);
 	tell_fixed(&b, z, ns1, sizeof(ns1));
@@ -691,4 +696,20 @@ bool zone_public_number(const char *origin, uint64_t *number)
 		*number = z->number;
 	}
 	return z != NULL;
+}
+
+/* Keys first, then the records that name them: nothing is said to be signed that is not. */
+void zone_public_keys(const char *origin)
+{
+	uint8_t wire[DNS_NAME_MAX];
+	int n = dns_name_parse(origin, wire);
+	const struct public_zone *z = n > 0 ? zone_at(wire, (size_t)n) : NULL;
+	struct batch b;
+
+	if (z) {
+		zone_keys_tell(z->number, origin);
+		batch_begin(&b, 0);
+		tell_fixed(&b, z, z->origin, 0);
+		batch_end(&b);
+	}
 }

@@ -227,6 +227,30 @@ bool names_of(struct http_request *r, const struct resource *x, const char *what
 
 /* ---- the administrator's ---- */
 
+/* keys: GET; rollover, dsSeen: POST. */
+static bool keys_request(struct http_request *r, const char *zone, const char *what)
+{
+	bool roll = strcasecmp(what, "rollover") == 0, seen = strcasecmp(what, "dsSeen") == 0;
+	uint8_t wire[DNS_NAME_MAX];
+	struct err e = ERR_INIT;
+	int n = dns_name_parse(zone, wire);
+
+	if (strcasecmp(what, "keys") == 0 && n > 0 && strcmp(r->method, "GET") == 0) {
+		api_json(r, 200, "",
+		         json_pack("{s:o}", "value", zone_keys_view(zone, wire, (size_t)n)));
+		return true;
+	}
+	if ((!roll && !seen) || strcmp(r->method, "POST") != 0) {
+		return false;
+	}
+	if ((roll ? zone_keys_roll(zone, &e) : zone_keys_seen(zone, &e)) < 0) {
+		api_error(r, &e);
+	} else {
+		http_reply(r, 204, "", NULL, 0);
+	}
+	return true;
+}
+
 /* /netd/dns/zones/ZONE[/zoneFile | /TYPE/NAME] */
 static void public_zone(struct http_request *r, char *rest)
 {
@@ -247,6 +271,9 @@ static void public_zone(struct http_request *r, char *rest)
 		} else {
 			fail(r, ERR_NOT_FOUND, NULL, "That is no public zone of this server.");
 		}
+		return;
+	}
+	if (type && !name && keys_request(r, rest, type)) {
 		return;
 	}
 	const char *kind = name ? zone_record_type(type) : NULL;
