@@ -51,7 +51,8 @@ bool dns_key_signs(const struct dns_key *k, uint16_t type);
 /* DNSKEY or CDNSKEY record data. */
 void dns_key_data(const struct dns_key *k, uint8_t to[DNS_KEY_DATA]);
 /* DS or CDS record data, SHA-256, of a key of the zone. */
-void dns_key_ds(const struct dns_key *k, const uint8_t *origin, size_t len, uint8_t to[DNS_DS_DATA]);
+void dns_key_ds(const struct dns_key *k, const uint8_t *origin, size_t len,
+                uint8_t to[DNS_DS_DATA]);
 
 struct dns_signer;
 /* Remembers that many signatures at most (a power of two). NULL: no memory. */

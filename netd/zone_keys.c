@@ -83,11 +83,11 @@ static void save(const struct zone_keys *k)
 	for (size_t i = 0; i < k->n; i++) {
 		const struct zone_key *x = &k->v[i];
 
-		json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:I, s:b}", "private",
-		                                      hex_print(x->private, 32, hex), "flags",
-		                                      x->flags, "state", state_names[x->state],
-		                                      "since", (json_int_t)x->since_s, "parent",
-		                                      x->parent));
+		json_array_append_new(list,
+		                      json_pack("{s:s, s:i, s:s, s:I, s:b}", "private",
+		                                hex_print(x->private, 32, hex), "flags", x->flags,
+		                                "state", state_names[x->state], "since",
+		                                (json_int_t)x->since_s, "parent", x->parent));
 	}
 	snprintf(key, sizeof(key), "dnssec/%s", k->origin);
 	char *text = json_dumps(list, JSON_COMPACT);
@@ -103,8 +103,8 @@ static void save(const struct zone_keys *k)
 	}
 	row = json_pack("{s:s}", "sealed", sealed);
 	AUTO_FREE char *value = json_dumps(row, JSON_COMPACT);
-	store_submit(plane.store, &(struct store_op){ .key = key, .value = value }, 1, control_saved,
-	             NULL);
+	store_submit(plane.store, &(struct store_op){ .key = key, .value = value }, 1,
+	             control_saved, NULL);
 }
 
 static enum state state_of(const char *name)
@@ -239,7 +239,8 @@ static void turn(struct zone_key *x, enum state state)
 /* One step of the zone-signing keys, when its time has come. */
 static bool step(struct zone_keys *k)
 {
-	int64_t now = now_s(), life = plane.config->zsk_life_s, spread = plane.config->dnssec_spread_s;
+	int64_t now = now_s(), life = plane.config->zsk_life_s,
+		spread = plane.config->dnssec_spread_s;
 	struct zone_key *active = NULL, *next = NULL;
 
 	for (size_t i = 0; i < k->n; i++) {
@@ -344,12 +345,12 @@ json_t *zone_keys_view(const char *origin, const uint8_t *wire, size_t len)
 		}
 		dns_key_ds(&key, wire, len, ds);
 		snprintf(text, sizeof(text), "%u 13 2 %s", key.tag, hex_print(ds + 4, 32, hex));
-		json_array_append_new(list, json_pack("{s:i, s:s, s:s, s:I, s:s, s:b}", "tag", key.tag,
-		                                      "kind",
-		                                      key.flags == DNS_KEY_KSK ? "KSK" : "ZSK",
-		                                      "state", state_names[k->v[i].state], "since",
-		                                      (json_int_t)k->v[i].since_s, "ds", text,
-		                                      "parent", k->v[i].parent));
+		json_array_append_new(list,
+		                      json_pack("{s:i, s:s, s:s, s:I, s:s, s:b}", "tag", key.tag,
+		                                "kind", key.flags == DNS_KEY_KSK ? "KSK" : "ZSK",
+		                                "state", state_names[k->v[i].state], "since",
+		                                (json_int_t)k->v[i].since_s, "ds", text, "parent",
+		                                k->v[i].parent));
 		dns_key_fini(&key);
 	}
 	return list;
