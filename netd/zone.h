@@ -75,9 +75,12 @@ bool zone_group_named(const struct resource *g);
 /* ---- zone_keys.c ---- */
 void zone_keys_load(const char *origin, const json_t *row);
 void zone_keys_sweep(void);
-/* A new key-signing key beside the old; and: the parent has its DS. ERR_CONFLICT, ERR_NOT_FOUND. */
-int zone_keys_roll(const char *origin, struct err *e);
-int zone_keys_seen(const char *origin, struct err *e);
+/* Called once a change is durable (e NULL), or the disk refused it. */
+typedef void zone_stored_fn(void *arg, const struct err *e, uint64_t rev);
+/* A new key-signing key beside the old; and: the parent has its DS (once CDS names it). ERR_CONFLICT, ERR_NOT_FOUND, ERR_SYSTEM: `done` is
+ * not called then. */
+int zone_keys_roll(const char *origin, zone_stored_fn *done, void *arg, struct err *e);
+int zone_keys_seen(const char *origin, zone_stored_fn *done, void *arg, struct err *e);
 /* [{"tag", "kind", "state", "since", "ds", "parent"}]; new reference. */
 json_t *zone_keys_view(const char *origin, const uint8_t *wire, size_t len);
 
@@ -86,9 +89,10 @@ json_t *zone_keys_view(const char *origin, const uint8_t *wire, size_t len);
 void zone_public(uint64_t request, const char *fqdn, const struct ip *addrs, size_t n, bool there);
 /* Did the administrator give the name records? Then it is no label to have. */
 bool zone_public_fixed(const char *fqdn);
-/* A record set of a public zone, of the administrator: doc NULL removes it. 1; 0: there was none; -1. */
+/* A record set of a public zone, of the administrator: doc NULL removes it. 1: `done` will be called; 0: there was
+ * none; -1. */
 int zone_public_put(const char *zone, const char *type, const char *name, json_t *doc,
-                    struct err *e);
+                    zone_stored_fn *done, void *arg, struct err *e);
 void zone_public_load(const char *what, json_t *row); /* "ZONE/TYPE/NAME" of the store */
 /* Looks whether a zone's file has changed, now and then. */
 void zone_public_look(int64_t now_ms);

@@ -2,8 +2,8 @@
  *
  * DNSSEC keys of public zones: made when a zone is first signed, sealed in the store (dnssec/ORIGIN), rolled over. A
  * zone-signing key is published before it signs, and after it has (RFC 6781 4.1.1.1), all by itself. A key-signing key is
- * rolled by the administrator: both sign and CDS names the new one (RFC 7344) until he says that the parent has it. See
- * zone.h.
+ * rolled by the administrator: both sign, and CDS names the new one once all know it (RFC 7344), until he says that the
+ * parent has it. See zone.h.
  */
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -74,7 +74,8 @@ static struct zone_keys *keys_make(const char *origin)
 
 /* ---- store ---- */
 
-static void save(const struct zone_keys *k)
+/* false: they could not be sealed; `done` is not called. */
+static bool save(const struct zone_keys *k, zone_stored_fn *done, void *arg)
 {
 	json_auto_t *list = json_array(), *row = NULL;
 	struct err e = ERR_INIT;
@@ -99,12 +100,12 @@ static void save(const struct zone_keys *k)
 	OPENSSL_cleanse(hex, sizeof(hex));
 	if (!sealed) {
 		log_error("dnssec.seal", LOG_STR("error", e.msg));
-		return;
+		return false;
 	}
 	row = json_pack("{s:s}", "sealed", sealed);
 	AUTO_FREE char *value = json_dumps(row, JSON_COMPACT);
-	store_submit(plane.store, &(struct store_op){ .key = key, .value = value }, 1,
-	             control_saved, NULL);
+	store_submit(plane.store, &(struct store_op){ .key = key, .value = value }, 1, done, arg);
+	return true;
 }
 
 static enum state state_of(const char *name)
@@ -158,7 +159,8 @@ static bool add_key(struct zone_keys *k, uint16_t flags, enum state state)
 	x->flags = flags;
 	x->state = state;
 	x->since_s = now_s();
-	x->parent = flags == DNS_KEY_KSK;
+	x->parent =
+		flags == DNS_KEY_KSK && k->n == 0; /* a later one once it is known: next_parent() */
 	k->n++;
 	return true;
 }
@@ -172,7 +174,7 @@ static struct zone_keys *keys_of(const char *origin)
 		if (!add_key(k, DNS_KEY_KSK, ACTIVE) || !add_key(k, DNS_KEY_ZSK, ACTIVE)) {
 			abort();
 		}
-		save(k);
+		(void)save(k, control_saved, NULL);
 	}
 	return k;
 }
@@ -236,7 +238,28 @@ static void turn(struct zone_key *x, enum state state)
 	x->since_s = now_s();
 }
 
-/* One step of the zone-signing keys, when its time has come. */
+/* A new key-signing key is named to the parent once no old DNSKEY set is remembered: who has the new DS only could not
+ * follow that one (RFC 7583 3.3.1). The newest is last. */
+static bool next_parent(struct zone_keys *k)
+{
+	struct zone_key *newest = NULL;
+
+	for (size_t i = 0; i < k->n; i++) {
+		if (k->v[i].flags == DNS_KEY_KSK && k->v[i].state == ACTIVE) {
+			newest = &k->v[i];
+		}
+	}
+	if (!newest || newest->parent ||
+	    now_s() - newest->since_s < plane.config->dnssec_spread_s) {
+		return false;
+	}
+	for (size_t i = 0; i < k->n; i++) {
+		k->v[i].parent = &k->v[i] == newest;
+	}
+	return true;
+}
+
+/* One step of the keys, when its time has come. */
 static bool step(struct zone_keys *k)
 {
 	int64_t now = now_s(), life = plane.config->zsk_life_s,
@@ -255,6 +278,9 @@ static bool step(struct zone_keys *k)
 		} else if (x->flags == DNS_KEY_ZSK && x->state == PUBLISHED) {
 			next = x;
 		}
+	}
+	if (next_parent(k)) {
+		return true;
 	}
 	if (next && now - next->since_s >= spread) {
 		turn(next, ACTIVE);
@@ -277,7 +303,7 @@ void zone_keys_sweep(void)
 	swept_s = now;
 	for (size_t i = 0; i < n_all; i++) {
 		if (all[i]->n > 0 && step(all[i])) {
-			save(all[i]);
+			(void)save(all[i], control_saved, NULL);
 			log_info("dnssec.rollover", LOG_STR("zone", all[i]->origin),
 			         LOG_NUM("keys", all[i]->n));
 			zone_public_keys(all[i]->origin);
@@ -285,7 +311,7 @@ void zone_keys_sweep(void)
 	}
 }
 
-int zone_keys_roll(const char *origin, struct err *e)
+int zone_keys_roll(const char *origin, zone_stored_fn *done, void *arg, struct err *e)
 {
 	struct zone_keys *k = keys_find(origin);
 	unsigned ksk = 0;
@@ -298,34 +324,39 @@ int zone_keys_roll(const char *origin, struct err *e)
 		                  k ? "A roll-over is under way: say dsSeen first."
 		                    : "The zone is not signed.");
 	}
-	for (size_t i = 0; i < k->n; i++) {
-		k->v[i].parent = false;
-	}
 	if (!add_key(k, DNS_KEY_KSK, ACTIVE)) {
 		return err_set(e, ERR_SYSTEM, 0, "No key could be made.");
 	}
-	save(k);
+	if (!save(k, done, arg)) {
+		return err_set(e, ERR_SYSTEM, 0, "The keys could not be sealed.");
+	}
 	zone_public_keys(origin);
 	return 0;
 }
 
-int zone_keys_seen(const char *origin, struct err *e)
+int zone_keys_seen(const char *origin, zone_stored_fn *done, void *arg, struct err *e)
 {
 	struct zone_keys *k = keys_find(origin);
-	bool found = false;
+	struct zone_key *old = NULL, *newest = NULL;
 
 	for (size_t i = 0; k && i < k->n; i++) {
 		struct zone_key *x = &k->v[i];
 
-		if (x->flags == DNS_KEY_KSK && x->state == ACTIVE && !x->parent) {
-			turn(x, RETIRED); /* it goes once nobody remembers the old DS */
-			found = true;
+		if (x->flags == DNS_KEY_KSK && x->state == ACTIVE) {
+			old = newest;
+			newest = x;
 		}
 	}
-	if (!found) {
-		return err_set_at(e, ERR_CONFLICT, NULL, NULL, "No roll-over is under way.");
+	if (!old || !newest->parent) {
+		return err_set_at(e, ERR_CONFLICT, NULL, NULL,
+		                  old ? "The new key is not known everywhere yet; wait until "
+		                        "the zone's CDS record names it."
+		                      : "No roll-over is under way.");
 	}
-	save(k);
+	turn(old, RETIRED); /* it goes once nobody remembers the old DS */
+	if (!save(k, done, arg)) {
+		return err_set(e, ERR_SYSTEM, 0, "The keys could not be sealed.");
+	}
 	zone_public_keys(origin);
 	return 0;
 }

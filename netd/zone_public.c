@@ -571,7 +571,7 @@ bool zone_public_fixed(const char *fqdn)
 /* ---- over the API ---- */
 
 int zone_public_put(const char *origin, const char *type, const char *name, json_t *doc,
-                    struct err *e)
+                    zone_stored_fn *done, void *arg, struct err *e)
 {
 	uint8_t wire[DNS_NAME_MAX];
 	int n = dns_name_parse(origin, wire);
@@ -612,8 +612,7 @@ int zone_public_put(const char *origin, const char *type, const char *name, json
 	}
 	snprintf(key, sizeof(key), "dns/%.255s/%s/%.300s", origin, type, name);
 	AUTO_FREE char *low = table_key(key), *row = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
-	store_submit(plane.store, &(struct store_op){ .key = low, .value = row }, 1, control_saved,
-	             NULL);
+	store_submit(plane.store, &(struct store_op){ .key = low, .value = row }, 1, done, arg);
 	n = zone_record_name(name, wire);
 	batch_begin(&b, 0);
 	tell_fixed(&b, z, wire, (size_t)n);

@@ -227,6 +227,43 @@ bool names_of(struct http_request *r, const struct resource *x, const char *what
 
 /* ---- the administrator's ---- */
 
+/* An answer that waits until the change is durable. */
+struct pending {
+	struct http_request *request;
+	int status;
+	json_t *doc; /* NULL: nothing is said */
+};
+
+static void written(void *arg, const struct err *e, uint64_t rev)
+{
+	struct pending *p = arg;
+
+	(void)rev;
+	control_stored(e);
+	if (e) {
+		api_error(p->request, e);
+	} else if (p->status == 204) {
+		http_reply(p->request, 204, "", NULL, 0);
+	} else {
+		api_json(p->request, p->status, "", json_incref(p->doc));
+	}
+	json_decref(p->doc);
+	free(p);
+}
+
+static struct pending *pending_new(struct http_request *r, int status, json_t *doc)
+{
+	struct pending *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		abort();
+	}
+	p->request = r;
+	p->status = status;
+	p->doc = json_incref(doc);
+	return p;
+}
+
 /* keys: GET; rollover, dsSeen: POST. */
 static bool keys_request(struct http_request *r, const char *zone, const char *what)
 {
@@ -243,10 +280,11 @@ static bool keys_request(struct http_request *r, const char *zone, const char *w
 	if ((!roll && !seen) || strcmp(r->method, "POST") != 0) {
 		return false;
 	}
-	if ((roll ? zone_keys_roll(zone, &e) : zone_keys_seen(zone, &e)) < 0) {
+	struct pending *p = pending_new(r, 204, NULL);
+	if ((roll ? zone_keys_roll(zone, written, p, &e) : zone_keys_seen(zone, written, p, &e)) <
+	    0) {
 		api_error(r, &e);
-	} else {
-		http_reply(r, 204, "", NULL, 0);
+		free(p);
 	}
 	return true;
 }
@@ -290,14 +328,20 @@ static void public_zone(struct http_request *r, char *rest)
 	if (put && !doc) {
 		return;
 	}
+	struct pending *p = pending_new(r, 200, doc);
 	int rc = put && model_check(model_type_find(full), doc, &e) < 0
 	                 ? -1
-	                 : zone_public_put(rest, kind, name, doc, &e);
+	                 : zone_public_put(rest, kind, name, doc, written, p, &e);
+	if (rc > 0) {
+		return;
+	}
 	if (rc < 0) {
 		api_error(r, &e);
 	} else {
-		api_json(r, put || rc > 0 ? 200 : 204, "", put ? json_incref(doc) : NULL);
+		http_reply(r, 204, "", NULL, 0);
 	}
+	json_decref(p->doc);
+	free(p);
 }
 
 /* The counters of the role as it told them last, without their prefix. */

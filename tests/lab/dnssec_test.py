@@ -216,7 +216,11 @@ ok(verdict("www.example.com") == ("NOERROR", True, 1), "a resolver that comes ne
 old = ds["example.com"][0]
 s, _, _ = call("POST", "/netd/dns/zones/example.com/rollover")
 ok(s == 204, "the administrator begins a key-signing key's")
-cds = [r.to_text().lower() for rr in direct("example.com", "CDS").answer if rr.rdtype == 59 for r in rr]
+read_cds = lambda: [r.to_text().lower() for rr in direct("example.com", "CDS").answer if rr.rdtype == 59 for r in rr]
+s, doc, _ = call("POST", "/netd/dns/zones/example.com/dsSeen")
+ok(s == 409 and "not known everywhere" in str(doc) and read_cds()[0].split()[0] == old.split()[0], "the parent hears of it once everybody can know it", (s, doc, read_cds()))
+ok(wait(lambda: read_cds()[0].split()[0] != old.split()[0], 12), "which is soon")
+cds = read_cds()
 ok(len(cds) == 1 and cds[0].split()[0] != old.split()[0], "CDS names the new one", cds)
 got = verdict("txt.example.com", "TXT")
 ok(got == ("NOERROR", True, 1), "the old DS is still good", (got, open(FILES + "/unbound.log").read()[-700:]))

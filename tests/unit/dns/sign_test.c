@@ -12,17 +12,14 @@
 #include "tests/test.h"
 
 /* RFC 6605, 6.1 */
-static const uint8_t private[] =
-	"\x19\x4e\x92\x9d\x0f\xce\xbb\xec\x42\xe5\x1b\xa6\xb8\x85\x08\xb8"
-	"\x96\x6d\x79\x74\xf6\xcf\x43\xbf\xa2\x4d\x6c\xdf\xc1\x2d\xea\x64";
-static const uint8_t public[] =
-	"\x1a\x88\xc8\x86\x15\xd4\x37\xfb\xb8\xbf\x9e\x19\x42\xa1\x92\x9f"
-	"\x28\x56\x27\x06\xae\x6c\x2b\xd3\x99\xe7\xb1\xbf\xb6\xd1\xe9\xe7"
-	"\x5b\x92\xb4\xaa\x42\x91\x7a\xe1\xc6\x1b\x70\x1e\xf0\x35\xc3\xfe"
-	"\x7b\xe3\x00\x9c\xba\xfe\x5a\x2f\x71\x31\x6c\x90\x2d\xcf\x0d\x00";
-static const uint8_t digest[] =
-	"\xb4\xc8\xc1\xfe\x2e\x74\x77\x12\x7b\x27\x11\x56\x56\xad\x62\x56"
-	"\xf4\x24\x62\x5b\xf5\xc1\xe2\x77\x0c\xe6\xd6\xe3\x7d\xf6\x1d\x17";
+static const uint8_t private[] = "\x19\x4e\x92\x9d\x0f\xce\xbb\xec\x42\xe5\x1b\xa6\xb8\x85\x08\xb8"
+				 "\x96\x6d\x79\x74\xf6\xcf\x43\xbf\xa2\x4d\x6c\xdf\xc1\x2d\xea\x64";
+static const uint8_t public[] = "\x1a\x88\xc8\x86\x15\xd4\x37\xfb\xb8\xbf\x9e\x19\x42\xa1\x92\x9f"
+				"\x28\x56\x27\x06\xae\x6c\x2b\xd3\x99\xe7\xb1\xbf\xb6\xd1\xe9\xe7"
+				"\x5b\x92\xb4\xaa\x42\x91\x7a\xe1\xc6\x1b\x70\x1e\xf0\x35\xc3\xfe"
+				"\x7b\xe3\x00\x9c\xba\xfe\x5a\x2f\x71\x31\x6c\x90\x2d\xcf\x0d\x00";
+static const uint8_t digest[] = "\xb4\xc8\xc1\xfe\x2e\x74\x77\x12\x7b\x27\x11\x56\x56\xad\x62\x56"
+				"\xf4\x24\x62\x5b\xf5\xc1\xe2\x77\x0c\xe6\xd6\xe3\x7d\xf6\x1d\x17";
 #define ORIGIN     "\7example\3net"
 #define ORIGIN_LEN (sizeof(ORIGIN) - 1)
 #define NOW        1700000000u
@@ -80,7 +77,8 @@ static bool verified(const struct dns_key *k, const void *text, size_t n, const 
 	EVP_MD_CTX *c = EVP_MD_CTX_new();
 	uint8_t *der = NULL;
 
-	assert_true(ECDSA_SIG_set0(sig, BN_bin2bn(numbers, 32, NULL), BN_bin2bn(numbers + 32, 32, NULL)));
+	assert_true(ECDSA_SIG_set0(sig, BN_bin2bn(numbers, 32, NULL),
+	                           BN_bin2bn(numbers + 32, 32, NULL)));
 	int len = i2d_ECDSA_SIG(sig, &der);
 	bool good = EVP_DigestVerifyInit(c, NULL, EVP_sha256(), NULL, k->pkey) == 1 &&
 	            EVP_DigestVerify(c, der, (size_t)len, text, n) == 1;
@@ -108,7 +106,8 @@ static void a_signature(void **state)
 	(void)state;
 	assert_int_equal(n, begin + 64);
 	assert_memory_equal(rrsig, head, 8);
-	assert_memory_equal(rrsig + 16, "\xd9\x5f" ORIGIN, 2 + ORIGIN_LEN + 1); /* flags 256: one less than the RFC's tag */
+	assert_memory_equal(rrsig + 16, "\xd9\x5f" ORIGIN,
+	                    2 + ORIGIN_LEN + 1); /* flags 256: one less than the RFC's tag */
 	memcpy(text, rrsig, begin);
 	memcpy(text + begin, records, sizeof(records) - 1);
 	assert_true(verified(&k, text, begin + sizeof(records) - 1, rrsig + begin));
@@ -133,9 +132,11 @@ static void remembered(void **state)
 
 	(void)state;
 	assert_int_equal(one[3], 2); /* without the "*": RFC 4034 3.1.3 */
-	dns_sign(s, &k, origin, ORIGIN_LEN, owner, sizeof(wild) - 1, set, from + DNS_SIGN_PERIOD_S - 1, two);
+	dns_sign(s, &k, origin, ORIGIN_LEN, owner, sizeof(wild) - 1, set,
+	         from + DNS_SIGN_PERIOD_S - 1, two);
 	assert_memory_equal(one, two, n);
-	dns_sign(s, &k, origin, ORIGIN_LEN, owner, sizeof(wild) - 1, set, from + DNS_SIGN_PERIOD_S, two);
+	dns_sign(s, &k, origin, ORIGIN_LEN, owner, sizeof(wild) - 1, set, from + DNS_SIGN_PERIOD_S,
+	         two);
 	assert_memory_not_equal(one, two, n);
 	assert_true(memcmp(one + 8, two + 8, 4) < 0); /* it ends later */
 	dns_sets_fini(&sets);
@@ -158,8 +159,9 @@ static void types(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_key),      cmocka_unit_test(which_key), cmocka_unit_test(a_signature),
-		cmocka_unit_test(remembered), cmocka_unit_test(types),
+		cmocka_unit_test(a_key),       cmocka_unit_test(which_key),
+		cmocka_unit_test(a_signature), cmocka_unit_test(remembered),
+		cmocka_unit_test(types),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
