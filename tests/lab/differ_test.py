@@ -52,7 +52,7 @@ if "NETD_LAB" not in os.environ:
     open(os.environ["NETD_FILES"] + "/zone", "w").write(ZONE)
 from plane import *
 
-at, env = peers("nsd", "knot", "libfstrm0", "liblmdb0", "liburcu8", "libprotobuf-c1")
+at, env = peers("nsd", "knot")
 FILES = os.environ["NETD_FILES"]
 inside(f"dns-zone=diff.example {FILES}/zone", "dns-rate=0")
 import dns.edns, dns.flags, dns.message, dns.name, dns.query, dns.rcode, dns.rdatatype

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What lab tests share: the API over the Unix socket, a runtime in a few lines, TAP, waiting."""
-import array, http.client, json, os, socket, struct, subprocess, sys, threading, time
+import array, fcntl, http.client, json, os, socket, struct, subprocess, sys, threading, time
 
 SUB = os.environ.get("NETD_SUBSCRIPTION", "00000000-0000-0000-0000-000000000001")
 RG = f"/subscriptions/{SUB}/resourceGroups/demo"
@@ -204,15 +204,29 @@ class Runtime(threading.Thread):
             s.wait()
 
 
-def peers(*packages):
-    """Unpacks Debian packages, since nothing of theirs may start by itself; where they are, and an environment for them."""
+# What they need beyond what tests/deps.sh installs.
+LIBRARIES = {"nsd": ("libfstrm0", "libprotobuf-c1"), "unbound": ("libpython3.11", "libprotobuf-c1"), "bind9": ("liblmdb0", "libprotobuf-c1", "libfstrm0"),
+             "knot": ("libknot13", "libdnssec9", "libzscanner4", "libxdp1", "libfstrm0", "liblmdb0", "liburcu8", "libprotobuf-c1")}
+
+
+def peers(*names):
+    """Unpacks Debian packages with their libraries, since nothing of theirs may start by itself; where they are, and an environment for them."""
+    packages = sorted({p for n in names for p in (n, *LIBRARIES.get(n, ()))})
     build = os.environ.get("NETD_BUILD") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + "/build"
     at = build + "/peers"
-    need = [p for p in packages if not os.path.exists(f"{at}/{p}")]
+    if any(not os.path.exists(f"{at}/{p}") for p in packages):
+        os.makedirs(at, exist_ok=True)
+        with open(at + "/lock", "w") as lock:  # tests run side by side
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            need = [p for p in packages if not os.path.exists(f"{at}/{p}")]
+            _unpack(at, need)
+    return at, {**os.environ, "LD_LIBRARY_PATH": at + "/usr/lib/x86_64-linux-gnu"}
+
+
+def _unpack(at, need):
     if need:
         subprocess.run("set -e; mkdir -p %s; d=$(mktemp -d); chmod 755 $d; cd $d; apt-get download -qq %s >/dev/null 2>&1; for f in *.deb; do dpkg -x $f %s; done; touch %s; rm -rf $d"
                        % (at, " ".join(need), at, " ".join(f"{at}/{p}" for p in need)), shell=True, check=True)
-    return at, {**os.environ, "LD_LIBRARY_PATH": at + "/usr/lib/x86_64-linux-gnu"}
 
 
 class Tap:

@@ -8,7 +8,7 @@ if "NETD_LAB" not in os.environ:
         open(f"{os.environ['NETD_KEYS']}/{name}", "w").write(base64.b64encode(os.urandom(n)).decode())
 from plane import *
 
-at, env = peers("nsd", "knot", "libfstrm0", "liblmdb0", "liburcu8", "libprotobuf-c1", "bind9")  # before there is no network
+at, env = peers("nsd", "knot", "bind9")  # before there is no network
 KEYS = os.environ["NETD_KEYS"]
 inside(f"dns-key=transfer hmac-sha256 {KEYS}/a", f"dns-key=strong hmac-sha512 {KEYS}/b", "dns-secondary=192.0.2.1:5301 transfer", "dns-secondary=192.0.2.1:5302 strong",
        "dns-secondary=192.0.2.1:5303 transfer", "dns-secondary=192.0.2.1:5399", "dns-rate=0")
