@@ -28,7 +28,7 @@ from plane import *
 at, env = peers("unbound", "nsd", "bind9-utils")
 FILES = os.environ["NETD_FILES"]
 inside(f"dns-zone=example.com {FILES}/zone", "dnssec=1", "dns-rate=0", "dnssec-zsk-life=6", "dnssec-spread=4", "dns-secondary=192.0.2.1:5301", "dns-secondary=192.0.2.1:5399")
-import dns.dnssec, dns.flags, dns.message, dns.name, dns.query, dns.rcode, dns.rdatatype, dns.resolver, dns.zone
+import dns.dnssec, dns.exception, dns.flags, dns.message, dns.name, dns.query, dns.rcode, dns.rdatatype, dns.resolver, dns.zone
 
 t = Tap()
 ok = t.ok
@@ -234,11 +234,26 @@ ok(verdict("www.example.com") == ("NOERROR", True, 1), "the new DS is good", ver
 s, _, _ = call("POST", "/netd/dns/zones/example.com/dsSeen")
 ok(s == 204 and wait(lambda: int(old.split()[0]) not in tags(), 12), "once the parent has it, the old key goes", tags())
 # ---- roles that end ----
+unsigned = []
+
+
+def settled(name):
+    """Is it signed? SERVFAIL and silence are for a moment, an answer without signatures never is."""
+    try:
+        a = direct(name)
+    except dns.exception.Timeout:
+        return False
+    signed = any(rr.rdtype == 46 for rr in a.answer + a.authority)
+    if a.rcode() != 2 and not signed:
+        unsigned.append(a.to_text())
+    return signed
+
+
 for role in ("dns", "control"):
     os.kill(role_pid(role), 9)
     ok(wait(lambda: call("GET", "/readyz")[0] == 200), f"{role} is back")
-    bogus = [n for n in ("www", "txt", "mail") if not wait(lambda: any(rr.rdtype == 46 for rr in direct(n + ".example.com").answer + direct(n + ".example.com").authority) or direct(n + ".example.com").rcode() == 2, 3)]
-    ok(not bogus and wait(lambda: any(rr.rdtype == 46 for rr in direct("www.example.com").answer)), f"after {role} was killed answers are signed", bogus)
+    missing = [n for n in ("www", "txt", "mail") if not wait(lambda: settled(n + ".example.com"))]
+    ok(not missing and not unsigned, f"after {role} was killed answers are signed", (missing, unsigned[:1]))
     judge.terminate()
     judge.wait()
     judge = unbound()
