@@ -30,24 +30,10 @@ static void reply(enum msg_type type, uint64_t request, int ok, const char *text
 	buf_fini(&b);
 }
 
-/* Bytes where they lie in the message; NULL: not so many. */
-static const uint8_t *borrow(struct reader *r, size_t n)
-{
-	const uint8_t *p = r->p;
-
-	if (r->failed || r->left < n) {
-		r->failed = true;
-		return NULL;
-	}
-	r->p += n;
-	r->left -= n;
-	return p;
-}
-
 static const uint8_t *borrow_name(struct reader *r, size_t *len)
 {
 	*len = get_u8(r);
-	const uint8_t *name = borrow(r, *len);
+	const uint8_t *name = borrow_bytes(r, *len);
 
 	if (name && !dns_name_valid(name, *len)) {
 		r->failed = true;
@@ -70,7 +56,7 @@ static void one_name(struct reader *r, struct err *e, bool *ok)
 		s.count = get_u8(r);
 		size_t bytes = get_u16(r);
 
-		s.data = borrow(r, bytes);
+		s.data = borrow_bytes(r, bytes);
 		s.end = s.data + bytes;
 		if (n > DNS_SETS_MAX || !s.data || !dns_set_valid(&s)) {
 			r->failed = true;
@@ -133,7 +119,7 @@ static void zone_keys(struct reader *r)
 	for (unsigned i = 0; keys && i < n; i++) {
 		uint16_t flags = get_u16(r);
 		bool signs = get_u8(r);
-		const uint8_t *private = borrow(r, 32);
+		const uint8_t *private = borrow_bytes(r, 32);
 
 		if (private && dns_key_load(&keys->v[keys->n], flags, signs, private)) {
 			keys->n++;
@@ -186,7 +172,7 @@ static void view_set(struct reader *r)
 		}
 	}
 	size_t left = r->left;
-	const uint8_t *rest = borrow(r, left);
+	const uint8_t *rest = borrow_bytes(r, left);
 	if (!zones || r->failed || view == DNS_VIEW_PUBLIC) { /* public zones never go */
 		free(zones);
 		return;
@@ -238,7 +224,7 @@ static void ask_view(struct reader *r)
 	uint64_t token = get_u64(r);
 	uint32_t view = get_u32(r);
 	size_t len = r->left;
-	const uint8_t *packet = borrow(r, len);
+	const uint8_t *packet = borrow_bytes(r, len);
 	struct dns_ask a = { .zones = dns_role.zones,
 		             .view = dns_view_of(dns_role.zones, view),
 		             .server = &dns_role.server,

@@ -330,6 +330,19 @@ void get_str(struct reader *r, char *to, size_t size)
 	to[n] = '\0';
 }
 
+const uint8_t *borrow_bytes(struct reader *r, size_t n)
+{
+	const uint8_t *p = r->p;
+
+	if (r->failed || r->left < n) {
+		r->failed = true;
+		return NULL;
+	}
+	r->p += n;
+	r->left -= n;
+	return p;
+}
+
 /* Fields of an object in the order of the wire; one list for both directions. */
 /* clang-format off */
 #define KOBJ_FIELDS(F) \

@@ -133,6 +133,8 @@ uint8_t get_u8(struct reader *r);
 uint16_t get_u16(struct reader *r);
 uint32_t get_u32(struct reader *r);
 uint64_t get_u64(struct reader *r);
+/* Bytes where they lie in the message; NULL: not so many. */
+const uint8_t *borrow_bytes(struct reader *r, size_t n);
 /* Into `to`; fails when it does not fit. */
 void get_str(struct reader *r, char *to, size_t size);
 void get_flow(struct reader *r, struct kflow *f);

@@ -83,26 +83,13 @@ static void on_result(void *arg, int rcode, void *packet, int len, int secure, c
 	free(q);
 }
 
-static const uint8_t *borrow(struct reader *r, size_t n)
-{
-	const uint8_t *p = r->p;
-
-	if (r->failed || r->left < n) {
-		r->failed = true;
-		return NULL;
-	}
-	r->p += n;
-	r->left -= n;
-	return p;
-}
-
 static void resolve(struct reader *r)
 {
 	uint64_t id = get_u64(r);
 	int type = get_u16(r), async;
 	unsigned flags = get_u8(r), limit = get_u16(r);
 	size_t len = get_u8(r);
-	const uint8_t *name = borrow(r, len);
+	const uint8_t *name = borrow_bytes(r, len);
 	struct question *q = malloc(sizeof(*q) + r->left);
 	char text[DNS_NAME_TEXT];
 
@@ -112,7 +99,7 @@ static void resolve(struct reader *r)
 		return;
 	}
 	*q = (struct question){ .id = id, .flags = flags, .limit = limit, .begun_len = r->left };
-	memcpy(q->begun, borrow(r, r->left), q->begun_len);
+	memcpy(q->begun, borrow_bytes(r, r->left), q->begun_len);
 	dns_name_print(name, len, text);
 	/* The callback may come before the call returns. */
 	if (!self.unbound ||
@@ -144,7 +131,7 @@ static void read_rules(struct reader *r, FILE *f)
 {
 	for (unsigned n = get_u16(r); n > 0 && !r->failed; n--) {
 		size_t len = get_u8(r);
-		const uint8_t *name = borrow(r, len);
+		const uint8_t *name = borrow_bytes(r, len);
 		char text[DNS_NAME_TEXT];
 
 		if (!name || !dns_name_valid(name, len)) {
