@@ -100,13 +100,12 @@ static void put_soa(struct answer *x, const struct dns_zone *c, bool denial, uns
 	    !dns_found_set(&f, DNS_SOA, &s)) {
 		return;
 	}
+	uint32_t negative = dns_negative_ttl(&s);
 	const uint8_t *data = dns_set_next(&s, &n);
 	if (!data || n < 20 || !put_owner(x, x->len - c->len)) {
 		return;
 	}
-	const uint8_t *min = data + n - 4;
-	uint32_t minimum = (uint32_t)dns_get16(min) << 16 | dns_get16(min + 2);
-	uint32_t ttl = denial && minimum < s.ttl_s ? minimum : s.ttl_s;
+	uint32_t ttl = denial ? negative : s.ttl_s;
 	if (!out_record(&x->o, DNS_SOA, ttl, data, n)) {
 		return;
 	}
@@ -144,11 +143,7 @@ static void put_nsec(struct answer *x, const struct dns_zone *c, size_t skip,
 	}
 	if (dns_table_find(dns_zones_table(x->a->zones), c->space, c->origin, 0, &apex) &&
 	    dns_found_set(&apex, DNS_SOA, &soa)) {
-		const uint8_t *p = dns_set_next(&soa, &n);
-
-		ttl = p && n >= 20 ? (uint32_t)dns_get16(p + n - 4) << 16 | dns_get16(p + n - 2)
-		                   : 0;
-		ttl = ttl < soa.ttl_s ? ttl : soa.ttl_s; /* RFC 9077 */
+		ttl = dns_negative_ttl(&soa);
 	}
 	memcpy(data + 2, "\1\0", 2);
 	memcpy(data + 4, name, len);

@@ -230,6 +230,17 @@ void dns_data_lower(uint16_t type, uint8_t *data, size_t len)
 	}
 }
 
+uint32_t dns_negative_ttl(const struct dns_set *soa)
+{
+	struct dns_set s = *soa;
+	uint16_t n;
+	const uint8_t *p = dns_set_next(&s, &n);
+	uint32_t minimum =
+		p && n >= 20 ? (uint32_t)dns_get16(p + n - 4) << 16 | dns_get16(p + n - 2) : 0;
+
+	return minimum < soa->ttl_s ? minimum : soa->ttl_s;
+}
+
 size_t dns_data_types(const struct dns_found *f, enum dns_owner owner, uint8_t to[DNS_TYPES_ROOM])
 {
 	uint8_t windows[256][32] = { { 0 } };

@@ -38,6 +38,8 @@ enum dns_owner {
 /* Types of a name as NSEC tells them (RFC 4034 4.1.2), RRSIG and NSEC among them; `f` NULL: no others. Returns the
  * length. */
 size_t dns_data_types(const struct dns_found *f, enum dns_owner owner, uint8_t to[DNS_TYPES_ROOM]);
+/* How long a denial is remembered, seconds: the least of a SOA's TTL and its last number (RFC 2308 3, RFC 9077). */
+uint32_t dns_negative_ttl(const struct dns_set *soa);
 /* A name as record data: with the root's label. Returns its length; -1: no name. */
 int dns_data_name(const char *text, uint8_t to[DNS_NAME_MAX + 1]);
 /* SOA (RFC 1035 3.3.13): refresh, retry, expire, negative TTL in `times`, seconds. The serial is the zone's own.

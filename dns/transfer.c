@@ -252,7 +252,7 @@ struct writer {
 	uint8_t message[MESSAGE_MAX + TSIG_ROOM];
 	uint8_t soa[600];
 	uint16_t soa_len;
-	uint32_t soa_ttl;
+	uint32_t soa_ttl, negative_ttl;
 	bool first, failed;
 	/* a zone with keys */
 	const struct dns_keys *keys;
@@ -427,9 +427,8 @@ static struct dns_set soa_set(const struct writer *w, uint8_t copy[602])
 /* NSEC of the i-th owner: what it has, and who is next; the last leads back (RFC 4034 4.1.1). */
 static void put_nsec(struct writer *w, size_t i, const struct dns_found *f, bool cut, size_t next)
 {
-	const uint8_t *name = w->sorted[i], *to = w->sorted[next], *min = w->soa + w->soa_len - 4;
+	const uint8_t *name = w->sorted[i], *to = w->sorted[next];
 	uint8_t data[2 + DNS_NAME_MAX + 1 + DNS_TYPES_ROOM];
-	uint32_t minimum = (uint32_t)dns_get16(min) << 16 | dns_get16(min + 2);
 	size_t n = 2;
 
 	memcpy(data + n, to + 1, to[0]);
@@ -440,13 +439,13 @@ static void put_nsec(struct writer *w, size_t i, const struct dns_found *f, bool
 	n += dns_data_types(f, cut ? DNS_OWNER_CUT : DNS_OWNER, data + n);
 	uint16_t len = (uint16_t)(n - 2);
 	memcpy(data, &len, 2);
-	struct dns_set set = { DNS_NSEC, 1, minimum < w->soa_ttl ? minimum : w->soa_ttl, data,
-		               data + n };
+	struct dns_set set = { DNS_NSEC, 1, w->negative_ttl, data, data + n };
 	put_set(w, name + 1, name[0], &set);
 	put_signatures(w, name + 1, name[0], &set);
 }
 
-/* The sets of a name that is this zone's own (not glue); of a delegation the DS alone is signed (RFC 4035 2.2). */
+/* The sets of a name that is this zone's own (not glue); of a delegation the DS alone is signed (RFC 4035 2.2). The
+ * SOA itself is sent first and last. */
 static void put_own(struct writer *w, const uint8_t *name, const struct dns_found *f, bool cut)
 {
 	uint8_t copy[602];
@@ -455,9 +454,7 @@ static void put_own(struct writer *w, const uint8_t *name, const struct dns_foun
 
 	while (dns_found_next(f, &at, &s)) {
 		if (s.type == DNS_SOA) {
-			s = soa_set(
-				w,
-				copy); /* with the serial; the record itself is sent first and last */
+			s = soa_set(w, copy); /* with the serial */
 		} else {
 			put_set(w, name + 1, name[0], &s);
 		}
@@ -571,6 +568,8 @@ bool dns_transfer_build(const struct dns_zones *z, const struct dns_zone *c,
 	}
 	memcpy(w->soa, soa, w->soa_len);
 	w->soa_ttl = s.ttl_s;
+	(void)dns_found_set(&f, DNS_SOA, &s); /* from its start again */
+	w->negative_ttl = dns_negative_ttl(&s);
 	w->zones = z;
 	w->zone = c;
 	w->t = t;

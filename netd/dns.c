@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/log.h"
@@ -16,6 +17,14 @@
 #define TCP_IDLE_DS 100 /* ten seconds */
 
 struct dns_role dns_role;
+
+int64_t dns_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
 
 void dns_client(struct dns_ask *a, const struct sockaddr_storage *from)
 {
@@ -157,7 +166,7 @@ void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int ma
 			dns_role.udp[dns_role.n_udp++] = fds[i];
 		}
 	}
-	dns_role.signer = dns_signer_new(16384);
+	dns_role.signer = c->dnssec ? dns_signer_new(DNS_SIGNATURES) : NULL;
 	dns_role.log = fds[FD_DNS_LOG];
 	dns_role.tcp = fds[FD_DNS_TCP];
 	if (adopted) {

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "lib/base/log.h"
 #include "netd/dns_vnet.h"
@@ -41,14 +40,6 @@ static uint16_t groups[GROUPS]; /* how many of each under way, by a hash */
 static uint64_t next_id;
 static struct loop_timer *sweeper;
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static unsigned group_of(const struct vnet *v, const struct dns_ask *a)
 {
 	uint64_t h = v->number * UINT64_C(0x9e3779b97f4a7c15);
@@ -77,7 +68,7 @@ static void forwarded_free(struct forwarded *f)
 	by_id[f->id % WAITING_MAX] = NULL;
 	groups[f->group]--;
 	f->vnet->n_out--;
-	f->vnet->used_ms = now_ms();
+	f->vnet->used_ms = dns_now_ms();
 	buf_fini(&f->message);
 	free(f);
 }
@@ -186,7 +177,7 @@ void dns_forward_resolver(struct vnet *v, int fd)
 	v->starting = false;
 	if (fd < 0) {
 		log_warn("resolver.start", LOG_NUM("vnet", v->number));
-		v->failed_ms = now_ms();
+		v->failed_ms = dns_now_ms();
 		give_up_all(v);
 		return;
 	}
@@ -217,7 +208,7 @@ void dns_forward_engine_up(struct vnet *v)
 
 static void on_sweep(void *arg)
 {
-	int64_t now = now_ms();
+	int64_t now = dns_now_ms();
 	struct forwarded *f;
 	struct vnet *v;
 
@@ -259,7 +250,7 @@ bool dns_forward(struct vnet *v, const struct dns_ask *a, const struct asker *wh
                  const uint8_t *packet, const uint8_t *begun, size_t begun_len)
 {
 	unsigned group = group_of(v, a);
-	int64_t now = now_ms();
+	int64_t now = dns_now_ms();
 
 	if (!v->forwards || now - v->failed_ms < FAILED_MS) {
 		return false;

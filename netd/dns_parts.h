@@ -14,6 +14,8 @@
 #include "lib/base/loop.h"
 #include "netd/role.h"
 
+#define DNS_SIGNATURES 65536u /* that a thread remembers */
+
 /* Counted by one thread, read by any. */
 enum dns_count {
 	COUNT_QUERIES,
@@ -61,6 +63,8 @@ void dns_count_answer(struct dns_counts *c, const struct dns_ask *a, size_t len)
  * lines are kept in `b` until dns_log_flush(). */
 void dns_log(struct buf *b, const struct dns_ask *a, uint32_t vnet, size_t len);
 void dns_log_flush(struct buf *b);
+/* Milliseconds of the monotonic clock, to within a tick. */
+int64_t dns_now_ms(void);
 /* The address of who asks, into the ask; mapped ones (::ffff:192.0.2.1) as IPv4. */
 void dns_client(struct dns_ask *a, const struct sockaddr_storage *from);
 

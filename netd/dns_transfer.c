@@ -48,14 +48,6 @@ static struct followed *followed_find(uint64_t zone)
 	return f;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* ---- NOTIFY ---- */
 
 static const struct tsig_key *key_of(const struct config_secondary *s)
@@ -159,7 +151,7 @@ static void send_word(const struct dns_zone *c, const struct config_secondary *s
 /* Says what is due; each again with more patience until it is answered. */
 static void on_words(void *arg)
 {
-	int64_t now = now_ms(), soonest = INT64_MAX;
+	int64_t now = dns_now_ms(), soonest = INT64_MAX;
 
 	(void)arg;
 	for (struct followed *f = zones; f; f = f->next) {

@@ -15,7 +15,6 @@
 #define BATCH        64
 #define PACKET_MAX   1232
 #define RRL_NETWORKS 65536
-#define SIGNATURES   65536
 
 struct worker {
 	pthread_t thread;
@@ -142,7 +141,7 @@ static struct worker *worker_new(int fd)
 		exit(71);
 	}
 	w->fd = fd;
-	w->signer = dns_role.config->dnssec ? dns_signer_new(SIGNATURES) : NULL;
+	w->signer = dns_role.config->dnssec ? dns_signer_new(DNS_SIGNATURES) : NULL;
 	(void)fcntl(fd, F_SETFL, 0); /* it waits there */
 	for (int i = 0; i < BATCH; i++) {
 		w->in_iov[i] = (struct iovec){ w->in[i], PACKET_MAX };

@@ -40,14 +40,6 @@ struct vnet *dns_vnet_find(uint32_t number)
 
 /* ---- queries ---- */
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static struct dns_ask ask_of(const struct vnet *v, bool tcp, const struct sockaddr_storage *from)
 {
 	struct dns_ask a = { .zones = dns_role.zones,
@@ -71,7 +63,8 @@ static bool over_limit(const struct vnet *v, const struct dns_ask *a)
 	memcpy(&hi, a->client + 8, 8);
 	unsigned __int128 m = (unsigned __int128)(lo ^ hi * 31 ^ (uint64_t)v->number << 32) *
 	                      UINT64_C(0x9e3779b97f4a7c15);
-	return dns_limit_take(limit, (uint64_t)m ^ (uint64_t)(m >> 64), now_ms()) != DNS_LIMIT_SEND;
+	return dns_limit_take(limit, (uint64_t)m ^ (uint64_t)(m >> 64), dns_now_ms()) !=
+	       DNS_LIMIT_SEND;
 }
 
 /* The answer's length; 0: none, or not yet. */

@@ -126,6 +126,9 @@ open(FILES + "/anchors", "w").write('trust-anchors { "example.com." static-ds %s
 for name, want in (("www.example.com", "fully validated"), ("nope.example.com", "fully validated")):
     r = subprocess.run(["delv", "@" + AT, "-a", FILES + "/anchors", "+root=example.com", name, "A"], capture_output=True, text=True, timeout=15)
     ok(want in r.stdout + r.stderr, f"delv: {name}", (r.stdout + r.stderr)[:400])
+reverse = [z["name"] for z in call("GET", "/netd/dns/zones")[1]["value"] if z["name"].endswith(".in-addr.arpa")]
+bare = [z for z in reverse if not any(rr.rdtype == 46 for rr in direct(z, "SOA").answer)]
+ok(reverse and not bare, "reverse zones are signed, too", (reverse, bare))
 # ---- a secondary has it signed ----
 open(FILES + "/nsd.conf", "w").write(f"""server:
  ip-address: 192.0.2.1@5301
