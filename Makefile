@@ -68,8 +68,9 @@ $(BUILD)/bpf/%.o: lib/kernel/bpf/%.bpf.c lib/kernel/%_map.h
 	@echo "  BPF   $<"
 	$(Q)clang -O2 -g -Wall -Wextra -Werror -target bpf -I. -isystem /usr/include/$(shell $(CC) -print-multiarch) \
 		-include linux/bpf.h -c $< -o $@
-$(BUILD)/obj/lib/kernel/shortcut.o $(BUILD)/obj/lib/kernel/floating.o: $(BPF)
-$(BUILD)/obj/lib/kernel/shortcut.o $(BUILD)/obj/lib/kernel/floating.o: OWN = -DBPF_DIR='"$(BUILD)/bpf"'
+WITH_BPF := $(BPF:$(BUILD)/bpf/%.o=$(BUILD)/obj/lib/kernel/%.o)
+$(WITH_BPF): $(BPF)
+$(WITH_BPF): OWN = -DBPF_DIR='"$(BUILD)/bpf"'
 $(LIB): $(call obj,$(LIB_SRC))
 	@echo "  AR    $@"
 	$(Q)rm -f $@ && ar rcs $@ $^

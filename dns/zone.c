@@ -21,6 +21,7 @@ struct dns_zones {
 	uint32_t next_zone, next_view;
 	size_t own;         /* records that are no names of zones */
 	uint32_t *restored; /* special names by space, while a table is taken over */
+	uint64_t shape;
 };
 
 /* What a record of ours holds: one set, one piece of data. */
@@ -138,6 +139,7 @@ int dns_zone_put(struct dns_zones *z, uint64_t number, const uint8_t *origin, si
 	if (!c) {
 		return err_set(e, ERR_LIMIT, 0, "more than %u zones", DNS_ZONES_MAX);
 	}
+	z->shape++;
 	__atomic_store_n(&z->zones[c->space], c, __ATOMIC_RELEASE);
 	if (zone_record(z, c, e) < 0) {
 		z->zones[c->space] = NULL;
@@ -224,9 +226,11 @@ int dns_link_put(struct dns_zones *z, uint32_t view, uint64_t zone, uint8_t flag
 	bool had = dns_table_find(z->t, v->space, c->origin, c->len, &f);
 	memcpy(data, &c->space, 4);
 	data[4] = flags;
-	if (put_own(z, v->space, c->origin, c->len, data, sizeof(data), e) < 0) {
+	int rc = put_own(z, v->space, c->origin, c->len, data, sizeof(data), e);
+	if (rc < 0) {
 		return -1;
 	}
+	z->shape += rc > 0;
 	if (!had) {
 		count_depth(v, c->origin, c->len, 1);
 	}
@@ -235,6 +239,7 @@ int dns_link_put(struct dns_zones *z, uint32_t view, uint64_t zone, uint8_t flag
 
 static void link_drop(struct dns_zones *z, struct dns_view *v, const uint8_t *origin, size_t len)
 {
+	z->shape++;
 	count_depth(v, origin, len, -1);
 	drop_record(z, v->space, true, origin, len);
 }
@@ -342,12 +347,14 @@ int dns_name_put(struct dns_zones *z, uint64_t zone, const uint8_t *name, size_t
 		__atomic_sub_fetch(&c->special, 1, __ATOMIC_RELEASE);
 	}
 	c->changed = c->changed || rc == 1;
+	z->shape += was || is;
 	if (rc == 1 && len == 0) {
 		bool dnskey = false;
 
 		for (size_t i = 0; i < n; i++) {
 			dnskey = dnskey || sets[i].type == DNS_DNSKEY;
 		}
+		z->shape += c->dnskey != dnskey;
 		__atomic_store_n(&c->dnskey, dnskey, __ATOMIC_RELEASE);
 	}
 	if (c->changed && !c->held) {
@@ -363,6 +370,7 @@ void dns_zone_keys(struct dns_zones *z, uint64_t zone, struct dns_keys *keys)
 
 	if (c) {
 		was = (struct dns_keys *)(uintptr_t)c->keys;
+		z->shape++;
 		__atomic_store_n(&c->keys, keys, __ATOMIC_RELEASE);
 		dns_table_wait(z->t);
 	}
@@ -509,6 +517,7 @@ size_t dns_list_end(struct dns_zones *z)
 {
 	size_t before = dns_names(z);
 
+	z->shape++;
 	sweep(z, DNS_SPACES);
 	size_t gone = before - dns_names(z);
 	dns_table_walk(z->t, true, stale_zone, z);
@@ -656,6 +665,11 @@ void dns_zones_free(struct dns_zones *z)
 struct dns_table *dns_zones_table(const struct dns_zones *z)
 {
 	return z->t;
+}
+
+uint64_t dns_zones_shape(const struct dns_zones *z)
+{
+	return z->shape;
 }
 
 size_t dns_names(const struct dns_zones *z)

@@ -96,5 +96,8 @@ const struct dns_zone *dns_zone_numbered(const struct dns_zones *z, uint64_t num
 /* The zone with the longest origin that the name is under, as the view sees it. */
 const struct dns_zone *dns_zone_find(const struct dns_zones *z, const struct dns_view *v,
                                      const uint8_t *name, size_t len, uint8_t *flags);
+/* Is another number after each change by which other names than the one that was put may be answered otherwise: of zones, of
+ * what a view sees, of delegations, wildcards, DNAMEs, of keys. The writer's. */
+uint64_t dns_zones_shape(const struct dns_zones *z);
 /* Names with records in all zones. */
 size_t dns_names(const struct dns_zones *z);

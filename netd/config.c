@@ -27,6 +27,7 @@ enum kind {
 	KIND_KEY,
 	KIND_SECONDARY,
 	KIND_ZONE_FILE,
+	KIND_XDP,
 	KIND_ENDPOINT
 };
 
@@ -67,6 +68,10 @@ static const struct key {
 	  "ADDRESS[:PORT] [KEY], a server that follows the public zones; may be repeated" },
 	{ "dns-zone", KIND_ZONE_FILE, 0, 0, 0, 0, "",
 	  "ORIGIN PATH, a master file of a public zone, or of records in one; may be repeated" },
+	{ "dns-xdp", KIND_XDP, 0, 0, 0, 0, "",
+	  "DEVICE [native|generic], where hot names are answered in the kernel (docs/names.md); may be repeated" },
+	N("dns-xdp-names", xdp_names, 1024, 16777216, "65536",
+	  "names that the kernel may answer, 64 bytes each"),
 	T("dns-query-log", KIND_TEXT, query_log, "",
 	  "file that every query is written to, with who asked; empty: none (docs/data.md)"),
 	T("listen-dns", KIND_ENDPOINT, listen_dns, "127.0.0.1:53530",
@@ -155,6 +160,7 @@ static const char *accepted(const struct key *k, char *to, size_t size)
 			"at most 16",
 		[KIND_ZONE_FILE] =
 			"'ORIGIN PATH', like 'example.com /etc/netd/example.zone', at most 64",
+		[KIND_XDP] = "'DEVICE [native|generic]', like 'eth0', each once, at most 16",
 		[KIND_ENDPOINT] = "ADDRESS:PORT, like 127.0.0.1:53 or [::1]:53",
 	};
 
@@ -372,6 +378,8 @@ static bool set_value(struct config *c, const struct key *k, const char *v)
 		return !*v || config_dns_key(c, v);
 	case KIND_ZONE_FILE:
 		return !*v || config_dns_zone(c, v);
+	case KIND_XDP:
+		return !*v || config_dns_xdp(c, v);
 	case KIND_SECONDARY:
 		return !*v || config_dns_secondary(c, v);
 	case KIND_IP:
@@ -455,6 +463,15 @@ static int check(struct config *c, const char *path, struct err *e)
 	if (c->listen_api[0] && (!c->tls_cert[0] || !c->tls_key[0])) {
 		return err_set(e, ERR_INVALID, 0, "%s: listen-api needs tls-cert and tls-key",
 		               path);
+	}
+	if (c->n_xdp > 0 && c->query_log[0]) {
+		return err_set(e, ERR_INVALID, 0,
+		               "%s: dns-xdp answers in the kernel, which writes no dns-query-log: "
+		               "leave out one of them",
+		               path);
+	}
+	if (c->n_xdp > 0 && !c->bpf) {
+		return err_set(e, ERR_INVALID, 0, "%s: dns-xdp needs bpf = 1", path);
 	}
 	return 0;
 }

@@ -50,12 +50,21 @@ struct config_zone_file {
 	char origin[256], path[160];
 };
 
+#define CONFIG_XDP_MAX 16
+/* A device at which hot names are answered in the kernel. */
+struct config_xdp {
+	char dev[16];
+	int mode; /* enum knames_mode */
+};
+
 struct config {
 	const char *path; /* of the file; NULL: none */
 	char state_dir[96], run_dir[80], region[64], dns_suffix[128], ip_suffix[128];
 	char vnet_suffix[128], dns_id[64], query_log[160];
 	char listen_dns[64], listen_api[64], tls_cert[160], tls_key[160];
-	int64_t bpf, dns_workers, dns_rate, dns_group_rate, resolver_idle_s, dnssec, zsk_life_s,
+	struct config_xdp xdp[CONFIG_XDP_MAX];
+	size_t n_xdp;
+	int64_t bpf, xdp_names, dns_workers, dns_rate, dns_group_rate, resolver_idle_s, dnssec, zsk_life_s,
 		dnssec_spread_s;
 	char uplink[16], hop4[IP_TEXT], hop6[IP_TEXT], host4[IP_TEXT], host6[IP_TEXT];
 	char tenant_id[64];
@@ -87,6 +96,7 @@ const struct config_tag *config_tag(const struct config *c, const char *name);
 /* ---- config_dns.c ---- */
 bool config_dns_key(struct config *c, const char *v);
 bool config_dns_zone(struct config *c, const char *v);
+bool config_dns_xdp(struct config *c, const char *v);
 bool config_dns_secondary(struct config *c, const char *v);
 /* Prints every key with default, range and help to standard output. */
 void config_help(void);

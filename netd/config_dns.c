@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Keys of the configuration that say who may have the zones: secondaries, and the keys that they sign with. See config.h.
+ * Keys of the configuration that take several words about names: zones, secondaries and the keys that they sign with, devices
+ * that answer in the kernel. See config.h.
  */
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <strings.h>
 
 #include "dns/tsig.h"
+#include "lib/kernel/names.h"
 #include "netd/config.h"
 
 /* Base64 to bytes; 0: it is none, or too long. */
@@ -107,5 +109,32 @@ bool config_dns_zone(struct config *c, const char *v)
 		return false;
 	}
 	c->zone_files[c->n_zone_files++] = f;
+	return true;
+}
+
+/* "DEVICE [native|generic]" */
+bool config_dns_xdp(struct config *c, const char *v)
+{
+	struct config_xdp x = { .mode = KNAMES_AUTO };
+	char mode[16] = "";
+	int end = 0;
+
+	if (c->n_xdp == CONFIG_XDP_MAX || sscanf(v, "%15s%n %15s%n", x.dev, &end, mode, &end) < 1 ||
+	    v[end]) {
+		return false;
+	}
+	if (strcmp(mode, "native") == 0) {
+		x.mode = KNAMES_NATIVE;
+	} else if (strcmp(mode, "generic") == 0) {
+		x.mode = KNAMES_GENERIC;
+	} else if (mode[0]) {
+		return false;
+	}
+	for (size_t i = 0; i < c->n_xdp; i++) {
+		if (strcmp(c->xdp[i].dev, x.dev) == 0) {
+			return false;
+		}
+	}
+	c->xdp[c->n_xdp++] = x;
 	return true;
 }

@@ -126,11 +126,18 @@ static void on_rollover(void *arg)
 
 static void on_engine(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
 {
+	if (type == MSG_NAMES_HOT) {
+		dns_hot_map(r, fd);
+		return;
+	}
 	dns_vnet_engine(arg, from, type, r, fd);
 }
 
 static void on_peer(enum role peer)
 {
+	if (peer == ROLE_ENGINE) {
+		dns_hot_engine_up();
+	}
 	if (peer == ROLE_ENGINE && dns_role.serving) {
 		dns_vnet_engine_up();
 	}
@@ -166,6 +173,7 @@ void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int ma
 			dns_role.udp[dns_role.n_udp++] = fds[i];
 		}
 	}
+	dns_hot_begin_role();
 	dns_role.signer = c->dnssec ? dns_signer_new(DNS_SIGNATURES) : NULL;
 	dns_role.log = fds[FD_DNS_LOG];
 	dns_role.tcp = fds[FD_DNS_TCP];

@@ -70,6 +70,9 @@ static void one_name(struct reader *r, struct err *e, bool *ok)
 	if (!r->failed && dns_name_put(dns_role.zones, zone, name, len, sets, n, e) < 0) {
 		*ok = false;
 	}
+	if (!r->failed) {
+		dns_hot_changed(zone, name, len);
+	}
 }
 
 static void name_set(struct reader *r)
@@ -87,6 +90,7 @@ static void name_set(struct reader *r)
 		return;
 	}
 	dns_table_reclaim(dns_zones_table(dns_role.zones));
+	dns_hot_check();
 	if (!ok) {
 		log_error("dns.name", LOG_STR("error", e.msg));
 	}
@@ -202,10 +206,13 @@ static void pong(uint64_t request)
 		                                    "nxdomain",  "refused",      "malformed",
 		                                    "truncated", "limited",      "cookies",
 		                                    "forwarded", "forwards_lost" };
-	uint64_t sums[COUNT_N] = { 0 };
+	uint64_t sums[COUNT_N] = { 0 }, hot;
 	struct buf b = { 0 };
 
 	dns_workers_add(sums);
+	dns_hot_print(&b, &hot);
+	sums[COUNT_QUERIES] += hot;
+	sums[COUNT_ANSWERS] += hot;
 	for (int i = 0; i < COUNT_N; i++) {
 		buf_addf(&b, "netd_dns_%s_total %llu\n", names[i],
 		         (unsigned long long)(sums[i] + atomic_load(&dns_role.counts.v[i])));
@@ -316,6 +323,7 @@ void dns_control(void *arg, enum role from, enum msg_type type, struct reader *r
 			dns_transfer_forget();
 		}
 		dns_vnets_end();
+		dns_hot_check();
 		dns_serve();
 		reply(MSG_DNS_DONE, get_u64(r), 1, "");
 		break;
@@ -332,4 +340,5 @@ void dns_control(void *arg, enum role from, enum msg_type type, struct reader *r
 		r->failed = true;
 		break;
 	}
+	dns_hot_check();
 }

@@ -72,6 +72,22 @@ void dns_client(struct dns_ask *a, const struct sockaddr_storage *from);
 void dns_workers_start(void);
 void dns_workers_add(uint64_t sums[COUNT_N]);
 
+/* ---- dns_hot.c: names that are answered in the kernel ---- */
+void dns_hot_begin_role(void);
+/* The engine is there, or there again: it is asked for its maps. */
+void dns_hot_engine_up(void);
+/* A map (taken) of MSG_NAMES_HOT. */
+void dns_hot_map(struct reader *r, int fd);
+/* A name has changed, before anybody is told; `name` is what stands before the zone's origin. */
+void dns_hot_changed(uint64_t zone, const uint8_t *name, size_t len);
+/* Something else may have. */
+void dns_hot_check(void);
+/* A worker's: its own, NULL when nothing is answered in the kernel. */
+struct dns_heat *dns_heat_new(void);
+/* It has answered; the name may become hot. */
+void dns_heat_note(struct dns_heat *h, const struct dns_ask *a);
+void dns_hot_print(struct buf *b, uint64_t *answered);
+
 /* ---- dns_tcp.c ---- */
 /* Serves a listening socket (taken) until it is freed; `vnet` is DNS_VIEW_PUBLIC or a VNet. */
 struct tcp_server;

@@ -22,6 +22,7 @@ struct worker {
 	struct dns_reader *reader;
 	struct dns_limit *limit;
 	struct dns_signer *signer;
+	struct dns_heat *heat; /* NULL: no name is answered in the kernel */
 	struct dns_counts counts;
 	int64_t now_ms;
 	struct buf log;
@@ -78,6 +79,9 @@ static int answer_all(struct worker *w, int n)
 	for (int i = 0; i < n; i++) {
 		size_t len = dns_ask_answer(&w->ask[i], w->in[i], w->out[i], PACKET_MAX);
 
+		if (w->heat) {
+			dns_heat_note(w->heat, &w->ask[i]);
+		}
 		len = limited(w, &w->ask[i], i, len);
 		dns_count_answer(&w->counts, &w->ask[i], len);
 		dns_log(&w->log, &w->ask[i], DNS_VIEW_PUBLIC, len);
@@ -142,6 +146,7 @@ static struct worker *worker_new(int fd)
 	}
 	w->fd = fd;
 	w->signer = dns_role.config->dnssec ? dns_signer_new(DNS_SIGNATURES) : NULL;
+	w->heat = dns_heat_new();
 	(void)fcntl(fd, F_SETFL, 0); /* it waits there */
 	for (int i = 0; i < BATCH; i++) {
 		w->in_iov[i] = (struct iovec){ w->in[i], PACKET_MAX };

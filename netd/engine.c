@@ -12,6 +12,7 @@
 #include "lib/base/log.h"
 #include "lib/base/loop.h"
 #include "netd/engine_flows.h"
+#include "netd/engine_hot.h"
 #include "netd/engine_names.h"
 #include "netd/reconcile.h"
 #include "netd/role.h"
@@ -189,6 +190,9 @@ static void on_budget(void *arg)
 	reconcile_budgets(self.state, self.flows);
 	if (reconcile_synced(self.state)) {
 		engine_flow_ends(self.kernel, self.state);
+	}
+	if (all) {
+		engine_hot_check();
 	}
 	loop_timer_start(self.budget, BUDGET_MS);
 }
@@ -493,7 +497,11 @@ static void on_dns(void *arg, enum role from, enum msg_type type, struct reader 
 	if (fd >= 0) {
 		close(fd);
 	}
-	engine_names(self.config, self.kernel, self.dns, type, r);
+	if (type == MSG_NAMES_HOT_ASK) {
+		engine_hot_tell(self.dns);
+	} else {
+		engine_names(self.config, self.kernel, self.dns, type, r);
+	}
 }
 
 static void on_child(void *arg)
@@ -517,6 +525,7 @@ void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int
 	if (c->bpf && kernel_linux_programs(self.kernel, &e) < 0) {
 		log_warn("engine.programs", LOG_STR("without", e.msg));
 	}
+	engine_hot_begin(c);
 	for (self.n_given = 0; self.n_given < c->n_gateways; self.n_given++) {
 		uint32_t ns = KOBJ_NS_GIVEN + (uint32_t)self.n_given;
 

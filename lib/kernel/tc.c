@@ -26,9 +26,14 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list args
 	return 0;
 }
 
-struct bpf_object *tc_load(const void *elf, size_t size, const char *what, struct err *e)
+void tc_quiet(void)
 {
 	libbpf_set_print(quiet);
+}
+
+struct bpf_object *tc_load(const void *elf, size_t size, const char *what, struct err *e)
+{
+	tc_quiet();
 	struct bpf_object *o = bpf_object__open_mem(elf, size, NULL);
 
 	if (!o || bpf_object__load(o) < 0) {

@@ -29,6 +29,8 @@ struct tc_program {
 	uint32_t id; /* of this loading */
 };
 
+/* libbpf writes nothing to standard error from now on. */
+void tc_quiet(void);
 /* Loads programs and maps; NULL when the kernel refuses. `what` for the error. bpf_object__close() ends
  * them, but for what is bound. */
 struct bpf_object *tc_load(const void *elf, size_t size, const char *what, struct err *e);
