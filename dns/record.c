@@ -20,6 +20,9 @@ static bool has_record(const struct dns_set *set, const struct buf *b, const voi
 	const uint8_t *p;
 	uint16_t n;
 
+	if (b->len == 0) {
+		return false;
+	}
 	s.data = b->data;
 	s.end = b->data + b->len;
 	while ((p = dns_set_next(&s, &n))) {

@@ -190,6 +190,17 @@ def meaning(b):
     return m.rcode(), bool(m.flags & dns.flags.AA), bool(m.flags & dns.flags.RD), bool(m.flags & (dns.flags.AD | dns.flags.CD | dns.flags.RA)), m.edns, *sections
 
 
+def additional(w):
+    """The type of what follows a question, when nothing else does; None: it has none such."""
+    at = 12
+    try:
+        while w[at]:
+            at += w[at] + 1
+        return int.from_bytes(w[at + 6:at + 8], "big") if w[4:12] == b"\0\1\0\0\0\0\0\1" and w[at + 5] == 0 else None
+    except IndexError:
+        return None
+
+
 # What differs from both, and why that is right.
 def defended(w, odd, ours, others):
     q = None
@@ -203,6 +214,8 @@ def defended(w, odd, ours, others):
         return None
     if odd in (1, 2, 3, 4, 5, 6) and ours[0] in (1, 4, 5, 16):
         return "malformed: FORMERR without the question, where others are silent, repeat it, or pass over it (RFC 8906, 9619)"
+    if odd == 6 and additional(w) not in (None, 41, 250) and all(o == "none" or o[0] == 1 for o in others):
+        return "an additional record that is neither OPT nor TSIG is passed over, whatever it holds; others judge its data"
     if odd == 0 and ours[0] in (4, 5):
         return "an opcode that is not spoken: NOTIMP or REFUSED (RFC 8906 3.1.4)"
     if ours[0] == 16 and 16 in rcodes:
