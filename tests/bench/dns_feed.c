@@ -6,6 +6,8 @@
  *   change K  median and 99th percentile, microseconds, from a change until an answer has it, of K
  *   rate K    K changes in batches: how many a second until the role says that it has them
  *   restart   the role is killed and begun again: milliseconds until it answers
+ *   kernel D  hot names are answered at the device D from now on (NETD_CONFIG has dns-xdp)
+ *   sign      the zone is signed from now on (NETD_CONFIG has dnssec)
  *   pid       the role's process
  */
 #include <arpa/inet.h>
@@ -22,7 +24,9 @@
 
 #include "dns/query.h"
 #include "dns/record.h"
+#include "dns/sign.h"
 #include "dns/zone.h"
+#include "lib/kernel/names.h"
 #include "netd/message.h"
 #include "netd/role.h"
 
@@ -184,9 +188,10 @@ static void send_names(unsigned from, unsigned to, uint32_t address, uint64_t re
 	}
 }
 
+static const uint32_t times[4] = { 3600, 600, 1209600, 5 };
+
 static void send_zone(void)
 {
-	static const uint32_t times[4] = { 3600, 600, 1209600, 5 };
 	uint8_t origin[DNS_NAME_MAX], data[600];
 	struct buf b = { 0 };
 	int len = dns_name_parse("westeurope.azurecontainer.io", origin);
@@ -219,6 +224,87 @@ static void send_zone(void)
 	put_u8(&b, 0);
 	send_message(channel, MSG_VIEW_SET, 1, &b, -1);
 	buf_fini(&b);
+}
+
+static void put_set(struct buf *b, uint16_t type, const uint8_t *data, size_t n)
+{
+	put_u16(b, type);
+	put_u32(b, 60);
+	put_u8(b, 1);
+	put_u16(b, (uint16_t)(n + 2));
+	put_u16(b, (uint16_t)n);
+	buf_add(b, data, n);
+}
+
+/* One key for all, as small zones have it: half the work for who asks for keys, none for other questions. */
+static void sign_zone(void)
+{
+	uint8_t private[2][32], data[600];
+	struct dns_key k[2] = { 0 };
+	struct buf b = { 0 }, apex = { 0 };
+
+	put_u64(&b, ZONE);
+	put_u8(&b, 2);
+	for (int i = 0; i < 2; i++) {
+		uint16_t flags = i ? DNS_KEY_ZSK : DNS_KEY_KSK;
+
+		must(dns_key_draw(private[i]) && dns_key_load(&k[i], flags, true, private[i]), "key");
+		put_u16(&b, flags);
+		put_u8(&b, 1);
+		buf_add(&b, private[i], 32);
+	}
+	int n = dns_data_soa("ns1.westeurope.azurecontainer.io",
+	                     "hostmaster.westeurope.azurecontainer.io", times, data);
+	put_u64(&apex, 79);
+	put_u16(&apex, 1);
+	put_u64(&apex, ZONE);
+	put_u8(&apex, 0);
+	put_u8(&apex, 2);
+	put_set(&apex, DNS_SOA, data, (size_t)n);
+	put_u16(&apex, DNS_DNSKEY);
+	put_u32(&apex, 60);
+	put_u8(&apex, 2);
+	put_u16(&apex, 2 * (2 + DNS_KEY_DATA));
+	for (int i = 0; i < 2; i++) {
+		dns_key_data(&k[i], data);
+		put_u16(&apex, DNS_KEY_DATA);
+		buf_add(&apex, data, DNS_KEY_DATA);
+		dns_key_fini(&k[i]);
+	}
+	send_message(channel, MSG_ZONE_KEYS, 1, &b, -1);
+	send_message(channel, MSG_NAME_SET, 2, &apex, -1);
+	await(79);
+	buf_fini(&b);
+	buf_fini(&apex);
+}
+
+/* The engine's part: loads, holds the device by the driver, hands the maps over. */
+static struct knames *hold_device(const char *dev)
+{
+	struct err e = ERR_INIT;
+	struct ip ip = { .family = 4 };
+	struct knames *k = knames_new(1u << 18, ntohs(at.sin_port), &e);
+	struct buf b = { 0 };
+	int pair[2];
+
+	if (!k || knames_hold(k, dev, KNAMES_NATIVE, &e) < 0) {
+		fprintf(stderr, "%s\n", e.msg);
+		exit(1);
+	}
+	memcpy(ip.b, &at.sin_addr, 4);
+	knames_addresses(k, &ip, 1);
+	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
+	put_u32(&b, ROLE_ENGINE);
+	send_message(to_main, MSG_PEER, 1, &b, pair[1]);
+	for (int i = 0; i < KNAMES_MAPS; i++) {
+		buf_clear(&b);
+		put_u8(&b, (uint8_t)i);
+		put_u32(&b, knames_buckets(k));
+		send_message(pair[0], MSG_NAMES_HOT, 1, &b, knames_fd(k, (enum knames_map)i));
+	}
+	buf_fini(&b);
+	close(pair[1]); /* the other end stays open: it is the engine */
+	return k;
 }
 
 /* ---- measuring ---- */
@@ -285,7 +371,8 @@ static void restart(int fd)
 int main(int argc, char **argv)
 {
 	unsigned total = argc > 3 ? (unsigned)atoi(argv[3]) : 0, k;
-	char line[100];
+	char line[100], dev[16];
+	struct knames *kernel = NULL;
 	int one = 1, big = 4 << 20;
 
 	must(total > 0, "usage: dns_feed ADDRESS PORT NAMES, or: dns_feed names - COUNT");
@@ -330,6 +417,12 @@ int main(int argc, char **argv)
 			send_names(0, k < total ? k : total, (uint32_t)(now() * 1000), 78);
 			await(78);
 			printf("%.0f\n", (k < total ? k : total) / (now() - began));
+		} else if (sscanf(line, "kernel %15s", dev) == 1) {
+			kernel = hold_device(dev);
+			puts("held");
+		} else if (strncmp(line, "sign", 4) == 0) {
+			sign_zone();
+			puts("signed");
 		} else if (strncmp(line, "restart", 7) == 0) {
 			restart(fd);
 		} else {
@@ -337,6 +430,7 @@ int main(int argc, char **argv)
 		}
 		fflush(stdout);
 	}
+	knames_free(kernel);
 	kill(role, SIGTERM);
 	waitpid(role, NULL, 0);
 	return 0;
