@@ -4,29 +4,13 @@
  */
 #include "dns/cookie.h"
 
+#include <endian.h>
 #include <string.h>
+
+#include "lib/kernel/names_map.h"
 
 #define OLD_S   3600 /* RFC 9018 4.3 */
 #define AHEAD_S 300
-
-static uint64_t rotl(uint64_t v, unsigned n)
-{
-	return v << n | v >> (64 - n);
-}
-
-static void sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[1] = rotl(v[1], 13) ^ v[0];
-	v[0] = rotl(v[0], 32);
-	v[2] += v[3];
-	v[3] = rotl(v[3], 16) ^ v[2];
-	v[0] += v[3];
-	v[3] = rotl(v[3], 21) ^ v[0];
-	v[2] += v[1];
-	v[1] = rotl(v[1], 17) ^ v[2];
-	v[2] = rotl(v[2], 32);
-}
 
 static uint64_t read_le(const uint8_t *p, size_t n)
 {
@@ -45,21 +29,23 @@ uint64_t dns_siphash(const uint8_t key[16], const uint8_t *p, size_t n)
 		          k0 ^ UINT64_C(0x6c7967656e657261), k1 ^ UINT64_C(0x7465646279746573) };
 
 	for (; n >= 8; n -= 8, p += 8) {
-		uint64_t m = read_le(p, 8);
+		uint64_t m;
 
+		memcpy(&m, p, 8);
+		m = le64toh(m);
 		v[3] ^= m;
-		sip_round(v);
-		sip_round(v);
+		SIP_ROUND(v);
+		SIP_ROUND(v);
 		v[0] ^= m;
 	}
 	last |= read_le(p, n);
 	v[3] ^= last;
-	sip_round(v);
-	sip_round(v);
+	SIP_ROUND(v);
+	SIP_ROUND(v);
 	v[0] ^= last;
 	v[2] ^= 0xff;
 	for (int i = 0; i < 4; i++) {
-		sip_round(v);
+		SIP_ROUND(v);
 	}
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }

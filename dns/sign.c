@@ -133,9 +133,13 @@ void dns_key_ds(const struct dns_key *k, const uint8_t *origin, size_t len, uint
 
 /* ---- the canonical form ---- */
 
+#define WAYS 8u
+/* What was signed, in places that a hash leads to: with one alone, a third of the room would already make names drive each
+ * other out. */
 struct remembered {
-	uint64_t key; /* of what was signed; 0 none */
-	uint8_t signature[64];
+	uint64_t key[WAYS]; /* 0 none */
+	uint8_t signature[WAYS][64];
+	uint32_t next; /* that is replaced */
 };
 
 struct dns_signer {
@@ -149,6 +153,7 @@ struct dns_signer *dns_signer_new(size_t entries)
 {
 	struct dns_signer *s = calloc(1, sizeof(*s));
 
+	entries = entries < WAYS ? 1 : entries / WAYS;
 	if (!s || !(s->v = calloc(entries, sizeof(*s->v)))) {
 		free(s);
 		return NULL;
@@ -232,6 +237,26 @@ static bool sign_text(const struct dns_key *k, const uint8_t *text, size_t n, ui
 	return ok;
 }
 
+/* The signature of what is in s->text, remembered or made; NULL: it failed. */
+static const uint8_t *signature_of(struct dns_signer *s, const struct dns_key *k, size_t n)
+{
+	uint64_t h = dns_siphash(s->hash_key, s->text, n) | 1;
+	struct remembered *r = &s->v[h >> 20 & s->mask];
+
+	for (unsigned i = 0; i < WAYS; i++) {
+		if (r->key[i] == h) {
+			return r->signature[i];
+		}
+	}
+	unsigned at = r->next++ % WAYS;
+	r->key[at] = 0;
+	if (!sign_text(k, s->text, n, r->signature[at])) {
+		return NULL;
+	}
+	r->key[at] = h;
+	return r->signature[at];
+}
+
 size_t dns_sign(struct dns_signer *s, const struct dns_key *k, const uint8_t *origin,
                 size_t origin_len, const uint8_t *owner, size_t owner_len,
                 const struct dns_set *set, uint32_t now_s, uint8_t to[DNS_RRSIG_ROOM])
@@ -255,15 +280,10 @@ size_t dns_sign(struct dns_signer *s, const struct dns_key *k, const uint8_t *or
 	if (n == 0) {
 		return 0;
 	}
-	uint64_t h = dns_siphash(s->hash_key, s->text, n) | 1;
-	struct remembered *r = &s->v[h >> 20 & s->mask];
-	if (r->key != h) {
-		r->key = 0;
-		if (!sign_text(k, s->text, n, r->signature)) {
-			return 0;
-		}
-		r->key = h;
+	const uint8_t *signature = signature_of(s, k, n);
+	if (!signature) {
+		return 0;
 	}
-	memcpy(to + head, r->signature, 64);
+	memcpy(to + head, signature, 64);
 	return head + 64;
 }

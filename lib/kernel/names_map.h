@@ -74,7 +74,7 @@ static inline __u64 names_check(const struct names_entry *e)
 	return x ^ x >> 32;
 }
 
-#define NAMES_ROUND(v)                                    \
+#define SIP_ROUND(v)                                      \
 	do {                                              \
 		(v)[0] += (v)[1];                         \
 		(v)[1] = names_rotl((v)[1], 13) ^ (v)[0]; \
@@ -105,8 +105,8 @@ static inline void names_hash_begin(struct names_hash *h, const __u64 key[2])
 static inline void names_hash_word(struct names_hash *h, __u64 word)
 {
 	h->v[3] ^= word;
-	NAMES_ROUND(h->v);
-	NAMES_ROUND(h->v);
+	SIP_ROUND(h->v);
+	SIP_ROUND(h->v);
 	h->v[0] ^= word;
 }
 
@@ -115,15 +115,15 @@ static inline void names_hash_end(struct names_hash *h, __u32 n, __u16 type, __u
 {
 	names_hash_word(h, (__u64)n << 56 | type);
 	h->v[2] ^= 0xee;
-	NAMES_ROUND(h->v);
-	NAMES_ROUND(h->v);
-	NAMES_ROUND(h->v);
-	NAMES_ROUND(h->v);
+	SIP_ROUND(h->v);
+	SIP_ROUND(h->v);
+	SIP_ROUND(h->v);
+	SIP_ROUND(h->v);
 	to[0] = h->v[0] ^ h->v[1] ^ h->v[2] ^ h->v[3];
 	h->v[1] ^= 0xdd;
-	NAMES_ROUND(h->v);
-	NAMES_ROUND(h->v);
-	NAMES_ROUND(h->v);
-	NAMES_ROUND(h->v);
+	SIP_ROUND(h->v);
+	SIP_ROUND(h->v);
+	SIP_ROUND(h->v);
+	SIP_ROUND(h->v);
 	to[1] = h->v[0] ^ h->v[1] ^ h->v[2] ^ h->v[3];
 }
