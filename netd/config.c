@@ -68,6 +68,8 @@ static const struct key {
 	  "ADDRESS[:PORT] [KEY], a server that follows the public zones; may be repeated" },
 	{ "dns-zone", KIND_ZONE_FILE, 0, 0, 0, 0, "",
 	  "ORIGIN PATH, a master file of a public zone, or of records in one; may be repeated" },
+	T("dns-catalog", KIND_TEXT, dns_catalog, "",
+	  "name of a catalog zone (RFC 9432) that lists the public zones for secondaries; empty: none"),
 	{ "dns-xdp", KIND_XDP, 0, 0, 0, 0, "",
 	  "DEVICE [native|generic], where hot names are answered in the kernel (docs/names.md); may be repeated" },
 	N("dns-xdp-names", xdp_names, 1024, 16777216, "65536",
@@ -463,6 +465,12 @@ static int check(struct config *c, const char *path, struct err *e)
 	if (c->listen_api[0] && (!c->tls_cert[0] || !c->tls_key[0])) {
 		return err_set(e, ERR_INVALID, 0, "%s: listen-api needs tls-cert and tls-key",
 		               path);
+	}
+	if (!config_dns_catalog(c)) {
+		return err_set(e, ERR_INVALID, 0,
+		               "%s: dns-catalog = '%.60s': accepted is a name of its own, like "
+		               "catalog.example, which no dns-zone has",
+		               path, c->dns_catalog);
 	}
 	if (c->n_xdp > 0 && c->query_log[0]) {
 		return err_set(e, ERR_INVALID, 0,

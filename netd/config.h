@@ -60,7 +60,7 @@ struct config_xdp {
 struct config {
 	const char *path; /* of the file; NULL: none */
 	char state_dir[96], run_dir[80], region[64], dns_suffix[128], ip_suffix[128];
-	char vnet_suffix[128], dns_id[64], query_log[160];
+	char vnet_suffix[128], dns_id[64], dns_catalog[256], query_log[160];
 	char listen_dns[64], listen_api[64], tls_cert[160], tls_key[160];
 	struct config_xdp xdp[CONFIG_XDP_MAX];
 	size_t n_xdp;
@@ -96,6 +96,7 @@ const struct config_tag *config_tag(const struct config *c, const char *name);
 /* ---- config_dns.c ---- */
 bool config_dns_key(struct config *c, const char *v);
 bool config_dns_zone(struct config *c, const char *v);
+bool config_dns_catalog(const struct config *c); /* is it as it may be? */
 bool config_dns_xdp(struct config *c, const char *v);
 bool config_dns_secondary(struct config *c, const char *v);
 /* Prints every key with default, range and help to standard output. */

@@ -138,3 +138,21 @@ bool config_dns_xdp(struct config *c, const char *v)
 	c->xdp[c->n_xdp++] = x;
 	return true;
 }
+
+bool config_dns_catalog(const struct config *c)
+{
+	uint8_t catalog[DNS_NAME_MAX], zone[DNS_NAME_MAX];
+	int n = dns_name_parse(c->dns_catalog, catalog);
+
+	if (!c->dns_catalog[0]) {
+		return true;
+	}
+	for (size_t i = 0; n > 0 && i < c->n_zone_files; i++) {
+		int m = dns_name_parse(c->zone_files[i].origin, zone);
+
+		if (m == n && memcmp(zone, catalog, (size_t)n) == 0) {
+			return false;
+		}
+	}
+	return n > 0;
+}

@@ -53,6 +53,11 @@ size_t zone_piece_origin(const struct ip_prefix *p, size_t i, uint8_t to[DNS_NAM
 void zone_keys_tell(uint64_t zone, const char *origin);
 void zone_keys_records(const char *origin, const uint8_t *wire, size_t len, struct dns_sets *to);
 
+/* ---- zone_catalog.c ---- */
+/* What the catalog's own names have; then each member, by its origin. */
+void zone_catalog_begin(struct batch *b, uint64_t zone);
+void zone_catalog_member(struct batch *b, uint64_t zone, const uint8_t *origin, size_t len);
+
 /* ---- zone_public.c ---- */
 void zone_public_keys(const char *origin); /* they have changed */
 /* A public name's addresses begin or end to be answered, by name and in reverse; "" does nothing. */

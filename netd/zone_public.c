@@ -23,7 +23,8 @@
 
 #define REVERSE \
 	(UINT64_C(1) << 63) /* numbers of reverse zones, and of those that only a file names */
-#define FILED (UINT64_C(1) << 62)
+#define FILED   (UINT64_C(1) << 62)
+#define CATALOG (UINT64_C(1) << 61)
 
 /* A record of a file, or of the API. */
 struct record {
@@ -166,6 +167,11 @@ static void list_zones(void)
 		if (z) {
 			z->path = plane.config->zone_files[i].path;
 		}
+	}
+	uint8_t catalog[DNS_NAME_MAX];
+	int n = dns_name_parse(plane.config->dns_catalog, catalog);
+	if (plane.config->dns_catalog[0] && n > 0 && !zone_at(catalog, (size_t)n)) {
+		(void)zone_add(CATALOG, catalog, (size_t)n);
 	}
 }
 
@@ -395,11 +401,30 @@ static void tell_fixed(struct batch *b, const struct public_zone *z, const uint8
 	batch_name(b, z->number, name, len, &sets);
 }
 
-static void tell_zone(const struct public_zone *z)
+static void tell_catalog(const struct public_zone *z)
 {
 	struct batch b;
 
+	zone_send_zone(z->number, z->origin, z->len);
+	batch_begin(&b, 0);
+	zone_catalog_begin(&b, z->number);
+	for (size_t i = 0; i < n_zones; i++) {
+		if (&zones[i] != z) {
+			zone_catalog_member(&b, z->number, zones[i].origin, zones[i].len);
+		}
+	}
+	batch_end(&b);
+}
+
+static void tell_zone(const struct public_zone *z)
+{
+	struct batch b;
 	char text[DNS_NAME_TEXT];
+
+	if (z->number == CATALOG) {
+		tell_catalog(z);
+		return;
+	}
 	zone_send_zone(z->number, z->origin, z->len);
 	zone_keys_tell(z->number, dns_name_print(z->origin, z->len, text));
 	batch_begin(&b, 0);
@@ -584,6 +609,12 @@ int zone_public_put(const char *origin, const char *type, const char *name, json
 		return err_set_at(e, ERR_NOT_FOUND, NULL, NULL,
 		                  "'%.100s' is no public zone of this server.", origin);
 	}
+	if (z->number == CATALOG) {
+		return err_set_at(e, ERR_INVALID, "BadRequest", NULL,
+		                  "'%.100s' is the catalog of the public zones, which the server "
+		                  "writes itself.",
+		                  origin);
+	}
 	if (doc && zone_record_check(type, name, doc, e) < 0) {
 		return -1;
 	}
@@ -705,7 +736,7 @@ void zone_public_keys(const char *origin)
 	const struct public_zone *z = n > 0 ? zone_at(wire, (size_t)n) : NULL;
 	struct batch b;
 
-	if (z) {
+	if (z && z->number != CATALOG) {
 		zone_keys_tell(z->number, origin);
 		batch_begin(&b, 0);
 		tell_fixed(&b, z, z->origin, 0);

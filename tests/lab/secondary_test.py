@@ -11,7 +11,7 @@ from plane import *
 at, env = peers("nsd", "knot", "bind9")  # before there is no network
 KEYS = os.environ["NETD_KEYS"]
 inside(f"dns-key=transfer hmac-sha256 {KEYS}/a", f"dns-key=strong hmac-sha512 {KEYS}/b", "dns-secondary=192.0.2.1:5301 transfer", "dns-secondary=192.0.2.1:5302 strong",
-       "dns-secondary=192.0.2.1:5303 transfer", "dns-secondary=192.0.2.1:5399", "dns-rate=0")
+       "dns-secondary=192.0.2.1:5303 transfer", "dns-secondary=192.0.2.1:5399", "dns-rate=0", "dns-catalog=catalog.netd.example")
 import dns.exception, dns.message, dns.name, dns.query, dns.rcode, dns.tsig, dns.tsigkeyring, dns.zone
 
 t = Tap()
@@ -94,12 +94,22 @@ acl:
  - id: xfr
    address: 192.0.2.0/24
    action: transfer
+template:
+ - id: member
+   master: netd
+   acl: [notify, xfr]
 zone:
  - domain: {ZONE}
    master: netd
    acl: [notify, xfr]
+ - domain: catalog.netd.example
+   master: netd
+   acl: [notify, xfr]
+   catalog-role: interpret
+   catalog-template: member
 """)
-open(dir + "/named.conf", "w").write(f"""options {{ directory "{dir}"; listen-on port 5303 {{ 192.0.2.1; }}; listen-on-v6 {{ none; }}; pid-file "{dir}/named.pid"; session-keyfile "{dir}/session.key"; recursion no; dnssec-validation no; allow-transfer {{ any; }}; notify no; }};
+open(dir + "/named.conf", "w").write(f"""options {{ directory "{dir}"; listen-on port 5303 {{ 192.0.2.1; }}; listen-on-v6 {{ none; }}; pid-file "{dir}/named.pid"; session-keyfile "{dir}/session.key"; recursion no; dnssec-validation no; allow-transfer {{ any; }}; notify no; catalog-zones {{ zone "catalog.netd.example" default-primaries {{ 192.0.2.2 key transfer; }} in-memory yes min-update-interval 1; }}; }};
+zone "catalog.netd.example" {{ type secondary; file "{dir}/bind.catalog"; primaries {{ 192.0.2.2 key transfer; }}; min-refresh-time 1; }};
 controls {{ }};
 logging {{ channel c {{ file "{dir}/named.log"; severity info; }}; category default {{ c; }}; }};
 key transfer {{ algorithm hmac-sha256; secret "{A}"; }};
@@ -156,6 +166,28 @@ for role in ("dns", "control"):
     ok(wait(same, 30), f"after {role} was killed all is followed", {n: content(p)[0] for n, p in PORTS.items()})
 now = content(53, "192.0.2.2", keyring=RING, keyname="transfer", keyalgorithm="hmac-sha256")[0]
 ok(now > serial, "no serial is used twice", (serial, now))
+
+# ---- the catalog: zones that were named to no secondary ----
+zones = [z["name"] for z in call("GET", "/netd/dns/zones")[1]["value"]]
+others = [z for z in zones if z not in ("catalog.netd.example", ZONE)]
+ok(len(others) >= 3, "there are zones that no secondary was told of", zones)
+
+
+def serials(port, where="192.0.2.1"):
+    got = {}
+    for z in others:
+        try:
+            a = dns.query.udp(dns.message.make_query(z, "SOA"), where, port=port, timeout=0.5)
+            got[z] = a.answer[0][0].serial if a.answer else dns.rcode.to_text(a.rcode())
+        except Exception as e:
+            got[z] = type(e).__name__
+    return got
+
+
+for name in ("Knot", "BIND"):
+    ok(wait(lambda: serials(PORTS[name]) == serials(53, "192.0.2.2"), 20), f"{name} serves them by the catalog", (serials(PORTS[name]), serials(53, "192.0.2.2")))
+s, doc, _ = call("PUT", "/netd/dns/zones/catalog.netd.example/A/x", {"properties": {"ttl": 1, "aRecords": [{"ipv4Address": "192.0.2.1"}]}})
+ok(s == 400 and "catalog" in doc["error"]["message"], "nobody writes into it by hand", (s, doc))
 
 # ---- who may not ----
 ok(content(53, "192.0.2.2")[1] is not None, "a secondary without a key is known by its address")
