@@ -17,6 +17,7 @@
 #include "netd/fabric_parts.h"
 #include "netd/ngroup.h"
 #include "netd/where.h"
+#include "netd/zone.h"
 
 #define CALM_MS 50 /* between plans of one load balancer that nobody waits for */
 
@@ -507,6 +508,7 @@ void balancer_group(const struct resource *g, bool there)
 {
 	join_all(g, there);
 	each_of(g, lb_touch);
+	zone_health_turned();
 }
 
 /* Does the table cover the pool? Its key begins with their names. */

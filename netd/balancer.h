@@ -33,6 +33,8 @@ void balancer_load(void);
 void balancer_vnet(uint32_t vnet);
 /* The group may take flows now, or not any more; or its addresses came (`there`) or go. */
 void balancer_group(const struct resource *group, bool there);
+/* Calls fn for each frontend of each rule: its address in the VNet, or (0) in public; does a backend take its flows? */
+void balancer_fronts(void (*fn)(void *arg, uint32_t vnet, const struct ip *ip, bool up), void *arg);
 /* The row "slots/KEY" of the store. */
 void balancer_slots_load(const char *key, const json_t *row);
 /* Who names that public address or prefix; NULL: nobody. */

@@ -12,6 +12,7 @@
 #include "lib/base/own.h"
 #include "netd/balancer_live.h"
 #include "netd/drain.h"
+#include "netd/zone.h"
 #include "vnet/plan.h"
 
 /* ---- who has a share ---- */
@@ -217,6 +218,7 @@ static struct lb_table *table_for(struct balancer *b, const json_t *rule, uint8_
 		t->slots = next;
 		lb_table_save(b, t);
 		b->turned = true;
+		zone_health_turned();
 	}
 	return t;
 }

@@ -328,6 +328,29 @@ static void rule_metrics(const struct balancer *b, const json_t *rule, struct bu
 	}
 }
 
+void balancer_fronts(void (*fn)(void *arg, uint32_t vnet, const struct ip *ip, bool up), void *arg)
+{
+	for (size_t i = 0; i < lb_count(); i++) {
+		const struct balancer *b = lb_at(i);
+		json_t *rule;
+		size_t k;
+
+		json_array_foreach(lb_list(b->r->doc, LB_RULES), k, rule)
+		{
+			const json_t *front = lb_ref(
+				b->r->doc, b->r->id, LB_FRONTS,
+				model_str(rule, "properties.frontendIPConfiguration.id"));
+			bool inner;
+			struct ip ip = lb_front_address(b->r, front, &inner);
+
+			if (ip.family) {
+				fn(arg, inner ? b->vnet : 0, &ip,
+				   lb_backends(b->r, rule, ip.family) > 0);
+			}
+		}
+	}
+}
+
 void balancer_metrics(struct buf *to, bool (*sees)(const void *arg, const char *id),
                       const void *arg)
 {

@@ -415,6 +415,7 @@ static void on_sweep(void *arg)
 	ngroup_retry(now);
 	logs_sweep(now);
 	zone_public_look(now);
+	zone_health_look(now);
 	zone_keys_sweep();
 	if (!plane.stopped && now - swept_ms >= SWEEP_NAMES_MS) {
 		swept_ms = now;

@@ -64,6 +64,15 @@ const char *zone_record_type(const char *name);
 /* A name relative to a zone, as in a record set's path, in wire format; -1: none. */
 int zone_record_name(const char *name, uint8_t to[DNS_NAME_MAX]);
 
+/* ---- zone_health.c ---- */
+/* The metadata of a record set that has to do with health: is it as it may be? ERR_INVALID. */
+int zone_health_check(const char *type, const json_t *doc, struct err *e)
+	__attribute__((warn_unused_result));
+/* Something may be up that was down, or the other way round. */
+void zone_health_turned(void);
+/* Sees to it that names are answered with what is up; now and then. */
+void zone_health_look(int64_t now_ms);
+
 /* ---- zone_names.c ---- */
 /* A group's names begin or end to be answered: its public one, those in zones of its VNet, reverse ones. The dns
  * role's answer carries the request's number. */

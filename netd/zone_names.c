@@ -175,7 +175,9 @@ static void whole_name(const struct resource *zone, const char *name, const stru
 		if (!r || r == except) {
 			continue;
 		}
-		zone_record_data(type, r->doc, to);
+		json_auto_t *doc = zone_health_doc(
+			table_number((struct resource *)(uintptr_t)zone), false, name, type, r->doc);
+		zone_record_data(type, doc, to);
 		alias = alias || strcmp(type, "CNAME") == 0;
 		v4 = v4 && strcmp(type, "A") != 0;
 		v6 = v6 && strcmp(type, "AAAA") != 0;
@@ -200,6 +202,18 @@ static void tell_name(struct batch *b, const struct resource *zone, const char *
 		whole_name(zone, name, except, &sets);
 		batch_name(b, table_number((struct resource *)(uintptr_t)zone), wire, (size_t)n,
 		           &sets);
+	}
+}
+
+void zone_name_again(uint32_t number, const char *name)
+{
+	const struct resource *zone = table_numbered(number);
+	struct batch b;
+
+	if (zone && zone->zone) {
+		batch_begin(&b, 0);
+		tell_name(&b, zone, name, NULL);
+		batch_end(&b);
 	}
 }
 

@@ -53,6 +53,15 @@ size_t zone_piece_origin(const struct ip_prefix *p, size_t i, uint8_t to[DNS_NAM
 void zone_keys_tell(uint64_t zone, const char *origin);
 void zone_keys_records(const char *origin, const uint8_t *wire, size_t len, struct dns_sets *to);
 
+/* ---- zone_health.c ---- */
+/* A record set's document as it is answered now, and from now on it is looked after: without addresses that are down.
+ * `zone` is the dns role's number, `name` relative. New reference. */
+json_t *zone_health_doc(uint64_t zone, bool public, const char *name, const char *type,
+                        json_t *doc);
+/* The name is told anew. */
+void zone_name_again(uint32_t zone, const char *name);
+void zone_public_again(uint64_t zone, const char *name);
+
 /* ---- zone_catalog.c ---- */
 /* What the catalog's own names have; then each member, by its origin. */
 void zone_catalog_begin(struct batch *b, uint64_t zone);

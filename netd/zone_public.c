@@ -337,7 +337,9 @@ static void fixed_name(const struct public_zone *z, const uint8_t *name, size_t 
 		int n = given[i].zone == z->number ? zone_record_name(given[i].name, wire) : -1;
 
 		if (n >= 0 && (size_t)n == len && memcmp(wire, name, len) == 0) {
-			zone_record_data(given[i].type, given[i].doc, to);
+			json_auto_t *doc = zone_health_doc(z->number, true, given[i].name,
+			                                   given[i].type, given[i].doc);
+			zone_record_data(given[i].type, doc, to);
 		}
 	}
 }
@@ -673,6 +675,21 @@ void zone_public_load(const char *what, json_t *row)
 			                       .doc = json_incref(row) };
 		snprintf(given[n_given].name, sizeof(given[n_given].name), "%s", name);
 		n_given++;
+	}
+}
+
+void zone_public_again(uint64_t zone, const char *name)
+{
+	uint8_t wire[DNS_NAME_MAX];
+	int n = zone_record_name(name, wire);
+	struct batch b;
+
+	for (size_t i = 0; n >= 0 && i < n_zones; i++) {
+		if (zones[i].number == zone) {
+			batch_begin(&b, 0);
+			tell_fixed(&b, &zones[i], wire, (size_t)n);
+			batch_end(&b);
+		}
 	}
 }
 

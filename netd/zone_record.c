@@ -178,7 +178,7 @@ int zone_record_check(const char *type, const char *name, const json_t *doc, str
 	json_t *x;
 	size_t i;
 
-	if (check_name(type, name, e) < 0) {
+	if (check_name(type, name, e) < 0 || zone_health_check(type, doc, e) < 0) {
 		return -1;
 	}
 	for (i = 0; i < ARRAY_N(kinds); i++) {
