@@ -30,17 +30,19 @@ struct dns_journal {
 	STAILQ_HEAD(batches, batch) batches;
 	/* Of the batch under way: names, each with what it had as it was noted first. */
 	struct buf noted;
+	uint8_t key[16];
 	uint64_t *seen; /* hashes of them; 0 free */
 	size_t n_seen, cap_seen;
 };
 
-struct dns_journal *dns_journal_new(uint64_t zone, size_t bytes_max)
+struct dns_journal *dns_journal_new(uint64_t zone, size_t bytes_max, const uint8_t key[16])
 {
 	struct dns_journal *j = calloc(1, sizeof(*j));
 
 	if (j) {
 		j->zone = zone;
 		j->bytes_max = bytes_max;
+		memcpy(j->key, key, sizeof(j->key));
 		STAILQ_INIT(&j->batches);
 	}
 	return j;
@@ -103,8 +105,7 @@ static void see(uint64_t *seen, size_t cap, uint64_t h)
 /* false: the name was noted in this batch already. */
 static bool first_time(struct dns_journal *j, const uint8_t *name, size_t len)
 {
-	static const uint8_t key[16] = { 7 };
-	uint64_t h = dns_siphash(key, name, len) | 1;
+	uint64_t h = dns_siphash(j->key, name, len) | 1;
 
 	for (size_t i = h; j->cap_seen && j->seen[i & (j->cap_seen - 1)]; i++) {
 		if (j->seen[i & (j->cap_seen - 1)] == h) {

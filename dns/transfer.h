@@ -13,7 +13,8 @@
 /* Changes of one zone, oldest first; what is over the bound is forgotten from the front. */
 struct dns_journal;
 
-struct dns_journal *dns_journal_new(uint64_t zone, size_t bytes_max);
+/* The key is to be random: who chooses names finds no two that are taken for one. NULL: no memory. */
+struct dns_journal *dns_journal_new(uint64_t zone, size_t bytes_max, const uint8_t key[16]);
 void dns_journal_free(struct dns_journal *j); /* accepts NULL */
 /* A name is about to change; `was`: what it has (NULL: nothing). */
 void dns_journal_note(struct dns_journal *j, const uint8_t *name, size_t len,

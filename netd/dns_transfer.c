@@ -257,6 +257,19 @@ static void on_fresh(void *arg)
 	loop_timer_start(fresh_timer, FRESH_MS);
 }
 
+static struct dns_journal *journal_new(uint64_t zone)
+{
+	uint8_t key[16];
+	struct dns_journal *j = getrandom(key, sizeof(key), 0) == sizeof(key)
+	                                ? dns_journal_new(zone, JOURNAL_BYTES, key)
+	                                : NULL;
+
+	if (!j) {
+		abort();
+	}
+	return j;
+}
+
 void dns_transfer_follow(uint64_t zone)
 {
 	struct followed *f = followed_find(zone);
@@ -265,9 +278,10 @@ void dns_transfer_follow(uint64_t zone)
 		return;
 	}
 	f = calloc(1, sizeof(*f));
-	if (!f || !(f->journal = dns_journal_new(zone, JOURNAL_BYTES))) {
+	if (!f) {
 		abort();
 	}
+	f->journal = journal_new(zone);
 	f->zone = zone;
 	f->next = zones;
 	zones = f;
@@ -301,10 +315,7 @@ void dns_transfer_forget(void)
 {
 	for (struct followed *f = zones; f; f = f->next) {
 		dns_journal_free(f->journal);
-		f->journal = dns_journal_new(f->zone, JOURNAL_BYTES);
-		if (!f->journal) {
-			abort();
-		}
+		f->journal = journal_new(f->zone);
 		f->changed = true;
 		loop_timer_start(commit_timer, COMMIT_MS);
 	}

@@ -5,7 +5,7 @@ are answered at 168.63.129.16 and fd53:a83f:8110::10; by dnspython inside the gr
 import json, sys
 from plane import *
 
-inside()
+inside("dnssec=1")  # of public zones: private ones are never signed
 from vnets import *
 
 runtime = Runtime()
@@ -150,6 +150,9 @@ for want, name, kind in ((["fd00::4"], "db.corp.example", "AAAA"),
     good, seen = answered(one, want, name, kind)
     ok(good, f"{kind} {name}", seen)
 import ipaddress
+for name, kind in (("db.corp.example", "A"), ("nope.corp.example", "A"), ("corp.example", "DNSKEY"), ("corp.example", "RRSIG")):
+    r = subprocess.run(["nsenter", "--net=" + one, sys.executable, "-c", "import sys, dns.message, dns.query\nprint(dns.query.udp(dns.message.make_query(sys.argv[1], sys.argv[2], want_dnssec=True), '168.63.129.16', timeout=3))", name, kind], capture_output=True, text=True)
+    ok(any("rcode " + x in r.stdout for x in ("NOERROR", "NXDOMAIN")) and not any(x in r.stdout.split("ANSWER", 1)[-1] for x in (" RRSIG ", " DNSKEY ", " NSEC ")), f"{kind} {name}: nothing is signed, whoever asks for signatures", r.stdout + r.stderr[-300:])
 good, seen = answered(one, ["one.corp.example.", "one.internal.cloudapp.net."], ipaddress.ip_address(one6).reverse_pointer, "PTR")
 ok(good, "PTR of the IPv6 address", seen)
 # The other VNet has the same addresses and sees nothing of it.
