@@ -337,9 +337,9 @@ void balancer_fronts(void (*fn)(void *arg, uint32_t vnet, const struct ip *ip, b
 
 		json_array_foreach(lb_list(b->r->doc, LB_RULES), k, rule)
 		{
-			const json_t *front = lb_ref(
-				b->r->doc, b->r->id, LB_FRONTS,
-				model_str(rule, "properties.frontendIPConfiguration.id"));
+			const json_t *front =
+				lb_ref(b->r->doc, b->r->id, LB_FRONTS,
+			               model_str(rule, "properties.frontendIPConfiguration.id"));
 			bool inner;
 			struct ip ip = lb_front_address(b->r, front, &inner);
 

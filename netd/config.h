@@ -64,8 +64,8 @@ struct config {
 	char listen_dns[64], listen_api[64], tls_cert[160], tls_key[160];
 	struct config_xdp xdp[CONFIG_XDP_MAX];
 	size_t n_xdp;
-	int64_t bpf, xdp_names, dns_workers, dns_rate, dns_group_rate, resolver_idle_s, dnssec, zsk_life_s,
-		dnssec_spread_s;
+	int64_t bpf, xdp_names, dns_workers, dns_rate, dns_group_rate, resolver_idle_s, dnssec,
+		zsk_life_s, dnssec_spread_s;
 	char uplink[16], hop4[IP_TEXT], hop6[IP_TEXT], host4[IP_TEXT], host6[IP_TEXT];
 	char tenant_id[64];
 	struct ip_prefix pools[CONFIG_POOLS_MAX];

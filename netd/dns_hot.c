@@ -40,7 +40,8 @@ static struct {
 	struct names_bucket *buckets;
 	size_t bytes;
 	uint64_t shape;
-	uint64_t answered, limited; /* of maps that are gone */
+	uint64_t answered, limited;             /* by maps that this role has let go of */
+	uint64_t answered_first, limited_first; /* what the maps had counted when it got them */
 	struct loop_timer *tick;
 	struct dns_heat *heats[8];
 	size_t n_heats;
@@ -81,8 +82,7 @@ void dns_heat_note(struct dns_heat *h, const struct dns_ask *a)
 	uint32_t tag = a->hash ^ (uint32_t)q->type << 31 ^ a->now_s << 1; /* once a second */
 	uint32_t *seen = &h->seen[a->hash % SEEN];
 	uint32_t put = atomic_load_explicit(&h->put, memory_order_relaxed);
-	if (*seen == tag ||
-	    put - atomic_load_explicit(&h->taken, memory_order_acquire) == RING) {
+	if (*seen == tag || put - atomic_load_explicit(&h->taken, memory_order_acquire) == RING) {
 		return;
 	}
 	struct candidate *c = &h->v[put % RING];
@@ -176,8 +176,8 @@ static void let_go(void)
 		uint64_t answered, limited;
 
 		dns_hot_counts(&self.hot, &answered, &limited);
-		self.answered += answered;
-		self.limited += limited;
+		self.answered += answered - self.answered_first;
+		self.limited += limited - self.limited_first;
 		dns_hot_until(&self.hot, 0);
 		munmap(self.state, sizeof(*self.state));
 		munmap(self.buckets, self.bytes);
@@ -213,8 +213,7 @@ static void begin(uint32_t buckets)
 	int access = PROT_READ | PROT_WRITE;
 
 	self.bytes = (size_t)buckets * sizeof(struct names_bucket);
-	void *state =
-		mmap(NULL, sizeof(*self.state), access, MAP_SHARED, self.fd[KNAMES_STATE], 0);
+	void *state = mmap(NULL, sizeof(*self.state), access, MAP_SHARED, self.fd[KNAMES_STATE], 0);
 	void *names = mmap(NULL, self.bytes, access, MAP_SHARED, self.fd[KNAMES_NAMES], 0);
 	if (state == MAP_FAILED || names == MAP_FAILED ||
 	    getrandom(key, sizeof(key), 0) != sizeof(key)) {
@@ -231,6 +230,7 @@ static void begin(uint32_t buckets)
 	self.buckets = names;
 	dns_hot_begin(&self.hot, self.state, self.buckets, buckets, key,
 	              (uint32_t)dns_role.config->dns_rate);
+	dns_hot_counts(&self.hot, &self.answered_first, &self.limited_first);
 	self.shape = dns_zones_shape(dns_role.zones);
 	log_info("dns.hot", LOG_NUM("names", (int64_t)buckets * NAMES_WAYS));
 }
@@ -267,6 +267,8 @@ void dns_hot_print(struct buf *b, uint64_t *answered)
 	}
 	if (self.state) {
 		dns_hot_counts(&self.hot, answered, &limited);
+		*answered -= self.answered_first;
+		limited -= self.limited_first;
 	}
 	*answered += self.answered;
 	buf_addf(b,

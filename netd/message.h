@@ -70,8 +70,8 @@ enum role {
 	X(VIEW_DEL, 1, ROLE_CONTROL, ROLE_DNS, 4, 4)                                             \
 	X(NAMES_SOCKET_ASK, 1, ROLE_DNS, ROLE_ENGINE, 4, 4) /* VNet */                           \
 	X(NAMES_SOCKET, 1, ROLE_ENGINE, ROLE_DNS, 5, 5)     /* VNet, kind; the socket or none */ \
-	X(NAMES_HOT_ASK, 1, ROLE_DNS, ROLE_ENGINE, 0, 0)     /* the maps of hot names */         \
-	X(NAMES_HOT, 1, ROLE_ENGINE, ROLE_DNS, 5, 5)         /* which, buckets; the map */       \
+	X(NAMES_HOT_ASK, 1, ROLE_DNS, ROLE_ENGINE, 0, 0)    /* the maps of hot names */          \
+	X(NAMES_HOT, 1, ROLE_ENGINE, ROLE_DNS, 5, 5)        /* which, buckets; the map */        \
 	X(NAMES_END, 1, ROLE_CONTROL, ROLE_DNS, 8, 8)                                            \
 	X(DNS_DONE, 1, ROLE_DNS, ROLE_CONTROL, 10, 1024)                                         \
 	X(PROBE_BEGIN, 1, ROLE_CONTROL, ROLE_PROBE, 0, 0)                                        \

@@ -137,7 +137,8 @@ static void set_addresses(struct aware *s, const json_t *list, const char *key)
 json_t *zone_health_doc(uint64_t zone, bool public, const char *name, const char *type, json_t *doc)
 {
 	bool six = strcmp(type, "AAAA") == 0;
-	const char *list = six ? "aaaaRecords" : "aRecords", *key = six ? "ipv6Address" : "ipv4Address";
+	const char *list = six ? "aaaaRecords" : "aRecords",
+		   *key = six ? "ipv6Address" : "ipv4Address";
 	json_t *all = json_object_get(json_object_get(doc, "properties"), list), *x;
 	size_t i, left = 0;
 

@@ -175,8 +175,8 @@ static void whole_name(const struct resource *zone, const char *name, const stru
 		if (!r || r == except) {
 			continue;
 		}
-		json_auto_t *doc = zone_health_doc(
-			table_number((struct resource *)(uintptr_t)zone), false, name, type, r->doc);
+		json_auto_t *doc = zone_health_doc(table_number((struct resource *)(uintptr_t)zone),
+		                                   false, name, type, r->doc);
 		zone_record_data(type, doc, to);
 		alias = alias || strcmp(type, "CNAME") == 0;
 		v4 = v4 && strcmp(type, "A") != 0;

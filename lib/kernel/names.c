@@ -44,13 +44,13 @@ struct knames {
 
 static bool load(struct knames *k, struct err *e)
 {
-	static const char *const maps[KNAMES_MAPS] = { [KNAMES_STATE] = "state",
-		                                       [KNAMES_NAMES] = "names" };
+	static const char *const maps[KNAMES_MAPS] = {
+		[KNAMES_STATE] = "state", [KNAMES_NAMES] = "names"
+	};
 
 	tc_quiet();
 	k->object = bpf_object__open_mem(names_elf, names_elf_size, NULL);
-	struct bpf_map *m =
-		k->object ? bpf_object__find_map_by_name(k->object, "names") : NULL;
+	struct bpf_map *m = k->object ? bpf_object__find_map_by_name(k->object, "names") : NULL;
 	if (!m || bpf_map__set_max_entries(m, k->buckets) < 0 || bpf_object__load(k->object) < 0) {
 		err_set(e, ERR_SYSTEM, errno, "load answers in the kernel");
 		return false;

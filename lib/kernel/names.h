@@ -12,7 +12,7 @@
 struct knames;
 
 enum knames_mode {
-	KNAMES_AUTO,   /* by the driver where it can; on veth by the stack: a plain peer would lose all answers */
+	KNAMES_AUTO, /* by the driver where it can; on veth by the stack: a plain peer would lose all answers */
 	KNAMES_NATIVE, /* by the driver; a veth's peer must have a program, too (xdp_pass is enough) */
 	KNAMES_GENERIC /* by the stack (skb mode): any device, slower */
 };

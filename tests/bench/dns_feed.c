@@ -248,7 +248,8 @@ static void sign_zone(void)
 	for (int i = 0; i < 2; i++) {
 		uint16_t flags = i ? DNS_KEY_ZSK : DNS_KEY_KSK;
 
-		must(dns_key_draw(private[i]) && dns_key_load(&k[i], flags, true, private[i]), "key");
+		must(dns_key_draw(private[i]) && dns_key_load(&k[i], flags, true, private[i]),
+		     "key");
 		put_u16(&b, flags);
 		put_u8(&b, 1);
 		buf_add(&b, private[i], 32);

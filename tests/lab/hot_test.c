@@ -3,6 +3,8 @@
  * The program that answers hot names, run by the kernel on frames of ours, and held against the answer path: whatever it
  * answers, the sockets would have answered with the same bytes. Needs root; binds nothing.
  */
+#include "dns/hot.h"
+
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
@@ -11,7 +13,6 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "dns/hot.h"
 #include "lib/base/own.h"
 #include "lib/kernel/names.h"
 #include "tests/test.h"
@@ -193,10 +194,9 @@ static void check_headers(const struct frame *f, const struct frame *a)
 /* What the sockets say to that. */
 static size_t by_sockets(const uint8_t *query, size_t n, uint8_t *out)
 {
-	struct dns_ask a = { .zones = w.z,
-		             .view = dns_view_of(w.z, 0),
-		             .server = &w.server,
-		             .client_len = 4 };
+	struct dns_ask a = {
+		.zones = w.z, .view = dns_view_of(w.z, 0), .server = &w.server, .client_len = 4
+	};
 
 	return dns_answer(&a, query, n, out, 1232);
 }
@@ -472,10 +472,14 @@ static void cost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(hash_is_siphash), cmocka_unit_test(answers),
-		cmocka_unit_test(changes),         cmocka_unit_test(passes),
-		cmocka_unit_test(garbage),         cmocka_unit_test(garbage_below),
-		cmocka_unit_test(full),            cmocka_unit_test(cost),
+		cmocka_unit_test(hash_is_siphash),
+		cmocka_unit_test(answers),
+		cmocka_unit_test(changes),
+		cmocka_unit_test(passes),
+		cmocka_unit_test(garbage),
+		cmocka_unit_test(garbage_below),
+		cmocka_unit_test(full),
+		cmocka_unit_test(cost),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

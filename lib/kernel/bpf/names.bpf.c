@@ -21,15 +21,15 @@
 
 #include "lib/kernel/names_map.h"
 
-#define INLINE   static inline __attribute__((always_inline))
-#define HEADER   12u
-#define OPT      11u
-#define QUESTION (NAMES_NAME_MAX + 4)
-#define UDP4     (ETH_HLEN + sizeof(struct iphdr))
-#define UDP6     (ETH_HLEN + sizeof(struct ipv6hdr))
-#define DNS4     (UDP4 + sizeof(struct udphdr))
-#define DNS6     (UDP6 + sizeof(struct udphdr))
-#define FRAME    (DNS6 + HEADER + QUESTION + OPT) /* what is looked at is no longer than that */
+#define INLINE    static inline __attribute__((always_inline))
+#define HEADER    12u
+#define OPT       11u
+#define QUESTION  (NAMES_NAME_MAX + 4)
+#define UDP4      (ETH_HLEN + sizeof(struct iphdr))
+#define UDP6      (ETH_HLEN + sizeof(struct ipv6hdr))
+#define DNS4      (UDP4 + sizeof(struct udphdr))
+#define DNS6      (UDP6 + sizeof(struct udphdr))
+#define FRAME     (DNS6 + HEADER + QUESTION + OPT) /* what is looked at is no longer than that */
 #define LABELS    12
 #define TYPE_A    1
 #define TYPE_AAAA 28
@@ -369,8 +369,8 @@ INLINE int answer6(struct xdp_md *x, struct names_state *s, __u8 *f, __u32 len)
 
 	__builtin_memcpy(&a.net, ip + 8, 7);
 	a.net ^= 6ULL << 56;
-	if (now > s->until_ns || ip[0] >> 4 != 6 || get16(ip + 4) + UDP6 != len ||
-	    ip[8] == 0 || ip[8] == 0xff || get16(f + UDP6 + 4) + UDP6 != len || !is_ours(s, ip + 24) ||
+	if (now > s->until_ns || ip[0] >> 4 != 6 || get16(ip + 4) + UDP6 != len || ip[8] == 0 ||
+	    ip[8] == 0xff || get16(f + UDP6 + 4) + UDP6 != len || !is_ours(s, ip + 24) ||
 	    !read_dns(s, f, &a) || !find(s, &a, now, &e)) {
 		return XDP_PASS;
 	}
