@@ -236,7 +236,7 @@ static void put_set(struct buf *b, uint16_t type, const uint8_t *data, size_t n)
 	buf_add(b, data, n);
 }
 
-/* One key for all, as small zones have it: half the work for who asks for keys, none for other questions. */
+/* A key for the keys and one for the rest, as control makes them. */
 static void sign_zone(void)
 {
 	uint8_t private[2][32], data[600];

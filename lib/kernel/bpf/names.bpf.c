@@ -325,27 +325,38 @@ INLINE int send(struct xdp_md *x, __u8 *f, __u32 grown, __u32 len)
 	return bpf_xdp_store_bytes(x, 0, f, len) < 0 ? XDP_DROP : XDP_TX;
 }
 
+/* What does not depend on the family: by how much the frame grew with its answer; 0: not for us. */
+INLINE __u32 answer_dns(struct names_state *s, __u8 *f, struct ask *a)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct names_entry e;
+
+	if (now > s->until_ns || !read_dns(s, f, a) || !find(s, a, now, &e)) {
+		return 0;
+	}
+	bool yes = may(s, a, now);
+	count(s, yes);
+	return yes ? put_answer(f, a, &e) : 0;
+}
+
 INLINE int answer4(struct xdp_md *x, struct names_state *s, __u8 *f, __u32 len)
 {
-	__u64 now = bpf_ktime_get_coarse_ns(), mapped[2] = { 0 };
 	struct ask a = { .dns = DNS4, .len = len };
-	struct names_entry e;
+	__u64 mapped[2] = { 0 };
 	__u8 *ip = f + ETH_HLEN;
 
 	__builtin_memcpy((__u8 *)mapped + 12, ip + 16, 4);
 	((__u8 *)mapped)[10] = ((__u8 *)mapped)[11] = 0xff;
 	a.net = (__u64)ip[12] << 16 | (__u64)ip[13] << 8 | ip[14];
-	if (now > s->until_ns || ip[0] != 0x45 || get16(ip + 2) + ETH_HLEN != len ||
-	    get16(ip + 6) & 0x3fff || ip[12] == 0 || ip[12] == 127 || ip[12] >= 224 ||
-	    get16(f + UDP4 + 4) + UDP4 != len || !is_ours(s, (__u8 *)mapped) ||
-	    !read_dns(s, f, &a) || !find(s, &a, now, &e)) {
+	if (ip[0] != 0x45 || get16(ip + 2) + ETH_HLEN != len || get16(ip + 6) & 0x3fff ||
+	    ip[12] == 0 || ip[12] == 127 || ip[12] >= 224 || get16(f + UDP4 + 4) + UDP4 != len ||
+	    !is_ours(s, (__u8 *)mapped)) {
 		return XDP_PASS;
 	}
-	if (!may(s, &a, now)) {
-		count(s, false);
+	__u32 grown = answer_dns(s, f, &a);
+	if (grown == 0) {
 		return XDP_PASS;
 	}
-	__u32 grown = put_answer(f, &a, &e);
 	len += grown;
 	swap(ip + 12, ip + 16, 4);
 	put16(ip + 2, len - ETH_HLEN);
@@ -356,29 +367,24 @@ INLINE int answer4(struct xdp_md *x, struct names_state *s, __u8 *f, __u32 len)
 	__u16 check = (__u16)~fold((__u64)bpf_csum_diff(NULL, 0, (__be32 *)ip, 20, 0));
 	__builtin_memcpy(ip + 10, &check, 2);
 	put_udp(f, UDP4, UDP4 - 8, len);
-	count(s, true);
 	return send(x, f, grown, len);
 }
 
 INLINE int answer6(struct xdp_md *x, struct names_state *s, __u8 *f, __u32 len)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
 	struct ask a = { .dns = DNS6, .len = len };
-	struct names_entry e;
 	__u8 *ip = f + ETH_HLEN;
 
 	__builtin_memcpy(&a.net, ip + 8, 7);
 	a.net ^= 6ULL << 56;
-	if (now > s->until_ns || ip[0] >> 4 != 6 || get16(ip + 4) + UDP6 != len || ip[8] == 0 ||
-	    ip[8] == 0xff || get16(f + UDP6 + 4) + UDP6 != len || !is_ours(s, ip + 24) ||
-	    !read_dns(s, f, &a) || !find(s, &a, now, &e)) {
+	if (ip[0] >> 4 != 6 || get16(ip + 4) + UDP6 != len || ip[8] == 0 || ip[8] == 0xff ||
+	    get16(f + UDP6 + 4) + UDP6 != len || !is_ours(s, ip + 24)) {
 		return XDP_PASS;
 	}
-	if (!may(s, &a, now)) {
-		count(s, false);
+	__u32 grown = answer_dns(s, f, &a);
+	if (grown == 0) {
 		return XDP_PASS;
 	}
-	__u32 grown = put_answer(f, &a, &e);
 	len += grown;
 	swap(ip + 8, ip + 24, 16);
 	put16(ip, 0x6000);
@@ -386,7 +392,6 @@ INLINE int answer6(struct xdp_md *x, struct names_state *s, __u8 *f, __u32 len)
 	put16(ip + 4, len - UDP6);
 	ip[7] = 64;
 	put_udp(f, UDP6, UDP6 - 32, len);
-	count(s, true);
 	return send(x, f, grown, len);
 }
 
