@@ -124,7 +124,7 @@ bench-fabric: build $(BUILD)/bench/flows ## group to group beside the CNI bridge
 	$(Q)tests/bench/fabric fabric
 bench-ingress: build $(BUILD)/lab/traffic ## a load balancer beside nftables by hand, nftlb and HAProxy
 	$(Q)tests/bench/ingress
-bench-dns: build $(BUILD)/bench/dns_feed ## names beside NSD and Knot: queries, CPU, memory, changes
+bench-dns: build $(BUILD)/bench/dns_feed $(BUILD)/bench/dns_replay ## names beside NSD and Knot: queries, CPU, memory, changes
 	$(Q)tests/bench/dns
 bench-change: build $(BUILD)/bench/change_engine ## load balancers' changes beside nft -f
 	$(Q)tests/bench/change
