@@ -245,25 +245,36 @@ static void put_delegation(struct answer *x, const struct dns_zone *c, size_t sk
 	}
 }
 
+/* Where the name's labels begin, the first first, the zone's own name last; how many. */
+static size_t labels_of(const struct answer *x, size_t rel, size_t to[128])
+{
+	size_t n = 0, at = 0;
+
+	for (; at < rel; at += (size_t)x->name[at] + 1) {
+		to[n++] = at;
+	}
+	to[n++] = at;
+	return n;
+}
+
 /* From below the zone's own name down to the one asked for: delegations (RFC 1034 4.3.2) and DNAMEs. */
 static enum step from_above(struct answer *x, const struct dns_zone *c)
 {
-	size_t offsets[128], n = 0, rel = x->len - c->len;
+	size_t offsets[128], rel = x->len - c->len, n = labels_of(x, rel, offsets);
 	struct dns_found f;
 	struct dns_set s;
 
-	for (size_t at = 0; at <= rel; at += (size_t)x->name[at] + 1) {
-		offsets[n++] = at; /* the last is the zone's own name, where a DNAME may be */
-		if (at == rel) {
-			break;
-		}
-	}
-	while (n-- > 0) {
+	while (n-- > 0) { /* the zone's own name may have a DNAME */
 		size_t at = offsets[n];
 
 		if (!dns_table_find(dns_zones_table(x->a->zones), c->space, x->name + at, rel - at,
-		                    &f) ||
-		    f.empty) {
+		                    &f)) {
+			if (at < rel) {
+				break; /* below what does not exist, nothing does */
+			}
+			continue;
+		}
+		if (f.empty) {
 			continue;
 		}
 		if (at > 0 && dns_found_set(&f, DNS_DNAME, &s)) {
@@ -286,12 +297,13 @@ static enum step from_above(struct answer *x, const struct dns_zone *c)
 static bool find_wild(const struct answer *x, const struct dns_zone *c, struct dns_found *f)
 {
 	const struct dns_table *t = dns_zones_table(x->a->zones);
-	size_t rel = x->len - c->len, at = 0;
+	size_t offsets[128], rel = x->len - c->len, n = labels_of(x, rel, offsets) - 1, at = rel;
 	uint8_t wild[DNS_NAME_MAX] = { 1, '*' };
 
-	do {
-		at += (size_t)x->name[at] + 1;
-	} while (at < rel && !dns_table_find(t, c->space, x->name + at, rel - at, f));
+	/* From the zone's own name down, as far as names exist; the first is known not to. */
+	while (n-- > 1 && dns_table_find(t, c->space, x->name + offsets[n], rel - offsets[n], f)) {
+		at = offsets[n];
+	}
 	if (rel - at > sizeof(wild) - 2) {
 		return false;
 	}
