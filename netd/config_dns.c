@@ -139,6 +139,17 @@ bool config_dns_xdp(struct config *c, const char *v)
 	return true;
 }
 
+/* The i-th zone's origin: of files, then of groups' labels, then of addresses'. */
+static const char *zone_text(const struct config *c, size_t i, char text[300])
+{
+	if (i < c->n_zone_files) {
+		return c->zone_files[i].origin;
+	}
+	snprintf(text, 300, "%s.%s", c->region,
+	         i == c->n_zone_files ? c->dns_suffix : c->ip_suffix);
+	return text;
+}
+
 bool config_dns_catalog(const struct config *c)
 {
 	uint8_t catalog[DNS_NAME_MAX], zone[DNS_NAME_MAX];
@@ -147,8 +158,9 @@ bool config_dns_catalog(const struct config *c)
 	if (!c->dns_catalog[0]) {
 		return true;
 	}
-	for (size_t i = 0; n > 0 && i < c->n_zone_files; i++) {
-		int m = dns_name_parse(c->zone_files[i].origin, zone);
+	for (size_t i = 0; n > 0 && i < c->n_zone_files + 2; i++) {
+		char text[300];
+		int m = dns_name_parse(zone_text(c, i, text), zone);
 
 		if (m == n && memcmp(zone, catalog, (size_t)n) == 0) {
 			return false;

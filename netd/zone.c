@@ -221,7 +221,9 @@ static int check_record(const struct resource *r, const struct resource *z, cons
 {
 	bool alias = strcmp(type, "CNAME") == 0;
 
-	if (zone_record_check(type, name, doc, e) < 0) {
+	if (zone_record_check(type, name, doc, e) < 0 ||
+	    zone_health_room(z, table_number((struct resource *)(uintptr_t)z), name, type, doc, e) <
+	            0) {
 		return -1;
 	}
 	uint8_t wire[DNS_NAME_MAX];

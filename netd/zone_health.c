@@ -6,10 +6,12 @@
  * addresses nothing is known, and they are answered. In a private zone that several VNets see, an address is down when
  * it is in none of them up. See zone.h.
  */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "lib/base/clock.h"
 #include "netd/balancer.h"
 #include "netd/zone.h"
 #include "netd/zone_parts.h"
@@ -18,6 +20,8 @@
 #define LOOK_MS  250  /* at most so often, after something turned */
 #define EVERY_MS 2000 /* and in any case */
 #define SPACES   64
+#define SHARE    20  /* of control's time, at most one part in so many */
+#define SETS_MAX 500 /* of a subscription */
 
 struct aware_address {
 	struct ip ip;
@@ -28,17 +32,19 @@ struct aware_address {
 /* A record set. */
 struct aware {
 	uint64_t zone;
-	bool public, fresh; /* fresh: it was asked for since it was told to be */
+	uint32_t tenant; /* whose zone it is; 0: a public one */
+	bool fresh;      /* it was asked for since it was told to be */
 	char name[300];
 	const char *type;
 	struct aware_address *v;
 	size_t n;
 };
 
-static struct aware *sets;
+static struct aware **sets;
 static size_t n_sets;
+static struct where by_name; /* of sets: by a digest of zone, name and type */
 static bool turned;
-static int64_t looked_ms;
+static int64_t looked_ms, rest_ms;
 
 void zone_health_turned(void)
 {
@@ -68,39 +74,113 @@ static bool is_aware(const char *type, const json_t *doc)
 
 /* ---- record sets ---- */
 
+static struct ip digest(uint64_t zone, const char *name, const char *type)
+{
+	uint8_t text[8 + 300 + 4] = { 0 }, key[16] = { 0 };
+	struct ip ip = { .family = 6 };
+	size_t n = strlen(name) < 300 ? strlen(name) : 300;
+
+	memcpy(text, &zone, 8);
+	for (size_t i = 0; i < n; i++) {
+		text[8 + i] = (uint8_t)tolower((unsigned char)name[i]);
+	}
+	memcpy(text + 8 + n, type, strlen(type));
+	for (uint8_t i = 0; i < 2; i++) {
+		key[0] = i;
+		uint64_t h = dns_siphash(key, text, 8 + n + strlen(type));
+		memcpy(ip.b + 8 * i, &h, 8);
+	}
+	return ip;
+}
+
 static struct aware *set_of(uint64_t zone, const char *name, const char *type)
 {
-	for (size_t i = 0; i < n_sets; i++) {
-		if (sets[i].zone == zone && sets[i].type == type &&
-		    strcasecmp(sets[i].name, name) == 0) {
-			return &sets[i];
+	struct ip at = digest(zone, name, type);
+	const struct where_entry *x = NULL;
+
+	while (n_sets > 0 && (x = where_next(&by_name, 0, &at, x))) {
+		struct aware *s = (struct aware *)x->value;
+
+		if (s->zone == zone && s->type == type && strcasecmp(s->name, name) == 0) {
+			return s;
 		}
 	}
 	return NULL;
 }
 
-static struct aware *set_make(uint64_t zone, bool public, const char *name, const char *type)
+static struct aware *set_make(uint64_t zone, uint32_t tenant, const char *name, const char *type)
 {
-	struct aware *s = set_of(zone, name, type), *v;
+	struct aware *s = set_of(zone, name, type), **v;
+	struct ip at = digest(zone, name, type);
 
 	if (s) {
 		return s;
 	}
-	v = realloc(sets, (n_sets + 1) * sizeof(*v));
-	if (!v) {
+	s = calloc(1, sizeof(*s));
+	v = realloc(sets, (n_sets + 1) * sizeof(struct aware *));
+	if (!s || !v) {
 		abort();
 	}
+	*s = (struct aware){ .zone = zone, .tenant = tenant, .type = type };
+	strncpy(s->name, name, sizeof(s->name) - 1);
 	sets = v;
-	sets[n_sets] = (struct aware){ .zone = zone, .public = public, .type = type };
-	strncpy(sets[n_sets].name, name, sizeof(sets[0].name) - 1);
+	sets[n_sets++] = s;
+	where_add(&by_name, 0, &at, (uintptr_t)s);
 	turned = true; /* one looks soon */
-	return &sets[n_sets++];
+	return s;
 }
 
 static void set_drop(struct aware *s)
 {
+	struct ip at = digest(s->zone, s->name, s->type);
+	size_t i = 0;
+
+	while (sets[i] != s) {
+		i++;
+	}
+	sets[i] = sets[--n_sets];
+	where_drop(&by_name, 0, &at, (uintptr_t)s);
 	free(s->v);
-	*s = sets[--n_sets];
+	free(s);
+}
+
+void zone_health_forget(uint64_t zone, const char *name, const char *type)
+{
+	struct aware *s =
+		zone_record_type(type) ? set_of(zone, name, zone_record_type(type)) : NULL;
+
+	if (s) {
+		set_drop(s);
+	}
+}
+
+void zone_health_forget_zone(uint64_t zone)
+{
+	for (size_t i = n_sets; i-- > 0;) {
+		if (sets[i]->zone == zone) {
+			set_drop(sets[i]);
+		}
+	}
+}
+
+int zone_health_room(const struct resource *zone, uint64_t number, const char *name,
+                     const char *type, const json_t *doc, struct err *e)
+{
+	uint32_t tenant = tenant_of(zone->id)->number;
+	size_t n = 0;
+
+	if (!is_aware(type, doc) || set_of(number, name, zone_record_type(type))) {
+		return 0;
+	}
+	for (size_t i = 0; i < n_sets; i++) {
+		n += sets[i]->tenant == tenant;
+	}
+	return n < SETS_MAX ? 0
+	                    : err_set_at(e, ERR_CONFLICT, "RecordSetQuotaReached",
+	                                 "properties.metadata." KEY,
+	                                 "Cannot have more than %d record sets that know health "
+	                                 "in this subscription.",
+	                                 SETS_MAX);
 }
 
 static struct aware_address *address_of(struct aware *s, const struct ip *ip)
@@ -134,7 +214,8 @@ static void set_addresses(struct aware *s, const json_t *list, const char *key)
 	s->fresh = true;
 }
 
-json_t *zone_health_doc(uint64_t zone, bool public, const char *name, const char *type, json_t *doc)
+json_t *zone_health_doc(uint64_t zone, uint32_t tenant, const char *name, const char *type,
+                        json_t *doc)
 {
 	bool six = strcmp(type, "AAAA") == 0;
 	const char *list = six ? "aaaaRecords" : "aRecords",
@@ -143,9 +224,10 @@ json_t *zone_health_doc(uint64_t zone, bool public, const char *name, const char
 	size_t i, left = 0;
 
 	if (!is_aware(type, doc)) {
+		zone_health_forget(zone, name, type);
 		return json_incref(doc);
 	}
-	struct aware *s = set_make(zone, public, name, zone_record_type(type));
+	struct aware *s = set_make(zone, tenant, name, zone_record_type(type));
 	set_addresses(s, all, key);
 	for (i = 0; i < s->n; i++) {
 		left += !s->v[i].down;
@@ -197,17 +279,17 @@ static void ask_all(void)
 {
 	n_asked = 0;
 	for (size_t i = 0; i < n_sets; i++) {
-		struct aware *s = &sets[i];
+		const struct aware *s = sets[i];
 		struct zone_link_walk w = { .zone = (uint32_t)s->zone };
 		const struct resource *link;
 
 		for (size_t k = 0; k < s->n; k++) {
 			s->v[k].known = s->v[k].up = false;
-			if (s->public) {
+			if (s->tenant == 0) {
 				ask(0, &s->v[k]);
 			}
 		}
-		while (!s->public && (link = zone_next_link(&w))) {
+		while (s->tenant && (link = zone_next_link(&w))) {
 			struct resource *vnet = zone_link_vnet(link);
 
 			for (size_t k = 0; vnet && k < s->n; k++) {
@@ -284,7 +366,7 @@ static void look_public_groups(void)
 
 /* ---- looking ---- */
 
-/* Appends the places in `sets` whose answer is another now. */
+/* Is the set answered otherwise now? */
 static bool settle(struct aware *s)
 {
 	bool other = false;
@@ -298,29 +380,28 @@ static bool settle(struct aware *s)
 	return other;
 }
 
-static void tell(size_t i)
+/* The name is told anew, which asks for the set, if it is still there. */
+static void tell(struct aware s)
 {
-	char name[300];
-	uint64_t zone = sets[i].zone;
+	struct aware *now = set_of(s.zone, s.name, s.type);
 
-	memcpy(name, sets[i].name, sizeof(name));
-	sets[i].fresh = false;
-	if (sets[i].public) {
-		zone_public_again(zone, name);
+	if (!now) {
+		return;
+	}
+	now->fresh = false;
+	if (s.tenant == 0) {
+		zone_public_again(s.zone, s.name);
 	} else {
-		zone_name_again((uint32_t)zone, name);
+		zone_name_again((uint32_t)s.zone, s.name);
+	}
+	now = set_of(s.zone, s.name, s.type);
+	if (now && !now->fresh) {
+		set_drop(now);
 	}
 }
 
-void zone_health_look(int64_t now_ms)
+static void look(void)
 {
-	int64_t since = now_ms - looked_ms;
-
-	if (n_sets == 0 || since < (turned ? LOOK_MS : EVERY_MS)) {
-		return;
-	}
-	looked_ms = now_ms;
-	turned = false;
 	ask_all();
 	for (size_t i = 0; i < n_asked; i++) {
 		asked[i].a->known = asked[i].a->known || ours(&asked[i]);
@@ -332,15 +413,33 @@ void zone_health_look(int64_t now_ms)
 	}
 	look_public_groups();
 	balancer_fronts(said_front, NULL);
-	for (size_t i = n_sets; i-- > 0;) {
-		if (settle(&sets[i])) {
-			tell(i);
-			if (!sets[i].fresh) { /* it is not there any more */
-				set_drop(&sets[i]);
-			}
-		}
-	}
 	free(asked);
 	asked = NULL;
 	n_asked = 0;
+}
+
+void zone_health_look(int64_t now_ms)
+{
+	struct aware *others;
+	size_t n = 0;
+
+	if (n_sets == 0 || now_ms - looked_ms < (turned ? LOOK_MS : EVERY_MS) ||
+	    now_ms - looked_ms < rest_ms) {
+		return;
+	}
+	looked_ms = now_ms;
+	turned = false;
+	look();
+	others = calloc(n_sets, sizeof(*others));
+	for (size_t i = 0; others && i < n_sets; i++) {
+		if (settle(sets[i])) {
+			others[n++] =
+				*sets[i]; /* its name and place, since sets come and go below */
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		tell(others[i]);
+	}
+	free(others);
+	rest_ms = (clock_system.now_ms(&clock_system) - now_ms) * SHARE;
 }

@@ -176,7 +176,7 @@ static void whole_name(const struct resource *zone, const char *name, const stru
 			continue;
 		}
 		json_auto_t *doc = zone_health_doc(table_number((struct resource *)(uintptr_t)zone),
-		                                   false, name, type, r->doc);
+		                                   tenant_of(zone->id)->number, name, type, r->doc);
 		zone_record_data(type, doc, to);
 		alias = alias || strcmp(type, "CNAME") == 0;
 		v4 = v4 && strcmp(type, "A") != 0;
@@ -448,7 +448,10 @@ void zone_tell(const struct resource *zone)
 
 void zone_tell_gone(const struct resource *zone)
 {
-	zone_send_gone(table_number((struct resource *)(uintptr_t)zone));
+	uint32_t number = table_number((struct resource *)(uintptr_t)zone);
+
+	zone_send_gone(number);
+	zone_health_forget_zone(number);
 }
 
 void zone_tell_record(const struct resource *r, bool there)
@@ -460,6 +463,10 @@ void zone_tell_record(const struct resource *r, bool there)
 		batch_begin(&b, 0);
 		tell_name(&b, zone, r->name, there ? NULL : r);
 		batch_end(&b);
+		if (!there) {
+			zone_health_forget(table_number((struct resource *)(uintptr_t)zone),
+			                   r->name, strrchr(r->type->name, '/') + 1);
+		}
 	}
 }
 

@@ -55,9 +55,12 @@ void zone_keys_records(const char *origin, const uint8_t *wire, size_t len, stru
 
 /* ---- zone_health.c ---- */
 /* A record set's document as it is answered now, and from now on it is looked after: without addresses that are down.
- * `zone` is the dns role's number, `name` relative. New reference. */
-json_t *zone_health_doc(uint64_t zone, bool public, const char *name, const char *type,
+ * `zone` is the dns role's number, `tenant` its owner's (0: a public zone), `name` relative. New reference. */
+json_t *zone_health_doc(uint64_t zone, uint32_t tenant, const char *name, const char *type,
                         json_t *doc);
+/* The record set, or all of the zone, is not there any more. */
+void zone_health_forget(uint64_t zone, const char *name, const char *type);
+void zone_health_forget_zone(uint64_t zone);
 /* The name is told anew. */
 void zone_name_again(uint32_t zone, const char *name);
 void zone_public_again(uint64_t zone, const char *name);

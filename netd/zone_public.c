@@ -337,7 +337,7 @@ static void fixed_name(const struct public_zone *z, const uint8_t *name, size_t 
 		int n = given[i].zone == z->number ? zone_record_name(given[i].name, wire) : -1;
 
 		if (n >= 0 && (size_t)n == len && memcmp(wire, name, len) == 0) {
-			json_auto_t *doc = zone_health_doc(z->number, true, given[i].name,
+			json_auto_t *doc = zone_health_doc(z->number, 0, given[i].name,
 			                                   given[i].type, given[i].doc);
 			zone_record_data(given[i].type, doc, to);
 		}
@@ -642,6 +642,7 @@ int zone_public_put(const char *origin, const char *type, const char *name, json
 	given[i].doc = json_incref(doc);
 	if (!doc) {
 		given[i] = given[--n_given];
+		zone_health_forget(z->number, name, type);
 	}
 	snprintf(key, sizeof(key), "dns/%.255s/%s/%.300s", origin, type, name);
 	AUTO_FREE char *low = table_key(key), *row = doc ? json_dumps(doc, JSON_COMPACT) : NULL;

@@ -81,6 +81,17 @@ for metadata, kind in (({"netd-health": "yes"}, "A"), (AWARE, "TXT")):
     s, doc, _ = call("PUT", ZONES + f"corp.example/{kind}/bad", {"properties": {"ttl": 5, "metadata": metadata}})
     ok(s == 400 and "netd-health" in doc["error"]["message"], f"{metadata} of {kind} is refused", (s, doc))
 
+many = [record(f"many-{i}", [ip["b"], ip["a"]])[0] for i in range(500)]
+ok(many == [201] * 500, "500 sets of a subscription know health", {x: many.count(x) for x in many})
+s, doc, _ = record("one-more", [ip["b"]])
+ok(s == 409 and doc["error"]["code"] == "RecordSetQuotaReached" and record("one-more", [ip["b"]], {})[0] == 201 and record("many-3", [ip["b"]])[0] == 200, "no more than that do", (s, doc))
+call("DELETE", ZONES + "corp.example/A/many-7")
+ok(record("one-more", [ip["b"]])[0] == 200, "one that is deleted gives its place")
+says("b", "notReady")
+soon(lambda: private("many-499.corp.example"), sorted([ip["b"], ip["a"]]), "all of them follow: both are down")
+says("b", "ready")
+soon(lambda: private("many-499.corp.example"), [ip["b"]], "and one is up")
+
 # ---- public ----
 for n in "de":
     put(CG + n, group(n))
