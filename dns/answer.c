@@ -313,6 +313,12 @@ static bool find_wild(const struct answer *x, const struct dns_zone *c, struct d
 
 /* ---- the name itself ---- */
 
+/* What may stand beside an alias, and does not follow it (RFC 2181 10.1, RFC 4034 3 and 4). */
+static bool beside_alias(uint16_t type)
+{
+	return type == DNS_RRSIG || type == DNS_NSEC;
+}
+
 static enum step at_name(struct answer *x, const struct dns_zone *c, const struct dns_found *f)
 {
 	uint16_t type = x->a->q.type;
@@ -336,7 +342,7 @@ static enum step at_name(struct answer *x, const struct dns_zone *c, const struc
 		put_zone_set(x, c, 0, &s, &x->o.answers);
 		return STEP_DONE;
 	}
-	if (!dns_found_set(f, DNS_CNAME, &s)) {
+	if (beside_alias(type) || !dns_found_set(f, DNS_CNAME, &s)) {
 		put_soa(x, c, true, &x->o.authority); /* NODATA */
 		bool cut = x->len > c->len && dns_found_set(f, DNS_NS, &s);
 		put_nsec(x, c, 0, f->empty ? NULL : f, cut ? DNS_OWNER_CUT : DNS_OWNER);

@@ -227,12 +227,30 @@ bool names_of(struct http_request *r, const struct resource *x, const char *what
 
 /* ---- the administrator's ---- */
 
-/* An answer that waits until the change is durable. */
+/* An answer that waits until the change is durable, and is what the name server says. */
 struct pending {
 	struct http_request *request;
 	int status;
 	json_t *doc; /* NULL: nothing is said */
 };
+
+static void pending_free(struct pending *p)
+{
+	json_decref(p->doc);
+	free(p);
+}
+
+static void told(void *arg)
+{
+	struct pending *p = arg;
+
+	if (p->status == 204) {
+		http_reply(p->request, 204, "", NULL, 0);
+	} else {
+		api_json(p->request, p->status, "", json_incref(p->doc));
+	}
+	pending_free(p);
+}
 
 static void written(void *arg, const struct err *e, uint64_t rev)
 {
@@ -242,13 +260,10 @@ static void written(void *arg, const struct err *e, uint64_t rev)
 	control_stored(e);
 	if (e) {
 		api_error(p->request, e);
-	} else if (p->status == 204) {
-		http_reply(p->request, 204, "", NULL, 0);
+		pending_free(p);
 	} else {
-		api_json(p->request, p->status, "", json_incref(p->doc));
+		zone_wait(told, p);
 	}
-	json_decref(p->doc);
-	free(p);
 }
 
 static struct pending *pending_new(struct http_request *r, int status, json_t *doc)
@@ -284,7 +299,7 @@ static bool keys_request(struct http_request *r, const char *zone, const char *w
 	if ((roll ? zone_keys_roll(zone, written, p, &e) : zone_keys_seen(zone, written, p, &e)) <
 	    0) {
 		api_error(r, &e);
-		free(p);
+		pending_free(p);
 	}
 	return true;
 }
@@ -340,8 +355,7 @@ static void public_zone(struct http_request *r, char *rest)
 	} else {
 		http_reply(r, 204, "", NULL, 0);
 	}
-	json_decref(p->doc);
-	free(p);
+	pending_free(p);
 }
 
 /* The counters of the role as it told them last, without their prefix. */
