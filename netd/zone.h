@@ -109,6 +109,8 @@ int zone_public_put(const char *zone, const char *type, const char *name, json_t
 void zone_public_load(const char *what, json_t *row); /* "ZONE/TYPE/NAME" of the store */
 /* Looks whether a zone's file has changed, now and then. */
 void zone_public_look(int64_t now_ms);
+/* How much of a path is a public zone's name, the longest; 0: it begins with none. */
+size_t zone_public_starts(const char *path);
 bool zone_public_number(const char *zone, uint64_t *number); /* false: no such zone */
 json_t *zone_public_view(void); /* [{"name", "file", "fileRecords"}]; new reference */
 /* A zone or its link came or changed, a record set did, or is about to go. */

@@ -733,6 +733,23 @@ json_t *zone_public_view(void)
 	return list;
 }
 
+size_t zone_public_starts(const char *path)
+{
+	char text[DNS_NAME_TEXT];
+	size_t best = 0;
+
+	list_zones();
+	for (size_t i = 0; i < n_zones; i++) {
+		size_t n = strlen(dns_name_print(zones[i].origin, zones[i].len, text));
+
+		if (n > best && strncasecmp(path, text, n) == 0 &&
+		    (path[n] == '/' || path[n] == '\0')) {
+			best = n;
+		}
+	}
+	return best;
+}
+
 bool zone_public_number(const char *origin, uint64_t *number)
 {
 	uint8_t wire[DNS_NAME_MAX];

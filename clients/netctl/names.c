@@ -86,7 +86,7 @@ int names_export(const char *zone)
 	path[strcspn(path, "?")] = '\0';
 	strcat(path, "/zoneFile");
 	long status = netctl_request("GET", path, NULL, &answer, NULL);
-	if (status == 404) { /* a public one? */
+	if (status == 404 || strchr(zone, '/')) { /* a public one? */
 		json_decref(answer);
 		answer = NULL;
 		snprintf(path, sizeof(path), "/netd/dns/zones/%s/zoneFile", zone);

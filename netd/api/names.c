@@ -307,7 +307,8 @@ static bool keys_request(struct http_request *r, const char *zone, const char *w
 /* /netd/dns/zones/ZONE[/zoneFile | /TYPE/NAME] */
 static void public_zone(struct http_request *r, char *rest)
 {
-	char *type = strchr(rest, '/'), *name;
+	size_t own = zone_public_starts(rest); /* names of zones below /24 have a slash */
+	char *type = own ? (rest[own] ? rest + own : NULL) : strchr(rest, '/'), *name;
 	uint64_t number;
 	struct err e = ERR_INIT;
 
