@@ -53,6 +53,22 @@ size_t zone_piece_origin(const struct ip_prefix *p, size_t i, uint8_t to[DNS_NAM
 void zone_keys_tell(uint64_t zone, const char *origin);
 void zone_keys_records(const char *origin, const uint8_t *wire, size_t len, struct dns_sets *to);
 
+/* ---- zone_file.c ---- */
+/* A record of a file. */
+struct zone_file_record {
+	uint8_t name[DNS_NAME_MAX]; /* inside the zone */
+	uint8_t len;
+	uint16_t type, n;
+	uint32_t ttl_s;
+	uint8_t *data;
+};
+/* Reads a whole master file into *ret, sorted by name; ERR_INVALID names the line that is wrong. Blocks for the disk. */
+int zone_file_read(const char *path, const uint8_t *zone, size_t zone_len,
+                   struct zone_file_record **ret, size_t *n_ret, struct err *e)
+	__attribute__((warn_unused_result));
+void zone_file_free(struct zone_file_record *v, size_t n);
+int zone_file_order(const void *a, const void *b); /* of two records, by name */
+
 /* ---- zone_health.c ---- */
 /* A record set's document as it is answered now, and from now on it is looked after: without addresses that are down.
  * `zone` is the dns role's number, `tenant` its owner's (0: a public zone), `name` relative. New reference. */

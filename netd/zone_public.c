@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Public zones: those of groups' and addresses' labels, the reverse zones of the pools, and what the administrator adds,
- * by master files (key dns-zone) or over the API. See zone.h. ldns reads the files, one record at a time: its reader of
- * whole zones frees what it still uses (two SOA records).
+ * by master files (key dns-zone, zone_file.c) or over the API. See zone.h.
  */
-#include <errno.h>
-#include <ldns/ldns.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,23 +14,13 @@
 #include "lib/base/own.h"
 #include "netd/zone_parts.h"
 
-#define LOOK_MS     2000    /* how often files are looked at */
-#define REVERSE_MAX 1024    /* reverse zones of all pools */
-#define FILE_MAX    1000000 /* records of a file */
+#define LOOK_MS     2000 /* how often files are looked at */
+#define REVERSE_MAX 1024 /* reverse zones of all pools */
 
 #define REVERSE \
 	(UINT64_C(1) << 63) /* numbers of reverse zones, and of those that only a file names */
 #define FILED   (UINT64_C(1) << 62)
 #define CATALOG (UINT64_C(1) << 61)
-
-/* A record of a file, or of the API. */
-struct record {
-	uint8_t name[DNS_NAME_MAX]; /* inside the zone */
-	uint8_t len;
-	uint16_t type, n;
-	uint32_t ttl_s;
-	uint8_t *data;
-};
 
 struct public_zone {
 	uint64_t number;
@@ -42,7 +29,7 @@ struct public_zone {
 	const char *path; /* NULL: no file */
 	struct timespec changed;
 	off_t size;
-	struct record *v; /* of the file, sorted by name */
+	struct zone_file_record *v; /* of the file, sorted by name */
 	size_t n;
 };
 
@@ -175,124 +162,6 @@ static void list_zones(void)
 	}
 }
 
-/* ---- files ---- */
-
-static int by_name(const void *a, const void *b)
-{
-	const struct record *x = a, *y = b;
-	int d = memcmp(x->name, y->name, x->len < y->len ? x->len : y->len);
-
-	return d ? d : x->len - y->len;
-}
-
-static void free_records(struct record *v, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		free(v[i].data);
-	}
-	free(v);
-}
-
-/* A record of ldns as ours; false: not of the zone, or nothing that a zone file may say. */
-static bool take_record(const struct public_zone *z, const ldns_rr *rr, struct record *to)
-{
-	const ldns_rdf *owner = ldns_rr_owner(rr);
-	size_t len = ldns_rdf_size(owner), n = 0;
-	uint8_t name[DNS_NAME_MAX + 1], data[65536];
-	unsigned type = ldns_rr_get_type(rr);
-
-	if (len < 1 || len > sizeof(name) || ldns_rr_get_class(rr) != LDNS_RR_CLASS_IN ||
-	    type == DNS_OPT || (type >= 128 && type <= 255)) {
-		return false;
-	}
-	dns_lower(name, ldns_rdf_data(owner), len);
-	len--;
-	if (!dns_name_under(name, len, z->origin, z->len)) {
-		return false;
-	}
-	for (size_t i = 0; i < ldns_rr_rd_count(rr); i++) {
-		const ldns_rdf *d = ldns_rr_rdf(rr, i);
-
-		if (n + ldns_rdf_size(d) > sizeof(data)) {
-			return false;
-		}
-		memcpy(data + n, ldns_rdf_data(d), ldns_rdf_size(d));
-		n += ldns_rdf_size(d);
-	}
-	dns_data_lower((uint16_t)type, data, n);
-	*to = (struct record){ .len = (uint8_t)(len - z->len),
-		               .type = (uint16_t)type,
-		               .n = (uint16_t)n,
-		               .ttl_s = ldns_rr_ttl(rr),
-		               .data = malloc(n + 1) };
-	if (!to->data) {
-		abort();
-	}
-	memcpy(to->name, name, to->len);
-	memcpy(to->data, data, n);
-	return true;
-}
-
-/* Reads the whole file; -1 with the line that is wrong. */
-static int read_file(const struct public_zone *z, struct record **ret, size_t *n_ret, struct err *e)
-{
-	char text[DNS_NAME_TEXT];
-	FILE *f = fopen(z->path, "re");
-	ldns_rdf *origin = NULL, *before = NULL;
-	struct record *v = NULL;
-	uint32_t ttl = (uint32_t)plane.config->ttl_s;
-	size_t n = 0;
-	int line = 0, rc = 0;
-
-	if (!f) {
-		return err_set(e, ERR_INVALID, errno, "%s", z->path);
-	}
-	snprintf(text, sizeof(text) - 1, "%s",
-	         dns_name_print(z->origin, z->len, (char[DNS_NAME_TEXT]){ 0 }));
-	strcat(text, ".");
-	(void)ldns_str2rdf_dname(&origin, text);
-	while (rc == 0 && !feof(f)) {
-		ldns_rr *rr = NULL;
-		ldns_status s = ldns_rr_new_frm_fp_l(&rr, f, &ttl, &origin, &before, &line);
-
-		if (s == LDNS_STATUS_OK && n < FILE_MAX) {
-			struct record *more = n % 256 ? v : realloc(v, (n + 256) * sizeof(*v));
-
-			if (!more) {
-				abort();
-			}
-			v = more;
-			if (take_record(z, rr, &v[n])) {
-				n++;
-			} else {
-				rc = err_set(
-					e, ERR_INVALID, 0,
-					"%s, line %d: not a record of class IN inside the zone",
-					z->path, line);
-			}
-		} else if (s != LDNS_STATUS_SYNTAX_EMPTY && s != LDNS_STATUS_SYNTAX_TTL &&
-		           s != LDNS_STATUS_SYNTAX_ORIGIN) {
-			rc = err_set(e, ERR_INVALID, 0, "%s, line %d: %s", z->path, line,
-			             n < FILE_MAX ? ldns_get_errorstr_by_id(s)
-			                          : "too many records");
-		}
-		ldns_rr_free(rr);
-	}
-	ldns_rdf_deep_free(origin);
-	ldns_rdf_deep_free(before);
-	fclose(f);
-	if (rc < 0) {
-		free_records(v, n);
-		return -1;
-	}
-	if (n > 1) {
-		qsort(v, n, sizeof(*v), by_name);
-	}
-	*ret = v;
-	*n_ret = n;
-	return 0;
-}
-
 /* ---- what a name of a public zone has ---- */
 
 static bool has_type(const struct dns_sets *s, uint16_t type)
@@ -308,20 +177,20 @@ static bool has_type(const struct dns_sets *s, uint16_t type)
 /* The first record of that name in the file; z->n: none. */
 static size_t file_at(const struct public_zone *z, const uint8_t *name, size_t len)
 {
-	struct record key = { .len = (uint8_t)len };
+	struct zone_file_record key = { .len = (uint8_t)len };
 	size_t lo = 0, hi = z->n;
 
 	memcpy(key.name, name, len);
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
 
-		if (by_name(&z->v[mid], &key) < 0) {
+		if (zone_file_order(&z->v[mid], &key) < 0) {
 			lo = mid + 1;
 		} else {
 			hi = mid;
 		}
 	}
-	return lo < z->n && by_name(&z->v[lo], &key) == 0 ? lo : z->n;
+	return lo < z->n && zone_file_order(&z->v[lo], &key) == 0 ? lo : z->n;
 }
 
 /* What the administrator gave it. */
@@ -433,7 +302,7 @@ static void tell_zone(const struct public_zone *z)
 	tell_fixed(&b, z, z->origin, 0);
 	tell_fixed(&b, z, ns1, sizeof(ns1));
 	for (size_t i = 0; i < z->n; i++) {
-		if (i == 0 || by_name(&z->v[i - 1], &z->v[i]) != 0) {
+		if (i == 0 || zone_file_order(&z->v[i - 1], &z->v[i]) != 0) {
 			tell_fixed(&b, z, z->v[i].name, z->v[i].len);
 		}
 	}
@@ -450,18 +319,19 @@ static void tell_zone(const struct public_zone *z)
 
 /* ---- files that changed ---- */
 
-static void tell_difference(const struct public_zone *z, const struct record *was, size_t n_was)
+static void tell_difference(const struct public_zone *z, const struct zone_file_record *was,
+                            size_t n_was)
 {
 	struct batch b;
 
 	batch_begin(&b, 0);
 	for (size_t i = 0; i < n_was; i++) {
-		if (i == 0 || by_name(&was[i - 1], &was[i]) != 0) {
+		if (i == 0 || zone_file_order(&was[i - 1], &was[i]) != 0) {
 			tell_fixed(&b, z, was[i].name, was[i].len);
 		}
 	}
 	for (size_t i = 0; i < z->n; i++) {
-		if (i == 0 || by_name(&z->v[i - 1], &z->v[i]) != 0) {
+		if (i == 0 || zone_file_order(&z->v[i - 1], &z->v[i]) != 0) {
 			tell_fixed(&b, z, z->v[i].name, z->v[i].len);
 		}
 	}
@@ -481,11 +351,12 @@ static void look(bool tell)
 		     st.st_mtim.tv_nsec == z->changed.tv_nsec)) {
 			continue;
 		}
-		struct record *was = z->v;
+		struct zone_file_record *was = z->v;
 		size_t n_was = z->n;
 		z->size = st.st_size;
 		z->changed = st.st_mtim;
-		if (read_file(z, &z->v, &z->n, &e) < 0) { /* what was read before stays */
+		if (zone_file_read(z->path, z->origin, z->len, &z->v, &z->n, &e) <
+		    0) { /* what was read before stays */
 			log_error("dns.file", LOG_STR("error", e.msg));
 			continue;
 		}
@@ -493,7 +364,7 @@ static void look(bool tell)
 		if (tell) {
 			tell_difference(z, was, n_was);
 		}
-		free_records(was, n_was);
+		zone_file_free(was, n_was);
 	}
 }
 
