@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "dns/hot.h"
@@ -47,14 +46,6 @@ static struct {
 	size_t n_heats;
 	int fd[KNAMES_MAPS];
 } self = { .fd = { -1, -1 } };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* ---- workers ---- */
 
@@ -136,7 +127,7 @@ static void take(struct dns_heat *h, uint64_t now)
 
 static void on_tick(void *arg)
 {
-	uint64_t now = now_ns();
+	uint64_t now = (uint64_t)dns_now_ms() * 1000000;
 
 	(void)arg;
 	for (size_t i = 0; i < self.n_heats; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * The catalog of the public zones (RFC 9432, version 2): secondaries that follow it serve a zone from the moment that it
- * is there, and no list is kept twice. It is nobody's to resolve: its name server is "invalid" (section 4.1), it has no
+ * is there, and no list is kept twice. It is nobody's to resolve: its name server is "invalid" (section 4), it has no
  * keys.
  */
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include "dns/zone.h"
 #include "netd/zone_parts.h"
 
-#define TTL_S 0 /* nobody is to keep it (section 4.1: any value does) */
+#define TTL_S 0 /* nobody is to keep it (section 4: any value does) */
 
 static void put(struct batch *b, uint64_t zone, const char *name, uint16_t type,
                 const uint8_t *data, int n)
@@ -41,7 +41,7 @@ void zone_catalog_begin(struct batch *b, uint64_t zone)
 	put(b, zone, "version", DNS_TXT, data, n);
 }
 
-/* A member's label stays the same for as long as it is the same zone (section 4.2): made of its name. */
+/* A member's label stays the same for as long as it is the same zone (section 4.1): made of its name. */
 void zone_catalog_member(struct batch *b, uint64_t zone, const uint8_t *origin, size_t len)
 {
 	static const uint8_t key[16] = "zones of netd";

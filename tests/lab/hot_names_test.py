@@ -217,7 +217,7 @@ for o in ALIKE:
 ok(those == len(ALIKE) == 12 and all(after[o] == before[o] for o in ALIKE), "with the same bytes", (those, [o for o in ALIKE if after[o] != before[o]]))
 ok(subprocess.run(["ip", "-n", "node1", "link", "set", "dev", "wan", "xdp", "off"], capture_output=True).returncode != 0, "nobody takes it off by mistake")
 six = [query(*o, at="2001:db8::2") for o in ODDS[:1]]
-ok(six == [None] or six == [before[ODDS[0]]], "an address that is not listened at is not answered at", six)
+ok(six == [None], "an address that is not listened at is not answered at", six)
 ok(reconfigured("listen-dns = [::]:53") and heat(), "listening at all addresses, it answers at the device's")
 ok(heat(at="2001:db8::2") and query("www.example.com", at="2001:db8::2") == before[("www.example.com", "A", 0, 0)], "by IPv6 as well")
 subprocess.run(["ip", "link", "set", "dev", "net1", "xdpdrv", "off"])

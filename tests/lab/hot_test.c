@@ -448,27 +448,6 @@ static void full(void **state)
 	                 "198.18.0.1", false));
 }
 
-/* What an answer costs, for the curious: not a test. */
-static void cost(void **state)
-{
-	uint8_t query[600];
-	struct frame a;
-
-	(void)state;
-	begin(0);
-	assert_true(put("web.hash." ZONE, "198.18.0.4", false));
-	struct frame f = frame_of(4, query, world_query(query, "web.hash." ZONE, DNS_A, true));
-	DECLARE_LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = f.b, .data_size_in = f.len,
-	                    .data_out = a.b, .data_size_out = sizeof(a.b), .repeat = 1);
-	uint64_t least = UINT64_MAX;
-	for (int i = 0; i < 2000; i++) {
-		assert_int_equal(bpf_prog_test_run_opts(knames_program(w.k), &o), 0);
-		least = o.duration < least ? o.duration : least;
-		o.data_size_out = sizeof(a.b);
-	}
-	print_message("# an answer takes %llu ns at least\n", (unsigned long long)least);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -479,7 +458,6 @@ int main(void)
 		cmocka_unit_test(garbage),
 		cmocka_unit_test(garbage_below),
 		cmocka_unit_test(full),
-		cmocka_unit_test(cost),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
