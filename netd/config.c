@@ -292,35 +292,20 @@ static bool set_gateway(struct config *c, const char *v)
 	return true;
 }
 
-/* "192.0.2.1:80" */
-static bool read_endpoint(const char *v, struct ip *ip, uint16_t *port)
-{
-	struct err e = ERR_INIT;
-	char text[IP_TEXT], *end;
-	const char *colon = strrchr(v, ':');
-	unsigned long n = colon ? strtoul(colon + 1, &end, 10) : 0;
-
-	if (n == 0 || n > 65535 || *end || (size_t)(colon - v) >= sizeof(text)) {
-		return false;
-	}
-	memcpy(text, v, (size_t)(colon - v));
-	text[colon - v] = '\0';
-	*port = (uint16_t)n;
-	return ip_parse(text, ip, &e) == 0;
-}
-
 /* "ADDRESS:PORT ADDRESS:PORT" */
 static bool set_target(struct config *c, const char *v)
 {
 	const struct ip_prefix link_local = { { 4, { 169, 254 } }, 16 };
 	struct plan_target t = { 0 };
+	struct err e = ERR_INIT;
 	char from[64], to[64];
 	int end = 0;
 
 	if (c->n_targets == CONFIG_TARGETS_MAX || sscanf(v, "%63s %63s%n", from, to, &end) != 2 ||
-	    v[end] || !read_endpoint(from, &t.from, &t.port) ||
-	    !read_endpoint(to, &t.to, &t.to_port) || t.from.family != 4 || t.to.family != 4 ||
-	    !ip_prefix_contains(&link_local, &t.from) || ip_prefix_contains(&link_local, &t.to)) {
+	    v[end] || ip_endpoint_parse(from, 0, &t.from, &t.port, &e) < 0 ||
+	    ip_endpoint_parse(to, 0, &t.to, &t.to_port, &e) < 0 || t.from.family != 4 ||
+	    t.to.family != 4 || !ip_prefix_contains(&link_local, &t.from) ||
+	    ip_prefix_contains(&link_local, &t.to)) {
 		return false;
 	}
 	c->targets[c->n_targets++] = t;
@@ -355,6 +340,7 @@ static bool set_value(struct config *c, const struct key *k, const char *v)
 	char *to = (char *)c + k->offset;
 	struct err e = ERR_INIT;
 	struct ip ip;
+	uint16_t port;
 
 	switch (k->kind) {
 	case KIND_NUMBER:
@@ -390,7 +376,7 @@ static bool set_value(struct config *c, const struct key *k, const char *v)
 		}
 		break;
 	case KIND_ENDPOINT:
-		if (*v && !strrchr(v, ':')) {
+		if (*v && ip_endpoint_parse(v, 0, &ip, &port, &e) < 0) {
 			return false;
 		}
 		break;

@@ -61,29 +61,14 @@ bool config_dns_key(struct config *c, const char *v)
 /* "ADDRESS[:PORT] [KEY]" */
 bool config_dns_secondary(struct config *c, const char *v)
 {
-	struct config_secondary s = { .port = 53 };
-	char address[64], *host = address, *port = NULL;
+	struct config_secondary s = { 0 };
 	struct err e = ERR_INIT;
+	char address[64];
 	int end = 0;
 
 	if (c->n_secondaries == CONFIG_SECONDARIES_MAX ||
-	    sscanf(v, "%63s%n %199s%n", address, &end, s.key, &end) < 1 || v[end]) {
-		return false;
-	}
-	if (address[0] == '[') {
-		host = address + 1;
-		port = strchr(host, ']');
-		if (!port || (port[1] && port[1] != ':')) {
-			return false;
-		}
-		*port++ = '\0';
-		port = *port ? port + 1 : NULL;
-	} else if (strchr(address, ':') && strchr(address, ':') == strrchr(address, ':')) {
-		port = strchr(address, ':');
-		*port++ = '\0';
-	}
-	s.port = port ? (uint16_t)strtoul(port, NULL, 10) : 53;
-	if (ip_parse(host, &s.ip, &e) < 0 || s.port == 0) {
+	    sscanf(v, "%63s%n %199s%n", address, &end, s.key, &end) < 1 || v[end] ||
+	    ip_endpoint_parse(address, 53, &s.ip, &s.port, &e) < 0) {
 		return false;
 	}
 	bool known = !s.key[0];

@@ -127,8 +127,8 @@ static void send_word(const struct dns_zone *c, const struct config_secondary *s
 {
 	uint8_t p[DNS_UDP_MAX + TSIG_ROOM] = { [2] = 0x24, [5] = 1 };
 	const struct tsig_key *key = key_of(s);
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(s->port) };
-	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(s->port) };
+	struct sockaddr_storage to;
+	socklen_t len = ip_sockaddr(&s->ip, s->port, &to);
 	size_t n = DNS_HEADER + c->len + 5;
 	struct tsig t;
 
@@ -141,11 +141,8 @@ static void send_word(const struct dns_zone *c, const struct config_secondary *s
 		tsig_begin(&t, key);
 		n = tsig_sign(&t, p, n, (uint64_t)time(NULL));
 	}
-	memcpy(&v4.sin_addr, s->ip.b, 4);
-	memcpy(&v6.sin6_addr, s->ip.b, 16);
-	const struct sockaddr *to = s->ip.family == 4 ? (void *)&v4 : (void *)&v6;
-	(void)!sendto(socket_for(s->ip.family), p, n, MSG_DONTWAIT, to,
-	              s->ip.family == 4 ? sizeof(v4) : sizeof(v6));
+	(void)!sendto(socket_for(s->ip.family), p, n, MSG_DONTWAIT, (const struct sockaddr *)&to,
+	              len);
 }
 
 /* Says what is due; each again with more patience until it is answered. */

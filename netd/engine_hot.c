@@ -25,18 +25,14 @@ static struct {
 static uint16_t listens_at(const char *text, struct ip *ip)
 {
 	static const struct ip none4 = { .family = 4 }, none6 = { .family = 6 };
-	char host[64];
-	const char *colon = strrchr(text, ':');
 	struct err e = ERR_INIT;
-	size_t n = (size_t)(colon - text);
-	bool six = text[0] == '[';
+	uint16_t port = 0;
 
-	snprintf(host, sizeof(host), "%.*s", (int)(n - (six ? 2 : 0)), text + six);
-	if (ip_parse(host, ip, &e) < 0 || ip_compare(ip, &none4) == 0 ||
+	if (ip_endpoint_parse(text, 0, ip, &port, &e) < 0 || ip_compare(ip, &none4) == 0 ||
 	    ip_compare(ip, &none6) == 0) {
 		ip->family = 0;
 	}
-	return (uint16_t)strtoul(colon + 1, NULL, 10);
+	return port;
 }
 
 static void put_addresses(const struct ip *v, size_t n)

@@ -7,7 +7,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,28 +94,21 @@ static int listen_unix(const char *name, int type, mode_t mode, struct err *e)
 
 static int listen_ip(const char *key, const char *at, int type, struct err *e)
 {
-	char host[64];
-	const char *colon = strrchr(at, ':');
-	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-		                  .ai_socktype = type };
-	struct addrinfo *ai = NULL;
+	struct sockaddr_storage sa = { 0 };
+	struct ip ip;
+	uint16_t port;
 	int one = 1;
 
-	snprintf(host, sizeof(host), "%.*s", (int)(colon - at), at);
-	if (host[0] == '[') {
-		memmove(host, host + 1, strlen(host));
-		host[strcspn(host, "]")] = '\0';
+	if (ip_endpoint_parse(at, 0, &ip, &port, e) < 0) {
+		return -1;
 	}
-	if (getaddrinfo(host, colon + 1, &hints, &ai) != 0) {
-		return err_set(e, ERR_INVALID, 0, "%s = %s: accepted is ADDRESS:PORT", key, at);
-	}
-	AUTO_CLOSE int fd = socket(ai->ai_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	socklen_t len = ip_sockaddr(&ip, port, &sa);
+	AUTO_CLOSE int fd = socket(sa.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd >= 0) {
 		setsockopt(fd, SOL_SOCKET, type == SOCK_DGRAM ? SO_REUSEPORT : SO_REUSEADDR, &one,
 		           sizeof(one));
 	}
-	int rc = fd < 0 ? -1 : bind(fd, ai->ai_addr, ai->ai_addrlen);
-	freeaddrinfo(ai);
+	int rc = fd < 0 ? -1 : bind(fd, (struct sockaddr *)&sa, len);
 	if (rc < 0 || (type == SOCK_STREAM && listen(fd, 512) < 0)) {
 		return err_set(e, ERR_INVALID, errno,
 		               "%s = %s: the address cannot be used (`ss -lntup` names its owner)",

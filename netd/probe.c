@@ -261,18 +261,14 @@ static void on_out(void *arg)
 
 static void begin(struct target *t, int fd)
 {
-	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(t->port) };
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(t->port) };
-	const void *to = t->ip.family == 4 ? (void *)&v4 : (void *)&v6;
+	struct sockaddr_storage to;
+	socklen_t len = ip_sockaddr(&t->ip, t->port, &to);
 	int64_t limit = t->kind == KIND_TCP ? TCP_WAIT_MS : TIMEOUT_MAX;
 
-	memcpy(&v4.sin_addr, t->ip.b, 4);
-	memcpy(&v6.sin6_addr, t->ip.b, 16);
 	t->fd = fd;
 	t->got = t->sent = 0;
 	self.probes++;
-	if (connect(fd, to, t->ip.family == 4 ? sizeof(v4) : sizeof(v6)) < 0 &&
-	    errno != EINPROGRESS) {
+	if (connect(fd, (const struct sockaddr *)&to, len) < 0 && errno != EINPROGRESS) {
 		end(t, false, errno == ECONNREFUSED ? "connection refused" : "no connection");
 		return;
 	}

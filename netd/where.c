@@ -6,6 +6,9 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "dns/cookie.h"
 
 static size_t place(const struct where *w, uint32_t vnet, const struct ip *ip)
 {
@@ -43,6 +46,19 @@ static void grow(struct where *w)
 	}
 	free(w->slot);
 	*w = now;
+}
+
+struct ip where_named(const void *bytes, size_t n)
+{
+	static const uint8_t keys[2][16] = { { 1 }, { 2 } };
+	struct ip ip = { .family = 6 };
+
+	for (int i = 0; i < 2; i++) {
+		uint64_t h = dns_siphash(keys[i], bytes, n);
+
+		memcpy(ip.b + 8 * i, &h, 8);
+	}
+	return ip;
 }
 
 void where_add(struct where *w, uint32_t vnet, const struct ip *ip, uintptr_t value)

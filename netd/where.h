@@ -21,6 +21,8 @@ struct where {
 	size_t n, cap;
 };
 
+/* A place of its own for any bytes, names say: a digest of them. */
+struct ip where_named(const void *bytes, size_t n);
 /* The pair is there once, however often it is added. */
 void where_add(struct where *w, uint32_t vnet, const struct ip *ip, uintptr_t value);
 void where_drop(struct where *w, uint32_t vnet, const struct ip *ip, uintptr_t value);

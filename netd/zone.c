@@ -216,14 +216,13 @@ static struct resource *record_at(const struct resource *z, const char *type, co
 	return table_get(key);
 }
 
-static int check_record(const struct resource *r, const struct resource *z, const char *type,
+static int check_record(const struct resource *r, struct resource *z, const char *type,
                         const char *name, const json_t *doc, struct err *e)
 {
 	bool alias = strcmp(type, "CNAME") == 0;
 
 	if (zone_record_check(type, name, doc, e) < 0 ||
-	    zone_health_room(z, table_number((struct resource *)(uintptr_t)z), name, type, doc, e) <
-	            0) {
+	    zone_health_room(z, name, type, doc, e) < 0) {
 		return -1;
 	}
 	uint8_t wire[DNS_NAME_MAX];

@@ -69,9 +69,8 @@ int zone_record_name(const char *name, uint8_t to[DNS_NAME_MAX]);
 int zone_health_check(const char *type, const json_t *doc, struct err *e)
 	__attribute__((warn_unused_result));
 /* May the zone's owner have one more that knows? ERR_CONFLICT. */
-int zone_health_room(const struct resource *zone, uint64_t number, const char *name,
-                     const char *type, const json_t *doc, struct err *e)
-	__attribute__((warn_unused_result));
+int zone_health_room(struct resource *zone, const char *name, const char *type, const json_t *doc,
+                     struct err *e) __attribute__((warn_unused_result));
 /* Something may be up that was down, or the other way round. */
 void zone_health_turned(void);
 /* Sees to it that names are answered with what is up; now and then. */

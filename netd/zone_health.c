@@ -76,8 +76,7 @@ static bool is_aware(const char *type, const json_t *doc)
 
 static struct ip digest(uint64_t zone, const char *name, const char *type)
 {
-	uint8_t text[8 + 300 + 4] = { 0 }, key[16] = { 0 };
-	struct ip ip = { .family = 6 };
+	uint8_t text[8 + 300 + 4] = { 0 };
 	size_t n = strlen(name) < 300 ? strlen(name) : 300;
 
 	memcpy(text, &zone, 8);
@@ -85,12 +84,7 @@ static struct ip digest(uint64_t zone, const char *name, const char *type)
 		text[8 + i] = (uint8_t)tolower((unsigned char)name[i]);
 	}
 	memcpy(text + 8 + n, type, strlen(type));
-	for (uint8_t i = 0; i < 2; i++) {
-		key[0] = i;
-		uint64_t h = dns_siphash(key, text, 8 + n + strlen(type));
-		memcpy(ip.b + 8 * i, &h, 8);
-	}
-	return ip;
+	return where_named(text, 8 + n + strlen(type));
 }
 
 static struct aware *set_of(uint64_t zone, const char *name, const char *type)
@@ -163,13 +157,13 @@ void zone_health_forget_zone(uint64_t zone)
 	}
 }
 
-int zone_health_room(const struct resource *zone, uint64_t number, const char *name,
-                     const char *type, const json_t *doc, struct err *e)
+int zone_health_room(struct resource *zone, const char *name, const char *type, const json_t *doc,
+                     struct err *e)
 {
 	uint32_t tenant = tenant_of(zone->id)->number;
 	size_t n = 0;
 
-	if (!is_aware(type, doc) || set_of(number, name, zone_record_type(type))) {
+	if (!is_aware(type, doc) || set_of(table_number(zone), name, zone_record_type(type))) {
 		return 0;
 	}
 	for (size_t i = 0; i < n_sets; i++) {

@@ -26,20 +26,6 @@ static uint32_t vnet_of(const struct resource *g)
 	return (uint32_t)json_integer_value(json_object_get(g->status, "vnet"));
 }
 
-/* A name as an address, for the table of what is where. */
-static struct ip digest(const char *name)
-{
-	static const uint8_t keys[2][16] = { { 1 }, { 2 } };
-	struct ip ip = { .family = 6 };
-
-	for (int i = 0; i < 2; i++) {
-		uint64_t h = dns_siphash(keys[i], (const uint8_t *)name, strlen(name));
-
-		memcpy(ip.b + 8 * i, &h, 8);
-	}
-	return ip;
-}
-
 struct resource *zone_next_link(struct zone_link_walk *w)
 {
 	w->after = w->vnet ? where_next(&by_vnet, w->vnet, &nowhere, w->after)
@@ -120,7 +106,7 @@ static void add_address(struct dns_sets *sets, const struct resource *g, const c
 /* Addresses of the VNet's groups of that name. */
 static void add_registered(struct dns_sets *sets, uint32_t vnet, const char *name, bool v4, bool v6)
 {
-	struct ip at = digest(name);
+	struct ip at = where_named(name, strlen(name));
 	const struct where_entry *x = NULL;
 
 	while ((x = where_next(&groups, vnet, &at, x))) {
@@ -267,7 +253,7 @@ static void tell_own_name(struct batch *b, const struct resource *g)
 
 bool zone_group_registered(const struct resource *g)
 {
-	struct ip at = digest(g->name);
+	struct ip at = where_named(g->name, strlen(g->name));
 	const struct where_entry *x = NULL;
 
 	while ((x = where_next(&groups, vnet_of(g), &at, x))) {
@@ -304,7 +290,7 @@ bool zone_group_named(const struct resource *g)
 void zone_group(const struct resource *g, bool there, uint64_t request)
 {
 	static const char *const keys[] = { "pub4", "pub6" };
-	struct ip at = digest(g->name), ips[2];
+	struct ip at = where_named(g->name, strlen(g->name)), ips[2];
 	struct batch b;
 	size_t n = 0;
 

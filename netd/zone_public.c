@@ -216,16 +216,10 @@ static void fixed_name(const struct public_zone *z, const uint8_t *name, size_t 
 /* The address of the name server itself, as it listens. */
 static bool own_address(struct ip *ip)
 {
-	const char *at = plane.config->listen_dns, *colon = strrchr(at, ':');
 	struct err e = ERR_INIT;
-	char host[64];
+	uint16_t port;
 
-	snprintf(host, sizeof(host), "%.*s", colon ? (int)(colon - at) : 0, at);
-	if (host[0] == '[') {
-		memmove(host, host + 1, strlen(host));
-		host[strcspn(host, "]")] = '\0';
-	}
-	return *host && ip_parse(host, ip, &e) == 0;
+	return ip_endpoint_parse(plane.config->listen_dns, 0, ip, &port, &e) == 0;
 }
 
 static const uint8_t ns1[] = { 3, 'n', 's', '1' };

@@ -64,6 +64,59 @@ static int parse_length(const char *text, unsigned max, uint8_t *ret)
 	return 0;
 }
 
+static bool parse_port(const char *text, uint16_t *ret)
+{
+	size_t n = strspn(text, "0123456789");
+	unsigned long v = n <= 5 ? strtoul(text, NULL, 10) : 0;
+
+	*ret = (uint16_t)v;
+	return n > 0 && !text[n] && text[0] != '0' && v > 0 && v <= 65535;
+}
+
+int ip_endpoint_parse(const char *text, uint16_t preset, struct ip *ret, uint16_t *port,
+                      struct err *e)
+{
+	static const char want[] = "an address and a port (like 192.0.2.1:53 or [fd00::1]:53)";
+	bool six = text[0] == '[';
+	const char *end = six ? strchr(text, ']') : strchr(text, ':');
+	char host[IP_TEXT];
+	struct ip ip;
+
+	if (!six && end && strchr(end + 1, ':')) {
+		end = NULL; /* IPv6 without brackets: all of it is the address */
+	}
+	size_t len = end ? (size_t)(end - text) - six : strlen(text);
+	if ((six && !end) || len >= sizeof(host)) {
+		return bad(e, text, want);
+	}
+	memcpy(host, text + six, len);
+	host[len] = '\0';
+	const char *rest = end ? end + six : "";
+	*port = preset;
+	if (ip_parse(host, &ip, e) < 0 || (six && ip.family != 6) ||
+	    (*rest ? *rest != ':' || !parse_port(rest + 1, port) : preset == 0)) {
+		return bad(e, text, want);
+	}
+	*ret = ip;
+	return 0;
+}
+
+unsigned ip_sockaddr(const struct ip *ip, uint16_t port, struct sockaddr_storage *to)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)to;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)to;
+
+	*to = (struct sockaddr_storage){ .ss_family = ip->family == 4 ? AF_INET : AF_INET6 };
+	if (ip->family == 4) {
+		v4->sin_port = htons(port);
+		memcpy(&v4->sin_addr, ip->b, sizeof(v4->sin_addr));
+		return sizeof(*v4);
+	}
+	v6->sin6_port = htons(port);
+	memcpy(&v6->sin6_addr, ip->b, sizeof(v6->sin6_addr));
+	return sizeof(*v6);
+}
+
 int ip_prefix_parse(const char *text, struct ip_prefix *ret, struct err *e)
 {
 	static const char want[] = "an address prefix (like 10.0.0.0/16 or fd00::/64)";

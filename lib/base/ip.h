@@ -11,6 +11,8 @@
 
 #include "lib/base/err.h"
 
+struct sockaddr_storage;
+
 #define IP_TEXT 50 /* room for any printed address or prefix */
 
 struct ip {
@@ -29,6 +31,12 @@ int ip_parse(const char *text, struct ip *ret, struct err *e) __attribute__((war
 /* "10.0.0.0/16". Host bits, a missing or oversized length are ERR_INVALID. */
 int ip_prefix_parse(const char *text, struct ip_prefix *ret, struct err *e)
 	__attribute__((warn_unused_result));
+/* "192.0.2.1:53" or "[2001:db8::1]:53", the port 1 to 65535. Without one (an IPv6 address then needs no brackets)
+ * it is `preset`; preset 0: there must be one. ERR_INVALID. */
+int ip_endpoint_parse(const char *text, uint16_t preset, struct ip *ret, uint16_t *port,
+                      struct err *e) __attribute__((warn_unused_result));
+/* The socket address, port in host order; returns its length. */
+unsigned ip_sockaddr(const struct ip *ip, uint16_t port, struct sockaddr_storage *to);
 const char *ip_format(const struct ip *ip, char to[static IP_TEXT]);
 const char *ip_prefix_format(const struct ip_prefix *p, char to[static IP_TEXT]);
 /* Order: family, then the address as a number. */
