@@ -407,6 +407,12 @@ static enum step one_step(struct answer *x)
 		x->aa = false;
 		return STEP_DONE;
 	}
+	if (a->q.type == DNS_IXFR && x->len > c->len &&
+	    !a->stub) { /* no zone begins there (RFC 1995 4) */
+		a->rcode = DNS_NOTAUTH;
+		x->aa = false;
+		return STEP_DONE;
+	}
 	uint32_t special = __atomic_load_n(&c->special, __ATOMIC_ACQUIRE);
 	if (special) {
 		enum step s = from_above(x, c);

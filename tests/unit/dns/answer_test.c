@@ -92,6 +92,9 @@ static void answers(void **state)
 	expect(z, 0, "westeurope.azurecontainer.io", 6, 0, 1, 0, NULL);
 	expect(z, 0, "westeurope.azurecontainer.io", 2, 0, 1, 0, NULL);
 	expect(z, 0, "web.hash" R, 255, 0, 1, 0, NULL);
+	expect(z, 0, "westeurope.azurecontainer.io", 251, 0, 1, 0, NULL); /* IXFR by UDP: the SOA */
+	expect(z, 0, "web.hash" R, 251, 9, 0, 0, NULL);                   /* NOTAUTH: no zone */
+	expect(z, 0, "nope.hash" R, 251, 9, 0, 0, NULL);
 	expect(z, 0, "example.com", 1, 5, 0, 0, NULL);
 	expect(z, 0, "xwesteurope.azurecontainer.io", 1, 5, 0, 0, NULL);
 	expect(z, 0, "alias" R, 1, 0, 2, 0, NULL);
