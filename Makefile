@@ -36,6 +36,7 @@ ROOMS   := lib/base lib/model lib/store lib/kernel vnet lb dns
 LIB_SRC := $(foreach r,$(ROOMS),$(wildcard $(r)/*.c))
 NETD_SRC := $(wildcard netd/*.c netd/api/*.c)
 CTL_SRC := $(wildcard clients/netctl/*.c)
+CNI_SRC := $(wildcard clients/cni/*.c)
 RUNTIME_SRC := $(wildcard examples/runtime/*.c)
 UNIT_SRC := $(wildcard tests/unit/*_test.c tests/unit/*/*_test.c tests/unit/*/*/*_test.c)
 LAB_SRC := $(wildcard tests/lab/*_test.c)
@@ -50,7 +51,7 @@ FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 .PHONY: bench-dns bench-attach bench-nsg bench-fabric bench-ingress bench-change fuzz build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help
 build: $(BUILD)/.deps
 	$(Q)$(MAKE) --no-print-directory all
-all: $(BUILD)/netd $(BUILD)/netctl $(if $(RUNTIME_SRC),$(BUILD)/netd-runtime) $(if $(wildcard examples/helloworld/*.c),$(BUILD)/helloworld)
+all: $(BUILD)/netd $(BUILD)/netctl $(BUILD)/netd-cni $(if $(RUNTIME_SRC),$(BUILD)/netd-runtime) $(if $(wildcard examples/helloworld/*.c),$(BUILD)/helloworld)
 
 $(BUILD)/.deps: tests/deps.sh
 	$(Q)mkdir -p $(BUILD)
@@ -80,6 +81,10 @@ $(BUILD)/netd: $(call obj,$(NETD_SRC)) $(LIB)
 $(BUILD)/netctl: $(call obj,$(CTL_SRC)) $(LIB)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS)
+# Started for each call: static, since loading libraries would take longer than its work.
+$(BUILD)/netd-cni: $(CNI_SRC) $(wildcard clients/cni/*.h)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CSTD) $(WARN) $(filter-out -fPIE,$(HARD)) -static -o $@ $(CNI_SRC)
 $(BUILD)/netd-runtime: $(call obj,$(RUNTIME_SRC)) $(LIB)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS)

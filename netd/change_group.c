@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/guest.h"
 #include "netd/ngroup.h"
 #include "netd/part.h"
 #include "netd/plane.h"
@@ -235,6 +236,12 @@ int change_put_group(struct resource *r, const char *id, const struct model_type
 	struct resource *vnet = NULL, *ready = NULL;
 	bool made = r == NULL;
 
+	if (r && guest_of(r)) {
+		return err_set_at(e, ERR_CONFLICT, "ContainerGroupOfRuntime", "",
+		                  "Container group '%s' was made by a runtime through CNI (network "
+		                  "%.100s); it can be read and deleted, not changed.",
+		                  r->name, model_str(guest_of(r), "network"));
+	}
 	drop_own_address(r, doc);
 	if (check_group(strrchr(id, '/') + 1, doc, e) < 0 || check_os(doc, e) < 0 ||
 	    (r && check_update(r, doc, e) < 0)) {
@@ -253,6 +260,7 @@ int change_put_group(struct resource *r, const char *id, const struct model_type
 	if (made) {
 		r = table_add(id, type, model_public(type, doc));
 		r->etag = 1;
+		set_status(r, ret->status); /* of a guest: what it asked for */
 		if (group_name(r, e) < 0 || network_attach(r, &vnet, e) < 0) {
 			tenant_count(id, doc, NULL);
 			network_unname(r);
@@ -280,6 +288,9 @@ int change_put_group(struct resource *r, const char *id, const struct model_type
 		json_decref(status);
 	}
 	set_status(r, ret->status);
+	if (ret->ns_fd) {
+		group_give_namespace(r, *ret->ns_fd);
+	}
 	*ret = (struct change){ .r = r, .created = made, .pending = true };
 	group_apply(r, json_incref(doc), vnet, reply, arg);
 	return 0;

@@ -20,6 +20,7 @@
 #include "netd/api/logs.h"
 #include "netd/api/names.h"
 #include "netd/balancer.h"
+#include "netd/cni.h"
 #include "netd/drain.h"
 #include "netd/fabric.h"
 #include "netd/flush.h"
@@ -105,6 +106,8 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 		names_answer(request, r);
 	} else if (type == MSG_NAMES_PART) {
 		names_part(request, r);
+	} else if (type == MSG_GUEST_GONE) {
+		cni_gone((uint32_t)request);
 	} else if (type == MSG_SERIAL) {
 		zone_serial((uint32_t)request);
 	} else if (type == MSG_LEARNED) {
@@ -458,6 +461,7 @@ void control_run(const struct config *c, struct loop *l, const int fds[FD_N], in
 		runtime_serve(l, fds[FD_RUNTIME], group_runtime_up, group_runtime_message,
 		              group_runtime_gone);
 	}
+	cni_serve(l, fds[FD_CNI]);
 	sweep = loop_timer_new(l, on_sweep, NULL);
 	loop_timer_start(sweep, 50);
 	plane.to_main =

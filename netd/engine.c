@@ -197,12 +197,35 @@ static void on_budget(void *arg)
 	loop_timer_start(self.budget, BUDGET_MS);
 }
 
+/* What was wrong with the last one: told by the answer to its group's objects, which follow. */
+static struct err guest_wrong;
+static uint32_t guest_refused;
+
+/* A namespace that a runtime made: number, VNet, cookie, device, path. */
+static void guest(struct reader *r, int fd)
+{
+	struct kernel_guest g = { 0 };
+	uint32_t ns = get_u32(r);
+	struct err e = ERR_INIT;
+
+	g.vnet = get_u32(r);
+	g.cookie = get_u64(r);
+	g.default4 = get_u8(r);
+	g.default6 = get_u8(r);
+	get_str(r, g.dev, sizeof(g.dev));
+	get_str(r, g.path, sizeof(g.path));
+	if (reader_done(r) && kernel_linux_guest(self.kernel, ns, &g, fd, &e) < 0) {
+		guest_refused = ns;
+		guest_wrong = e;
+	}
+}
+
 static void owner_set(struct reader *r)
 {
 	static struct kobj objects[OBJECTS_MAX];
 	uint64_t request = get_u64(r), owner = get_u64(r);
 	bool want_fd = get_u8(r);
-	uint32_t n = get_u32(r), group = 0;
+	uint32_t n = get_u32(r), group = 0, brought = 0;
 	struct err e = ERR_INIT;
 	int rc, fd = -1;
 
@@ -214,15 +237,25 @@ static void owner_set(struct reader *r)
 		get_kobj(r, &objects[i]);
 		if (objects[i].kind == KOBJ_NETNS && objects[i].sub == KOBJ_NETNS_GROUP) {
 			group = objects[i].ns;
+		} else if (objects[i].kind == KOBJ_NETNS && objects[i].sub == KOBJ_NETNS_GUEST) {
+			brought = objects[i].ns;
 		}
 	}
 	if (!reader_done(r)) {
 		return;
 	}
-	rc = reconcile_set(self.state, owner, objects, n, &e);
+	if (brought && guest_refused == brought) { /* before anything is done for it */
+		e = guest_wrong;
+		rc = -1;
+	} else {
+		rc = reconcile_set(self.state, owner, objects, n, &e);
+	}
 	if (rc == 0 && want_fd && group && reconcile_synced(self.state)) {
 		fd = self.kernel->ns_fd(self.kernel, group, &e);
 		rc = fd < 0 ? -1 : 0;
+	}
+	if (brought) {
+		kernel_linux_guest_settled(self.kernel, brought);
 	}
 	done(request, rc, &e, fd);
 	if (fd >= 0) {
@@ -231,6 +264,16 @@ static void owner_set(struct reader *r)
 	if (rc < 0) {
 		loop_timer_start(self.repair, 0);
 	}
+}
+
+static void on_gone(void *arg, uint32_t ns)
+{
+	struct buf b = { 0 };
+
+	(void)arg;
+	put_u64(&b, ns);
+	channel_send(self.control, MSG_GUEST_GONE, &b, -1);
+	buf_fini(&b);
 }
 
 /* Parts of one owner's change follow each other; another owner's first part begins anew. */
@@ -413,15 +456,30 @@ static void pong(uint64_t request)
 static void on_control(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
 {
 	struct err e = ERR_INIT;
-	uint64_t request;
+	uint64_t request, owner;
 	int rc;
 
 	(void)arg;
 	(void)from;
+	if (type == MSG_GUEST) {
+		guest(r, fd);
+	}
 	if (fd >= 0) {
 		close(fd);
 	}
 	switch ((int)type) {
+	case MSG_GUEST:
+		break;
+	case MSG_OWNER_CHECK:
+		request = get_u64(r);
+		owner = get_u64(r);
+		rc = reconcile_check(self.state, owner, &e);
+		kernel_linux_guest_settled(self.kernel, (uint32_t)owner);
+		done(request, rc, &e, -1);
+		if (rc < 0) {
+			loop_timer_start(self.repair, 0);
+		}
+		break;
 	case MSG_OWNER_SET:
 		owner_set(r);
 		break;
@@ -522,6 +580,7 @@ void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int
 		log_error("engine.start", LOG_STR("error", e.msg));
 		exit(71);
 	}
+	reconcile_on_gone(self.state, on_gone, NULL);
 	if (c->bpf && kernel_linux_programs(self.kernel, &e) < 0) {
 		log_warn("engine.programs", LOG_STR("without", e.msg));
 	}

@@ -14,7 +14,9 @@
 #include "lib/base/own.h"
 #include "netd/api/logs.h"
 #include "netd/balancer.h"
+#include "netd/cni.h"
 #include "netd/group_parts.h"
+#include "netd/guest.h"
 #include "netd/ngroup.h"
 #include "netd/runtime.h"
 #include "netd/spot.h"
@@ -98,6 +100,30 @@ void group_save(struct group *g)
 	table_save(&g->r, 1, control_saved, NULL);
 }
 
+/* What was begun has ended: clients that poll, and who waits in here. */
+static void ended(struct group *g, const struct err *e)
+{
+	struct group_wait *list = g->waiters;
+
+	g->waiters = NULL;
+	operation_end(g->r->key, e);
+	while (list) {
+		struct group_wait *w = list;
+
+		list = w->next;
+		w->fn(w->arg, g->r, e);
+		free(w);
+	}
+}
+
+static void send_group(struct group *g)
+{
+	if (g->guest) {
+		guest_send(g->r, g->ns_fd);
+	}
+	network_send_group(g->r, group_ask(g, ASK_ATTACH));
+}
+
 /* ---- names ---- */
 
 static void send_name(const struct group *g, bool add)
@@ -128,10 +154,9 @@ static void removed(void *arg, const struct err *e, uint64_t rev)
 	crash_point(CRASH_CONTROL_REMOVED);
 	control_stored(e);
 	if (e) { /* still stored, so still there: the next start goes on */
-		operation_end(g->r->key, e);
+		ended(g, e);
 		return;
 	}
-	AUTO_FREE char *key = strdup(g->r->key);
 	if (strcmp(model_str(g->r->status, "evicted"), "Preempted") != 0) {
 		tenant_count(g->r->id, g->r->doc, NULL);
 	}
@@ -144,9 +169,10 @@ static void removed(void *arg, const struct err *e, uint64_t rev)
 	group_number_drop(g);
 	balancer_group(g->r, false);
 	ngroup_member(g->r, false);
+	cni_place(g->r, false);
+	ended(g, NULL);
 	table_remove(g->r);
 	free(g);
-	operation_end(key, NULL);
 }
 
 /* A runtime that is away is waited for a little: its containers should end before their network. */
@@ -197,6 +223,17 @@ static void take_down(struct group *g)
 	}
 }
 
+/* Its containers are the runtime's own: it serves from now on. */
+static void guest_runs(struct group *g)
+{
+	g->handed = g->started = true;
+	if (!g->ready || !json_object_get(g->r->status, "ready")) {
+		g->ready = true;
+		json_object_set_new(g->r->status, "ready", json_true());
+		balancer_group(g->r, true);
+	}
+}
+
 void group_advance(struct group *g)
 {
 	if (g->deleting) {
@@ -207,6 +244,9 @@ void group_advance(struct group *g)
 	}
 	if (g->commits || !g->attached) {
 		return;
+	}
+	if (g->guest && !g->handed) {
+		guest_runs(g);
 	}
 	if (!g->handed) {
 		crash_point(CRASH_CONTROL_ATTACHED);
@@ -227,7 +267,7 @@ void group_advance(struct group *g)
 	}
 	if (g->started && (g->named || !has_name(g) || !g->ready)) {
 		crash_point(CRASH_CONTROL_NAMED);
-		operation_end(g->r->key, NULL);
+		ended(g, NULL);
 	}
 }
 
@@ -242,6 +282,7 @@ static struct group *make(struct resource *r)
 		}
 		r->group->r = r;
 		r->group->ns_fd = -1;
+		r->group->guest = guest_of(r) != NULL;
 		group_number_add(r->group);
 	}
 	return r->group;
@@ -255,7 +296,7 @@ static void applied(void *arg, const struct err *e, uint64_t rev)
 	struct group *g = commit_end(arg, e);
 
 	if (e) { /* not stored: it never was; control starts again from what is */
-		operation_end(g->r->key, e);
+		ended(g, e);
 		return;
 	}
 	group_advance(g);
@@ -285,7 +326,7 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
 	}
 	/* The kernel's work runs beside the commit. */
 	if (plane.engine_synced) {
-		network_send_group(r, group_ask(g, ASK_ATTACH));
+		send_group(g);
 	}
 }
 
@@ -317,10 +358,44 @@ static void intended(void *arg, const struct err *e, uint64_t rev)
 	struct group *g = commit_end(arg, e);
 
 	if (e) {
-		operation_end(g->r->key, e);
+		ended(g, e);
 		return;
 	}
 	group_advance(g);
+}
+
+void group_wait(struct resource *r, void (*fn)(void *arg, struct resource *r, const struct err *e),
+                void *arg)
+{
+	struct group_wait *w = malloc(sizeof(*w));
+
+	if (!w) {
+		abort();
+	}
+	*w = (struct group_wait){ fn, arg, r->group->waiters };
+	r->group->waiters = w;
+}
+
+void group_give_namespace(struct resource *r, int fd)
+{
+	struct group *g = make(r);
+
+	if (g->ns_fd >= 0) {
+		close(g->ns_fd);
+	}
+	g->ns_fd = fd;
+}
+
+void group_check_network(struct resource *r, int fd)
+{
+	struct buf b = { 0 };
+
+	guest_send(r, fd);
+	close(fd);
+	put_u64(&b, group_ask(r->group, ASK_CHECK));
+	put_u64(&b, group_serial(r->group));
+	channel_send(plane.engine, MSG_OWNER_CHECK, &b, -1);
+	buf_fini(&b);
 }
 
 void group_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg)
@@ -354,7 +429,8 @@ void group_load(struct resource *r)
 		            "netd ended before the runtime had the group's secrets; send it again");
 	}
 	/* A deletion asks the runtime, also before it is heard of. */
-	g->held = true;
+	g->held = !g->guest;
+	cni_place(r, true);
 	if (!has_name(g)) {
 		g->unnamed = true;
 	}
@@ -391,6 +467,19 @@ static void attach_failed(struct group *g, const char *text)
 	retries = true;
 }
 
+/* Nothing is tried again behind a runtime's back: whoever waits is told. One that stands is repaired by the engine, or gone, which
+ * it tells. */
+static void guest_failed(struct group *g, const char *text)
+{
+	struct err e = ERR_INIT;
+
+	log_warn("group.attach", LOG_STR("id", g->r->id), LOG_STR("error", text));
+	if (!g->attached && !g->deleting) {
+		err_set(&e, ERR_SYSTEM, 0, "%s", text);
+		ended(g, &e);
+	}
+}
+
 void group_retry(int64_t now_ms)
 {
 	static bool waited = true;
@@ -418,7 +507,7 @@ void group_retry(int64_t now_ms)
 		left = true;
 		if (g->retry_at_ms <= now_ms && plane.engine_synced) {
 			g->retry_at_ms = INT64_MAX;
-			network_send_group(g->r, group_ask(g, ASK_ATTACH));
+			send_group(g);
 		}
 	}
 	retries = left;
@@ -438,8 +527,7 @@ void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
 				/* Its deletion may have begun after the list was sent: it is asked for again. */
 				group_advance(x);
 			} else if (x) {
-				network_send_group(
-					x->r, group_ask(x, ASK_ATTACH)); /* for the descriptor */
+				send_group(x); /* for the descriptor */
 			}
 		}
 	}
@@ -449,7 +537,9 @@ void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
 		}
 		return;
 	}
-	if (ask == ASK_DETACH) {
+	if (ask == ASK_CHECK) {
+		cni_checked(g->r, ok, text);
+	} else if (ask == ASK_DETACH) {
 		g->detached = true;
 	} else if (ask == ASK_ATTACH && ok) {
 		if (g->ns_fd >= 0) {
@@ -462,6 +552,8 @@ void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
 			balancer_group(g->r, true);
 		}
 		g->retry_ms = 0;
+	} else if (ask == ASK_ATTACH && g->guest) {
+		guest_failed(g, text);
 	} else if (ask == ASK_ATTACH) {
 		attach_failed(g, text);
 	}
@@ -485,6 +577,9 @@ void group_engine_list(void)
 	for (size_t i = 0; i < plane.n; i++) {
 		const struct group *g = plane.v[i]->group;
 
+		if (g && !g->deleting && g->guest) {
+			guest_send(g->r, g->ns_fd);
+		}
 		if (g && !g->deleting) {
 			network_send_group(g->r, 0);
 		}

@@ -14,7 +14,15 @@ enum ask {
 	ASK_DETACH,
 	ASK_NAME,
 	ASK_UNNAME,
+	ASK_CHECK,
 	ASK_SYNC
+};
+
+/* Somebody who waits until the group runs, has failed, or is gone. */
+struct group_wait {
+	void (*fn)(void *arg, struct resource *r, const struct err *e);
+	void *arg;
+	struct group_wait *next;
 };
 
 struct group {
@@ -31,6 +39,8 @@ struct group {
 	void (*withdrawn_done)(struct resource *r);
 	bool held; /* the runtime may have it: it was handed over, by this control or one before */
 	int64_t retry_ms, retry_at_ms; /* of an attach that failed; 0: it did not */
+	bool guest; /* a runtime made its namespace, and knows of its containers by itself: guest.h */
+	struct group_wait *waiters;
 	unsigned commits; /* under way; the group is as the store says when there are none */
 };
 

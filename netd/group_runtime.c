@@ -95,7 +95,7 @@ void group_runtime_up(void)
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
 
-		if (!g) {
+		if (!g || g->guest) {
 			continue;
 		}
 		json_array_append_new(ids, json_string(g->r->key));
@@ -122,7 +122,7 @@ void group_runtime_message(const json_t *m)
 		logs_answer(m);
 		return;
 	}
-	if (!g) {
+	if (!g || g->guest) {
 		return;
 	}
 	if (json_object_get(m, "containers")) {
@@ -167,7 +167,7 @@ void group_runtime_gone(void)
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
 
-		if (g && !g->deleting) {
+		if (g && !g->deleting && !g->guest) {
 			g->handed =
 				false; /* its containers run on; it is told again when it is back */
 			if (plane.engine_synced && g->attached) {

@@ -159,7 +159,8 @@ static int open_listeners(struct err *e)
 	}
 	self.fds[FD_API_UNIX] = listen_unix("api.sock", SOCK_STREAM, 0666, e);
 	self.fds[FD_RUNTIME] = listen_unix("runtime.sock", SOCK_STREAM, 0600, e);
-	if (self.fds[FD_API_UNIX] < 0 || self.fds[FD_RUNTIME] < 0) {
+	self.fds[FD_CNI] = listen_unix("cni.sock", SOCK_STREAM, 0600, e);
+	if (self.fds[FD_API_UNIX] < 0 || self.fds[FD_RUNTIME] < 0 || self.fds[FD_CNI] < 0) {
 		return -1;
 	}
 	if (c->listen_api[0]) {

@@ -12,6 +12,7 @@
 
 #include "lib/base/own.h"
 #include "netd/fabric.h"
+#include "netd/guest.h"
 #include "netd/plane.h"
 #include "netd/subnet.h"
 #include "netd/where.h"
@@ -41,6 +42,7 @@ static void place_group(const struct resource *g, bool there)
 {
 	static const char *const keys[] = { "ip4", "ip6" };
 
+	guest_place(g, there);
 	for (size_t i = 0; i < ARRAY_N(keys); i++) {
 		struct ip ip = table_ip(g->status, keys[i]);
 
@@ -100,24 +102,27 @@ static int take_addresses(struct resource *g, struct subnet *s, struct err *e)
 	static const char *const keys[] = { "ip4", "ip6" }, *const prefixes[] = { "prefix4",
 		                                                                  "prefix6" };
 	uint32_t tenant = tenant_of(g->id)->number;
-	struct ip want = { 0 }, got;
+	struct ip want[2] = { guest_wish(g, 4), guest_wish(g, 6) }, got;
 	char text[IP_TEXT];
 
 	if (model_is(g->doc, "properties.ipAddress.type", "Private")) {
-		want = table_ip(g->doc, "properties.ipAddress.ip");
-	}
-	if (want.family && !subnet_has(s, want.family)) {
-		return err_set_at(
-			e, ERR_INVALID, "PrivateIPAddressNotInSubnet", "properties.ipAddress.ip",
-			"The subnet has no IPv%u prefix for the address asked for.", want.family);
+		got = table_ip(g->doc, "properties.ipAddress.ip");
+		want[got.family == 6] = got.family ? got : want[0];
 	}
 	for (int f = 0; f < 2; f++) {
 		uint8_t family = f ? 6 : 4;
 
+		if (want[f].family && !subnet_has(s, family)) {
+			return err_set_at(
+				e, ERR_INVALID, "PrivateIPAddressNotInSubnet",
+				"properties.ipAddress.ip",
+				"The subnet has no IPv%u prefix for the address asked for.",
+				family);
+		}
 		if (!subnet_has(s, family)) {
 			continue;
 		}
-		if (take_address(s, family, want.family == family ? &want : NULL, tenant, &got, e) <
+		if (take_address(s, family, want[f].family ? &want[f] : NULL, tenant, &got, e) <
 		    0) {
 			return -1;
 		}
@@ -135,7 +140,16 @@ static int take_public(struct resource *g, struct subnet *s, struct resource *vn
 	struct err ignored = ERR_INIT;
 	struct ip ip;
 
-	if (model_is(g->doc, "properties.ipAddress.type", "Public")) {
+	const char *pool = model_str(guest_of(g), "pool");
+
+	if (*pool) {
+		if (prefix_address_for(g, pool, "pool", &ip, e) < 0) {
+			return -1;
+		}
+		set_ip(g->status, ip.family == 6 ? "pub6" : "pub4", &ip);
+		return 0;
+	}
+	if (model_is(g->doc, "properties.ipAddress.type", "Public") || guest_public(g)) {
 		if (network_public(4, tenant, &ip, e) < 0) {
 			return -1;
 		}
@@ -169,7 +183,7 @@ static struct subnet *subnet_of_document(struct resource *g, struct resource **v
 	    !(id = profile_subnet(g, e))) {
 		return NULL;
 	}
-	if (id && model_is(g->doc, "properties.ipAddress.type", "Public")) {
+	if (id && model_is(g->doc, "properties.ipAddress.type", "Public") && !guest_of(g)) {
 		err_set_at(e, ERR_INVALID, "PublicIPNotSupportedInVirtualNetwork",
 		           "properties.ipAddress.type",
 		           "A container group in a virtual network has a Private address.");
@@ -212,7 +226,8 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 	json_object_set_new(g->status, "serial", json_integer(table_serial()));
 	json_object_set_new(g->status, "vnet", json_integer(s->vnet));
 	json_object_set_new(g->status, "subnet", json_integer(s->id));
-	if (take_addresses(g, s, e) < 0 || take_public(g, s, *vnet, e) < 0) {
+	if (take_addresses(g, s, e) < 0 || take_public(g, s, *vnet, e) < 0 ||
+	    (guest_of(g) && guest_check(g, e) < 0)) {
 		network_release(g); /* what it has so far */
 		return -1;
 	}
@@ -272,7 +287,7 @@ void network_restore(struct resource *g)
 		if (r && ipam_take(&r->ipam, &ip, tenant, 0, &got, &e) == 0) {
 			r->groups++;
 		}
-		if (pub.family) {
+		if (pub.family && !*model_str(g->status, "prefix")) { /* else prefix.c's */
 			network_public_mark(&pub, tenant);
 		}
 	}
@@ -337,6 +352,7 @@ void network_release(struct resource *g)
 	struct subnet *s = subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
 	uint32_t tenant = tenant_of(g->id)->number;
 	int64_t until = clock_system.now_ms(&clock_system) + plane.config->rest_s * 1000;
+	bool of_prefix = prefix_address_free(g);
 
 	place_group(g, false);
 	for (int f = 0; s && f < 2; f++) {
@@ -348,7 +364,7 @@ void network_release(struct resource *g)
 			ipam_give(&r->ipam, &ip, tenant, until);
 			r->groups--;
 		}
-		if (pub.family) {
+		if (pub.family && !of_prefix) {
 			network_public_free(&pub, tenant);
 		}
 	}
@@ -451,12 +467,22 @@ void network_send_group(const struct resource *g, uint64_t request)
 		                .addrs = addrs,
 		                .ports = ports,
 		                .mtu = (uint32_t)plane.config->mtu - 50 };
+	AUTO_FREE struct plan_map *maps = NULL;
+	const json_t *cni = guest_of(g);
 	struct kset set = { 0 };
+	uint8_t mac[6];
 	json_t *x;
 	size_t i;
 
 	if (!s) {
 		return;
+	}
+	if (cni && (maps = calloc(GUEST_PORTS_MAX, sizeof(*maps)))) {
+		p.guest = true;
+		p.no_default = json_is_false(json_object_get(cni, "defaultRoute"));
+		p.mac = guest_mac(g, mac) ? mac : NULL;
+		p.maps = maps;
+		p.n_maps = guest_maps(g, maps);
 	}
 	p.vnet_ns = s->vnet;
 	p.bridge = number(g->status, "bridge");
@@ -474,7 +500,7 @@ void network_send_group(const struct resource *g, uint64_t request)
 	}
 	json_array_foreach(model_at(g->doc, "properties.ipAddress.ports"), i, x)
 	{
-		if (p.n_ports < ARRAY_N(ports)) {
+		if (p.n_ports < ARRAY_N(ports) && !cni) { /* a guest's are its maps */
 			ports[p.n_ports++] = (struct plan_port){
 				model_is(x, "protocol", "UDP") ? 17 : 6,
 				(uint16_t)json_integer_value(json_object_get(x, "port"))

@@ -116,6 +116,8 @@ void network_release(struct resource *group);
 void network_restore_public(const struct resource *r);
 /* May this be the document of the VNet `r` (NULL: a new one, with that id)? */
 int network_vnet_check(const struct resource *r, const char *id, const json_t *doc, struct err *e);
+/* May one more group be in it, as far as addresses go? */
+bool network_subnet_room(const struct resource *vnet, const char *subnet);
 bool network_subnet_used(const struct resource *vnet, const char *subnet);
 unsigned network_subnet_groups(const struct resource *vnet, const char *subnet); /* how many */
 /* The document of the VNet's subnet of that name, in any case; NULL: none. */
@@ -197,6 +199,9 @@ void prefix_restore(struct resource *r);
 void prefix_give(const struct resource *r);
 /* An address of the prefix that a publicIPAddresses document names. */
 int prefix_address(struct resource *pip, struct ip *ret, struct err *e);
+/* The same of the prefix with that id, for another user, which has it at pub4 or pub6. */
+int prefix_address_for(struct resource *user, const char *prefix, const char *at, struct ip *ret,
+                       struct err *e);
 void prefix_restore_user(const struct resource *pip);
 bool prefix_address_free(const struct resource *pip); /* false: it came from a pool */
 /* Who uses this prefix or profile, leaving out keys that begin with `except` (NULL: none). */
@@ -218,6 +223,14 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
 void group_adopt(struct resource *r, const char *was, void (*reply)(void *arg, const struct err *e),
                  void *arg);
 void group_delete(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg);
+/* fn(arg, r, e) is called once when the group's present operation has ended: it runs, has failed (e), or is gone (r->deleting; r
+ * is valid until fn returns). */
+void group_wait(struct resource *r, void (*fn)(void *arg, struct resource *r, const struct err *e),
+                void *arg);
+/* The next attach of a group in a runtime's namespace (guest.h) is by this descriptor; taken. */
+void group_give_namespace(struct resource *r, int fd);
+/* Asks the engine whether all of the group's network is there; cni_checked() is told. `fd`, taken: its namespace. */
+void group_check_network(struct resource *r, int fd);
 void group_load(struct resource *r);
 /* The name it had is another's to have. */
 void group_renamed(struct resource *r, const char *was);
@@ -257,6 +270,8 @@ struct change {
 	bool created, pending; /* pending: the reply comes later */
 	/* Given: goes into a container group's status as it is stored (NULL: nothing; null members go). */
 	json_t *status;
+	const int *
+		ns_fd; /* given: descriptor of the namespace that a runtime made (guest.h); taken */
 };
 /* What check_group and the like say of a container group's document that nobody has put yet. */
 int change_try_group(const char *name, json_t *doc, struct err *e);

@@ -43,7 +43,7 @@ static bool block_of(const struct resource *r, struct ip_prefix *to)
 	return *text && ip_prefix_parse(text, to, &e) == 0;
 }
 
-/* A resource of the subscription that names `r` at `path`, and whose key does not begin with
+/* A resource of the subscription that names `r` at `path`, or has an address of it, and whose key does not begin with
  * `except` (NULL: any). */
 static const struct resource *user_of(const struct resource *r, const char *path,
                                       const char *except)
@@ -57,7 +57,8 @@ static const struct resource *user_of(const struct resource *r, const char *path
 	     table_at(i) && strncmp(table_at(i)->key, prefix, n) == 0; i++) {
 		const struct resource *u = table_at(i);
 
-		if (strcasecmp(model_str(u->doc, path), r->id) == 0 &&
+		if ((strcasecmp(model_str(u->doc, path), r->id) == 0 ||
+		     strcmp(model_str(u->status, "prefix"), r->key) == 0) &&
 		    !(except && strncmp(u->key, except, skip) == 0)) {
 			return u;
 		}
@@ -113,7 +114,14 @@ void prefix_give(const struct resource *r)
 int prefix_address(struct resource *pip, struct ip *ret, struct err *e)
 {
 	static const char at[] = "properties.publicIPPrefix.id";
-	struct resource *r = reference(pip, model_str(pip->doc, at), PREFIX_TYPE, at, e);
+
+	return prefix_address_for(pip, model_str(pip->doc, at), at, ret, e);
+}
+
+int prefix_address_for(struct resource *pip, const char *prefix, const char *at, struct ip *ret,
+                       struct err *e)
+{
+	struct resource *r = reference(pip, prefix, PREFIX_TYPE, at, e);
 	struct ip_prefix block;
 	char text[IP_TEXT];
 
@@ -139,6 +147,18 @@ int prefix_address(struct resource *pip, struct ip *ret, struct err *e)
 	                  ip_prefix_format(&block, text));
 }
 
+/* What the user of a prefix has of it: a publicIPAddresses', or a group's. */
+static const char *address_of(const struct resource *user)
+{
+	static const char *const keys[] = { "address", "pub4", "pub6" };
+	const char *text = "";
+
+	for (size_t i = 0; i < ARRAY_N(keys) && !*text; i++) {
+		text = model_str(user->status, keys[i]);
+	}
+	return text;
+}
+
 void prefix_restore_user(const struct resource *pip)
 {
 	struct resource *r = table_get(model_str(pip->status, "prefix"));
@@ -150,7 +170,7 @@ void prefix_restore_user(const struct resource *pip)
 			used = json_object();
 			json_object_set_new(r->status, "used", used);
 		}
-		json_object_set_new(used, model_str(pip->status, "address"), json_string(pip->id));
+		json_object_set_new(used, address_of(pip), json_string(pip->id));
 	}
 }
 
@@ -159,8 +179,7 @@ bool prefix_address_free(const struct resource *pip)
 	struct resource *r = table_get(model_str(pip->status, "prefix"));
 
 	if (r) {
-		json_object_del(json_object_get(r->status, "used"),
-		                model_str(pip->status, "address"));
+		json_object_del(json_object_get(r->status, "used"), address_of(pip));
 	}
 	return r != NULL;
 }

@@ -49,7 +49,7 @@ void reconcile_free(struct reconcile *r)
 
 /* ---- marking ---- */
 
-static void mark(struct reconcile *r, struct space *s)
+void space_mark(struct reconcile *r, struct space *s)
 {
 	int64_t now = r->clock->now_ms(r->clock);
 
@@ -76,7 +76,7 @@ static void mark_broken(struct reconcile *r, const struct kop *op)
 		if (op->verb == KOP_DEL && s->type == KOBJ_NETNS_GROUP) {
 			kset_add(&s->owed, op->o);
 		}
-		mark(r, s);
+		space_mark(r, s);
 	}
 }
 
@@ -85,8 +85,8 @@ static void mark_peer(struct reconcile *r, const struct kobj *link)
 {
 	struct space *s = link->sub == KOBJ_LINK_VETH ? space_get(r, link->peer_ns) : NULL;
 
-	if (s && (s->type == KOBJ_NETNS_GROUP || s->ns >= KOBJ_NS_GIVEN)) {
-		mark(r, s);
+	if (s && (space_tenants(s) || s->ns >= KOBJ_NS_GIVEN)) {
+		space_mark(r, s);
 	}
 }
 
@@ -527,7 +527,7 @@ static int compare(struct reconcile *r, struct space *s, struct kset *have, stru
 	}
 
 	kobj_diff(want, n, have->v, have->n, true, &probe);
-	bool anew = s->type != KOBJ_NETNS_GROUP && needs_anew(&probe);
+	bool anew = !space_tenants(s) && needs_anew(&probe);
 	kops_fini(&probe);
 	for (size_t i = 0; i < have->n; i++) {
 		if (!anew || have->v[i].kind < KOBJ_RULESET) {
@@ -535,7 +535,7 @@ static int compare(struct reconcile *r, struct space *s, struct kset *have, stru
 		}
 	}
 	have->n = keep;
-	kobj_diff(want, n, have->v, have->n, s->type != KOBJ_NETNS_GROUP, ops);
+	kobj_diff(want, n, have->v, have->n, !space_tenants(s), ops);
 	for (size_t i = 0; s->owed.n && i < have->n; i++) {
 		if (owed(s, &have->v[i])) {
 			kops_add(ops, KOP_DEL, &have->v[i]);
@@ -558,6 +558,12 @@ static int repair_space(struct reconcile *r, struct space *s, struct err *e)
 	}
 	if (rc == 0) {
 		rc = compare(r, s, &have, &ops, e);
+	}
+	while (rc == 0 && reconcile_let_go(r, &ops)) {
+		kops_fini(&ops);
+		kset_fini(&have);
+		s = space_get(r, ns);
+		rc = s ? compare(r, s, &have, &ops, e) : 0;
 	}
 	if (rc == 0 && ops.n > 0) {
 		r->stats.repairs++;
@@ -654,10 +660,11 @@ int reconcile_end(struct reconcile *r, struct err *e)
 	}
 	r->synced = true;
 	for (size_t i = 0; i < r->n_spaces; i++) {
-		if (repair_space(r, &r->spaces[i], &one) < 0) {
+		if (r->spaces[i].type != KOBJ_NETNS_GUEST &&
+		    repair_space(r, &r->spaces[i], &one) < 0) {
 			*e = one;
 			rc = -1;
-			mark(r, &r->spaces[i]);
+			space_mark(r, &r->spaces[i]);
 		}
 	}
 	return rc;
@@ -688,7 +695,7 @@ void reconcile_event(struct reconcile *r, uint32_t ns, uint32_t index)
 	}
 	s = space_get(r, ns);
 	if (ours) {
-		mark(r, s);
+		space_mark(r, s);
 	}
 }
 
@@ -707,7 +714,7 @@ void reconcile_audit_groups(struct reconcile *r, int64_t elapsed_ms)
 
 		r->next_group = s->ns + 1;
 		if (s->type == KOBJ_NETNS_GROUP) {
-			mark(r, s);
+			space_mark(r, s);
 			due--;
 		}
 	}
@@ -738,7 +745,7 @@ static void repair_due(struct reconcile *r, struct space *s, int64_t now)
 		}
 	}
 	if (rc < 0) {
-		mark(r, s);
+		space_mark(r, s);
 	}
 }
 
@@ -771,7 +778,10 @@ int64_t reconcile_repair(struct reconcile *r)
 void reconcile_audit(struct reconcile *r)
 {
 	for (size_t i = 0; i < r->n_spaces; i++) {
-		mark(r, &r->spaces[i]);
+		if (r->spaces[i].type !=
+		    KOBJ_NETNS_GUEST) { /* there, other plugins may follow ours */
+			space_mark(r, &r->spaces[i]);
+		}
 	}
 }
 

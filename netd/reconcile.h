@@ -40,6 +40,14 @@ int reconcile_end(struct reconcile *r, struct err *e);
 /* Has a full list been seen? Before that nothing is removed. */
 bool reconcile_synced(const struct reconcile *r);
 
+/* A runtime's namespace (KOBJ_NETNS_GUEST) that is gone: its owner, which has the namespace's number, wants nothing any more
+ * from then on, and fn(arg, ns) is told. */
+void reconcile_on_gone(struct reconcile *r, void (*fn)(void *arg, uint32_t ns), void *arg);
+/* Is all there that the owner wants? ERR_NOT_FOUND names what is not, or is otherwise; ERR_BUSY: it cannot be told now. What is
+ * not as it should be gets repaired, but in a runtime's namespace. */
+int reconcile_check(struct reconcile *r, uint64_t owner, struct err *e)
+	__attribute__((warn_unused_result));
+
 /* Keeps an eye on a given namespace, also while nobody wants anything there. -1: out of memory. */
 int reconcile_keep(struct reconcile *r, uint32_t ns) __attribute__((warn_unused_result));
 

@@ -41,8 +41,16 @@ struct reconcile {
 	bool listing, synced;
 	uint32_t next_ns;    /* where repair goes on */
 	uint32_t next_group; /* and the audit of groups */
+	void (*on_gone)(void *arg, uint32_t ns);
+	void *gone_arg;
 	struct reconcile_stats stats;
 };
+
+/* Is the inside of it a tenant's: what is not ours stays? */
+static inline bool space_tenants(const struct space *s)
+{
+	return s->type == KOBJ_NETNS_GROUP || s->type == KOBJ_NETNS_GUEST;
+}
 
 /* Where an owner is, or would be. */
 size_t owner_at(const struct reconcile *r, uint64_t id);
@@ -62,6 +70,11 @@ void space_drop(struct reconcile *r, struct space *s);
 int space_want(struct reconcile *r, struct kobj *const *v, size_t n);
 /* The same objects, sorted by key; absent ones are passed over. */
 void space_unwant(struct reconcile *r, struct kobj *const *v, size_t n);
+/* The namespace is to be compared with what is wanted, soon. */
+void space_mark(struct reconcile *r, struct space *s);
+/* Steps of a repair make links anew. When that is since a runtime's namespace behind one is gone, its owner's wants are
+ * dropped: true, and the steps' objects are gone with them. */
+bool reconcile_let_go(struct reconcile *r, const struct kops *ops);
 /* Frees the owner's objects; nobody borrows them any more. */
 void owner_clear(struct owner *o);
 

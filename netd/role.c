@@ -59,7 +59,8 @@ const struct role_row roles[ROLE_N] = {
 	[ROLE_PROBE] = { "probe", probe_user, CAPS(~0u), 0, BIT(ROLE_CONTROL) | BIT(ROLE_ENGINE),
 	                 probe_run },
 	[ROLE_CONTROL] = { "control", control_user, CAPS(~0u),
-	                   BIT(FD_API_UNIX) | BIT(FD_API_TLS) | BIT(FD_RUNTIME) | BIT(FD_SEAL_KEY),
+	                   BIT(FD_API_UNIX) | BIT(FD_API_TLS) | BIT(FD_RUNTIME) | BIT(FD_CNI) |
+	                           BIT(FD_SEAL_KEY),
 	                   BIT(ROLE_ENGINE) | BIT(ROLE_DNS) | BIT(ROLE_PROBE), control_run },
 };
 

@@ -13,6 +13,7 @@ enum role_fd {
 	FD_API_UNIX,
 	FD_API_TLS,
 	FD_RUNTIME,
+	FD_CNI,
 	FD_DNS_TCP,
 	FD_DNS_NAMES, /* memory of the table of names: outlives the role */
 	FD_DNS_LOG,   /* of queries; when it is on */

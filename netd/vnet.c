@@ -170,6 +170,24 @@ unsigned network_subnet_groups(const struct resource *vnet, const char *name)
 	return s ? s->groups : 0;
 }
 
+bool network_subnet_room(const struct resource *vnet, const char *name)
+{
+	const struct subnet *s =
+		subnet_find(number(vnet->status, "serial"), subnet_number(vnet, name));
+	bool has[2] = { false, false }, room[2] = { false, false };
+
+	for (size_t i = 0; s && i < s->n_ranges; i++) {
+		const struct subnet_range *r = &s->ranges[i];
+		uint64_t size = ip_prefix_size(&r->prefix);
+		unsigned kept = r->ipam.first + r->ipam.last;
+		bool six = r->prefix.ip.family == 6;
+
+		has[six] = true;
+		room[six] = room[six] || (size > kept && r->groups < size - kept);
+	}
+	return has[0] == room[0] && has[1] == room[1];
+}
+
 bool network_subnet_used(const struct resource *vnet, const char *name)
 {
 	return network_subnet_groups(vnet, name) > 0 || balancer_in(vnet, name) != NULL;

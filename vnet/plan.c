@@ -39,8 +39,10 @@ static void add_netns(struct kset *to, uint32_t ns, enum kobj_netns type)
 	struct kobj o = plan_object(ns, KOBJ_NETNS, (uint8_t)type, "");
 
 	kset_add(to, &o);
-	o = plan_object(ns, KOBJ_LINK, KOBJ_LINK_LO, "lo");
-	kset_add(to, &o);
+	if (type != KOBJ_NETNS_GUEST) {
+		o = plan_object(ns, KOBJ_LINK, KOBJ_LINK_LO, "lo");
+		kset_add(to, &o);
+	}
 }
 
 void plan_pair(struct kset *to, const struct plan_pair *p)
@@ -376,22 +378,67 @@ static void group_public(const struct plan_group *p, const struct plan_addr *a, 
 	}
 }
 
+static void group_maps(const struct plan_group *p, const struct plan_addr *a, struct kset *to)
+{
+	for (size_t i = 0; i < p->n_maps; i++) {
+		const struct plan_map *m = &p->maps[i];
+
+		if (m->ip.family != a->ip.family) {
+			continue;
+		}
+		struct kobj o = plan_elem(p->vnet_ns, KOBJ_SET_PUB4, &m->ip);
+		o.proto = m->proto;
+		o.port = m->port;
+		o.via_port = m->to_port;
+		memcpy(o.via, a->ip.b, 16);
+		kset_add(to, &o);
+	}
+}
+
+/* Name of its own end, and its index there. */
+static uint32_t group_device(const struct plan_group *p, char to[static KOBJ_NAME])
+{
+	memset(to, 0, KOBJ_NAME);
+	if (p->guest) {
+		snprintf(to, KOBJ_NAME, "n%u", p->ns);
+		return p->ns;
+	}
+	memcpy(to, "eth0", 5);
+	return KOBJ_PEER_INDEX;
+}
+
+/* Its own end: the address, and the way to all else by the subnet's gateway. */
+static void group_inside(const struct plan_group *p, const struct plan_addr *a, const char *dev,
+                         struct kset *to)
+{
+	struct ip_prefix gw_one;
+	struct ip gw = a->prefix.ip;
+
+	(void)ip_add(&gw, 1);
+	gw_one = host_prefix(&gw);
+	add_addr(to, p->ns, dev, &a->ip, a->prefix.len);
+	plan_route_add(to, p->ns, &gw_one, NULL, dev);
+	plan_neigh(to, p->ns, dev, &gw, router_mac);
+	if (!p->no_default) {
+		add_default(to, p->ns, &gw, dev);
+	} else { /* the subnet, at least */
+		plan_route_add(to, p->ns, &a->prefix, &gw, dev);
+	}
+}
+
 static void group_address(const struct plan_group *p, const struct plan_addr *a,
                           const uint8_t mac[6], const char *port, struct kset *to)
 {
-	struct ip_prefix one = host_prefix(&a->ip), gw_one;
+	struct ip_prefix one = host_prefix(&a->ip);
 	struct ip gw = a->prefix.ip;
-	char bridge[KOBJ_NAME];
+	char bridge[KOBJ_NAME], inner[KOBJ_NAME];
 
 	if (!ip_add(&gw, 1)) {
 		return;
 	}
-	gw_one = host_prefix(&gw);
 	snprintf(bridge, sizeof(bridge), "br%u", p->bridge);
-	add_addr(to, p->ns, "eth0", &a->ip, a->prefix.len);
-	plan_route_add(to, p->ns, &gw_one, NULL, "eth0");
-	add_default(to, p->ns, &gw, "eth0");
-	plan_neigh(to, p->ns, "eth0", &gw, router_mac);
+	group_device(p, inner);
+	group_inside(p, a, inner, to);
 	plan_neigh(to, p->vnet_ns, bridge, &a->ip, mac);
 	plan_route_add(to, p->vnet_ns, &one, NULL, bridge);
 	struct kobj o = plan_elem(p->vnet_ns, KOBJ_SET_PORT4, &a->ip);
@@ -416,6 +463,7 @@ static void group_address(const struct plan_group *p, const struct plan_addr *a,
 	if (a->pub.family) {
 		group_public(p, a, to);
 	}
+	group_maps(p, a, to);
 }
 
 void vnet_plan_group(const struct plan_group *p, struct kset *to)
@@ -426,19 +474,24 @@ void vnet_plan_group(const struct plan_group *p, struct kset *to)
 		           (uint8_t)(p->ns >> 16),
 		           (uint8_t)(p->ns >> 8),
 		           (uint8_t)p->ns };
+	char inner[KOBJ_NAME];
 	struct plan_pair pair = { .ns = p->vnet_ns,
 		                  .peer_ns = p->ns,
 		                  .index = p->ns,
-		                  .peer = "eth0",
+		                  .peer = inner,
+		                  .peer_index = group_device(p, inner),
 		                  .mac = gateway_mac,
 		                  .peer_mac = mac,
 		                  .mtu = p->mtu };
 	char port[KOBJ_NAME] = "";
 
+	if (p->mac) {
+		memcpy(mac, p->mac, 6);
+	}
 	snprintf(port, sizeof(port), "p%u", p->ns);
 	snprintf(pair.master, sizeof(pair.master), "br%u", p->bridge);
 	pair.dev = port;
-	add_netns(to, p->ns, KOBJ_NETNS_GROUP);
+	add_netns(to, p->ns, p->guest ? KOBJ_NETNS_GUEST : KOBJ_NETNS_GROUP);
 	plan_pair(to, &pair);
 	struct kobj o = plan_object(p->vnet_ns, KOBJ_FDB, 0, port);
 	memcpy(o.kmac, mac, 6);

@@ -80,9 +80,23 @@ struct plan_addr {
 	struct ip pub;           /* own public address, family 0 none */
 };
 
+/* A port of an address that others may have ports of too, and where it leads in the group. */
+struct plan_map {
+	struct ip ip;
+	uint8_t proto; /* 6 or 17 */
+	uint16_t port, to_port;
+};
+
 /* One group: namespace, port, addresses, public ports. */
 struct plan_group {
 	uint32_t ns; /* its number; also of its port */
+	/* The namespace is of a runtime's making: the group's end there is called "n" and its number, and the
+	 * loopback device is the runtime's. */
+	bool guest;
+	bool no_default;    /* a guest that has its default route by another interface */
+	const uint8_t *mac; /* NULL: from its number */
+	const struct plan_map *maps;
+	size_t n_maps;
 	uint32_t vnet_ns;
 	uint32_t bridge; /* that its port is in */
 	uint32_t mtu;

@@ -38,6 +38,9 @@ struct kernel {
 	int (*ns_del)(struct kernel *k, uint32_t ns, uint8_t type, struct err *e);
 	/* Namespaces present; *ret is malloc'ed and the caller's; returns their number or -1. */
 	int (*ns_list)(struct kernel *k, struct kernel_ns **ret, struct err *e);
+	/* Can a runtime's namespace (KOBJ_NETNS_GUEST) be found again? One that cannot may be there all the same: who may read
+	 * /proc/PID/ns/net of a container depends on its rights. */
+	bool (*ns_there)(struct kernel *k, uint32_t ns);
 	/* A descriptor of the namespace for SCM_RIGHTS; the caller closes it. -1 on error. */
 	int (*ns_fd)(struct kernel *k, uint32_t ns, struct err *e);
 	/* A socket in a VNet's router that does not block, bound to the platform's address there
@@ -96,6 +99,21 @@ int kernel_linux_programs(struct kernel *k, struct err *e) __attribute__((warn_u
  * come and go. ERR_INVALID: number or path out of range. */
 int kernel_linux_give(struct kernel *k, uint32_t ns, const char *path, struct err *e)
 	__attribute__((warn_unused_result));
+
+/* A namespace of a runtime's making, that a group of that number will be in. `fd` is its descriptor (borrowed), -1: it is found
+ * by its path. ERR_FORBIDDEN: it is the host's or the plane's own. With a descriptor also ERR_CONFLICT: it has a device of that name,
+ * or a default route, already. */
+struct kernel_guest {
+	char path[256];          /* absolute */
+	char dev[KOBJ_NAME];     /* the interface there */
+	uint64_t cookie;         /* SO_NETNS_COOKIE of a socket there */
+	uint32_t vnet;           /* the VNet that the group's port is in */
+	bool default4, default6; /* it gets a default route of that family */
+};
+int kernel_linux_guest(struct kernel *k, uint32_t ns, const struct kernel_guest *is, int fd,
+                       struct err *e) __attribute__((warn_unused_result));
+/* It is attached: lets go of its descriptor, the last hold on it. */
+void kernel_linux_guest_settled(struct kernel *k, uint32_t ns);
 
 /* The fake. kernel_fake_fail() makes the n-th apply from now on fail (0: never). */
 struct kernel *kernel_fake_new(void);

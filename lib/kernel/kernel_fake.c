@@ -10,6 +10,7 @@
 
 #include "lib/base/own.h"
 #include "lib/kernel/kernel.h"
+#include "lib/kernel/rtnl.h"
 
 struct fake {
 	struct kernel ops;
@@ -163,6 +164,11 @@ static int fake_ns_list(struct kernel *k, struct kernel_ns **ret, struct err *e)
 	return n;
 }
 
+static bool fake_ns_there(struct kernel *k, uint32_t ns)
+{
+	return ns_there(self(k), ns);
+}
+
 static int fake_ns_fd(struct kernel *k, uint32_t ns, struct err *e)
 {
 	if (!ns_there(self(k), ns)) {
@@ -228,7 +234,7 @@ static int add(struct fake *f, const struct kobj *o, struct err *e)
 		struct kobj peer = { .ns = o->peer_ns,
 			             .kind = KOBJ_LINK,
 			             .sub = KOBJ_LINK_PEER,
-			             .index = KOBJ_PEER_INDEX,
+			             .index = rtnl_device_index(o->peer),
 			             .mtu = o->mtu };
 
 		if (!ns_there(f, o->peer_ns)) {
@@ -364,11 +370,11 @@ struct kernel *kernel_fake_new(void)
 		return NULL;
 	}
 	f->ops =
-		(struct kernel){ fake_ns_add,    fake_ns_adopt,    fake_ns_del,      fake_ns_list,
-		                 fake_ns_fd,     fake_ns_socket,   fake_dump,        fake_apply,
-		                 fake_watch,     fake_mute,        fake_flows,       fake_flows_del,
-		                 fake_flows_del, fake_flows_watch, fake_flows_count, fake_tighten,
-		                 fake_learned,   fake_counters,    fake_free };
+		(struct kernel){ fake_ns_add,    fake_ns_adopt,  fake_ns_del,      fake_ns_list,
+		                 fake_ns_there,  fake_ns_fd,     fake_ns_socket,   fake_dump,
+		                 fake_apply,     fake_watch,     fake_mute,        fake_flows,
+		                 fake_flows_del, fake_flows_del, fake_flows_watch, fake_flows_count,
+		                 fake_tighten,   fake_learned,   fake_counters,    fake_free };
 	return &f->ops;
 }
 

@@ -23,6 +23,7 @@
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "lib/kernel/flows.h"
+#include "lib/kernel/guest.h"
 #include "lib/kernel/kernel.h"
 #include "lib/kernel/netlink.h"
 #include "lib/kernel/netns.h"
@@ -108,7 +109,7 @@ static void on_nft_event(void *arg)
 
 static bool has_nft(const struct space *s)
 {
-	return s->type != KOBJ_NETNS_GROUP && s->type != KOBJ_NETNS_GIVEN;
+	return !spaces_tenants(s) && s->type != KOBJ_NETNS_GIVEN;
 }
 
 /* The host's, the gateway's, VNets' and given namespaces only: the kernel walks all sockets that listen
@@ -157,9 +158,9 @@ static void close_events(struct space *s)
 /* Sockets that are missing or broken are opened anew, with one visit to the namespace. */
 int spaces_ready(struct space *s, bool events, struct err *e)
 {
-	bool want_rt = s->rt.fd < 0 || s->rt.broken, group = s->type == KOBJ_NETNS_GROUP;
+	bool want_rt = s->rt.fd < 0 || s->rt.broken;
 	bool want_nft = has_nft(s) && (s->nft.fd < 0 || s->nft.broken);
-	bool want_events = events && s->k->loop && s->rt_ev.fd < 0 && !group;
+	bool want_events = events && s->k->loop && s->rt_ev.fd < 0 && !spaces_tenants(s);
 	int rc = 0;
 
 	if (s->type == KOBJ_NETNS_GIVEN && !s->inode && !spaces_look(s)) {
@@ -188,6 +189,14 @@ int spaces_ready(struct space *s, bool events, struct err *e)
 
 /* ---- namespaces ---- */
 
+/* So that a runtime's namespace can be told from our own. */
+static void remember_inode(struct space *s, int fd)
+{
+	struct stat st;
+
+	s->inode = fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
 static int linux_ns_adopt(struct kernel *ops, uint32_t ns, uint8_t type, struct err *e)
 {
 	struct linux_kernel *k = self(ops);
@@ -196,9 +205,11 @@ static int linux_ns_adopt(struct kernel *ops, uint32_t ns, uint8_t type, struct 
 	if (fd < 0) {
 		return -1;
 	}
-	if (!spaces_get(k, ns) && !spaces_insert(k, ns, type)) {
+	struct space *s = spaces_get(k, ns);
+	if (!s && !(s = spaces_insert(k, ns, type))) {
 		return err_set(e, ERR_NO_MEMORY, 0, "namespace %u: out of memory", ns);
 	}
+	remember_inode(s, fd);
 	if (setns(fd, CLONE_NEWNET) == 0) {
 		netns_sysctls(type);
 		spaces_home(k);
@@ -220,6 +231,8 @@ static int make_router(struct linux_kernel *k, struct space *s, const char *path
 	if (rc == 0) {
 		rc = nl_open(&s->nft, NETLINK_NETFILTER, e);
 	}
+	AUTO_CLOSE int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	remember_inode(s, fd);
 	spaces_home(k);
 	return rc;
 }
@@ -236,6 +249,7 @@ static int take_spare(struct linux_kernel *k, struct space *s, const char *path,
 		return -1;
 	}
 	int rc = netns_bind(path, spare.fd, e);
+	remember_inode(s, spare.fd);
 	close(spare.fd);
 	s->rt = spare.rt;
 	return rc;
@@ -246,11 +260,18 @@ static int linux_ns_add(struct kernel *ops, uint32_t ns, uint8_t type, struct er
 	struct linux_kernel *k = self(ops);
 	char path[160];
 
-	if (spaces_get(k, ns)) {
+	struct space *s = spaces_get(k, ns);
+
+	if (type == KOBJ_NETNS_GUEST) {
+		return s && s->guest ? 0
+		                     : err_set(e, ERR_NOT_FOUND, 0,
+		                               "group %u: nobody gave its namespace", ns);
+	}
+	if (s) {
 		return 0;
 	}
 	spaces_path(k, ns, type, path, sizeof(path));
-	struct space *s = spaces_insert(k, ns, type);
+	s = spaces_insert(k, ns, type);
 	if (!s) {
 		return err_set(e, ERR_NO_MEMORY, 0, "namespace %u: out of memory", ns);
 	}
@@ -261,11 +282,44 @@ static int linux_ns_add(struct kernel *ops, uint32_t ns, uint8_t type, struct er
 	return rc;
 }
 
+/* Its namespace stays, our link goes: a little later, unless there is no thread for that. */
+static int guest_leave(struct linux_kernel *k, uint32_t ns, struct err *e)
+{
+	const struct space *s = spaces_get(k, ns);
+	uint32_t vnet = s && s->guest ? s->guest->is.vnet : 0;
+	const struct space *router = spaces_get(k, vnet);
+	struct kobj link = { .ns = vnet, .kind = KOBJ_LINK, .sub = KOBJ_LINK_VETH, .index = ns };
+	struct kop op = { KOP_DEL, &link };
+
+	spaces_forget(k, ns);
+	if (!router || router->type != KOBJ_NETNS_VNET) {
+		return 0;
+	}
+	int fd = spaces_open(k, vnet, router->type, e);
+	if (fd < 0) {
+		return e->kind == ERR_NOT_FOUND ? 0 : -1;
+	}
+	snprintf(link.dev, sizeof(link.dev), "p%u", ns);
+	return reaper_add(&k->reaper, vnet, fd, ns) ? 0 : k->ops.apply(&k->ops, vnet, &op, 1, e);
+}
+
+static bool linux_ns_there(struct kernel *ops, uint32_t ns)
+{
+	const struct space *s = spaces_get(self(ops), ns);
+	struct err e = ERR_INIT;
+	AUTO_CLOSE int fd = s && s->guest ? guest_open(s, &e) : -1;
+
+	return fd >= 0;
+}
+
 static int linux_ns_del(struct kernel *ops, uint32_t ns, uint8_t type, struct err *e)
 {
 	struct linux_kernel *k = self(ops);
 	char path[160];
 
+	if (type == KOBJ_NETNS_GUEST) {
+		return guest_leave(k, ns, e);
+	}
 	spaces_path(k, ns, type, path, sizeof(path));
 	spaces_forget(k, ns);
 	programs_forget(k, ns);
@@ -284,7 +338,10 @@ static int linux_ns_fd(struct kernel *ops, uint32_t ns, struct err *e)
 {
 	const struct space *s = spaces_need(self(ops), ns, e);
 
-	return s ? spaces_open(s->k, ns, s->type, e) : -1;
+	if (!s) {
+		return -1;
+	}
+	return s->guest ? guest_open(s, e) : spaces_open(s->k, ns, s->type, e);
 }
 
 /* Names: as many packets as may wait for a busy role, none in fragments (RFC 9715). */
@@ -352,8 +409,9 @@ static int linux_ns_socket(struct kernel *ops, uint32_t ns, uint8_t family, enum
 
 static uint8_t ruleset_of(const struct space *s)
 {
-	static const uint8_t by_type[] = { KOBJ_RULESET_UPLINK, KOBJ_RULESET_GATEWAY,
-		                           KOBJ_RULESET_VNET, 0, 0 };
+	static const uint8_t by_type[] = {
+		KOBJ_RULESET_UPLINK, KOBJ_RULESET_GATEWAY, KOBJ_RULESET_VNET, 0, 0, 0
+	};
 
 	return by_type[s->type];
 }
@@ -393,7 +451,8 @@ static int linux_dump(struct kernel *ops, uint32_t ns, struct kset *to, struct e
 {
 	struct space *s = spaces_need(self(ops), ns, e);
 
-	if (!s || spaces_ready(s, true, e) < 0 || rtnl_dump(&s->rt, ns, to, e) < 0) {
+	if (!s || spaces_ready(s, true, e) < 0 ||
+	    rtnl_dump(&s->rt, ns, s->guest != NULL, to, e) < 0) {
 		return -1;
 	}
 	if (programs_dump(s, to, e) < 0) {
@@ -403,8 +462,8 @@ static int linux_dump(struct kernel *ops, uint32_t ns, struct kset *to, struct e
 		return -1;
 	}
 	judge_rulesets(s, to);
-	if (s->type == KOBJ_NETNS_GROUP) {
-		nl_close(&s->rt); /* a descriptor less for each group at rest */
+	if (spaces_tenants(s)) {
+		nl_close(&s->rt); /* a descriptor less for each group at rest; no hold on a guest */
 	}
 	kset_sort(to);
 	return 0;
@@ -436,17 +495,20 @@ static int apply_rt(struct linux_kernel *k, struct space *s, const struct kop *o
 
 	for (size_t i = 0; rc == 0 && i < n && ops[i].o->kind < KOBJ_RULESET; i++) {
 		const struct kobj *o = ops[i].o;
-		int peer = -1;
+		struct rtnl_peer peer = { -1, NULL };
 
 		if (o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_VETH && ops[i].verb == KOP_ADD) {
-			peer = linux_ns_fd(&k->ops, o->peer_ns, e);
-			if (peer < 0) {
+			const struct space *other = spaces_get(k, o->peer_ns);
+
+			peer.fd = linux_ns_fd(&k->ops, o->peer_ns, e);
+			if (peer.fd < 0) {
 				rc = -1;
 				break;
 			}
-			fds[n_fds++] = peer;
+			peer.name = other->guest ? other->guest->is.dev : NULL;
+			fds[n_fds++] = peer.fd;
 		}
-		for (int m = rtnl_encode(&b, &ops[i], peer); m > 0; m--) {
+		for (int m = rtnl_encode(&b, &ops[i], &peer); m > 0; m--) {
 			step[messages++] = i;
 		}
 	}
@@ -585,8 +647,14 @@ static int linux_apply(struct kernel *ops, uint32_t ns, const struct kop *v, siz
 		has_nft = has_nft || nft;
 		has_rt = has_rt || !nft;
 	}
-	if (!s || spaces_ready(s, s->type != KOBJ_NETNS_GROUP, e) < 0) {
+	if (!s || spaces_ready(s, !spaces_tenants(s), e) < 0) {
 		return -1;
+	}
+	for (size_t i = 0; s->guest && i < n; i++) {
+		if (v[i].o->kind == KOBJ_ADDR && v[i].o->family == 6 && v[i].verb == KOP_ADD) {
+			guest_allow_ipv6(s);
+			break;
+		}
 	}
 	if (has_rt) {
 		/* Steps are sorted: removals of nftables objects lie between; pass them over. */
@@ -606,7 +674,7 @@ static int linux_apply(struct kernel *ops, uint32_t ns, const struct kop *v, siz
 	if (rc == 0 && has_nft) {
 		rc = apply_nft(s, v, n, e);
 	}
-	if (s->type == KOBJ_NETNS_GROUP) {
+	if (spaces_tenants(s)) {
 		struct err later = ERR_INIT;
 
 		if (rc == 0 && spaces_ready(s, true, &later) < 0) {
@@ -720,6 +788,7 @@ static void linux_free(struct kernel *ops)
 
 	spaces_fini(k);
 	netns_stock_free(k->stock);
+	reaper_free(k->reaper);
 	programs_free(k);
 	close(k->home);
 	free(k);
@@ -734,11 +803,11 @@ struct kernel *kernel_linux_new(const char *dir, struct err *e)
 		err_set(e, ERR_NO_MEMORY, 0, "kernel: out of memory");
 		return NULL;
 	}
-	k->ops = (struct kernel){ linux_ns_add,  linux_ns_adopt,  linux_ns_del, linux_ns_list,
-		                  linux_ns_fd,   linux_ns_socket, linux_dump,   linux_apply,
-		                  linux_watch,   linux_mute,      flows_list,   flows_delete,
-		                  flows_cut,     flows_watch,     flows_count,  linux_tighten,
-		                  linux_learned, linux_counters,  linux_free };
+	k->ops = (struct kernel){ linux_ns_add,   linux_ns_adopt, linux_ns_del,    linux_ns_list,
+		                  linux_ns_there, linux_ns_fd,    linux_ns_socket, linux_dump,
+		                  linux_apply,    linux_watch,    linux_mute,      flows_list,
+		                  flows_delete,   flows_cut,      flows_watch,     flows_count,
+		                  linux_tighten,  linux_learned,  linux_counters,  linux_free };
 	snprintf(k->dir, sizeof(k->dir), "%s", dir);
 	snprintf(path, sizeof(path), "%s/ns", dir);
 	k->home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);

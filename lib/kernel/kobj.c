@@ -204,7 +204,9 @@ const char *kobj_set_name(uint8_t set)
 
 void kobj_ns_name(uint32_t ns, uint8_t type, char to[static 24])
 {
-	static const char letter[] = { [KOBJ_NETNS_VNET] = 'v', [KOBJ_NETNS_GROUP] = 'g' };
+	static const char letter[] = {
+		[KOBJ_NETNS_VNET] = 'v', [KOBJ_NETNS_GROUP] = 'g', [KOBJ_NETNS_GUEST] = 'n'
+	};
 
 	if (type == KOBJ_NETNS_GATEWAY) {
 		memcpy(to, "gw", 3);
@@ -380,7 +382,7 @@ static void format_route(const struct kobj *o, struct buf *to)
 
 void kobj_format(const struct kobj *o, struct buf *to)
 {
-	static const char *const netns[] = { "?", "gateway", "vnet", "group" };
+	static const char *const netns[] = { "?", "gateway", "vnet", "group", "given", "guest" };
 	static const char *const rules[] = { "?",     "local",  "marked", "blackhole", "start",
 		                             "table", "source", "main",   "foreign" };
 	static const char *const rulesets[] = { "?", "vnet", "gateway", "uplink" };
@@ -470,6 +472,12 @@ static bool name_is(const char *dev, const char *prefix)
 	return true;
 }
 
+/* The end of a group's link in a namespace that a runtime made. */
+static bool guest_device(const char *dev, uint32_t ns)
+{
+	return ns >= KOBJ_NS_FIRST && name_is(dev, "n") && strtoul(dev + 1, NULL, 10) == ns;
+}
+
 /* Devices that belong to the plane, by the kind of namespace they are in. */
 static bool own_device(const struct kobj *o)
 {
@@ -482,7 +490,8 @@ static bool own_device(const struct kobj *o)
 		return strcmp(d, "up0") == 0 || strcmp(d, "lo") == 0 || name_is(d, "v");
 	}
 	return strcmp(d, "lo") == 0 || strcmp(d, "eth0") == 0 || strcmp(d, "gw0") == 0 ||
-	       name_is(d, "br") || name_is(d, "p") || name_is(d, "x") || name_is(d, "y");
+	       name_is(d, "br") || name_is(d, "p") || name_is(d, "x") || name_is(d, "y") ||
+	       guest_device(d, o->ns);
 }
 
 static int refuse(const struct kobj *o, struct err *e, const char *what)
@@ -495,7 +504,7 @@ static int refuse(const struct kobj *o, struct err *e, const char *what)
 
 static int check_shape(const struct kobj *o, struct err *e)
 {
-	static const uint8_t subs[] = { KOBJ_NETNS_GROUP,
+	static const uint8_t subs[] = { KOBJ_NETNS_GUEST,
 		                        KOBJ_LINK_PEER,
 		                        0,
 		                        KOBJ_NEIGH_PROXY,
@@ -520,6 +529,9 @@ static int check_shape(const struct kobj *o, struct err *e)
 	}
 	if (o->family != 0 && o->family != 4 && o->family != 6) {
 		return err_set(e, ERR_FORBIDDEN, 0, "object: family %u", o->family);
+	}
+	if (o->kind == KOBJ_NETNS && o->sub == KOBJ_NETNS_GIVEN) {
+		return err_set(e, ERR_FORBIDDEN, 0, "object: a given namespace is no object");
 	}
 	if (o->plen > (o->family ? ip_bits(o->family) : 0)) {
 		return err_set(e, ERR_FORBIDDEN, 0, "object: prefix length %u", o->plen);
@@ -630,7 +642,7 @@ int kobj_check(const struct kobj *o, struct err *e)
 	if (o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_VETH &&
 	    (strcmp(o->peer, "eth0") != 0 && strcmp(o->peer, "gw0") != 0 &&
 	     strcmp(o->peer, "up0") != 0 && strcmp(o->peer, "netd0") != 0 &&
-	     !name_is(o->peer, "x"))) {
+	     !name_is(o->peer, "x") && !guest_device(o->peer, o->peer_ns))) {
 		return refuse(o, e, "peer name is not the plane's");
 	}
 	return 0;

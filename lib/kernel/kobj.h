@@ -55,6 +55,7 @@ enum kobj_netns {
 	KOBJ_NETNS_VNET,
 	KOBJ_NETNS_GROUP,
 	KOBJ_NETNS_GIVEN, /* never made, never removed, no object */
+	KOBJ_NETNS_GUEST, /* of a runtime's making: in it only the end of a group's link is ours, "n" and the group's number */
 };
 
 enum kobj_link {

@@ -68,7 +68,7 @@ static struct nlmsghdr *link_begin(struct nl_batch *b, uint16_t flags, uint32_t 
 	return h;
 }
 
-static void put_peer(struct nlmsghdr *h, const struct kobj *o, int peer_fd)
+static void put_peer(struct nlmsghdr *h, const struct kobj *o, const struct rtnl_peer *to)
 {
 	struct nlattr *data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
 	struct nlattr *peer = mnl_attr_nest_start(h, VETH_INFO_PEER);
@@ -78,15 +78,15 @@ static void put_peer(struct nlmsghdr *h, const struct kobj *o, int peer_fd)
 	memset(ifi, 0, sizeof(*ifi));
 	ifi->ifi_index = (int)rtnl_device_index(o->peer);
 	h->nlmsg_len += MNL_ALIGN(sizeof(*ifi));
-	mnl_attr_put_strz(h, IFLA_IFNAME, o->peer);
+	mnl_attr_put_strz(h, IFLA_IFNAME, to->name ? to->name : o->peer);
 	mnl_attr_put(h, IFLA_ADDRESS, 6, o->via);
 	mnl_attr_put_u32(h, IFLA_MTU, o->mtu);
-	mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)peer_fd);
+	mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)to->fd);
 	mnl_attr_nest_end(h, peer);
 	mnl_attr_nest_end(h, data);
 }
 
-static void encode_link_add(struct nl_batch *b, const struct kobj *o, int peer_fd)
+static void encode_link_add(struct nl_batch *b, const struct kobj *o, const struct rtnl_peer *peer)
 {
 	struct nlmsghdr *h = link_begin(b, NLM_F_CREATE | NLM_F_EXCL, o->index, true);
 	struct nlattr *info;
@@ -108,7 +108,7 @@ static void encode_link_add(struct nl_batch *b, const struct kobj *o, int peer_f
 		mnl_attr_nest_end(h, data);
 	} else {
 		mnl_attr_put_strz(h, IFLA_INFO_KIND, "veth");
-		put_peer(h, o, peer_fd);
+		put_peer(h, o, peer);
 	}
 	mnl_attr_nest_end(h, info);
 	nl_batch_end(b, 0);
@@ -194,7 +194,29 @@ static void encode_link_del(struct nl_batch *b, const struct kobj *o)
 	}
 }
 
-static void encode_link(struct nl_batch *b, const struct kop *op, int peer_fd)
+/* Of a group's link, in a namespace of a runtime's. */
+static bool is_guest(const struct kobj *o)
+{
+	return o->dev[0] == 'n' && o->dev[1] >= '0' && o->dev[1] <= '9';
+}
+
+/* No link-local address: the router's guard lets none pass. Before the device is up. */
+static void encode_no_linklocal(struct nl_batch *b, const struct kobj *o)
+{
+	struct nlmsghdr *h = link_begin(b, 0, rtnl_device_index(o->dev), false);
+
+	if (!h) {
+		return;
+	}
+	struct nlattr *spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
+	struct nlattr *in6 = mnl_attr_nest_start(h, AF_INET6);
+	mnl_attr_put_u8(h, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_nest_end(h, in6);
+	mnl_attr_nest_end(h, spec);
+	nl_batch_end(b, EAFNOSUPPORT); /* a namespace without IPv6 */
+}
+
+static void encode_link(struct nl_batch *b, const struct kop *op, const struct rtnl_peer *peer)
 {
 	const struct kobj *o = op->o;
 	bool inner = o->sub == KOBJ_LINK_LO || o->sub == KOBJ_LINK_PEER;
@@ -206,8 +228,11 @@ static void encode_link(struct nl_batch *b, const struct kop *op, int peer_fd)
 		return;
 	}
 	if (op->verb == KOP_ADD && !inner) {
-		encode_link_add(b, o, peer_fd);
+		encode_link_add(b, o, peer);
 	} else {
+		if (is_guest(o)) {
+			encode_no_linklocal(b, o);
+		}
 		encode_link_set(b, o);
 	}
 	if (strcmp(o->dev, "up0") == 0) {
@@ -281,9 +306,10 @@ static void encode_route(struct nl_batch *b, const struct kop *op)
 	const struct kobj *o = op->o;
 	bool del = op->verb == KOP_DEL;
 	struct rtmsg *rt;
-	struct nlmsghdr *h =
-		nl_batch_begin(b, del ? RTM_DELROUTE : RTM_NEWROUTE,
-	                       del ? 0 : NLM_F_CREATE | NLM_F_REPLACE, sizeof(*rt), (void **)&rt);
+	/* In a runtime's namespace another's route of that prefix is not ours to replace: ours goes behind it. */
+	uint16_t how = NLM_F_CREATE | (is_guest(o) ? NLM_F_APPEND : NLM_F_REPLACE);
+	struct nlmsghdr *h = nl_batch_begin(b, del ? RTM_DELROUTE : RTM_NEWROUTE, del ? 0 : how,
+	                                    sizeof(*rt), (void **)&rt);
 
 	if (!h) {
 		return;
@@ -309,7 +335,7 @@ static void encode_route(struct nl_batch *b, const struct kop *op)
 		rt->rtm_flags = RTNH_F_ONLINK;
 		mnl_attr_put(h, RTA_GATEWAY, addr_len(o->family), o->via);
 	}
-	nl_batch_end(b, del ? NL_FORGIVE_ABSENT : 0);
+	nl_batch_end(b, del ? NL_FORGIVE_ABSENT : is_guest(o) ? EEXIST : 0);
 }
 
 /* Found by its preference, and by who made it. */
@@ -366,13 +392,13 @@ static void encode_rule(struct nl_batch *b, const struct kop *op)
 	nl_batch_end(b, del ? NL_FORGIVE_ABSENT : EEXIST);
 }
 
-int rtnl_encode(struct nl_batch *b, const struct kop *op, int peer_fd)
+int rtnl_encode(struct nl_batch *b, const struct kop *op, const struct rtnl_peer *peer)
 {
 	size_t before = b->n;
 
 	switch ((enum kobj_kind)op->o->kind) {
 	case KOBJ_LINK:
-		encode_link(b, op, peer_fd);
+		encode_link(b, op, peer);
 		break;
 	case KOBJ_ADDR:
 		encode_addr(b, op);

@@ -9,13 +9,18 @@
 #include "lib/kernel/kobj.h"
 #include "lib/kernel/netlink.h"
 
+/* Where the other end of a veth goes. */
+struct rtnl_peer {
+	int fd;           /* the namespace */
+	const char *name; /* of the end there; NULL: as the plan has it */
+};
 /* Adds the message for one step to the batch; links, addresses, neighbours, FDB, routes, rules.
- * `peer_fd` is the namespace of the other end when a veth is made, else -1. Returns the number of
- * messages added. */
-int rtnl_encode(struct nl_batch *b, const struct kop *op, int peer_fd);
+ * `peer` matters when a veth is made. Returns the number of messages added. */
+int rtnl_encode(struct nl_batch *b, const struct kop *op, const struct rtnl_peer *peer);
 
-/* Dumps all kinds that rtnl_encode knows from the socket's namespace into `to`, unsorted. */
-int rtnl_dump(struct nl_sock *s, uint32_t ns, struct kset *to, struct err *e)
+/* Dumps all kinds that rtnl_encode knows from the socket's namespace into `to`, unsorted. In a foreign one, and in a
+ * runtime's (`guest`), what is not on our device is left out. */
+int rtnl_dump(struct nl_sock *s, uint32_t ns, bool guest, struct kset *to, struct err *e)
 	__attribute__((warn_unused_result));
 
 /* Routes of the main table, as kernel.h says of `learned`. */

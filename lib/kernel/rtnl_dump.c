@@ -40,7 +40,10 @@ struct names {
 struct walk {
 	uint32_t ns;
 	struct kset *to;
-	size_t mark; /* length of *to when the present dump began */
+	size_t mark;          /* length of *to when the present dump began */
+	char only[KOBJ_NAME]; /* the one device that is ours here; "": all are */
+	uint32_t
+		guest; /* index of that device in a runtime's namespace, whatever its name; 0: it is none */
 	struct names *names;
 	size_t n_names, cap_names;
 	const struct nlattr *a[ATTRS_MAX];
@@ -95,6 +98,12 @@ static const char *name_of(const struct walk *w, uint32_t index)
 	}
 	/* Ports have the number in their name: a binary look-up would gain nothing measurable. */
 	return "?";
+}
+
+/* Is that device somebody else's? */
+static bool others(const struct walk *w, const char *dev)
+{
+	return w->only[0] && strcmp(dev, w->only) != 0;
 }
 
 static int remember(struct walk *w, uint32_t index, const char *name)
@@ -158,15 +167,20 @@ static int on_link(const struct nlmsghdr *h, void *arg)
 	if (!w->a[IFLA_IFNAME]) {
 		return 0;
 	}
-	const char *name = mnl_attr_get_str(w->a[IFLA_IFNAME]);
+	bool own = w->guest && (uint32_t)ifi->ifi_index == w->guest;
+	const char *name = own ? w->only : mnl_attr_get_str(w->a[IFLA_IFNAME]);
 	const struct nlattr *kind = nested(w->a[IFLA_LINKINFO], IFLA_INFO_KIND);
 	o.sub = link_type(w->ns, name, kind ? mnl_attr_get_str(kind) : "");
+	if (own && o.sub == KOBJ_LINK_VETH) {
+		o.sub = KOBJ_LINK_PEER;
+	} else if (w->guest) {
+		return 0;
+	}
 	if (remember(w, (uint32_t)ifi->ifi_index, name) < 0) {
 		return -1;
 	}
 	bool up = ifi->ifi_flags & IFF_UP;
-	if (o.sub == 0 || (kobj_ns_foreign(w->ns) && strcmp(name, "netd0") != 0) ||
-	    (o.sub == KOBJ_LINK_LO && !up)) {
+	if (o.sub == 0 || others(w, name) || (o.sub == KOBJ_LINK_LO && !up)) {
 		return 0;
 	}
 	set_name(o.dev, name);
@@ -207,7 +221,7 @@ static int on_addr(const struct nlmsghdr *h, void *arg)
 	bool linklocal =
 		o.family == 6 && o.addr[0] == 0xfe && (o.addr[1] & 0xc0) == 0x80 && o.plen == 64;
 	set_name(o.dev, name_of(w, ifa->ifa_index));
-	if (loopback || linklocal || (kobj_ns_foreign(w->ns) && strcmp(o.dev, "netd0") != 0)) {
+	if (loopback || linklocal || others(w, o.dev)) {
 		return 0;
 	}
 	kset_add(w->to, &o);
@@ -222,7 +236,7 @@ static int on_neigh(const struct nlmsghdr *h, void *arg)
 
 	parse(w, h, sizeof(*nd));
 	set_name(o.dev, name_of(w, (uint32_t)nd->ndm_ifindex));
-	if (kobj_ns_foreign(w->ns) && strcmp(o.dev, "netd0") != 0) {
+	if (others(w, o.dev)) {
 		return 0;
 	}
 	if (nd->ndm_family == AF_BRIDGE) {
@@ -256,10 +270,11 @@ static int on_route(const struct nlmsghdr *h, void *arg)
 
 	parse(w, h, sizeof(*rt));
 	uint32_t table = get_u32(w->a[RTA_TABLE], rt->rtm_table);
-	if ((table != RT_TABLE_MAIN && (table <= KOBJ_TABLE_BASE || kobj_ns_foreign(w->ns))) ||
+	if ((table != RT_TABLE_MAIN && (table <= KOBJ_TABLE_BASE || w->only[0])) ||
 	    rt->rtm_protocol == RTPROT_KERNEL || rt->rtm_protocol == RTPROT_RA ||
 	    (rt->rtm_flags & RTM_F_CLONED) || rt->rtm_type == RTN_MULTICAST ||
-	    (kobj_ns_foreign(w->ns) && rt->rtm_protocol != RTNL_PROTO)) {
+	    (w->only[0] && rt->rtm_protocol != RTNL_PROTO) ||
+	    (w->guest && get_u32(w->a[RTA_OIF], 0) != w->guest)) {
 		return 0;
 	}
 	o.family = rt->rtm_family == AF_INET ? 4 : 6;
@@ -423,7 +438,7 @@ static int ask(struct nl_sock *s, struct walk *w, const struct ask *q, struct er
 	return nl_dump(s, q->type, &head, q->extra, q->fn, walk_reset, w, e);
 }
 
-int rtnl_dump(struct nl_sock *s, uint32_t ns, struct kset *to, struct err *e)
+int rtnl_dump(struct nl_sock *s, uint32_t ns, bool guest, struct kset *to, struct err *e)
 {
 	static const struct ask asks[] = {
 		{ RTM_GETLINK, AF_UNSPEC, 0, sizeof(struct ifinfomsg), on_link },
@@ -438,11 +453,16 @@ int rtnl_dump(struct nl_sock *s, uint32_t ns, struct kset *to, struct err *e)
 		{ RTM_GETRULE, AF_INET, 0, sizeof(struct fib_rule_hdr), on_rule },
 		{ RTM_GETRULE, AF_INET6, 0, sizeof(struct fib_rule_hdr), on_rule },
 	};
-	struct walk w = { .ns = ns, .to = to };
+	struct walk w = { .ns = ns, .to = to, .guest = guest ? ns : 0 };
 	int rc = 0;
 
+	if (guest) {
+		snprintf(w.only, sizeof(w.only), "n%u", ns);
+	} else if (kobj_ns_foreign(ns)) {
+		memcpy(w.only, "netd0", 6);
+	}
 	for (size_t i = 0; rc == 0 && i < sizeof(asks) / sizeof(asks[0]); i++) {
-		if (kobj_ns_foreign(ns) && asks[i].type == RTM_GETRULE) {
+		if (w.only[0] && asks[i].type == RTM_GETRULE) {
 			continue;
 		}
 		rc = ask(s, &w, &asks[i], e);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "lib/base/own.h"
+#include "lib/kernel/guest.h"
 
 #ifndef NSFS_MAGIC
 #define NSFS_MAGIC 0x6e736673
@@ -98,6 +99,10 @@ void spaces_close(struct space *s)
 static void space_free(struct space *s)
 {
 	spaces_close(s);
+	if (s->guest && s->guest->fd >= 0) {
+		close(s->guest->fd);
+	}
+	free(s->guest);
 	free(s);
 }
 
@@ -168,7 +173,7 @@ int spaces_open(const struct linux_kernel *k, uint32_t ns, uint8_t type, struct 
 
 int spaces_enter(const struct space *s, struct err *e)
 {
-	AUTO_CLOSE int fd = spaces_open(s->k, s->ns, s->type, e);
+	AUTO_CLOSE int fd = s->guest ? guest_open(s, e) : spaces_open(s->k, s->ns, s->type, e);
 
 	if (fd < 0) {
 		return -1;

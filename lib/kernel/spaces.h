@@ -11,16 +11,19 @@
 #include "lib/kernel/kernel.h"
 #include "lib/kernel/netlink.h"
 
+struct guest;
 struct linux_kernel;
+struct reaper;
 
-/* One namespace: the host's, the gateway's, a VNet's, a group's, or one that was given. */
+/* One namespace: the host's, the gateway's, a VNet's, a group's, one that was given, a runtime's. */
 struct space {
 	struct linux_kernel *k;
 	uint32_t ns;
-	uint8_t type;           /* 0: the host's */
-	ino_t inode;            /* KOBJ_NETNS_GIVEN: of the file that the sockets were opened by */
-	struct kobj ruleset;    /* the one last applied, kind 0: none yet */
-	struct nl_sock rt, nft; /* requests */
+	uint8_t type; /* 0: the host's */
+	ino_t inode; /* of its file; KOBJ_NETNS_GIVEN: as the sockets were opened. 0: host, guest */
+	struct guest *guest;          /* KOBJ_NETNS_GUEST: guest.h; freed with it */
+	struct kobj ruleset;          /* the one last applied, kind 0: none yet */
+	struct nl_sock rt, nft;       /* requests */
 	struct nl_sock rt_ev, nft_ev; /* events */
 	struct loop_watch *rt_watch, *nft_watch;
 	struct nl_sock ends; /* flows that end, while somebody asks (flows.c) */
@@ -38,6 +41,7 @@ struct linux_kernel {
 	struct space **spaces; /* sorted by number */
 	size_t n, cap;
 	struct netns_stock *stock; /* from the first group on */
+	struct reaper *reaper;     /* from the first guest that left */
 	struct floating *floating;
 	struct shortcut *shortcut; /* NULL: none */
 	bool refused;              /* the kernel has none */
@@ -45,6 +49,12 @@ struct linux_kernel {
 	void (*on_event)(void *arg, uint32_t ns, uint32_t index);
 	void *arg;
 };
+
+/* Is the inside somebody else's, so that nothing is listened to there, and what is not ours stays? */
+static inline bool spaces_tenants(const struct space *s)
+{
+	return s->type == KOBJ_NETNS_GROUP || s->type == KOBJ_NETNS_GUEST;
+}
 
 struct space *spaces_get(struct linux_kernel *k, uint32_t ns); /* NULL: none */
 struct space *spaces_need(struct linux_kernel *k, uint32_t ns, struct err *e);

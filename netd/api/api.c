@@ -22,6 +22,7 @@
 #include "netd/api/ngroups.h"
 #include "netd/api/watch.h"
 #include "netd/api/zones.h"
+#include "netd/guest.h"
 #include "netd/ngroup.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
@@ -309,13 +310,16 @@ static void get(struct http_request *r, const struct resource *x)
 	snprintf(headers, sizeof(headers), "ETag: W/\"%llu\"\r\n", (unsigned long long)x->etag);
 	json_t *view = view_resource(x);
 	if (x->group && r->unix_socket) { /* the node's own tools see where the namespace is */
-		char path[200];
+		const json_t *cni = guest_of(x), *pub = json_object_get(x->status, "pub4");
+		char path[256];
 
 		snprintf(path, sizeof(path), "%s/ns/g%lld", plane.config->run_dir,
 		         (long long)json_integer_value(json_object_get(x->status, "serial")));
 		json_object_set_new(view, "netd",
-		                    json_pack("{s:s, s:s, s:s}", "node", "local", "namespace", path,
-		                              "address", model_str(x->status, "ip4")));
+		                    json_pack("{s:s, s:s, s:s, s:O*, s:O*}", "node", "local",
+		                              "namespace", cni ? model_str(cni, "netns") : path,
+		                              "address", model_str(x->status, "ip4"),
+		                              "publicAddress", pub, "cni", cni));
 	}
 	api_json(r, 200, headers, view);
 }
@@ -462,6 +466,12 @@ static void action(struct http_request *r, struct resource *x, const char *what)
 		if (x->deleting) {
 			err_set_at(&e, ERR_CONFLICT, "ContainerGroupTransitioning", "",
 			           "'%s' is being deleted.", x->name);
+			call_refused(c, &e);
+		} else if (guest_of(x)) {
+			err_set_at(&e, ERR_CONFLICT, "ContainerGroupOfRuntime", "",
+			           "'%s' was made by a runtime through CNI, which starts and stops "
+			           "it.",
+			           x->name);
 			call_refused(c, &e);
 		} else if (x->group && !stop && spot_resume(x, &e) < 0) {
 			call_refused(c, &e);

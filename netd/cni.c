@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Runtimes' CNI calls: frames, verbs, and attachments by what runtimes call them. See cni.h. A call that ends while its work goes
+ * on (the plugin was killed) is finished all the same: the runtime's DEL finds it.
+ */
+#include "netd/cni.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/log.h"
+#include "lib/base/loop.h"
+#include "lib/base/own.h"
+#include "netd/cni_parts.h"
+#include "netd/guest.h"
+#include "netd/subnet.h"
+#include "netd/where.h"
+
+#define FRAME_MAX (8u << 20)
+#define CALLS_MAX 4096u
+
+const char *const cni_versions[] = { "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0", NULL };
+
+struct call {
+	LIST_ENTRY(call) link;
+	struct loop_watch *in, *out;
+	int fd, ns; /* fd -1: the plugin is gone; ns -1: none, or handed on */
+	struct buf got, answer;
+	size_t sent;
+	struct cni_env env;
+	json_t *conf;
+	const char *version;
+	char *key;               /* CHECK: of the group that the engine looks at */
+	unsigned waits;          /* for groups to go */
+	struct cni_error failed; /* what to answer when they are gone; code 0: success */
+};
+
+static struct {
+	struct loop *loop;
+	int listener;
+	LIST_HEAD(, call) calls;
+	unsigned n;
+	struct where attachments; /* groups by a digest of network, container, interface */
+} self;
+
+/* ---- answers ---- */
+
+static void call_free(struct call *c)
+{
+	LIST_REMOVE(c, link);
+	self.n--;
+	loop_watch_free(c->in);
+	loop_watch_free(c->out);
+	if (c->fd >= 0) {
+		close(c->fd);
+	}
+	if (c->ns >= 0) {
+		close(c->ns);
+	}
+	buf_fini(&c->got);
+	buf_fini(&c->answer);
+	json_decref(c->conf);
+	free(c->key);
+	free(c);
+}
+
+static void on_out(void *arg)
+{
+	struct call *c = arg;
+	ssize_t n = send(c->fd, c->answer.data + c->sent, c->answer.len - c->sent,
+	                 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		return;
+	}
+	c->sent += n > 0 ? (size_t)n : 0;
+	if (n < 0 || c->sent == c->answer.len) {
+		call_free(c);
+	}
+}
+
+/* Ends the call; text is free()d, NULL: nothing goes to standard output. */
+static void answer(struct call *c, uint8_t status, char *text)
+{
+	size_t n = text ? strlen(text) : 0;
+
+	if (c->fd < 0) {
+		free(text);
+		call_free(c);
+		return;
+	}
+	put_u32(&c->answer, htonl((uint32_t)n + 1));
+	put_u8(&c->answer, status);
+	buf_add(&c->answer, text ? text : "", n);
+	free(text);
+	loop_watch_enable(c->in, false);
+	c->out = loop_watch_write(self.loop, c->fd, on_out, c);
+	loop_watch_enable(c->out, true);
+}
+
+static void answer_error(struct call *c, const struct cni_error *e)
+{
+	log_info("cni.failed", LOG_STR("command", c->env.command),
+	         LOG_STR("container", c->env.container), LOG_NUM("code", e->code),
+	         LOG_STR("error", e->details));
+	answer(c, 1, cni_error_text(c->version, e));
+}
+
+static void answer_done(struct call *c)
+{
+	if (c->failed.code) {
+		answer_error(c, &c->failed);
+	} else {
+		answer(c, 0, NULL);
+	}
+}
+
+/* ---- attachments ---- */
+
+static struct ip place_of(const char *network, const char *container, const char *ifname)
+{
+	AUTO_BUF struct buf text = { 0 };
+
+	buf_addf(&text, "%s\n%s\n%s", network, container, ifname);
+	return where_named(buf_str(&text), text.len);
+}
+
+void cni_place(struct resource *r, bool there)
+{
+	const json_t *g = guest_of(r);
+
+	if (g) {
+		struct ip at = place_of(model_str(g, "network"), model_str(g, "container"),
+		                        model_str(g, "ifname"));
+
+		(there ? where_add : where_drop)(&self.attachments, 0, &at, (uintptr_t)r);
+	}
+}
+
+static struct resource *attachment(const struct call *c)
+{
+	const char *network = model_str(c->conf, "name");
+	struct ip at = place_of(network, c->env.container, c->env.ifname);
+	const struct where_entry *x = where_next(&self.attachments, 0, &at, NULL);
+
+	return x ? (struct resource *)x->value : NULL;
+}
+
+static void nobody(void *arg, const struct err *e)
+{
+	(void)arg;
+	(void)e;
+}
+
+/* ---- ADD ---- */
+
+static void failed_add_gone(void *arg, struct resource *r, const struct err *e)
+{
+	(void)r;
+	(void)e;
+	answer_done(arg);
+}
+
+static void added(void *arg, struct resource *r, const struct err *e)
+{
+	struct call *c = arg;
+
+	if (e && !r->deleting) {
+		bool route = strstr(e->msg, "default route") && strstr(e->msg, "File exists");
+
+		cni_fail_of(&c->failed, e);
+		if (route) {
+			cni_fail(
+				&c->failed, CNI_CONFIG,
+				"the namespace has a default route already: \"defaultRoute\": false "
+				"leaves it (%.200s)",
+				e->msg);
+		} else if (strstr(e->msg, "device") && strstr(e->msg, "File exists")) {
+			cni_fail(&c->failed, CNI_EXISTS, "%s is in the namespace already (%.200s)",
+			         c->env.ifname, e->msg);
+		}
+		group_delete(r, nobody, NULL);
+		group_wait(r, failed_add_gone, c);
+	} else if (r->deleting || e) {
+		cni_fail(&c->failed, CNI_LATER, "deleted while it was being made");
+		answer_done(c);
+	} else {
+		answer(c, 0, cni_result_text(c->version, c->conf, r));
+	}
+}
+
+/* The resource group that attachments are in, when it is not there yet. */
+static int need_group(const char *id, struct err *e)
+{
+	char key[600];
+	struct model_id parsed;
+
+	table_group_key(id, key, sizeof(key));
+	if (table_get(key)) {
+		return 0;
+	}
+	AUTO_FREE char *group = strndup(id, strlen(key));
+	json_t *doc = json_pack("{s:s}", "location", plane.config->region);
+	struct change ch = { 0 };
+	int rc = model_id_parse(group, &parsed);
+
+	rc = rc < 0 ? err_set(e, ERR_INVALID, 0, "%s is no resource group", group)
+	            : change_put(&parsed, group, doc, nobody, NULL, &ch, e);
+	json_decref(doc);
+	return rc;
+}
+
+static void add(struct call *c)
+{
+	struct cni_want want;
+	struct model_id id;
+	struct err e = ERR_INIT;
+	struct change ch = { 0 };
+
+	if (attachment(c)) {
+		cni_fail(&c->failed, CNI_EXISTS, "container %s has %s in network %s already",
+		         c->env.container, c->env.ifname, model_str(c->conf, "name"));
+		answer_done(c);
+		return;
+	}
+	if (c->ns < 0 || strtoull(c->env.cookie, NULL, 16) == 0) {
+		cni_fail(&c->failed, CNI_ENVIRONMENT, "CNI_NETNS: no namespace came with the call");
+		answer_done(c);
+		return;
+	}
+	if (cni_conf_want(c->conf, &c->env, &want, &c->failed) < 0) {
+		answer_done(c);
+		return;
+	}
+	ch.status = json_pack("{s:O}", "cni", want.status);
+	ch.ns_fd = &c->ns;
+	json_t *status = ch.status;
+	int rc = need_group(want.id, &e) < 0 || model_id_parse(want.id, &id) < 0
+	                 ? -1
+	                 : change_put(&id, want.id, want.doc, nobody, NULL, &ch, &e);
+	json_decref(status);
+	cni_want_fini(&want);
+	if (rc < 0) {
+		cni_fail_of(&c->failed, &e);
+		answer_done(c);
+		return;
+	}
+	c->ns = -1; /* the group has it */
+	cni_place(ch.r, true);
+	group_wait(ch.r, added, c);
+}
+
+/* ---- DEL, GC ---- */
+
+static void one_gone(void *arg, struct resource *r, const struct err *e)
+{
+	struct call *c = arg;
+
+	if (e && !c->failed.code) {
+		cni_fail_of(&c->failed, e);
+		c->failed.code = CNI_LATER;
+	}
+	(void)r;
+	if (--c->waits == 0) {
+		answer_done(c);
+	}
+}
+
+static void let_go(struct call *c, struct resource *r)
+{
+	c->waits++;
+	if (!r->deleting) {
+		group_delete(r, nobody, NULL);
+	}
+	group_wait(r, one_gone, c);
+}
+
+static void del(struct call *c)
+{
+	struct resource *r = attachment(c);
+
+	if (!r) {
+		answer(c, 0, NULL); /* repeated, or never made */
+		return;
+	}
+	let_go(c, r);
+}
+
+static bool listed(const json_t *list, const json_t *g)
+{
+	const json_t *x;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i, x)
+	{
+		if (strcmp(model_str(x, "containerID"), model_str(g, "container")) == 0 &&
+		    strcmp(model_str(x, "ifname"), model_str(g, "ifname")) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The network's attachments of this runtime that it does not know of. */
+static void gc(struct call *c)
+{
+	const json_t *list = json_object_get(c->conf, "cni.dev/valid-attachments");
+	const char *network = model_str(c->conf, "name"),
+		   *runtime = cni_conf_text(c->conf, "runtime", "");
+	unsigned n = 0;
+
+	list = list ? list : json_object_get(c->conf, "cni.dev/attachments");
+	if (!json_is_array(list)) {
+		cni_fail(&c->failed, CNI_CONFIG,
+		         "cni.dev/valid-attachments: missing, or no list; nothing was removed");
+		answer_done(c);
+		return;
+	}
+	c->waits = 1; /* until all are found */
+	for (size_t i = 0; i < plane.n; i++) {
+		struct resource *r = plane.v[i];
+		const json_t *g = r->group ? guest_of(r) : NULL;
+
+		if (g && strcmp(model_str(g, "network"), network) == 0 &&
+		    strcmp(model_str(g, "runtime"), runtime) == 0 && !listed(list, g)) {
+			let_go(c, r);
+			n++;
+		}
+	}
+	if (n > 0) {
+		log_info("cni.gc", LOG_STR("network", network), LOG_NUM("removed", n));
+	}
+	if (--c->waits == 0) {
+		answer_done(c);
+	}
+}
+
+void cni_gone(uint32_t number)
+{
+	for (size_t i = 0; i < plane.n; i++) {
+		struct resource *r = plane.v[i];
+
+		if (r->group && guest_of(r) && !r->deleting &&
+		    json_integer_value(json_object_get(r->status, "serial")) == number) {
+			log_info("cni.gone", LOG_STR("id", r->id),
+			         LOG_STR("netns", model_str(guest_of(r), "netns")));
+			group_delete(r, nobody, NULL);
+			return;
+		}
+	}
+}
+
+/* ---- CHECK, STATUS ---- */
+
+static void check(struct call *c)
+{
+	struct resource *r = attachment(c);
+
+	if (!r || r->deleting) {
+		cni_fail(&c->failed, CNI_UNKNOWN, "container %s has no %s in network %s",
+		         c->env.container, c->env.ifname, model_str(c->conf, "name"));
+	} else if (c->ns < 0 || strcmp(model_str(guest_of(r), "cookie"), c->env.cookie) != 0) {
+		cni_fail(&c->failed, CNI_DIFFERS,
+		         "CNI_NETNS %s is another namespace than %s was made in", c->env.netns,
+		         c->env.ifname);
+	} else if (cni_result_check(json_object_get(c->conf, "prevResult"), r, &c->failed) == 0) {
+		c->key = strdup(r->key);
+		int fd = c->ns;
+		c->ns = -1;
+		group_check_network(r, fd);
+		return;
+	}
+	answer_done(c);
+}
+
+void cni_checked(const struct resource *r, bool ok, const char *text)
+{
+	for (struct call *c = LIST_FIRST(&self.calls), *next; c; c = next) {
+		next = LIST_NEXT(c, link);
+		if (!c->key || strcmp(c->key, r->key) != 0) {
+			continue;
+		}
+		free(c->key);
+		c->key = NULL;
+		if (!ok) {
+			cni_fail(&c->failed, CNI_DIFFERS, "%s", text);
+		}
+		answer_done(c);
+	}
+}
+
+/* Could an ADD succeed now? As far as can be told without one. */
+static void status(struct call *c)
+{
+	AUTO_FREE char *key = table_key(model_str(c->conf, "subnet"));
+	char *part = strstr(key, "/subnets/");
+	struct err e = ERR_INIT;
+
+	if (plane.stopped) {
+		cni_fail(&c->failed, CNI_UNAVAILABLE, "changes are refused: %s", plane.stopped);
+	} else if (!plane.engine_synced) {
+		cni_fail(&c->failed, CNI_UNAVAILABLE, "the engine is not ready");
+	} else if (tenant_room(model_str(c->conf, "subscription"), NULL, NULL, &e) < 0) {
+		cni_fail(&c->failed, CNI_UNAVAILABLE, "%s", e.msg);
+	} else if (part) {
+		*part = '\0';
+		const struct resource *vnet = table_get(key);
+		const char *name = part + strlen("/subnets/");
+
+		if (!vnet || !vnet_subnet(vnet, name)) {
+			cni_fail(&c->failed, CNI_UNAVAILABLE, "subnet %s is not there",
+			         model_str(c->conf, "subnet"));
+		} else if (!network_subnet_room(vnet, name)) {
+			cni_fail(&c->failed, CNI_UNAVAILABLE, "subnet %s has no address left",
+			         model_str(c->conf, "subnet"));
+		}
+	}
+	answer_done(c);
+}
+
+/* ---- a call ---- */
+
+static bool good_name(const char *s)
+{
+	bool ok = isalnum((unsigned char)*s);
+
+	for (; ok && *s; s++) {
+		ok = isalnum((unsigned char)*s) || *s == '_' || *s == '.' || *s == '-';
+	}
+	return ok;
+}
+
+static bool good_interface(const char *s)
+{
+	size_t n = strlen(s);
+
+	for (const char *p = s; *p; p++) {
+		if (*p <= ' ' || *p >= 0x7f || *p == '/' || *p == ':' || *p == '%') {
+			return false;
+		}
+	}
+	return n > 0 && n < KOBJ_NAME && strcmp(s, ".") != 0 && strcmp(s, "..") != 0 &&
+	       strcmp(s, "lo") != 0 && strcmp(s, "all") != 0 && strcmp(s, "default") != 0;
+}
+
+static const struct verb {
+	const char *name;
+	bool container, netns; /* needed in the environment */
+	void (*fn)(struct call *c);
+} verbs[] = {
+	{ "ADD", true, true, add },         { "DEL", true, false, del },
+	{ "CHECK", true, true, check },     { "GC", false, false, gc },
+	{ "STATUS", false, false, status },
+};
+
+static int check_environment(const struct call *c, const struct verb *v, struct cni_error *e)
+{
+	const struct cni_env *x = &c->env;
+
+	if (v->container && (!good_name(x->container) || strlen(x->container) > 200)) {
+		return cni_fail(
+			e, CNI_ENVIRONMENT,
+			"CNI_CONTAINERID '%.200s': accepted are 1 to 200 letters, digits and "
+			"_.-, a letter or digit first",
+			x->container);
+	}
+	if (v->container && !good_interface(x->ifname)) {
+		return cni_fail(
+			e, CNI_ENVIRONMENT,
+			"CNI_IFNAME '%.60s': accepted are 1 to 15 bytes without blanks, '/', "
+			"':' and '%%', and not lo",
+			x->ifname);
+	}
+	if (v->netns && (x->netns[0] != '/' || strlen(x->netns) > 250)) {
+		return cni_fail(
+			e, CNI_ENVIRONMENT,
+			"CNI_NETNS '%.200s': accepted is an absolute path of at most 250 bytes",
+			x->netns);
+	}
+	return 0;
+}
+
+static int check_document(struct call *c, const char *text, size_t len, struct cni_error *e)
+{
+	json_error_t je;
+
+	c->conf = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je);
+	if (!json_is_object(c->conf)) {
+		return cni_fail(e, CNI_DECODE, "standard input, line %d, column %d: %.200s",
+		                je.line, je.column, c->conf ? "no object" : je.text);
+	}
+	const char *asked = model_str(c->conf, "cniVersion");
+	for (size_t i = 0; cni_versions[i]; i++) {
+		if (strcmp(cni_versions[i], asked) == 0) {
+			c->version = cni_versions[i];
+			return 0;
+		}
+	}
+	return cni_fail(e, CNI_VERSION,
+	                "cniVersion '%.40s': supported are 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0",
+	                asked);
+}
+
+static void begin(struct call *c, const char *text, size_t len)
+{
+	const struct verb *v = NULL;
+
+	for (size_t i = 0; i < ARRAY_N(verbs); i++) {
+		v = strcmp(verbs[i].name, c->env.command) == 0 ? &verbs[i] : v;
+	}
+	if (!v) {
+		cni_fail(&c->failed, CNI_ENVIRONMENT,
+		         "CNI_COMMAND '%.60s': accepted are ADD, DEL, CHECK, GC, STATUS, VERSION",
+		         c->env.command);
+	} else if (check_environment(c, v, &c->failed) == 0 &&
+	           check_document(c, text, len, &c->failed) == 0) {
+		if (!good_name(model_str(c->conf, "name"))) {
+			cni_fail(&c->failed, CNI_CONFIG,
+			         "name '%.100s': accepted are letters, digits "
+			         "and _.-, a letter or digit first",
+			         model_str(c->conf, "name"));
+		} else if (plane.blind || (plane.stopped && v->fn != status && v->fn != check)) {
+			cni_fail(&c->failed, v->fn == status ? CNI_UNAVAILABLE : CNI_LATER,
+			         "changes are refused: %s", plane.stopped);
+		} else if (v->fn == del || v->fn == gc ||
+		           cni_conf_check(c->conf, &c->failed) == 0) {
+			v->fn(c);
+			return;
+		}
+	}
+	answer_done(c);
+}
+
+/* ---- frames ---- */
+
+/* The environment; returns what follows it, NULL: it is none. */
+static const char *take_environment(struct call *c, const char *p, const char *end)
+{
+	struct {
+		const char *name, **to;
+	} known[] = {
+		{ "CNI_COMMAND", &c->env.command }, { "CNI_CONTAINERID", &c->env.container },
+		{ "CNI_NETNS", &c->env.netns },     { "CNI_IFNAME", &c->env.ifname },
+		{ "CNI_ARGS", &c->env.args },       { "COOKIE", &c->env.cookie },
+	};
+
+	while (p < end && *p) {
+		const char *zero = memchr(p, '\0', (size_t)(end - p)), *eq = strchr(p, '=');
+
+		if (!zero || !eq) {
+			return NULL;
+		}
+		for (size_t i = 0; i < ARRAY_N(known); i++) {
+			size_t n = strlen(known[i].name);
+
+			if ((size_t)(eq - p) == n && memcmp(p, known[i].name, n) == 0) {
+				*known[i].to = eq + 1;
+			}
+		}
+		p = zero + 1;
+	}
+	return p < end ? p + 1 : NULL;
+}
+
+static void hang_up(struct call *c)
+{
+	loop_watch_free(c->in);
+	c->in = NULL;
+	close(c->fd);
+	c->fd = -1;
+}
+
+/* The plugin's descriptor comes with the first byte. */
+static ssize_t receive(struct call *c, void *to, size_t size)
+{
+	struct iovec iov = { to, size };
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(4 * sizeof(int))];
+	} u;
+	struct msghdr m = { .msg_iov = &iov,
+		            .msg_iovlen = 1,
+		            .msg_control = u.room,
+		            .msg_controllen = sizeof(u.room) };
+	ssize_t n = recvmsg(c->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	for (struct cmsghdr *h = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL; h; h = CMSG_NXTHDR(&m, h)) {
+		size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		int fds[4];
+
+		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) {
+			continue;
+		}
+		memcpy(fds, CMSG_DATA(h), count * sizeof(int));
+		for (size_t i = 0; i < count; i++) {
+			if (c->ns < 0) {
+				c->ns = fds[i];
+			} else {
+				close(fds[i]);
+			}
+		}
+	}
+	return n;
+}
+
+static void on_in(void *arg)
+{
+	struct call *c = arg;
+	void *room = buf_room(&c->got, 65536);
+	ssize_t n = room ? receive(c, room, 65536) : 0;
+	uint32_t len;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		return;
+	}
+	if (n <= 0) {
+		if (c->env.command) { /* its work goes on */
+			hang_up(c);
+		} else {
+			call_free(c);
+		}
+		return;
+	}
+	c->got.len += (size_t)n;
+	if (c->env.command || c->got.len < 4) {
+		return; /* more than the frame: passed over */
+	}
+	memcpy(&len, c->got.data, 4);
+	len = ntohl(len);
+	if (len > FRAME_MAX) {
+		call_free(c);
+		return;
+	}
+	if (c->got.len < (size_t)len + 4) {
+		return;
+	}
+	struct buf whole = c->got; /* the environment's texts lie there */
+	c->got = (struct buf){ 0 };
+	const char *from = (const char *)whole.data + 4, *end = from + len;
+	c->env = (struct cni_env){ "", "", "", "", "", "0" };
+	const char *text = take_environment(c, from, end);
+	buf_fini(&c->got);
+	c->got = whole;
+	if (text) {
+		begin(c, text, (size_t)(end - text));
+	} else {
+		call_free(c);
+	}
+}
+
+static void on_accept(void *arg)
+{
+	int fd = accept4(self.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct call *c = fd >= 0 && self.n < CALLS_MAX ? calloc(1, sizeof(*c)) : NULL;
+
+	(void)arg;
+	if (!c) {
+		if (fd >= 0) {
+			close(fd);
+		}
+		return;
+	}
+	c->fd = fd;
+	c->ns = -1;
+	c->version = "1.0.0";
+	LIST_INSERT_HEAD(&self.calls, c, link);
+	self.n++;
+	c->in = loop_watch_read(self.loop, fd, on_in, c);
+}
+
+void cni_serve(struct loop *l, int fd)
+{
+	self.loop = l;
+	self.listener = fd;
+	LIST_INIT(&self.calls);
+	loop_watch_read(l, fd, on_accept, NULL);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * CNI in control: runtimes' calls come by RUN-DIR/cni.sock, which root alone may open, from the plugin (clients/cni). An
+ * attachment is a container group whose namespace the runtime made (guest.h); everything else about it is as with any group.
+ * Source: CNI specification 1.1.0 (github.com/containernetworking/cni, SPEC.md) and CONVENTIONS.md.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "netd/plane.h"
+
+/* Serves the listening descriptor. A call is a frame: a 32-bit big-endian length, the environment as NAME=VALUE, each with a zero
+ * byte behind, one more zero byte, and what came by standard input; the namespace's descriptor comes with its first byte. The answer
+ * has a length, the exit status as a byte, and what goes to standard output. */
+void cni_serve(struct loop *l, int fd);
+/* A group is there, or not any more; one that is no attachment is passed over. */
+void cni_place(struct resource *r, bool there);
+/* The namespace of the group of that number is gone, and its network with it: no DEL may ever come. */
+void cni_gone(uint32_t number);
+/* The engine's answer to group_check_network(). */
+void cni_checked(const struct resource *r, bool ok, const char *text);
