@@ -116,8 +116,19 @@ static bool in_plans(const struct resource *r)
 }
 
 /* The kernel's part of a change runs beside its commit. */
+/* A VNet that changes, or goes, keeps no subnet for containers that may come. */
+static void end_idle(const struct resource *r)
+{
+	uint32_t n = (uint32_t)json_integer_value(json_object_get(r->status, "serial"));
+
+	if (n && strcmp(r->type->name, "Microsoft.Network/virtualNetworks") == 0) {
+		network_idle(n, 0);
+	}
+}
+
 void change_replan(struct resource *r)
 {
+	end_idle(r);
 	if (strcmp(r->type->name, "Microsoft.Network/virtualNetworks") == 0) {
 		routing_note_peers(r);
 		vnet_ranges(r);
@@ -397,6 +408,7 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 	struct pending *p = pending_new(r, reply, arg);
 	bool of_prefix = prefix_address_free(r);
 
+	end_idle(r);
 	balancer_gone(r);
 	ngroup_gone(r);
 	zone_gone(r);

@@ -423,6 +423,7 @@ static void on_sweep(void *arg)
 	if (!plane.stopped && now - swept_ms >= SWEEP_NAMES_MS) {
 		swept_ms = now;
 		network_rest_sweep();
+		network_idle(0, now);
 	}
 	for (size_t i = 0; i < plane.n; i++) {
 		struct resource *r = plane.v[i];

@@ -217,6 +217,7 @@ static void guest(struct reader *r, int fd)
 	if (reader_done(r) && kernel_linux_guest(self.kernel, ns, &g, fd, &e) < 0) {
 		guest_refused = ns;
 		guest_wrong = e;
+		err_wrap(&guest_wrong, GUEST_REFUSED);
 	}
 }
 
@@ -254,7 +255,7 @@ static void owner_set(struct reader *r)
 		fd = self.kernel->ns_fd(self.kernel, group, &e);
 		rc = fd < 0 ? -1 : 0;
 	}
-	if (brought) {
+	if (brought && rc == 0) { /* else it is tried again, or given up */
 		kernel_linux_guest_settled(self.kernel, brought);
 	}
 	done(request, rc, &e, fd);

@@ -467,16 +467,21 @@ static void attach_failed(struct group *g, const char *text)
 	retries = true;
 }
 
-/* Nothing is tried again behind a runtime's back: whoever waits is told. One that stands is repaired by the engine, or gone, which
+/* A runtime waits, but not for long, and what was refused is so for good. One that stands is repaired by the engine, or gone, which
  * it tells. */
 static void guest_failed(struct group *g, const char *text)
 {
 	struct err e = ERR_INIT;
 
-	log_warn("group.attach", LOG_STR("id", g->r->id), LOG_STR("error", text));
-	if (!g->attached && !g->deleting) {
+	if (g->attached || g->deleting) {
+		log_warn("group.attach", LOG_STR("id", g->r->id), LOG_STR("error", text));
+	} else if (strncmp(text, GUEST_REFUSED, strlen(GUEST_REFUSED)) == 0 ||
+	           g->retry_ms >= RETRY_MAX_MS) {
+		g->retry_ms = 0;
 		err_set(&e, ERR_SYSTEM, 0, "%s", text);
 		ended(g, &e);
+	} else {
+		attach_failed(g, text);
 	}
 }
 

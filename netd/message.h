@@ -40,6 +40,9 @@ enum role {
 #define DRAINS_MAX  2000u
 #define LEARNED_MAX 4000u /* routes of a given namespace; Azure takes as many by private peering */
 
+/* What the engine's answer begins with when nothing was tried, and trying again is of no use. */
+#define GUEST_REFUSED "refused"
+
 /* id, version, from, to, shortest and longest payload in bytes */
 #define MSG_BODY_MAX 180000u
 #define MSG_TABLE(X)                                                                             \

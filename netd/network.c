@@ -18,6 +18,8 @@
 #include "netd/where.h"
 #include "vnet/plan.h"
 
+#define IDLE_MS 30000 /* that a subnet outlives its last guest */
+
 /* ---- status ↔ values ---- */
 
 static void set_ip(json_t *status, const char *key, const struct ip *ip)
@@ -211,6 +213,7 @@ static void take_port(struct resource *g, struct subnet *s, uint32_t id)
 	}
 	b->ports++;
 	s->groups++;
+	s->idle_until_ms = 0;
 	json_object_set_new(g->status, "bridge", json_integer(b->id));
 }
 
@@ -327,6 +330,14 @@ void network_subnet_gone(struct subnet *s)
 	}
 }
 
+static void end_subnet(struct subnet *s)
+{
+	if (s->platform && s->shared.family) {
+		network_public_free(&s->shared, s->tenant);
+	}
+	network_subnet_gone(s);
+}
+
 /* The last group takes the subnet along, the VNet's last the router. */
 static void give_port(const struct resource *g, struct subnet *s)
 {
@@ -341,10 +352,26 @@ static void give_port(const struct resource *g, struct subnet *s)
 	if (s->groups > 0 || s->held) {
 		return;
 	}
-	if (s->platform && s->shared.family) {
-		network_public_free(&s->shared, tenant_of(g->id)->number);
+	s->tenant = tenant_of(g->id)->number;
+	if (guest_of(g)) {
+		s->idle_until_ms = clock_system.now_ms(&clock_system) + IDLE_MS;
+	} else {
+		end_subnet(s);
 	}
-	network_subnet_gone(s);
+}
+
+void network_idle(uint32_t vnet, int64_t now_ms)
+{
+	for (size_t i = 0; subnet_at(i);) {
+		struct subnet *s = subnet_at(i);
+		bool idle = s->idle_until_ms && s->groups == 0 && !s->held;
+
+		if (idle && (vnet ? s->vnet == vnet : s->idle_until_ms <= now_ms)) {
+			end_subnet(s);
+		} else {
+			i++;
+		}
+	}
 }
 
 void network_release(struct resource *g)

@@ -142,6 +142,8 @@ struct resource *vnet_subnet_ref(const struct resource *vnet, uint32_t subnet, c
 json_t *vnet_subnets_with(const struct resource *r, const char *path);
 /* The VNet's subnet of that name is live without a group, or not any more; absent does nothing. */
 void vnet_hold(struct resource *vnet, const char *subnet, bool held);
+/* Idle subnets (subnet.h) end: all of that VNet, which changes; 0: those whose time is over. */
+void network_idle(uint32_t vnet, int64_t now_ms);
 /* A subnet that nobody needs: it goes, the VNet's last takes the router along. */
 void network_subnet_gone(struct subnet *s);
 /* Live subnets get the prefixes of their document. */

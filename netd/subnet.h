@@ -35,9 +35,13 @@ struct subnet {
 	size_t n_ranges;
 	struct ip shared; /* egress of groups without a public address */
 	bool platform;
-	bool held;      /* by a gateway: lives without groups */
-	bool sent;      /* the engine has it as it is now */
-	uint32_t *asgs; /* application security groups of its groups, by number */
+	bool held; /* by a gateway: lives without groups */
+	/* Its last guest left: it lives on until then, since containers come and go, and a router costs more than they do.
+	 * 0: it has groups, or had none. */
+	int64_t idle_until_ms;
+	uint32_t tenant; /* who has the shared address of an idle platform subnet */
+	bool sent;       /* the engine has it as it is now */
+	uint32_t *asgs;  /* application security groups of its groups, by number */
 	size_t n_asgs;
 	struct subnet_bridge *bridges; /* never none */
 	size_t n_bridges;
