@@ -48,7 +48,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 LAB_BIN := $(patsubst tests/lab/%.c,$(BUILD)/lab/%,$(LAB_SRC))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 
-.PHONY: bench-dns bench-attach bench-nsg bench-fabric bench-ingress bench-change fuzz build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help
+.PHONY: bench-dns bench-cni bench-attach bench-nsg bench-fabric bench-ingress bench-change fuzz build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help
 build: $(BUILD)/.deps
 	$(Q)$(MAKE) --no-print-directory all
 all: $(BUILD)/netd $(BUILD)/netctl $(BUILD)/netd-cni $(if $(RUNTIME_SRC),$(BUILD)/netd-runtime) $(if $(wildcard examples/helloworld/*.c),$(BUILD)/helloworld)
@@ -81,10 +81,12 @@ $(BUILD)/netd: $(call obj,$(NETD_SRC)) $(LIB)
 $(BUILD)/netctl: $(call obj,$(CTL_SRC)) $(LIB)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS)
-# Started for each call: static, since loading libraries would take longer than its work.
+# Started for each call: static, and by musl, since glibc's start alone takes longer than the kernel's work for an
+# interface (it asks the processor what it can; docs/performance.md).
+CNI_CC = $(shell command -v musl-gcc || echo $(CC))
 $(BUILD)/netd-cni: $(CNI_SRC) $(wildcard clients/cni/*.h)
 	@echo "  LD    $@"
-	$(Q)$(CC) $(CSTD) $(WARN) $(filter-out -fPIE,$(HARD)) -static -o $@ $(CNI_SRC)
+	$(Q)$(CNI_CC) $(CSTD) $(WARN) $(filter-out -fPIE -g,$(HARD)) -static -s -o $@ $(CNI_SRC)
 $(BUILD)/netd-runtime: $(call obj,$(RUNTIME_SRC)) $(LIB)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS)
@@ -123,6 +125,12 @@ $(BUILD)/bench/flows: tests/bench/flows.c
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CSTD) $(WARN) -O2 -o $@ $< -lpthread
+$(BUILD)/bench/cni_run: tests/bench/cni_run.c
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CSTD) $(WARN) -O2 -o $@ $<
+bench-cni: build $(BUILD)/bench/attach_raw $(BUILD)/bench/cni_run ## CNI beside bridge + portmap, netavark and the bare kernel calls
+	$(Q)tests/bench/cni
 bench-nsg: build $(BUILD)/bench/flows ## security groups beside hand-written nftables and no filter
 	$(Q)tests/bench/fabric nsg
 bench-fabric: build $(BUILD)/bench/flows ## group to group beside the CNI bridge plugin
@@ -165,9 +173,10 @@ fmt:
 	$(Q)clang-format -i $(shell git ls-files '*.c' '*.h')
 docs: build ## regenerate the generated pages
 	$(Q)$(BUILD)/netd --compatibility > docs/azure-compatibility.md
-install: build ## DESTDIR and PREFIX as usual; a systemd unit comes along
+install: build ## DESTDIR and PREFIX as usual; a systemd unit comes along; CNI=/usr/lib/cni: the plugin too
 	install -D -m 755 $(BUILD)/netd $(DESTDIR)$(PREFIX)/sbin/netd
 	install -D -m 755 $(BUILD)/netctl $(DESTDIR)$(PREFIX)/bin/netctl
+	$(if $(CNI),install -D -m 755 $(BUILD)/netd-cni $(DESTDIR)$(CNI)/netd-cni)
 	install -D -m 644 examples/netd.conf $(DESTDIR)/etc/netd/netd.conf
 	mkdir -p $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(BUILD)/netctl completion > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/netctl

@@ -33,15 +33,13 @@
 
 /* ---- which one it is ---- */
 
-/* Of the namespace that the thread is in; 0: cannot be told. */
-static uint64_t cookie_here(void)
+/* Of the namespace that the socket was opened in; 0: cannot be told. */
+static uint64_t cookie_of(int fd)
 {
-	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	uint64_t cookie = 0;
 	socklen_t len = sizeof(cookie);
 
-	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) == 0 ? cookie
-	                                                                                  : 0;
+	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) == 0 ? cookie : 0;
 }
 
 /* Has the namespace that the thread is in a default route of that family? (proc(5), /proc/net/route; and
@@ -72,10 +70,13 @@ static bool has_default(bool six)
 	return found;
 }
 
-/* Is there room for what comes? In the namespace; -1 with *e. */
-static int check_room(const struct guest *g, struct err *e)
+/* Is there room for what comes? In the namespace, with a socket there; -1 with *e. */
+static int check_room(const struct guest *g, int fd, struct err *e)
 {
-	if (if_nametoindex(g->is.dev) != 0) {
+	struct ifreq ifr = { 0 };
+
+	memcpy(ifr.ifr_name, g->is.dev, strlen(g->is.dev));
+	if (ioctl(fd, SIOCGIFINDEX, &ifr) == 0) {
 		return err_set(e, ERR_CONFLICT, EEXIST, "device %s", g->is.dev);
 	}
 	if ((g->is.default4 && has_default(false)) || (g->is.default6 && has_default(true))) {
@@ -100,8 +101,8 @@ static bool is_own(const struct linux_kernel *k, const struct stat *st)
 	return false;
 }
 
-/* `fresh`: something is to be made there. */
-static int check(const struct space *s, int fd, bool fresh, struct err *e)
+/* `keep`: something is to be made there; it gets the socket for that. Else NULL. */
+static int check(const struct space *s, int fd, struct nl_sock *keep, struct err *e)
 {
 	const struct guest *g = s->guest;
 	struct statfs fs;
@@ -119,17 +120,23 @@ static int check(const struct space *s, int fd, bool fresh, struct err *e)
 	if (setns(fd, CLONE_NEWNET) < 0) {
 		return err_set(e, ERR_SYSTEM, errno, "enter %s", g->is.path);
 	}
-	uint64_t now = cookie_here();
-	int rc = now == g->is.cookie
-	                 ? 0
-	                 : err_set(e, ERR_NOT_FOUND, 0, "%s is another namespace now", g->is.path);
-	if (rc == 0 && fresh) {
-		rc = check_room(g, e);
+	struct nl_sock rt = NL_SOCK_NONE;
+	int rc = nl_open(&rt, NETLINK_ROUTE, e);
+	if (rc == 0 && cookie_of(rt.fd) != g->is.cookie) {
+		rc = err_set(e, ERR_NOT_FOUND, 0, "%s is another namespace now", g->is.path);
+	}
+	if (rc == 0 && keep) {
+		rc = check_room(g, rt.fd, e);
 		if (rc < 0 &&
 		    reaper_wait(s->k->reaper)) { /* what was in the way was on its way out */
 			*e = (struct err)ERR_INIT;
-			rc = check_room(g, e);
+			rc = check_room(g, rt.fd, e);
 		}
+	}
+	if (rc == 0 && keep) {
+		*keep = rt;
+	} else {
+		nl_close(&rt);
 	}
 	spaces_home(s->k);
 	return rc;
@@ -146,7 +153,7 @@ int guest_open(const struct space *s, struct err *e)
 	if (fd < 0) {
 		return err_set(e, ERR_NOT_FOUND, errno, "open %s", g->is.path);
 	}
-	return check(s, fd, false, e) < 0 ? -1 : take_fd(&fd);
+	return check(s, fd, NULL, e) < 0 ? -1 : take_fd(&fd);
 }
 
 void guest_allow_ipv6(const struct space *s)
@@ -198,7 +205,7 @@ int kernel_linux_guest(struct kernel *ops, uint32_t ns, const struct kernel_gues
 		return err_set(e, ERR_NO_MEMORY, 0, "namespace %u: out of memory", ns);
 	}
 	*s->guest = (struct guest){ *is, -1 };
-	if (fd >= 0 && check(s, fd, fresh, e) < 0) {
+	if (fd >= 0 && check(s, fd, fresh ? &s->rt : NULL, e) < 0) {
 		if (fresh) {
 			spaces_forget(k, ns);
 		}

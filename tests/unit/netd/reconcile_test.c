@@ -494,9 +494,99 @@ static void test_wanted_twice(void **state)
 	k->free(k);
 }
 
+static uint32_t gone_ns;
+
+static void on_gone(void *arg, uint32_t ns)
+{
+	(void)arg;
+	gone_ns = ns;
+}
+
+/* A runtime's namespace: repaired while it is there, and when it is gone nothing of its group stays, and nobody else waits. */
+static void test_guest(void **state)
+{
+	static const struct ip_prefix prefix = { { 4, { 10, 1, 2 } }, 24 };
+	const uint8_t mac[6] = { 6, 0, 0, 0, 0, 1 };
+	struct plan_addr a = { .prefix = prefix, .ip = { 4, { 10, 1, 2, 9 } } };
+	struct plan_map map = { { 4, { 198, 18, 0, 9 } }, 6, 8080, 80 };
+	struct want w[OWNERS] = { 0 };
+	struct kset set = { 0 };
+	struct kernel *k = kernel_fake_new();
+	struct reconcile *r = reconcile_new(k, &clock_fake);
+	struct err e = ERR_INIT;
+	struct kobj link = {
+		.ns = vnet_ns(0), .kind = KOBJ_LINK, .sub = KOBJ_LINK_VETH, .dev = "p100"
+	};
+	AUTO_BUF struct buf without = { 0 }, with = { 0 }, now = { 0 };
+
+	(void)state;
+	plan_base(w);
+	k->watch(k, NULL, on_event, r);
+	reconcile_on_gone(r, on_gone, NULL);
+	gone_ns = 0;
+	reconcile_begin(r);
+	assert_int_equal(reconcile_end(r, &e), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(reconcile_set(r, w[i].owner, w[i].set.v, w[i].set.n, &e), 0);
+	}
+	text(k, &without);
+	vnet_plan_group(&(struct plan_group){ .ns = 100,
+	                                      .vnet_ns = vnet_ns(0),
+	                                      .bridge = bridge_id(0, 0),
+	                                      .mtu = 1450,
+	                                      .guest = true,
+	                                      .mac = mac,
+	                                      .maps = &map,
+	                                      .n_maps = 1,
+	                                      .addrs = &a,
+	                                      .n_addrs = 1 },
+	                &set);
+	assert_int_equal(reconcile_set(r, 100, set.v, set.n, &e), 0);
+	text(k, &with);
+	assert_non_null(strstr(buf_str(&with), "n100"));
+	assert_null(strstr(buf_str(&with), "100 link lo")); /* the runtime's */
+	assert_int_equal(reconcile_check(r, 100, &e), 0);
+
+	kernel_fake_lose(k, &link);
+	assert_int_equal(reconcile_check(r, 100, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	settle(r);
+	text(k, &now);
+	assert_string_equal(buf_str(&with), buf_str(&now));
+	assert_int_equal(gone_ns, 0);
+
+	/* A restart of the engine, with a list: what is there is taken over. */
+	reconcile_begin(r);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(reconcile_set(r, w[i].owner, w[i].set.v, w[i].set.n, &e), 0);
+	}
+	assert_int_equal(reconcile_set(r, 100, set.v, set.n, &e), 0);
+	assert_int_equal(reconcile_end(r, &e), 0);
+	buf_clear(&now);
+	text(k, &now);
+	assert_string_equal(buf_str(&with), buf_str(&now));
+
+	assert_int_equal(k->ns_del(k, 100, KOBJ_NETNS_GUEST, &e), 0);
+	reconcile_event(r, vnet_ns(0), 100);
+	settle(r);
+	assert_int_equal(gone_ns, 100);
+	buf_clear(&now);
+	text(k, &now);
+	assert_string_equal(buf_str(&without), buf_str(&now));
+	assert_int_equal(reconcile_check(r, 100, &e), -1);
+	assert_int_equal(reconcile_del(r, 100, &e), 0);
+	kset_fini(&set);
+	for (int i = 0; i < OWNERS; i++) {
+		kset_fini(&w[i].set);
+	}
+	reconcile_free(r);
+	k->free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_guest),
 		cmocka_unit_test(test_wanted_twice),
 		cmocka_unit_test(test_wanted_otherwise),
 		cmocka_unit_test(test_changes),

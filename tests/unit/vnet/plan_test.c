@@ -115,6 +115,45 @@ static void group(void **state)
 	golden("group.txt", &set);
 }
 
+/* In namespaces that a runtime made: the first with a public address and published ports, a second interface without a
+ * default route, with a MAC of its choice and a port at an address that others share. */
+static void guests(void **state)
+{
+	const uint8_t mac[6] = { 6, 0, 0, 0, 0, 1 };
+	struct plan_addr a[] = { { net("10.1.0.0/16"), ip("10.1.0.7"), ip("198.18.0.7") },
+		                 { net("fd00::/64"), ip("fd00::7"), { 0 } } },
+			 b[] = { { net("10.2.0.0/16"), ip("10.2.0.7"), { 0 } } };
+	struct plan_map maps[] = { { ip("198.18.0.7"), 6, 8080, 80 },
+		                   { ip("198.18.0.7"), 17, 53, 53 } },
+			shared = { ip("198.18.0.9"), 6, 8081, 80 };
+	struct kset set = { 0 };
+
+	(void)state;
+	vnet_plan_group(&(struct plan_group){ .ns = 18,
+	                                      .vnet_ns = 16,
+	                                      .bridge = 17,
+	                                      .mtu = 1450,
+	                                      .guest = true,
+	                                      .addrs = a,
+	                                      .n_addrs = 2,
+	                                      .maps = maps,
+	                                      .n_maps = 2 },
+	                &set);
+	vnet_plan_group(&(struct plan_group){ .ns = 19,
+	                                      .vnet_ns = 16,
+	                                      .bridge = 17,
+	                                      .mtu = 1450,
+	                                      .guest = true,
+	                                      .no_default = true,
+	                                      .mac = mac,
+	                                      .addrs = b,
+	                                      .n_addrs = 1,
+	                                      .maps = &shared,
+	                                      .n_maps = 1 },
+	                &set);
+	golden("guest.txt", &set);
+}
+
 /* A subnet with all that it may name, an appliance, and a peering's two sides. */
 static void routing(void **state)
 {
@@ -350,11 +389,11 @@ static void prefixes(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(gateway),   cmocka_unit_test(group),
-		                            cmocka_unit_test(routing),   cmocka_unit_test(given),
-		                            cmocka_unit_test(pure),      cmocka_unit_test(refused),
-		                            cmocka_unit_test(addresses), cmocka_unit_test(rests),
-		                            cmocka_unit_test(prefixes) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(gateway), cmocka_unit_test(group),
+		                            cmocka_unit_test(guests),  cmocka_unit_test(routing),
+		                            cmocka_unit_test(given),   cmocka_unit_test(pure),
+		                            cmocka_unit_test(refused), cmocka_unit_test(addresses),
+		                            cmocka_unit_test(rests),   cmocka_unit_test(prefixes) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
