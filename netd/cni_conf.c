@@ -24,6 +24,7 @@ enum kind {
 	KIND_IDS,
 	KIND_BOOL,
 	KIND_PORTS,
+	KIND_BANDWIDTH,
 	KIND_WORDS,
 };
 
@@ -62,9 +63,10 @@ static const struct key {
 	{ "pool", KIND_ID, true },
 	{ "label", KIND_TEXT, true },
 	{ "ports", KIND_PORTS, true },
+	{ "bandwidth", KIND_BANDWIDTH, true },
 };
 /* What a runtime can hand on, beside those. */
-static const char *const capabilities[] = { "ips", "mac", "portMappings", "bandwidth" };
+static const char *const capabilities[] = { "ips", "mac", "portMappings" };
 
 static const struct key *key_of(const char *name)
 {
@@ -140,6 +142,29 @@ static bool all_ports(const json_t *v)
 	return json_array_size(v) <= GUEST_PORTS_MAX;
 }
 
+static bool is_bandwidth(const json_t *v)
+{
+	static const char *const known[] = { "ingressRate", "ingressBurst", "egressRate",
+		                             "egressBurst" };
+	const char *name;
+	json_t *x;
+
+	json_object_foreach((json_t *)(uintptr_t)v, name, x)
+	{
+		bool ok = false;
+
+		for (size_t i = 0; i < ARRAY_N(known); i++) {
+			ok = ok || strcmp(known[i], name) == 0;
+		}
+		json_int_t n = json_integer_value(x),
+			   most = strstr(name, "Rate") ? 100000000000 : 34359738360;
+		if (!ok || !json_is_integer(x) || (n != 0 && (n < 8000 || n > most))) {
+			return false;
+		}
+	}
+	return json_is_object(v);
+}
+
 static bool all_ids(const json_t *v)
 {
 	const json_t *x;
@@ -193,6 +218,14 @@ static int check_value(const struct key *k, const char *where, const json_t *v, 
 		                          "%s%s: accepted is a list like [{\"port\": 80, "
 		                          "\"protocol\": \"tcp\"}], at most %d",
 		                          where, k->name, GUEST_PORTS_MAX);
+	case KIND_BANDWIDTH:
+		return is_bandwidth(v)
+		               ? 0
+		               : cni_fail(
+					 e, CNI_CONFIG,
+					 "%s%s: accepted are ingressRate, egressRate (8000 to 100000000000 "
+					 "bits a second), ingressBurst, egressBurst (bits), 0 for none",
+					 where, k->name);
 	case KIND_WORDS:
 		break;
 	}
@@ -432,9 +465,11 @@ static int choose_by_runtime(struct wish *w)
 		return -1;
 	}
 	x = json_object_get(rc, "bandwidth");
-	return json_object_size(x) == 0
+	return json_object_size(x) == 0 ||
+	                       (check_value(key_of("bandwidth"), "runtimeConfig.", x, w->e) == 0 &&
+	                        choose(w, "bandwidth", (json_t *)(uintptr_t)x) == 0)
 	               ? 0
-	               : cni_fail(w->e, CNI_FIELD, "runtimeConfig.bandwidth is not supported yet");
+	               : -1;
 }
 
 static int choose_all(struct wish *w)
@@ -595,6 +630,19 @@ static json_t *document(const struct wish *w, const json_t *ports)
 		                    json_pack("{s:s, s:O, s:s*}", "type", "Public", "ports", list,
 		                              "dnsNameLabel", label));
 	}
+	json_t *limits = json_copy(settled(w, "bandwidth")), *limit;
+	const char *name;
+	void *next;
+	json_object_foreach_safe(limits, next, name, limit)
+	{
+		if (json_integer_value(limit) == 0) {
+			json_object_del(limits, name);
+		}
+	}
+	if (json_object_size(limits) > 0) {
+		json_object_set(props, "bandwidth", limits);
+	}
+	json_decref(limits);
 	if (asgs) {
 		json_t *refs = json_array();
 

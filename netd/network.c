@@ -484,6 +484,23 @@ uint32_t network_bridge_of(const struct resource *g)
 	return number(g->status, "bridge");
 }
 
+/* Limits of the document, which are in bits; bursts that it does not give are a tenth of a second, and a segment at least. */
+static void bandwidth(const struct resource *g, struct plan_group *p)
+{
+	static const char *const keys[2][2] = { { "ingressRate", "ingressBurst" },
+		                                { "egressRate", "egressBurst" } };
+	const json_t *b = model_at(g->doc, "properties.bandwidth");
+
+	for (int i = 0; i < 2; i++) {
+		uint64_t rate = (uint64_t)json_integer_value(json_object_get(b, keys[i][0])) / 8;
+		uint64_t burst = (uint64_t)json_integer_value(json_object_get(b, keys[i][1])) / 8;
+
+		burst = burst ? burst : rate / 10 > 131072 ? rate / 10 : 131072;
+		p->rate[i] = rate;
+		p->burst[i] = !rate ? 0 : burst < UINT32_MAX ? (uint32_t)burst : UINT32_MAX;
+	}
+}
+
 void network_send_group(const struct resource *g, uint64_t request)
 {
 	struct subnet *s = subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
@@ -535,6 +552,7 @@ void network_send_group(const struct resource *g, uint64_t request)
 		}
 	}
 	p.forward = json_is_true(model_at(g->doc, "properties.enableIPForwarding"));
+	bandwidth(g, &p);
 	p.asgs = asgs;
 	p.n_asgs = memberships(g, s, asgs);
 	if (!s->sent) {

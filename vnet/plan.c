@@ -496,6 +496,13 @@ void vnet_plan_group(const struct plan_group *p, struct kset *to)
 	struct kobj o = plan_object(p->vnet_ns, KOBJ_FDB, 0, port);
 	memcpy(o.kmac, mac, 6);
 	kset_add(to, &o);
+	if (p->rate[0] || p->rate[1]) {
+		o = plan_object(p->vnet_ns, KOBJ_RATE, 0, port);
+		memcpy(o.via, p->rate, sizeof(p->rate));
+		o.index = p->burst[0];
+		o.mtu = p->burst[1];
+		kset_add(to, &o);
+	}
 	if (p->forward) {
 		o = plan_object(p->vnet_ns, KOBJ_ELEM, KOBJ_SET_FORWARD, port);
 		memcpy(o.kmac, mac, 6);

@@ -97,6 +97,9 @@ struct plan_group {
 	const uint8_t *mac; /* NULL: from its number */
 	const struct plan_map *maps;
 	size_t n_maps;
+	/* Bytes a second to the group and from it, 0 no limit; and how many at once. */
+	uint64_t rate[2];
+	uint32_t burst[2];
 	uint32_t vnet_ns;
 	uint32_t bridge; /* that its port is in */
 	uint32_t mtu;

@@ -140,10 +140,14 @@ static int send(struct nl_sock *rt, struct nl_batch *b, const struct kobj *o, st
 static int release_port(const struct floating *f, struct nl_sock *rt, const struct kobj *o,
                         struct err *e)
 {
+	uint32_t index = rtnl_device_index(o->dev);
 	struct nl_batch b = { 0 };
 
-	tc_drop_qdisc(&b, rtnl_device_index(o->dev));
-	return send(rt, &b, o, e) < 0 && f->object ? -1 : 0;
+	tc_drop_filter(&b, index, TC_OUT, TC_PREFERENCE);
+	tc_drop_filter(&b, index, TC_IN, TC_PREFERENCE);
+	int rc = send(rt, &b, o, e) < 0 && f->object ? -1 : 0;
+	tc_tidy(rt, index);
+	return rc;
 }
 
 static int bind_port(const struct floating *f, struct nl_sock *rt, const struct kobj *o,

@@ -179,10 +179,9 @@ void kobj_counter_name(uint32_t group, bool inbound, uint16_t priority, char to[
 
 /* ---- text ---- */
 
-static const char *const kind_names[] = { "netns",   "link",   "addr",    "neigh",
-	                                  "fdb",     "route",  "rule",    "float",
-	                                  "ruleset", "set",    "counter", "timeout",
-	                                  "chain",   "filter", "elem",    "item" };
+static const char *const kind_names[] = { "netns",   "link",  "addr",   "neigh",   "fdb", "route",
+	                                  "rule",    "float", "rate",   "ruleset", "set", "counter",
+	                                  "timeout", "chain", "filter", "elem",    "item" };
 static_assert(ARRAY_N(kind_names) == KOBJ_KIND_N, "a name for every kind");
 static const char *const set_names[] = {
 	"port4",   "port6",    "forward",  "pub4",    "pub6",    "target4",   "target6",
@@ -387,6 +386,8 @@ void kobj_format(const struct kobj *o, struct buf *to)
 		                             "table", "source", "main",   "foreign" };
 	static const char *const rulesets[] = { "?", "vnet", "gateway", "uplink" };
 
+	uint64_t rates[2];
+
 	buf_addf(to, "%u %s", o->ns, kind_names[o->kind]);
 	switch ((enum kobj_kind)o->kind) {
 	case KOBJ_NETNS:
@@ -421,6 +422,11 @@ void kobj_format(const struct kobj *o, struct buf *to)
 		} else if (o->table) {
 			buf_addf(to, " %u from %s", o->table, o->dev);
 		}
+		break;
+	case KOBJ_RATE:
+		memcpy(rates, o->via, sizeof(rates));
+		buf_addf(to, " %s in %llu/%u out %llu/%u", o->dev, (unsigned long long)rates[0],
+		         o->index, (unsigned long long)rates[1], o->mtu);
 		break;
 	case KOBJ_FLOAT:
 		add_ip(to, " ", o->family, o->addr);
@@ -511,6 +517,7 @@ static int check_shape(const struct kobj *o, struct err *e)
 		                        0,
 		                        KOBJ_ROUTE_THROW,
 		                        KOBJ_RULE_MAIN,
+		                        0,
 		                        0,
 		                        KOBJ_RULESET_UPLINK,
 		                        KOBJ_PSET_N - 1,
@@ -618,6 +625,9 @@ int kobj_check(const struct kobj *o, struct err *e)
 	bool table = (o->kind == KOBJ_ROUTE || o->kind == KOBJ_RULE) && o->table;
 	if (table && (o->ns < KOBJ_NS_FIRST || o->table <= KOBJ_TABLE_BASE)) {
 		return refuse(o, e, "table is not the plane's");
+	}
+	if (o->kind == KOBJ_RATE && (o->ns < KOBJ_NS_FIRST || !name_is(o->dev, "p"))) {
+		return refuse(o, e, "not a group's port");
 	}
 	if (o->kind == KOBJ_FLOAT &&
 	    (o->ns < KOBJ_NS_FIRST || !name_is(o->dev, "p") || !o->family || !o->table ||

@@ -33,6 +33,7 @@ enum kobj_kind {
 	KOBJ_ROUTE,
 	KOBJ_RULE,
 	KOBJ_FLOAT, /* a frontend's address at a group's port: floating.h */
+	KOBJ_RATE,  /* limits of a group's port: rate.h */
 	KOBJ_RULESET,
 	KOBJ_SET, /* what follows lives in a VNet's ruleset, and is made by plans: sets and maps */
 	KOBJ_COUNTER, /* of a security rule */
@@ -215,14 +216,16 @@ struct kobj {
 	/* ROUTE, RULE_TABLE, RULE_SOURCE: routing table; 0 main. ELEM: slot, minutes. FLOAT: number. */
 	uint32_t table;
 	/* value */
-	/* ROUTE: gateway. ELEM: data. FLOAT: the group's own address. LINK: peer's MAC in the first six. */
+	/* ROUTE: gateway. ELEM: data. FLOAT: the group's own address. LINK: peer's MAC in the first six. RATE: bytes a second to
+	 * the group and from it, 0 no limit, as two uint64_t. */
 	uint8_t via[16];
 	uint8_t mac[6];    /* LINK, NEIGH */
 	uint16_t via_port; /* ELEM data, host order */
 	uint32_t flags;    /* LINK */
-	uint32_t index;   /* LINK: interface index in its namespace; ELEM: class, last port, mark */
-	uint32_t mtu;     /* LINK, bytes */
-	uint32_t peer_ns; /* LINK_VETH */
+	/* LINK: interface index in its namespace; ELEM: class, last port, mark; RATE: bytes at once to the group */
+	uint32_t index;
+	uint32_t mtu;           /* LINK, bytes; RATE: bytes at once from the group */
+	uint32_t peer_ns;       /* LINK_VETH */
 	char master[KOBJ_NAME]; /* LINK */
 	char peer[KOBJ_NAME];   /* LINK_VETH: name of the inner end, index 2 there */
 };

@@ -150,7 +150,10 @@ struct reply {
 
 static bool forgiven(int forgive, int error)
 {
-	if (forgive == NL_FORGIVE_ABSENT) {
+	if (forgive == NL_FORGIVE_NO_QDISC && error == EINVAL) {
+		return true;
+	}
+	if (forgive == NL_FORGIVE_ABSENT || forgive == NL_FORGIVE_NO_QDISC) {
 		return error == ENODEV || error == ENOENT || error == ESRCH ||
 		       error == EADDRNOTAVAIL || error == ENXIO;
 	}

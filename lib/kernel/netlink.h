@@ -49,7 +49,8 @@ struct nlmsghdr *nl_batch_begin(struct nl_batch *b, uint16_t type, uint16_t flag
                                 void **ret_extra);
 /* Ends it; `forgive` is an errno whose answer counts as success for this message (0: none), or
  * NL_FORGIVE_ABSENT for a removal: whatever says that the object or its device is gone. */
-#define NL_FORGIVE_ABSENT 0x10000
+#define NL_FORGIVE_ABSENT   0x10000
+#define NL_FORGIVE_NO_QDISC 0x20000 /* of a filter: or its qdisc is (EINVAL) */
 void nl_batch_end(struct nl_batch *b, int forgive);
 
 /* Sends all and waits until the kernel answered. The first error that was not forgiven is

@@ -9,18 +9,21 @@
 #include <sched.h>
 
 #include "lib/kernel/floating.h"
+#include "lib/kernel/rate.h"
 #include "lib/kernel/shortcut.h"
 
 int programs_new(struct linux_kernel *k)
 {
 	k->floating = floating_new();
-	return k->floating ? 0 : -1;
+	k->rate = rate_new();
+	return k->floating && k->rate ? 0 : -1;
 }
 
 void programs_free(struct linux_kernel *k)
 {
 	shortcut_free(k->shortcut);
 	floating_free(k->floating);
+	rate_free(k->rate);
 }
 
 int programs_apply(struct space *s, const struct kop *ops, size_t n, struct err *e)
@@ -28,13 +31,18 @@ int programs_apply(struct space *s, const struct kop *ops, size_t n, struct err 
 	if (s->type == KOBJ_NETNS_GATEWAY && !s->k->refused) {
 		return shortcut_bind(s->k->shortcut, &s->rt, ops, n, e);
 	}
-	return s->type == KOBJ_NETNS_VNET ? floating_apply(s->k->floating, &s->rt, ops, n, e) : 0;
+	if (s->type != KOBJ_NETNS_VNET) {
+		return 0;
+	}
+	int rc = floating_apply(s->k->floating, &s->rt, ops, n, e);
+	return rc < 0 ? rc : rate_apply(s->k->rate, &s->rt, ops, n, e);
 }
 
 int programs_dump(struct space *s, struct kset *to, struct err *e)
 {
 	if (s->type == KOBJ_NETNS_VNET) {
 		floating_dump(s->k->floating, &s->rt, s->ns, to);
+		return rate_dump(s->k->rate, &s->rt, s->ns, to, e);
 	}
 	return s->type == KOBJ_NETNS_GATEWAY
 	               ? shortcut_dump(s->k->shortcut, s->k->refused, &s->rt, to, e)
@@ -44,6 +52,7 @@ int programs_dump(struct space *s, struct kset *to, struct err *e)
 void programs_forget(struct linux_kernel *k, uint32_t ns)
 {
 	floating_forget(k->floating, ns);
+	rate_forget(k->rate, ns);
 }
 
 int programs_uplink(struct space *s, bool anew, const struct kop *ops, size_t n, struct err *e)

@@ -190,7 +190,7 @@ void shortcut_uplink_off(struct nl_sock *rt, uint32_t index)
 	struct nl_batch b = { 0 };
 	struct err ignored = ERR_INIT; /* the device may have no such filter, or be gone */
 
-	tc_drop_filter(&b, index, TC_IN);
+	tc_drop_filter(&b, index, TC_IN, TC_PREFERENCE);
 	(void)!nl_batch_send(rt, &b, NULL, NULL, &ignored);
 	nl_batch_fini(&b);
 }

@@ -43,6 +43,7 @@ struct linux_kernel {
 	struct netns_stock *stock; /* from the first group on */
 	struct reaper *reaper;     /* from the first guest that left */
 	struct floating *floating;
+	struct rate *rate;
 	struct shortcut *shortcut; /* NULL: none */
 	bool refused;              /* the kernel has none */
 	struct loop *loop;

@@ -118,14 +118,14 @@ void tc_put_filter(struct nl_batch *b, uint32_t index, uint32_t parent, const st
 	nl_batch_end(b, 0);
 }
 
-void tc_drop_filter(struct nl_batch *b, uint32_t index, uint32_t parent)
+void tc_drop_filter(struct nl_batch *b, uint32_t index, uint32_t parent, uint32_t preference)
 {
 	struct nlmsghdr *h;
 	struct tcmsg *t = begin(b, RTM_DELTFILTER, 0, index, parent, &h);
 
 	if (t) {
-		t->tcm_info = TC_H_MAKE(TC_PREFERENCE << 16, htons(ETH_P_ALL));
-		nl_batch_end(b, NL_FORGIVE_ABSENT);
+		t->tcm_info = TC_H_MAKE(preference << 16, htons(ETH_P_ALL));
+		nl_batch_end(b, NL_FORGIVE_NO_QDISC);
 	}
 }
 
@@ -171,6 +171,37 @@ bool tc_is_bound(struct nl_sock *rt, uint32_t index, uint32_t parent, const stru
 	return nl_dump(rt, RTM_GETTFILTER, &t, sizeof(t), on_filter, begin_anew, &f, &ignored) ==
 	               0 &&
 	       f.found;
+}
+
+static int on_any(const struct nlmsghdr *h, void *arg)
+{
+	(void)h;
+	*(bool *)arg = true;
+	return 0;
+}
+
+static void none_yet(void *arg)
+{
+	*(bool *)arg = false;
+}
+
+void tc_tidy(struct nl_sock *rt, uint32_t index)
+{
+	static const uint32_t parents[] = { TC_IN, TC_OUT };
+	struct err ignored = ERR_INIT;
+	struct nl_batch b = { 0 };
+	bool any = false;
+
+	for (size_t i = 0; i < 2 && !any; i++) {
+		struct tcmsg t = { .tcm_ifindex = (int)index, .tcm_parent = parents[i] };
+
+		(void)!nl_dump(rt, RTM_GETTFILTER, &t, sizeof(t), on_any, none_yet, &any, &ignored);
+	}
+	if (!any) {
+		tc_drop_qdisc(&b, index);
+		(void)!nl_batch_send(rt, &b, NULL, NULL, &ignored);
+		nl_batch_fini(&b);
+	}
 }
 
 const struct nlattr *tc_attr(const struct nlmsghdr *h, uint16_t type)

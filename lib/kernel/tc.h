@@ -44,7 +44,9 @@ int tc_program(const struct bpf_object *o, const char *name, struct tc_program *
 void tc_put_qdisc(struct nl_batch *b, uint32_t index, uint32_t block);
 void tc_drop_qdisc(struct nl_batch *b, uint32_t index); /* with all filters; absent is success */
 void tc_put_filter(struct nl_batch *b, uint32_t index, uint32_t parent, const struct tc_program *p);
-void tc_drop_filter(struct nl_batch *b, uint32_t index, uint32_t parent);
+void tc_drop_filter(struct nl_batch *b, uint32_t index, uint32_t parent, uint32_t preference);
+/* A device's qdisc goes when no filter is left. */
+void tc_tidy(struct nl_sock *rt, uint32_t index);
 
 /* Is that program bound there: `mine` as it was loaded here, with these maps, or else by the same code? Not
  * when it cannot be told. */

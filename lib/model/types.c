@@ -151,6 +151,10 @@ FIELDS extension_fields[] = { L("name", REQ, 1, 100), O("properties", 0, extensi
 FIELDS made_from_fields[] = { L("id", REQ, 1, 1000), I("revision", 0, 1, 1000000), END };
 FIELDS standby_of_fields[] = { L("id", REQ, 1, 1000),
 	                       B("failContainerGroupCreateOnReuseFailure", 0), END };
+FIELDS bandwidth_fields[] = { I("ingressRate", 0, 8000, 100000000000),
+	                      I("ingressBurst", 0, 8000, 34359738360),
+	                      I("egressRate", 0, 8000, 100000000000),
+	                      I("egressBurst", 0, 8000, 34359738360), END };
 FIELDS group_props[] = { TEMPLATE_PROPS,
 	                 K("instanceView", MODEL_ANY, RO),
 	                 S("orchestratorId", RO),
@@ -161,6 +165,7 @@ FIELDS group_props[] = { TEMPLATE_PROPS,
 	                 O("networkProfile", 0, ref_fields),
 	                 A("applicationSecurityGroups", 0, 10, ref_fields),
 	                 B("enableIPForwarding", 0),
+	                 O("bandwidth", 0, bandwidth_fields),
 	                 END };
 FIELDS group_fields[] = { TOP, K("netd", MODEL_ANY, RO), K("identity", MODEL_MAP, KEPT),
 	                  O("properties", REQ, group_props), END };

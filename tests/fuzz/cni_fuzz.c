@@ -11,7 +11,9 @@
 #include "netd/cni_parts.h"
 #include "tests/fuzz/fuzz.h"
 
-static struct config config = { .region = "westeurope", .vnet_suffix = "internal.cloudapp.net" };
+static struct config config = { .region = "westeurope",
+	                        .vnet_suffix = "internal.cloudapp.net",
+	                        .bpf = 1 };
 
 static void accepted(const struct cni_want *w)
 {

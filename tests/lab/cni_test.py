@@ -204,7 +204,7 @@ ok(add("args", n, args="IgnoreUnknown=1;K8S_POD_NAME=Web_Server;K8S_POD_NAMESPAC
 delete("args")
 
 # ---- what a container may choose ----
-choices = {"ips": dict(args="IP=10.0.1.77"), "mac": dict(args="MAC=06:00:00:00:00:77"), "portMappings": dict(rc={"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}),
+choices = {"bandwidth": dict(rc={"bandwidth": {"ingressRate": 8000000, "ingressBurst": 8000000}}), "ips": dict(args="IP=10.0.1.77"), "mac": dict(args="MAC=06:00:00:00:00:77"), "portMappings": dict(rc={"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}),
          "dns": dict(rc={"dns": {"servers": ["10.0.0.1"], "nameservers": ["10.0.0.1"]}}), "publicIP": dict(own={"publicIP": True}), "label": dict(own={"label": "x"}),
          "subnet": dict(own={"subnet": GUARDED}), "applicationSecurityGroups": dict(own={"applicationSecurityGroups": []}), "pool": dict(own={"pool": N + "publicIPPrefixes/x"}),
          "ports": dict(own={"ports": [{"port": 80}]})}
@@ -293,6 +293,56 @@ ok(s == 400, "and is not deleted while it is used", (s, doc))
 for c in ("pool-1", "pool-2"):
     delete(c)
 ok(call("DELETE", N + "publicIPPrefixes/pool")[0] in (200, 202, 204), "but afterwards")
+
+# ---- bandwidth ----
+def speed(ns, to, *more):
+    r = ns.run("iperf3", "-c", to, "-t", "3", "-O", "1", "-J", *more, seconds=30)
+    try:
+        end = json.loads(r.stdout)["end"]
+        return end["sum_received"]["bits_per_second"]
+    except (ValueError, KeyError):
+        return r.stdout[-300:] + r.stderr
+
+
+def near(got, want):
+    return isinstance(got, float) and 0.7 * want <= got <= 1.15 * want
+
+
+add("peer", m)
+peer = groups()["peer"]
+there = call("GET", CG + peer["name"])[1]["netd"]["address"]
+iperf = subprocess.Popen(["nsenter", "--net=" + m.path, "iperf3", "-s"], stdout=subprocess.DEVNULL)
+wait(lambda: m.run("sh", "-c", "ss -ltn | grep -q :5201").returncode == 0)
+add("limited", n, {**free, "runtimeConfig": {"bandwidth": {"ingressRate": 40000000, "ingressBurst": 2000000, "egressRate": 20000000, "egressBurst": 2000000}}})
+ok(call("GET", CG + groups()["limited"]["name"])[1]["properties"]["bandwidth"]["egressRate"] == 20000000, "limits are seen in the group")
+for what, want, more in (("sends", 20e6, ()), ("gets", 40e6, ("-R",)), ("sends by UDP", 20e6, ("-u", "-b", "100M")), ("gets by UDP", 40e6, ("-u", "-b", "200M", "-R"))):
+    got = speed(n, there, *more)
+    ok(near(got, want), f"what a container {what} is held to {want / 1e6:.0f} Mbit/s", got)
+was = role_pid("engine")
+os.kill(was, 9)
+ok(near(speed(n, there), 20e6), "also while the engine is killed and comes back")
+wait(lambda: plugin("STATUS", base) == (0, None))
+router = os.environ["NETD_LAB"] + "/node1/run/ns/" + [x for x in os.listdir(os.environ["NETD_LAB"] + "/node1/run/ns") if x[0] == "v"][0]
+port = json.loads(n.run("ip", "-j", "link", "show", "dev", "eth0").stdout)[0]["link_index"]
+inside_router = lambda c: subprocess.run(["nsenter", "--net=" + router, "sh", "-c", c], capture_output=True, text=True).stdout
+held = lambda: (inside_router(f"tc qdisc show dev p{port}; tc qdisc show dev i{port}").count("tbf"), inside_router(f"tc filter show dev p{port} ingress").count("mirred"))
+ok(wait(lambda: held() == (2, 1)), "a bucket each way, and a filter", (port, held()))
+for what, command in (("filter", f"tc qdisc del dev p{port} clsact"), ("bucket of what it gets", f"tc qdisc del dev p{port} root"), ("device", f"ip link del i{port}"),
+                      ("rate", f"tc qdisc replace dev i{port} root tbf rate 900mbit burst 1mb limit 2mb")):
+    inside_router(command)
+    ok(wait(lambda: held() == (2, 1) and "900Mbit" not in inside_router(f"tc qdisc show dev i{port}"), 40), f"a stranger spoils the {what}: it is put right", held())
+ok(near(speed(n, there), 20e6), "and holds")
+delete("limited")
+ok(wait(lambda: inside_router(f"ip -br link show dev i{port}") == "", 5), "nothing is left of it")
+add("free", n)
+got = speed(n, there)
+ok(isinstance(got, float) and got > 200e6, "a container without limits has none", got)
+for c in ("free", "peer"):
+    delete(c)
+iperf.kill()
+for bad in ({"ingressRate": 1}, {"egressRate": -1}, {"ingressRate": 10**12}, {"speed": 1}, {"egressRate": "fast"}):
+    r = plugin("ADD", {**base, "bandwidth": bad}, container="bad", netns=n.path)
+    ok(code(r) == 7 and "bandwidth" in r[1]["details"], f"a limit that cannot be: {bad}", r)
 
 # ---- GC ----
 spaces = [Namespace() for _ in range(4)]

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Bandwidth limits at the ports of groups, from objects of the kind KOBJ_RATE: a token bucket (tbf) at the port for what the
+ * group gets, and one at a device of its own (ifb, "i" and the group's number) for what it sends, which a filter of the port
+ * leads there before the bridge sees it. Both delay, up to 50 ms of the rate, before they drop. Internal to lib/kernel.
+ */
+#pragma once
+
+#include "lib/kernel/kobj.h"
+#include "lib/kernel/netlink.h"
+
+struct rate;
+
+struct rate *rate_new(void);    /* NULL: out of memory */
+void rate_free(struct rate *r); /* what is set stays; NULL is allowed */
+/* Executes the KOBJ_RATE steps among those. A port that is not there is passed over. */
+int rate_apply(struct rate *r, struct nl_sock *rt, const struct kop *ops, size_t n, struct err *e)
+	__attribute__((warn_unused_result));
+/* Appends what is set in a VNet's namespace, and takes away what an engine of before left there that nobody wants. */
+int rate_dump(struct rate *r, struct nl_sock *rt, uint32_t ns, struct kset *to, struct err *e)
+	__attribute__((warn_unused_result));
+/* The namespace is gone. */
+void rate_forget(struct rate *r, uint32_t ns);
