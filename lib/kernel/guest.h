@@ -19,6 +19,10 @@ int guest_open(const struct space *s, struct err *e);
 /* Before the address family is used on its device: IPv6 may be off there. */
 void guest_allow_ipv6(const struct space *s);
 
+/* The namespace stays, our link goes: a little later, unless there is no thread for that. */
+int guest_leave(struct linux_kernel *k, uint32_t ns, struct err *e)
+	__attribute__((warn_unused_result));
+
 /* Links whose namespaces were left: removed in batches by a thread of its own, since one alone costs the caller 17 ms
  * (the kernel waits until no processor can hold it any more). */
 struct reaper;

@@ -282,27 +282,6 @@ static int linux_ns_add(struct kernel *ops, uint32_t ns, uint8_t type, struct er
 	return rc;
 }
 
-/* Its namespace stays, our link goes: a little later, unless there is no thread for that. */
-static int guest_leave(struct linux_kernel *k, uint32_t ns, struct err *e)
-{
-	const struct space *s = spaces_get(k, ns);
-	uint32_t vnet = s && s->guest ? s->guest->is.vnet : 0;
-	const struct space *router = spaces_get(k, vnet);
-	struct kobj link = { .ns = vnet, .kind = KOBJ_LINK, .sub = KOBJ_LINK_VETH, .index = ns };
-	struct kop op = { KOP_DEL, &link };
-
-	spaces_forget(k, ns);
-	if (!router || router->type != KOBJ_NETNS_VNET) {
-		return 0;
-	}
-	int fd = spaces_open(k, vnet, router->type, e);
-	if (fd < 0) {
-		return e->kind == ERR_NOT_FOUND ? 0 : -1;
-	}
-	snprintf(link.dev, sizeof(link.dev), "p%u", ns);
-	return reaper_add(&k->reaper, vnet, fd, ns) ? 0 : k->ops.apply(&k->ops, vnet, &op, 1, e);
-}
-
 static bool linux_ns_there(struct kernel *ops, uint32_t ns)
 {
 	const struct space *s = spaces_get(self(ops), ns);
