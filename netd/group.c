@@ -320,14 +320,14 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
 	g->handed = g->started = g->failed = g->lost = g->down = false;
 	group_returns(g);
 	crash_point(CRASH_CONTROL_ACCEPTED);
-	table_save(rows, 2, applied, commit_new(g, reply, arg));
 	if (!update) {
 		g->attached = false;
 	}
-	/* The kernel's work runs beside the commit. */
+	/* The kernel's work runs beside the commit, and takes longer: it begins first. */
 	if (plane.engine_synced) {
 		send_group(g);
 	}
+	table_save(rows, 2, applied, commit_new(g, reply, arg));
 }
 
 static void adopted(void *arg, const struct err *e, uint64_t rev)

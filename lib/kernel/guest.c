@@ -227,9 +227,13 @@ void kernel_linux_guest_settled(struct kernel *ops, uint32_t ns)
 
 /* ---- links that are left ---- */
 
-#define REAP_WAIT_NS 30000000 /* that long they gather */
-#define REAP_MAX     256u
-#define REAP_GROUP   0x6e657464u /* of links, while they wait for their end */
+#define REAP_WAIT_NS \
+	100000000 /* that long they gather, and their namespaces may end by themselves */
+#define REAP_MAX   4096u
+#define REAP_BATCH 32u         /* go at once: nobody else can change links meanwhile */
+#define REAP_PAUSE 20000000    /* ns, for others in between, while no more than */
+#define REAP_CALM  512u        /* wait */
+#define REAP_GROUP 0x6e657464u /* of links, while they wait for their end */
 
 struct reaped {
 	uint32_t ns, index;
@@ -241,7 +245,7 @@ struct reaper {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	pthread_cond_t idle;
-	struct reaped v[REAP_MAX];
+	struct reaped v[REAP_MAX], now[REAP_MAX]; /* that wait, and that the thread works on */
 	size_t n;
 	bool stop, busy;
 	unsigned hurry; /* callers that wait */
@@ -293,8 +297,9 @@ static int by_ns(const void *pa, const void *pb)
 
 static void *reap_all(void *arg)
 {
+	static const struct timespec pause = { .tv_nsec = REAP_PAUSE };
 	struct reaper *r = arg;
-	struct reaped now[REAP_MAX];
+	struct reaped *now = r->now;
 
 	pthread_mutex_lock(&r->lock);
 	while (!r->stop || r->n > 0) {
@@ -320,9 +325,14 @@ static void *reap_all(void *arg)
 		pthread_mutex_unlock(&r->lock);
 		qsort(now, n, sizeof(*now), by_ns);
 		for (size_t i = 0, k; i < n; i = k) {
-			for (k = i + 1; k < n && now[k].ns == now[i].ns; k++) {
+			for (k = i + 1; k < n && k - i < REAP_BATCH && now[k].ns == now[i].ns;
+			     k++) {
 			}
 			reap(now + i, k - i);
+			if (k < n && n < REAP_CALM &&
+			    !__atomic_load_n(&r->hurry, __ATOMIC_RELAXED)) {
+				nanosleep(&pause, NULL);
+			}
 		}
 		for (size_t i = 0; i < n; i++) {
 			close(now[i].fd);
