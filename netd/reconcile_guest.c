@@ -37,7 +37,12 @@ bool reconcile_let_go(struct reconcile *r, const struct kops *ops)
 	for (size_t i = 0; i < ops->n && n < ARRAY_N(gone); i++) {
 		const struct kobj *o = ops->v[i].o;
 
-		if (ops->v[i].verb == KOP_ADD && o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_VETH) {
+		const struct space *s = ops->v[i].verb == KOP_ADD && o->kind == KOBJ_LINK &&
+		                                        o->sub == KOBJ_LINK_VETH
+		                                ? space_get(r, o->peer_ns)
+		                                : NULL;
+
+		if (s && s->type == KOBJ_NETNS_GUEST && !r->k->ns_there(r->k, s->ns)) {
 			gone[n++] = o->peer_ns; /* the objects go with their owners */
 		}
 	}
@@ -68,6 +73,7 @@ int reconcile_check(struct reconcile *r, uint64_t owner, struct err *e)
 			j = 0;
 			kset_fini(&have);
 			if (r->k->dump(r->k, ns, &have, e) < 0) {
+				kset_fini(&have);
 				return -1;
 			}
 		}

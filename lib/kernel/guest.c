@@ -200,11 +200,15 @@ int kernel_linux_guest(struct kernel *ops, uint32_t ns, const struct kernel_gues
 	if (!s && !(s = spaces_insert(k, ns, KOBJ_NETNS_GUEST))) {
 		return err_set(e, ERR_NO_MEMORY, 0, "namespace %u: out of memory", ns);
 	}
+	int was = s->guest ? s->guest->fd : -1;
 	if (!s->guest && !(s->guest = malloc(sizeof(*s->guest)))) {
 		spaces_forget(k, ns);
 		return err_set(e, ERR_NO_MEMORY, 0, "namespace %u: out of memory", ns);
 	}
 	*s->guest = (struct guest){ *is, -1 };
+	if (was >= 0) { /* of an attempt that failed */
+		close(was);
+	}
 	if (fd >= 0 && check(s, fd, fresh ? &s->rt : NULL, e) < 0) {
 		if (fresh) {
 			spaces_forget(k, ns);
@@ -247,6 +251,7 @@ struct reaper {
 	pthread_cond_t idle;
 	struct reaped v[REAP_MAX], now[REAP_MAX]; /* that wait, and that the thread works on */
 	size_t n;
+	int home; /* where the thread is while it has nothing to do: in a VNet's it would keep that alive */
 	bool stop, busy;
 	unsigned hurry; /* callers that wait */
 };
@@ -329,6 +334,9 @@ static void *reap_all(void *arg)
 			     k++) {
 			}
 			reap(now + i, k - i);
+			if (setns(r->home, CLONE_NEWNET) < 0) {
+				abort();
+			}
 			if (k < n && n < REAP_CALM &&
 			    !__atomic_load_n(&r->hurry, __ATOMIC_RELAXED)) {
 				nanosleep(&pause, NULL);
@@ -345,7 +353,7 @@ static void *reap_all(void *arg)
 	return NULL;
 }
 
-static struct reaper *reaper_new(void)
+static struct reaper *reaper_new(int home)
 {
 	struct reaper *r = calloc(1, sizeof(*r));
 	sigset_t all, was;
@@ -353,6 +361,7 @@ static struct reaper *reaper_new(void)
 	if (!r) {
 		return NULL;
 	}
+	r->home = home;
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->more, NULL);
 	pthread_cond_init(&r->idle, NULL);
@@ -367,11 +376,11 @@ static struct reaper *reaper_new(void)
 	return r;
 }
 
-bool reaper_add(struct reaper **r, uint32_t ns, int fd, uint32_t index)
+bool reaper_add(struct reaper **r, int home, uint32_t ns, int fd, uint32_t index)
 {
 	bool added = false;
 
-	if (!*r && !(*r = reaper_new())) {
+	if (!*r && !(*r = reaper_new(home))) {
 		close(fd);
 		return false;
 	}
@@ -440,5 +449,7 @@ int guest_leave(struct linux_kernel *k, uint32_t ns, struct err *e)
 		return e->kind == ERR_NOT_FOUND ? 0 : -1;
 	}
 	snprintf(link.dev, sizeof(link.dev), "p%u", ns);
-	return reaper_add(&k->reaper, vnet, fd, ns) ? 0 : k->ops.apply(&k->ops, vnet, &op, 1, e);
+	return reaper_add(&k->reaper, k->home, vnet, fd, ns)
+	               ? 0
+	               : k->ops.apply(&k->ops, vnet, &op, 1, e);
 }

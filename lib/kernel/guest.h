@@ -26,8 +26,9 @@ int guest_leave(struct linux_kernel *k, uint32_t ns, struct err *e)
 /* Links whose namespaces were left: removed in batches by a thread of its own, since one alone costs the caller 17 ms
  * (the kernel waits until no processor can hold it any more). */
 struct reaper;
-/* The device of that index in the namespace (a descriptor, taken). False: the caller removes it itself. */
-bool reaper_add(struct reaper **r, uint32_t ns, int fd, uint32_t index);
+/* The device of that index in the namespace (a descriptor, taken); `home` (borrowed) is the thread's own. False: the caller removes it
+ * itself. */
+bool reaper_add(struct reaper **r, int home, uint32_t ns, int fd, uint32_t index);
 /* Returns when all that was added is gone: a runtime makes an interface anew where it just removed one. False: there was none. */
 bool reaper_wait(struct reaper *r);
 void reaper_free(struct reaper *r); /* after the last batch; accepts NULL */

@@ -466,4 +466,12 @@ for ns in alive:
     ns.drop()
 ok(wait(lambda: not any(c.startswith("held-") for c in groups()), 15), "all are gone with their namespaces")
 listener.kill()
+listener.wait()
+attached = lambda: everything(RG + "/providers/Microsoft.ContainerInstance/containerGroups")
+for g in attached():
+    call("DELETE", g["id"])
+ok(wait(lambda: not attached(), 15), "all are deleted")
+call("DELETE", VNET + "net")
+links = lambda: subprocess.run(["nsenter", "--net=" + inner + "gw", "ip", "-br", "link"], capture_output=True, text=True).stdout
+ok("up0" in links() and wait(lambda: "\nv" not in "\n" + links(), 20), "and no router outlives its VNet", links())
 t.end()
