@@ -27,7 +27,7 @@ ifdef WERROR
 WARN += -Werror
 endif
 PKGFLAGS = $(subst -I,-isystem ,$(shell pkg-config --cflags $(PKGS) 2>/dev/null))
-PKGLIBS  = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread
+PKGLIBS  = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lwslay -lpthread
 CFLAGS   ?=
 ALL_CFLAGS = $(CSTD) $(WARN) $(MODE) -MMD -MP $(PKGFLAGS) $(OWN) $(CFLAGS)
 Q := $(if $(V),,@)

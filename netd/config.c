@@ -80,6 +80,12 @@ static const struct key {
 	  "address:port of the name server"),
 	T("listen-api", KIND_ENDPOINT, listen_api, "",
 	  "address:port of the HTTPS API; empty: Unix socket only"),
+	T("listen-session", KIND_ENDPOINT, listen_session, "",
+	  "address:port of exec and attach (WebSocket over TLS); empty: Unix socket only"),
+	N("session-idle", session_idle_s, 1, 604800, "1200",
+	  "seconds without a byte before an interactive session ends"),
+	N("session-life", session_life_s, 1, 31536000, "86400",
+	  "seconds before an interactive session ends in any case"),
 	T("tls-cert", KIND_TEXT, tls_cert, "", "PEM file with the API's certificate chain"),
 	T("tls-key", KIND_TEXT, tls_key, "", "PEM file with its key"),
 	T("uplink", KIND_TEXT, uplink, "",
@@ -140,6 +146,8 @@ static const struct key {
 	  "unprivileged user of the health probes, a name or number"),
 	U("user-resolver", user_resolver, "64103",
 	  "unprivileged user of virtual networks' resolvers, a name or number"),
+	U("user-session", user_session, "64104",
+	  "unprivileged user of interactive sessions, a name or number"),
 };
 
 static const char *accepted(const struct key *k, char *to, size_t size)
@@ -450,6 +458,10 @@ static int check(struct config *c, const char *path, struct err *e)
 	}
 	if (c->listen_api[0] && (!c->tls_cert[0] || !c->tls_key[0])) {
 		return err_set(e, ERR_INVALID, 0, "%s: listen-api needs tls-cert and tls-key",
+		               path);
+	}
+	if (c->listen_session[0] && (!c->tls_cert[0] || !c->tls_key[0])) {
+		return err_set(e, ERR_INVALID, 0, "%s: listen-session needs tls-cert and tls-key",
 		               path);
 	}
 	if (!config_dns_catalog(c)) {

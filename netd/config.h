@@ -61,7 +61,7 @@ struct config {
 	const char *path; /* of the file; NULL: none */
 	char state_dir[96], run_dir[80], region[64], dns_suffix[128], ip_suffix[128];
 	char vnet_suffix[128], dns_id[64], dns_catalog[256], query_log[160];
-	char listen_dns[64], listen_api[64], tls_cert[160], tls_key[160];
+	char listen_dns[64], listen_api[64], listen_session[64], tls_cert[160], tls_key[160];
 	struct config_xdp xdp[CONFIG_XDP_MAX];
 	size_t n_xdp;
 	int64_t bpf, xdp_names, dns_workers, dns_rate, dns_group_rate, resolver_idle_s, dnssec,
@@ -71,7 +71,7 @@ struct config {
 	struct ip_prefix pools[CONFIG_POOLS_MAX];
 	bool pool_onlink[CONFIG_POOLS_MAX], pool_default; /* pool_default: none was configured */
 	int64_t n_pools, mtu, ttl_s, rest_s, user_control, user_dns, user_probe, user_resolver,
-		max_groups, log_level, flows;
+		user_session, session_idle_s, session_life_s, max_groups, log_level, flows;
 	struct config_tag *tags; /* the built-in ones first */
 	size_t n_tags;
 	struct config_gateway gateways[CONFIG_GATEWAYS_MAX];

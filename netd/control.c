@@ -17,6 +17,7 @@
 #include "lib/base/own.h"
 #include "lib/store/seal.h"
 #include "netd/api/counters.h"
+#include "netd/api/exec.h"
 #include "netd/api/logs.h"
 #include "netd/api/names.h"
 #include "netd/balancer.h"
@@ -40,9 +41,10 @@
 #define EX_TEMPFAIL    75
 
 static struct loop_timer *sweep, *farewell, *relink;
-static struct stat broken;  /* the store as it could not be read */
-static char pongs[3][4096]; /* last counters of engine, dns and probe */
-static int64_t pong_ms[3], ping_ms, swept_ms;
+static struct stat broken; /* the store as it could not be read */
+#define PEERS 4
+static char pongs[PEERS][4096]; /* last counters of engine, dns, probe and session */
+static int64_t pong_ms[PEERS], ping_ms, swept_ms;
 _Static_assert(CONFIG_GATEWAYS_MAX <= 64, "a bit for each given namespace");
 static uint64_t
 	awaited; /* given namespaces to hear of before the engine is told its list, a bit each */
@@ -61,18 +63,26 @@ static void ping(void)
 	channel_send(plane.engine, MSG_PING, &b, -1);
 	channel_send(plane.dns, MSG_PING, &b, -1);
 	channel_send(plane.probe, MSG_PING, &b, -1);
+	channel_send(plane.session, MSG_PING, &b, -1);
 	buf_fini(&b);
 }
 
-/* The peers: 0 engine, 1 dns, 2 probe; 3: it is none. */
+/* The peers: 0 engine, 1 dns, 2 probe, 3 session; PEERS: it is none. */
 static unsigned peer_place(uint32_t role)
 {
-	return role == ROLE_ENGINE ? 0 : role == ROLE_DNS ? 1 : role == ROLE_PROBE ? 2 : 3;
+	return role == ROLE_ENGINE    ? 0
+	       : role == ROLE_DNS     ? 1
+	       : role == ROLE_PROBE   ? 2
+	       : role == ROLE_SESSION ? 3
+	                              : PEERS;
 }
 
 static struct channel **peer_channel(uint32_t role)
 {
-	return role == ROLE_ENGINE ? &plane.engine : role == ROLE_DNS ? &plane.dns : &plane.probe;
+	return role == ROLE_ENGINE  ? &plane.engine
+	       : role == ROLE_DNS   ? &plane.dns
+	       : role == ROLE_PROBE ? &plane.probe
+	                            : &plane.session;
 }
 
 static void on_peer(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
@@ -82,7 +92,7 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 
 	(void)arg;
 	if (type == MSG_PONG) {
-		unsigned i = peer_place(from) % 3;
+		unsigned i = peer_place(from) % PEERS;
 
 		if (from == ROLE_ENGINE && request) {
 			fabric_answered(request);
@@ -108,6 +118,8 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 		names_part(request, r);
 	} else if (type == MSG_GUEST_GONE) {
 		cni_gone((uint32_t)request);
+	} else if (type == MSG_SESSION_BEGIN) {
+		exec_begin(request);
 	} else if (type == MSG_SERIAL) {
 		zone_serial((uint32_t)request);
 	} else if (type == MSG_LEARNED) {
@@ -144,7 +156,7 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 /* A role that ended comes back by itself; one that did not is linked anew. */
 static void on_relink(void *arg)
 {
-	static const enum role peers[] = { ROLE_ENGINE, ROLE_DNS, ROLE_PROBE };
+	static const enum role peers[] = { ROLE_ENGINE, ROLE_DNS, ROLE_PROBE, ROLE_SESSION };
 
 	(void)arg;
 	for (size_t i = 0; i < ARRAY_N(peers); i++) {
@@ -168,7 +180,7 @@ static void on_peer_closed(void *arg, enum role peer)
 	*c = NULL;
 	relink = relink ? relink : loop_timer_new(plane.loop, on_relink, NULL);
 	loop_timer_start(relink, RELINK_MS);
-	pong_ms[peer_place(peer) % 3] = 0;
+	pong_ms[peer_place(peer) % PEERS] = 0;
 	if (peer == ROLE_DNS) {
 		zone_dns_gone();
 		names_dns_gone();
@@ -187,7 +199,7 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 	(void)arg;
 	(void)from;
 	(void)type;
-	if (fd < 0 || peer_place(peer) == 3) {
+	if (fd < 0 || peer_place(peer) == PEERS) {
 		return;
 	}
 	struct channel **c = peer_channel(peer);
@@ -211,7 +223,7 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 		}
 	} else if (peer == ROLE_DNS) {
 		group_dns_up();
-	} else {
+	} else if (peer == ROLE_PROBE) {
 		balancer_probe_up();
 	}
 	ping();
@@ -417,6 +429,7 @@ static void on_sweep(void *arg)
 	group_retry(now);
 	ngroup_retry(now);
 	logs_sweep(now);
+	exec_sweep(now);
 	zone_public_look(now);
 	zone_health_look(now);
 	zone_keys_sweep();

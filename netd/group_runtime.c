@@ -9,6 +9,7 @@
 
 #include "lib/base/crash.h"
 #include "lib/base/own.h"
+#include "netd/api/exec.h"
 #include "netd/api/logs.h"
 #include "netd/balancer.h"
 #include "netd/group_parts.h"
@@ -120,6 +121,10 @@ void group_runtime_message(const json_t *m)
 
 	if (model_is(m, "type", "logs")) {
 		logs_answer(m);
+		return;
+	}
+	if (model_is(m, "type", "exec")) {
+		exec_answer(m);
 		return;
 	}
 	if (!g || g->guest) {

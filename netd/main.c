@@ -150,6 +150,24 @@ static int fresh_names(struct err *e)
 	return self.fds[FD_DNS_NAMES] < 0 ? err_set(e, ERR_NO_MEMORY, errno, "memory of names") : 0;
 }
 
+/* The role gets certificate and key open: it may read neither. */
+static int open_session(struct err *e)
+{
+	const struct config *c = &self.config;
+
+	self.fds[FD_SESSION_TLS] = listen_ip("listen-session", c->listen_session, SOCK_STREAM, e);
+	if (self.fds[FD_SESSION_TLS] < 0) {
+		return -1;
+	}
+	self.fds[FD_TLS_CERT] = open(c->tls_cert, O_RDONLY | O_CLOEXEC);
+	self.fds[FD_TLS_KEY] = open(c->tls_key, O_RDONLY | O_CLOEXEC);
+	if (self.fds[FD_TLS_CERT] < 0 || self.fds[FD_TLS_KEY] < 0) {
+		return err_set(e, ERR_INVALID, errno, "tls-cert %s, tls-key %s", c->tls_cert,
+		               c->tls_key);
+	}
+	return 0;
+}
+
 static int open_listeners(struct err *e)
 {
 	const struct config *c = &self.config;
@@ -168,6 +186,10 @@ static int open_listeners(struct err *e)
 		if (self.fds[FD_API_TLS] < 0) {
 			return -1;
 		}
+	}
+	self.fds[FD_SESSION_UNIX] = listen_unix("session.sock", SOCK_STREAM, 0666, e);
+	if (self.fds[FD_SESSION_UNIX] < 0 || (c->listen_session[0] && open_session(e) < 0)) {
+		return -1;
 	}
 	if (c->listen_dns[0]) {
 		self.fds[FD_DNS_TCP] = listen_ip("listen-dns", c->listen_dns, SOCK_STREAM, e);

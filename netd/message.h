@@ -24,6 +24,7 @@ enum role {
 	ROLE_ENGINE,
 	ROLE_DNS,
 	ROLE_PROBE,
+	ROLE_SESSION,
 	ROLE_CONTROL,
 	ROLE_N,
 	ROLE_RESOLVER, /* one a VNet, of the engine's making (resolver.h) */
@@ -45,62 +46,66 @@ enum role {
 
 /* id, version, from, to, shortest and longest payload in bytes */
 #define MSG_BODY_MAX 180000u
-#define MSG_TABLE(X)                                                                             \
-	X(PEER, 1, ROLE_MAIN, ROLE_N, 4, 4)         /* a new channel to a role, with fd */       \
-	X(RELINK, 1, ROLE_CONTROL, ROLE_MAIN, 4, 4) /* the channel to that role broke */         \
-	X(READY, 1, ROLE_N, ROLE_MAIN, 0, 0)        /* the role serves */                        \
-	X(OWNER_SET, 2, ROLE_CONTROL, ROLE_ENGINE, 21, MSG_BODY_MAX)                             \
-	X(OWNER_PART, 1, ROLE_CONTROL, ROLE_ENGINE, 21, MSG_BODY_MAX) /* see owner_part() */     \
-	X(OWNER_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 16, 16)                                       \
-	X(SYNC_BEGIN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0)                                        \
-	X(SYNC_END, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)                                          \
-	X(OWNER_CHECK, 1, ROLE_CONTROL, ROLE_ENGINE, 16, 16)                                     \
-	X(GUEST, 1, ROLE_CONTROL, ROLE_ENGINE, 22, 400)   /* see engine's guest(); maybe fd */   \
-	X(GUEST_GONE, 1, ROLE_ENGINE, ROLE_CONTROL, 8, 8) /* number of the group */              \
-	X(FLOWS, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)      /* token, namespace */                 \
-	X(FLOW_LIST, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, ns, last, flows */ \
-	X(FLOWS_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 4, MSG_BODY_MAX) /* namespace, flows */       \
-	X(DRAIN, 1, ROLE_CONTROL, ROLE_ENGINE, 5, MSG_BODY_MAX)     /* see drain.h */            \
-	X(DRAINED, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX)   /* the same, with counts */  \
-	X(COUNTERS, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)             /* token, namespace */       \
-	X(COUNTER_LIST, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, ns, last */     \
-	X(LEARN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0) /* tell of every given namespace */         \
-	X(LEARNED, 1, ROLE_ENGINE, ROLE_CONTROL, 12, MSG_BODY_MAX) /* see learn() */             \
-	X(ENGINE_DONE, 1, ROLE_ENGINE, ROLE_CONTROL, 10, 1024) /* request, ok, text; maybe fd */ \
-	X(NAMES_BEGIN, 1, ROLE_CONTROL, ROLE_DNS, 0, 0)                                          \
-	X(ZONE_SET, 1, ROLE_CONTROL, ROLE_DNS, 13, 300) /* number, serial, origin */             \
-	X(ZONE_KEYS, 1, ROLE_CONTROL, ROLE_DNS, 9, 300) /* zone, count: flags, signs, private */ \
-	X(ZONE_DEL, 1, ROLE_CONTROL, ROLE_DNS, 8, 8)                                             \
-	X(NAME_SET, 2, ROLE_CONTROL, ROLE_DNS, 10, MSG_BODY_MAX) /* see dns_control.c */         \
-	X(VIEW_SET, 1, ROLE_CONTROL, ROLE_DNS, 8, MSG_BODY_MAX)  /* the same */                  \
-	X(VIEW_DEL, 1, ROLE_CONTROL, ROLE_DNS, 4, 4)                                             \
-	X(NAMES_SOCKET_ASK, 1, ROLE_DNS, ROLE_ENGINE, 4, 4) /* VNet */                           \
-	X(NAMES_SOCKET, 1, ROLE_ENGINE, ROLE_DNS, 5, 5)     /* VNet, kind; the socket or none */ \
-	X(NAMES_HOT_ASK, 1, ROLE_DNS, ROLE_ENGINE, 0, 0)    /* the maps of hot names */          \
-	X(NAMES_HOT, 1, ROLE_ENGINE, ROLE_DNS, 5, 5)        /* which, buckets; the map */        \
-	X(NAMES_END, 1, ROLE_CONTROL, ROLE_DNS, 8, 8)                                            \
-	X(DNS_DONE, 1, ROLE_DNS, ROLE_CONTROL, 10, 1024)                                         \
-	X(PROBE_BEGIN, 1, ROLE_CONTROL, ROLE_PROBE, 0, 0)                                        \
-	X(PROBE_SET, 1, ROLE_CONTROL, ROLE_PROBE, 43, 1200) /* see balancer_probe.c */           \
-	X(PROBE_DEL, 1, ROLE_CONTROL, ROLE_PROBE, 8, 8)                                          \
-	X(PROBE_END, 1, ROLE_CONTROL, ROLE_PROBE, 0, 0)                                          \
-	X(PROBE_STATE, 1, ROLE_PROBE, ROLE_CONTROL, 11, 100) /* target, up, why */               \
-	X(SOCKET_ASK, 1, ROLE_PROBE, ROLE_ENGINE, 5, 5)      /* VNet, family */                  \
-	X(SOCKET, 1, ROLE_ENGINE, ROLE_PROBE, 5, 5) /* the same, with the socket or none */      \
-	X(PING, 1, ROLE_CONTROL, ROLE_N, 8, 8)                                                   \
-	X(NAMES_SOCKET_DROP, 1, ROLE_DNS, ROLE_ENGINE, 4, 4) /* VNet */                          \
-	X(RESOLVER_ASK, 1, ROLE_DNS, ROLE_ENGINE, 4, 4)      /* VNet */                          \
-	X(RESOLVER, 1, ROLE_ENGINE, ROLE_DNS, 4, 4) /* VNet; the channel to its resolver */      \
-	X(RESOLVER_CONFIG, 1, ROLE_DNS, ROLE_RESOLVER, 3, MSG_BODY_MAX)                          \
-	X(RESOLVE, 1, ROLE_DNS, ROLE_RESOLVER, 26, 70000)                                        \
-	X(RESOLVED, 1, ROLE_RESOLVER, ROLE_DNS, 8, 70000)                                        \
-	X(SERIAL, 1, ROLE_DNS, ROLE_CONTROL, 8, 8)       /* a public zone's has come so far */   \
-	X(NAMES_ASK, 1, ROLE_CONTROL, ROLE_DNS, 29, 600) /* token, view, query */                \
-	X(NAMES_ANSWER, 1, ROLE_DNS, ROLE_CONTROL, 11,                                           \
-	  MSG_BODY_MAX)                                           /* token, elsewhere, target */ \
-	X(NAMES_EXPORT, 1, ROLE_CONTROL, ROLE_DNS, 16, 16)        /* token, zone */              \
-	X(NAMES_PART, 1, ROLE_DNS, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, last, message */     \
-	X(PONG, 1, ROLE_N, ROLE_CONTROL, 8, 4096)                 /* request, text of counters */
+#define MSG_TABLE(X)                                                                              \
+	X(PEER, 1, ROLE_MAIN, ROLE_N, 4, 4)         /* a new channel to a role, with fd */        \
+	X(RELINK, 1, ROLE_CONTROL, ROLE_MAIN, 4, 4) /* the channel to that role broke */          \
+	X(READY, 1, ROLE_N, ROLE_MAIN, 0, 0)        /* the role serves */                         \
+	X(OWNER_SET, 2, ROLE_CONTROL, ROLE_ENGINE, 21, MSG_BODY_MAX)                              \
+	X(OWNER_PART, 1, ROLE_CONTROL, ROLE_ENGINE, 21, MSG_BODY_MAX) /* see owner_part() */      \
+	X(OWNER_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 16, 16)                                        \
+	X(SYNC_BEGIN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0)                                         \
+	X(SYNC_END, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)                                           \
+	X(OWNER_CHECK, 1, ROLE_CONTROL, ROLE_ENGINE, 16, 16)                                      \
+	X(GUEST, 1, ROLE_CONTROL, ROLE_ENGINE, 22, 400)   /* see engine's guest(); maybe fd */    \
+	X(GUEST_GONE, 1, ROLE_ENGINE, ROLE_CONTROL, 8, 8) /* number of the group */               \
+	X(FLOWS, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)      /* token, namespace */                  \
+	X(FLOW_LIST, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, ns, last, flows */  \
+	X(FLOWS_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 4, MSG_BODY_MAX) /* namespace, flows */        \
+	X(DRAIN, 1, ROLE_CONTROL, ROLE_ENGINE, 5, MSG_BODY_MAX)     /* see drain.h */             \
+	X(DRAINED, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX)   /* the same, with counts */   \
+	X(COUNTERS, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)             /* token, namespace */        \
+	X(COUNTER_LIST, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, ns, last */      \
+	X(LEARN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0) /* tell of every given namespace */          \
+	X(LEARNED, 1, ROLE_ENGINE, ROLE_CONTROL, 12, MSG_BODY_MAX) /* see learn() */              \
+	X(ENGINE_DONE, 1, ROLE_ENGINE, ROLE_CONTROL, 10, 1024) /* request, ok, text; maybe fd */  \
+	X(NAMES_BEGIN, 1, ROLE_CONTROL, ROLE_DNS, 0, 0)                                           \
+	X(ZONE_SET, 1, ROLE_CONTROL, ROLE_DNS, 13, 300) /* number, serial, origin */              \
+	X(ZONE_KEYS, 1, ROLE_CONTROL, ROLE_DNS, 9, 300) /* zone, count: flags, signs, private */  \
+	X(ZONE_DEL, 1, ROLE_CONTROL, ROLE_DNS, 8, 8)                                              \
+	X(NAME_SET, 2, ROLE_CONTROL, ROLE_DNS, 10, MSG_BODY_MAX) /* see dns_control.c */          \
+	X(VIEW_SET, 1, ROLE_CONTROL, ROLE_DNS, 8, MSG_BODY_MAX)  /* the same */                   \
+	X(VIEW_DEL, 1, ROLE_CONTROL, ROLE_DNS, 4, 4)                                              \
+	X(NAMES_SOCKET_ASK, 1, ROLE_DNS, ROLE_ENGINE, 4, 4) /* VNet */                            \
+	X(NAMES_SOCKET, 1, ROLE_ENGINE, ROLE_DNS, 5, 5)     /* VNet, kind; the socket or none */  \
+	X(NAMES_HOT_ASK, 1, ROLE_DNS, ROLE_ENGINE, 0, 0)    /* the maps of hot names */           \
+	X(NAMES_HOT, 1, ROLE_ENGINE, ROLE_DNS, 5, 5)        /* which, buckets; the map */         \
+	X(NAMES_END, 1, ROLE_CONTROL, ROLE_DNS, 8, 8)                                             \
+	X(DNS_DONE, 1, ROLE_DNS, ROLE_CONTROL, 10, 1024)                                          \
+	X(PROBE_BEGIN, 1, ROLE_CONTROL, ROLE_PROBE, 0, 0)                                         \
+	X(PROBE_SET, 1, ROLE_CONTROL, ROLE_PROBE, 43, 1200) /* see balancer_probe.c */            \
+	X(PROBE_DEL, 1, ROLE_CONTROL, ROLE_PROBE, 8, 8)                                           \
+	X(PROBE_END, 1, ROLE_CONTROL, ROLE_PROBE, 0, 0)                                           \
+	X(PROBE_STATE, 1, ROLE_PROBE, ROLE_CONTROL, 11, 100) /* target, up, why */                \
+	X(SOCKET_ASK, 1, ROLE_PROBE, ROLE_ENGINE, 5, 5)      /* VNet, family */                   \
+	X(SOCKET, 1, ROLE_ENGINE, ROLE_PROBE, 5, 5) /* the same, with the socket or none */       \
+	X(PING, 1, ROLE_CONTROL, ROLE_N, 8, 8)                                                    \
+	X(NAMES_SOCKET_DROP, 1, ROLE_DNS, ROLE_ENGINE, 4, 4) /* VNet */                           \
+	X(RESOLVER_ASK, 1, ROLE_DNS, ROLE_ENGINE, 4, 4)      /* VNet */                           \
+	X(RESOLVER, 1, ROLE_ENGINE, ROLE_DNS, 4, 4) /* VNet; the channel to its resolver */       \
+	X(RESOLVER_CONFIG, 1, ROLE_DNS, ROLE_RESOLVER, 3, MSG_BODY_MAX)                           \
+	X(RESOLVE, 1, ROLE_DNS, ROLE_RESOLVER, 26, 70000)                                         \
+	X(RESOLVED, 1, ROLE_RESOLVER, ROLE_DNS, 8, 70000)                                         \
+	X(SERIAL, 1, ROLE_DNS, ROLE_CONTROL, 8, 8)       /* a public zone's has come so far */    \
+	X(NAMES_ASK, 1, ROLE_CONTROL, ROLE_DNS, 29, 600) /* token, view, query */                 \
+	X(NAMES_ANSWER, 1, ROLE_DNS, ROLE_CONTROL, 11,                                            \
+	  MSG_BODY_MAX)                                            /* token, elsewhere, target */ \
+	X(NAMES_EXPORT, 1, ROLE_CONTROL, ROLE_DNS, 16, 16)         /* token, zone */              \
+	X(NAMES_PART, 1, ROLE_DNS, ROLE_CONTROL, 9, MSG_BODY_MAX)  /* token, last, message */     \
+	X(SESSION_TICKET, 1, ROLE_CONTROL, ROLE_SESSION, 60, 3000) /* see session.h */            \
+	X(SESSION_BEGIN, 1, ROLE_SESSION, ROLE_CONTROL, 8, 8)      /* ticket: its caller came */  \
+	X(SESSION_STREAM, 1, ROLE_CONTROL, ROLE_SESSION, 11, 1024) /* ticket, ok, why; stream */  \
+	X(SESSION_END, 1, ROLE_CONTROL, ROLE_SESSION, 4, 1024)     /* ticket or 0, caller, why */ \
+	X(PONG, 1, ROLE_N, ROLE_CONTROL, 8, 4096)                  /* request, text of counters */
 
 enum msg_type {
 #define X(id, v, from, to, min, max) MSG_##id,

@@ -38,7 +38,7 @@ struct plane {
 	const struct config *config;
 	struct loop *loop;
 	struct store *store;
-	struct channel *to_main, *engine, *dns, *probe;
+	struct channel *to_main, *engine, *dns, *probe, *session;
 	bool engine_synced, signs; /* signs: the store holds the key of operation ids */
 	struct resource **v;       /* sorted by key */
 	size_t n, cap;

@@ -37,6 +37,11 @@ static int64_t probe_user(const struct config *c)
 	return c->user_probe;
 }
 
+static int64_t session_user(const struct config *c)
+{
+	return c->user_session;
+}
+
 #define BIT(n) (1u << (n))
 #define CAPS(...)           \
 	(const unsigned[])  \
@@ -58,10 +63,15 @@ const struct role_row roles[ROLE_N] = {
 	               BIT(ROLE_CONTROL) | BIT(ROLE_ENGINE), dns_run },
 	[ROLE_PROBE] = { "probe", probe_user, CAPS(~0u), 0, BIT(ROLE_CONTROL) | BIT(ROLE_ENGINE),
 	                 probe_run },
+	[ROLE_SESSION] = { "session", session_user, CAPS(~0u),
+	                   BIT(FD_SESSION_UNIX) | BIT(FD_SESSION_TLS) | BIT(FD_TLS_CERT) |
+	                           BIT(FD_TLS_KEY),
+	                   BIT(ROLE_CONTROL), session_run },
 	[ROLE_CONTROL] = { "control", control_user, CAPS(~0u),
 	                   BIT(FD_API_UNIX) | BIT(FD_API_TLS) | BIT(FD_RUNTIME) | BIT(FD_CNI) |
 	                           BIT(FD_SEAL_KEY),
-	                   BIT(ROLE_ENGINE) | BIT(ROLE_DNS) | BIT(ROLE_PROBE), control_run },
+	                   BIT(ROLE_ENGINE) | BIT(ROLE_DNS) | BIT(ROLE_PROBE) | BIT(ROLE_SESSION),
+	                   control_run },
 };
 
 static int64_t resolver_user(const struct config *c)

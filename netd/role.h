@@ -20,6 +20,10 @@ enum role_fd {
 	FD_DNS_UDP,   /* as many as there are workers */
 	FD_DNS_UDP_LAST = FD_DNS_UDP + 7,
 	FD_SEAL_KEY,
+	FD_SESSION_UNIX,
+	FD_SESSION_TLS,
+	FD_TLS_CERT, /* PEM files, open for reading */
+	FD_TLS_KEY,
 	FD_N
 };
 
@@ -58,4 +62,5 @@ void role_main_closed(void *loop, enum role peer);
 void engine_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
 void dns_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
 void control_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
+void session_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
 void probe_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);

@@ -28,7 +28,8 @@ static struct {
 	const char *role, *scope, *caller, *seconds; /* of a token */
 	const char *vnet;
 	const char *tail, *container; /* of logs */
-	bool no_wait;
+	bool no_wait, input, terminal;
+	char **command; /* of exec, behind "--" */
 	CURL *curl;
 } self;
 
@@ -69,6 +70,10 @@ static const char usage_text[] =
 	"  netctl node reclaim COUNT [--seconds NOTICE]  evicts that many Spot groups\n"
 	"  netctl events NAME [-g GROUP]                 what happened to a container group\n"
 	"  netctl logs NAME [--container C] [--tail N] [-g GROUP]\n"
+	"  netctl exec [-i] [-t] NAME [--container C] [-g GROUP] -- COMMAND...\n"
+	"                                                runs it in a container; -i: with input, -t: in\n"
+	"                                                a terminal; its exit status\n"
+	"  netctl attach NAME [--container C] [-g GROUP] what a container says from now on\n"
 	"  netctl delete TYPE NAME [-g GROUP] [--no-wait]\n"
 	"  netctl trace FROM TO:PORT[/tcp|udp|icmp] [-g GROUP]\n"
 	"         what happens to a packet, hop by hop; FROM is a group or an address, TO an address\n"
@@ -106,7 +111,7 @@ static const char completion_text[] =
 	"	--role) list='reader contributor owner' ;;\n"
 	"	*)\n"
 	"		if [ ${#words[@]} = 0 ]; then\n"
-	"			list='apply get describe events logs delete trace counters nsg dns token completion help'\n"
+	"			list='apply get describe events logs exec attach delete trace counters nsg dns token completion help'\n"
 	"		elif [[ $word = -* ]]; then\n"
 	"			list='-f -g -o --no-wait --subscription --role --scope --caller --seconds --container --tail'\n"
 	"		else\n"
@@ -117,7 +122,7 @@ static const char completion_text[] =
 	"			get:1 | describe:1 | delete:1) list=$types ;;\n"
 	"			nsg:2) list=$(netctl get nsg \"${group[@]}\" -o name 2>/dev/null) ;;\n"
 	"			get:2 | describe:2 | delete:2 | counters:2) list=$(netctl get \"${words[1]}\" \"${group[@]}\" -o name 2>/dev/null) ;;\n"
-	"			events:1 | logs:1) list=$(netctl get cg \"${group[@]}\" -o name 2>/dev/null) ;;\n"
+	"			events:1 | logs:1 | exec:1 | attach:1) list=$(netctl get cg \"${group[@]}\" -o name 2>/dev/null) ;;\n"
 	"			token:1) list='create list revoke' ;;\n"
 	"			esac\n"
 	"		fi ;;\n"
@@ -190,6 +195,11 @@ long netctl_request(const char *method, const char *path, const json_t *body, js
 	free(text);
 	*ret = got.len ? json_loadb((const char *)got.data, got.len, 0, NULL) : NULL;
 	return status;
+}
+
+const char *netctl_ca(void)
+{
+	return self.ca;
 }
 
 int netctl_failed(long status, const json_t *answer)
@@ -663,6 +673,12 @@ static int run(int n, char **words)
 	if (strcmp(verb, "events") == 0 && n == 2) {
 		return events(words[1]);
 	}
+	if (strcmp(verb, "exec") == 0 && n == 2 && self.command) {
+		return exec_run(words[1], self.container, self.command, self.input, self.terminal);
+	}
+	if (strcmp(verb, "attach") == 0 && n == 2) {
+		return exec_run(words[1], self.container, NULL, false, false);
+	}
 	if (strcmp(verb, "logs") == 0 && n == 2) {
 		return logs(words[1]);
 	}
@@ -724,7 +740,15 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		const char **to = option(argv[i]);
 
-		if (to && i + 1 < argc) {
+		if (strcmp(argv[i], "--") == 0) {
+			self.command = i + 1 < argc ? argv + i + 1 : NULL;
+			break;
+		}
+		if (strcmp(argv[i], "-i") == 0 || strcmp(argv[i], "-t") == 0 ||
+		    strcmp(argv[i], "-it") == 0 || strcmp(argv[i], "-ti") == 0) {
+			self.input = self.input || strchr(argv[i], 'i');
+			self.terminal = self.terminal || strchr(argv[i], 't');
+		} else if (to && i + 1 < argc) {
 			*to = argv[++i];
 		} else if (strcmp(argv[i], "--no-wait") == 0) {
 			self.no_wait = true;

@@ -15,6 +15,8 @@ long netctl_request(const char *method, const char *path, const json_t *body, js
                     char *operation);
 /* Says what went wrong on standard error; the exit status. */
 int netctl_failed(long status, const json_t *answer);
+/* File of certificates that HTTPS is checked by; NULL: the system's. */
+const char *netctl_ca(void);
 /* The resource's path, with api-version; `type` as on the command line. */
 void netctl_path(const char *type, const char *name, char *to, size_t size);
 
@@ -40,3 +42,8 @@ int balance_scale(const char *ngroup, const char *count, bool no_wait);
 int balance_rollout(const char *ngroup, bool cancel);
 int balance_watch(const char *ngroup);
 int balance_reclaim(const char *count, const char *seconds);
+
+/* exec.c: runs a command (NULL: none, the output is followed) in a group's container (NULL: the first). The
+ * command's exit status; 1 when there is none. */
+int exec_run(const char *group, const char *container, char *const *command, bool input,
+             bool terminal);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "examples/runtime/bundle.h"
+#include "examples/runtime/exec.h"
 #include "examples/runtime/probe.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
@@ -27,6 +28,7 @@
 #define CONTAINERS_MAX 60
 #define TICK_MS        20
 #define LOG_MAX        1000000
+#define FDS_MAX        8 /* descriptors whose frames are not whole yet */
 
 enum phase {
 	PHASE_START,
@@ -60,6 +62,12 @@ static struct {
 	const char *socket, *dir, *images, *helloworld;
 	int fd;
 	struct buf in;
+	size_t dropped; /* bytes that were before those in `in` */
+	struct {
+		int fd;
+		size_t at; /* where its frame begins */
+	} fds[FDS_MAX];
+	int n_fds;
 	struct group *groups;
 	volatile sig_atomic_t stop;
 } self = { .fd = -1 };
@@ -493,7 +501,30 @@ static void on_logs(const struct group *g, const json_t *m)
 	free(text);
 }
 
-static void on_frame(json_t *m)
+/* Someone wants a program in a container, or its output. */
+static void on_exec(const struct group *g, const json_t *m, int fd)
+{
+	char root[300], log[400];
+	const struct container *c = NULL;
+
+	for (int i = 0; g && i < g->n; i++) {
+		c = strcmp(g->c[i].name, model_str(m, "container")) == 0 ? &g->c[i] : c;
+	}
+	if (fd < 0 || !c || c->pid <= 0 || c->phase != PHASE_RUN) {
+		send_json(json_pack("{s:s, s:O, s:s}", "type", "exec", "request",
+		                    json_object_get(m, "request"), "error",
+		                    "the container does not run now"));
+		return;
+	}
+	snprintf(root, sizeof(root), "%s/runc", self.dir);
+	snprintf(log, sizeof(log), "%s/%s.log", g->dir, c->name);
+	if (exec_start(&(struct exec_at){ root, c->id, g->dir, log, c->pid }, m, fd) < 0) {
+		send_json(json_pack("{s:s, s:O, s:s}", "type", "exec", "request",
+		                    json_object_get(m, "request"), "error", "no process for it"));
+	}
+}
+
+static void on_frame(json_t *m, int fd)
 {
 	const char *type = model_str(m, "type");
 	struct group *g = find(model_str(m, "id"));
@@ -509,6 +540,8 @@ static void on_frame(json_t *m)
 		on_stop(m);
 	} else if (strcmp(type, "logs") == 0) {
 		on_logs(g, m);
+	} else if (strcmp(type, "exec") == 0) {
+		on_exec(g, m, fd);
 	} else if (g && (strcmp(type, "start") == 0 || strcmp(type, "restart") == 0)) {
 		signal_all(g, "KILL");
 		while (!all_gone(g)) {
@@ -521,6 +554,78 @@ static void on_frame(json_t *m)
 		}
 		g->held = g->started = g->ready = false;
 	}
+}
+
+/* Where the last frame that begins in self.in does: what came with its first byte is its own. */
+static size_t last_frame(void)
+{
+	size_t at = 0, next = 0;
+	uint32_t len;
+
+	while (next < self.in.len) {
+		at = next;
+		if (self.in.len - at < 4) {
+			break;
+		}
+		memcpy(&len, self.in.data + at, 4);
+		next = at + 4 + ntohl(len);
+	}
+	return self.dropped + at;
+}
+
+static void keep_fd(int fd)
+{
+	if (self.n_fds == FDS_MAX) {
+		close(fd);
+		return;
+	}
+	self.fds[self.n_fds].at = last_frame();
+	self.fds[self.n_fds++].fd = fd;
+}
+
+/* The descriptor of the frame that begins self.in; -1 none. */
+static int fd_of_frame(void)
+{
+	if (self.n_fds == 0 || self.fds[0].at != self.dropped) {
+		return -1;
+	}
+	int fd = self.fds[0].fd;
+	memmove(&self.fds[0], &self.fds[1], (size_t)--self.n_fds * sizeof(self.fds[0]));
+	return fd;
+}
+
+static void hang_up(void)
+{
+	close(self.fd);
+	self.fd = -1;
+	buf_clear(&self.in);
+	while (self.n_fds > 0) {
+		close(self.fds[--self.n_fds].fd);
+	}
+}
+
+static bool take_frame(void)
+{
+	uint32_t len;
+
+	if (self.in.len < 4) {
+		return false;
+	}
+	memcpy(&len, self.in.data, 4);
+	len = ntohl(len);
+	if (self.in.len < len + 4) {
+		return false;
+	}
+	/* runc opens the namespace by its path; a runtime that needs the descriptor keeps it. */
+	AUTO_CLOSE int fd = fd_of_frame();
+	json_t *m = json_loadb((const char *)self.in.data + 4, len, 0, NULL);
+	buf_drop(&self.in, len + 4);
+	self.dropped += len + 4;
+	if (m) {
+		on_frame(m, fd);
+	}
+	json_decref(m);
+	return true;
 }
 
 static void receive(void)
@@ -537,35 +642,19 @@ static void receive(void)
 	ssize_t n = recvmsg(self.fd, &mh, MSG_CMSG_CLOEXEC);
 
 	if (n <= 0) {
-		close(self.fd);
-		self.fd = -1;
-		buf_clear(&self.in);
+		hang_up();
 		return;
 	}
 	self.in.len += (size_t)n;
-	/* runc opens the namespace by its path; a runtime that needs the descriptor keeps it. */
 	for (struct cmsghdr *h = CMSG_FIRSTHDR(&mh); h; h = CMSG_NXTHDR(&mh, h)) {
 		int fd;
 
 		if (h->cmsg_type == SCM_RIGHTS) {
 			memcpy(&fd, CMSG_DATA(h), sizeof(fd));
-			close(fd);
+			keep_fd(fd);
 		}
 	}
-	while (self.in.len >= 4) {
-		uint32_t len;
-
-		memcpy(&len, self.in.data, 4);
-		len = ntohl(len);
-		if (self.in.len < len + 4) {
-			return;
-		}
-		json_t *m = json_loadb((const char *)self.in.data + 4, len, 0, NULL);
-		buf_drop(&self.in, len + 4);
-		if (m) {
-			on_frame(m);
-		}
-		json_decref(m);
+	while (take_frame()) {
 	}
 }
 

@@ -15,6 +15,7 @@
 #include "lib/base/own.h"
 #include "netd/api/balancing.h"
 #include "netd/api/caller.h"
+#include "netd/api/exec.h"
 #include "netd/api/health.h"
 #include "netd/api/list.h"
 #include "netd/api/logs.h"
@@ -517,8 +518,8 @@ static void resource(struct http_request *r, const struct model_id *id)
 
 /* ---- routing ---- */
 
-/* GET of a container's logs. */
-static void container(struct http_request *r, const struct model_id *id)
+/* GET of a container's logs; POST of exec and attach. */
+static void container(struct http_request *r, const struct caller *who, const struct model_id *id)
 {
 	AUTO_FREE char *key = table_key(r->path);
 
@@ -532,12 +533,17 @@ static void container(struct http_request *r, const struct model_id *id)
 	{
 		found = found || strcasecmp(model_str(c, "name"), id->child) == 0;
 	}
-	if (!found || !x->group || !id->action || strcasecmp(id->action, "logs") != 0) {
+	bool logs = id->action && strcasecmp(id->action, "logs") == 0;
+	bool exec = id->action && strcasecmp(id->action, "exec") == 0;
+	if (!found || !x->group ||
+	    !(logs || exec || (id->action && strcasecmp(id->action, "attach") == 0))) {
 		not_found(r, r->path);
-	} else if (strcmp(r->method, "GET") != 0) {
+	} else if (strcmp(r->method, logs ? "GET" : "POST") != 0) {
 		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
-	} else {
+	} else if (logs) {
 		logs_request(r, x->key, id->child);
+	} else {
+		exec_request(r, who, x, id->child, exec);
 	}
 }
 
@@ -546,7 +552,7 @@ static void below(struct http_request *r, const struct caller *who, const struct
 {
 	if (strcasecmp(id->child_type, "containers") == 0 && id->child &&
 	    strcasecmp(id->type, "Microsoft.ContainerInstance/containerGroups") == 0) {
-		container(r, id);
+		container(r, who, id);
 	} else if (strcasecmp(id->child_type, "operations") == 0 && id->child) {
 		json_t *op = operation_get(id->child, id->subscription);
 

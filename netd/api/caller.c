@@ -14,6 +14,7 @@
 #include "lib/base/hex.h"
 #include "lib/base/own.h"
 #include "netd/api/api.h"
+#include "netd/api/exec.h"
 #include "netd/plane.h"
 
 #define CALLERS_MAX 65536
@@ -387,6 +388,7 @@ static void remove_caller(struct http_request *r, const struct caller *who, cons
 		}
 	}
 	n_tokens = left;
+	exec_end(c->name);
 	drop_caller(c);
 	store_submit(plane.store, ops, n, written, r);
 	free(keys);
@@ -513,6 +515,7 @@ static void revoke_token(struct http_request *r, const struct caller *who, const
 
 		if (strncasecmp(tokens[i].hash, id, SHOWN) == 0 && (!c || covers(who, c))) {
 			snprintf(key, sizeof(key), "token/%s", tokens[i].hash);
+			exec_end(tokens[i].caller);
 			memmove(&tokens[i], &tokens[i + 1], (n_tokens - i - 1) * sizeof(*tokens));
 			n_tokens--;
 			store_submit(plane.store, &(struct store_op){ .key = key }, 1, written, r);

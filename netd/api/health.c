@@ -39,9 +39,10 @@ void health_request(struct http_request *r, const struct caller *who)
 {
 	AUTO_BUF struct buf b = { 0 };
 	int64_t age;
-	bool ready = plane.engine_synced && plane.dns && plane.probe && !plane.stopped;
+	bool ready =
+		plane.engine_synced && plane.dns && plane.probe && plane.session && !plane.stopped;
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		buf_addf(&b, "%s", control_metrics(i, &age));
 		ready = ready && age >= 0 && age < ANSWER_MS;
 	}
@@ -52,7 +53,8 @@ void health_request(struct http_request *r, const struct caller *who)
 		return;
 	}
 	api_json(r, strcmp(r->path, "/healthz") == 0 || ready ? 200 : 503, "",
-	         json_pack("{s:b, s:b, s:b, s:b, s:b, s:s*}", "engine", plane.engine_synced, "dns",
-	                   plane.dns != NULL, "probe", plane.probe != NULL, "store", !plane.stopped,
-	                   "runtime", runtime_connected(), "refused", plane.stopped));
+	         json_pack("{s:b, s:b, s:b, s:b, s:b, s:b, s:s*}", "engine", plane.engine_synced,
+	                   "dns", plane.dns != NULL, "probe", plane.probe != NULL, "session",
+	                   plane.session != NULL, "store", !plane.stopped, "runtime",
+	                   runtime_connected(), "refused", plane.stopped));
 }

@@ -9,6 +9,7 @@
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
 #include <event2/util.h>
+#include <netdb.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -61,6 +62,7 @@ struct conn {
 	int64_t left;
 	bool close, unix_socket, gone;
 	uid_t uid;
+	char peer[64];
 };
 
 static void conn_free(struct conn *c)
@@ -227,6 +229,7 @@ static bool read_head(struct conn *c)
 	c->r->unix_socket = c->unix_socket;
 	c->r->tls = c->s->tls != NULL;
 	c->r->uid = c->uid;
+	memcpy(c->r->peer, c->peer, sizeof(c->peer));
 	const char *text = (const char *)evbuffer_pullup(in, (ssize_t)len);
 	int status = http_parse_head(text, len, c->r, &c->left, &c->close);
 	evbuffer_drain(in, len);
@@ -385,6 +388,28 @@ static bool make_room(struct server *s)
 	return c != NULL;
 }
 
+void http_peer(int fd, char to[64])
+{
+	struct sockaddr_storage sa = { 0 };
+	socklen_t len = sizeof(sa), cl = sizeof(struct ucred);
+	struct ucred cred = { .uid = (uid_t)-1 };
+	char host[48];
+
+	snprintf(to, 64, "unknown");
+	if (getpeername(fd, (struct sockaddr *)&sa, &len) < 0) {
+		return;
+	}
+	if (sa.ss_family == AF_UNIX) {
+		(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cl);
+		snprintf(to, 64, "uid %u", cred.uid);
+	} else if (getnameinfo((struct sockaddr *)&sa, len, host, sizeof(host), NULL, 0,
+	                       NI_NUMERICHOST) == 0) {
+		bool mapped = strncmp(host, "::ffff:", 7) == 0 && strchr(host, '.');
+
+		snprintf(to, 64, "%s", mapped ? host + 7 : host); /* IPv4 by a socket of both */
+	}
+}
+
 static bool accept_one(struct server *s)
 {
 	struct sockaddr_storage sa = { 0 };
@@ -409,6 +434,7 @@ static bool accept_one(struct server *s)
 	if (c->unix_socket && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cl) == 0) {
 		c->uid = cred.uid;
 	}
+	http_peer(fd, c->peer);
 	c->bev = s->tls ? bufferevent_openssl_socket_new(loop_base(s->loop), fd, SSL_new(s->tls),
 	                                                 BUFFEREVENT_SSL_ACCEPTING,
 	                                                 BEV_OPT_CLOSE_ON_FREE |

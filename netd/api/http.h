@@ -23,6 +23,9 @@ struct http_request {
 	char path[1536];  /* percent-decoded, leading slashes one */
 	char query[1024]; /* as sent, without '?' */
 	char host[256], authorization[512], if_match[128], if_none_match[128];
+	char upgrade[32], ws_key[64], ws_version[8], ws_protocol[128]; /* RFC 6455, section 4.1 */
+	bool upgrades;                                                 /* Connection: Upgrade */
+	char peer[64]; /* who calls: an address, or "uid N" */
 	struct buf body;
 	bool unix_socket, tls;
 	uid_t uid;   /* of the peer, Unix socket only */
@@ -38,6 +41,9 @@ typedef void (*http_fn)(void *arg, struct http_request *r);
 void http_serve(struct loop *l, int fd, struct ssl_ctx_st *tls, http_fn fn, void *arg);
 /* TLS 1.2 and up, from PEM files. NULL on error. */
 struct ssl_ctx_st *http_tls(const char *cert, const char *key, struct err *e);
+
+/* Who is at the other end of a connected socket: its address, or "uid N". Never blocks. */
+void http_peer(int fd, char to[64]);
 
 /* `headers` are whole lines ending in CRLF, or ""; `body` may be NULL. Frees the request. */
 void http_reply(struct http_request *r, int status, const char *headers, const char *body,

@@ -107,6 +107,28 @@ static bool is(const char *name, size_t n, const char *want)
 	return strlen(want) == n && strncasecmp(name, want, n) == 0;
 }
 
+/* Is the word one of a list's, between commas? */
+static bool has_token(const char *v, size_t n, const char *want)
+{
+	while (n > 0) {
+		const char *comma = memchr(v, ',', n);
+		size_t len = comma ? (size_t)(comma - v) : n, step = comma ? len + 1 : n;
+
+		for (; len > 0 && (*v == ' ' || *v == '\t'); len--, step--, n--) {
+			v++;
+		}
+		while (len > 0 && (v[len - 1] == ' ' || v[len - 1] == '\t')) {
+			len--;
+		}
+		if (is(v, len, want)) {
+			return true;
+		}
+		v += step;
+		n -= step;
+	}
+	return false;
+}
+
 static int field(const char *name, size_t n, const char *v, size_t len, struct http_request *r,
                  struct fields *f, int64_t *length, bool *close)
 {
@@ -134,6 +156,15 @@ static int field(const char *name, size_t n, const char *v, size_t len, struct h
 		*length = -1;
 	} else if (is(name, n, "connection")) {
 		*close = is(v, len, "close");
+		r->upgrades = has_token(v, len, "upgrade");
+	} else if (is(name, n, "upgrade")) {
+		return copy(r->upgrade, sizeof(r->upgrade), v, len);
+	} else if (is(name, n, "sec-websocket-key")) {
+		return copy(r->ws_key, sizeof(r->ws_key), v, len);
+	} else if (is(name, n, "sec-websocket-version")) {
+		return copy(r->ws_version, sizeof(r->ws_version), v, len);
+	} else if (is(name, n, "sec-websocket-protocol")) {
+		return copy(r->ws_protocol, sizeof(r->ws_protocol), v, len);
 	} else if (is(name, n, "authorization")) {
 		return copy(r->authorization, sizeof(r->authorization), v, len);
 	} else if (is(name, n, "if-match")) {

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A command line as words, by the quoting rules of the POSIX shell (2.2, Quoting) and nothing else of
+ * it: no variables, no patterns, no operators. Pure: no I/O.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "lib/base/err.h"
+
+#define WORDS_MAX 256
+
+/* Splits `text` into at most WORDS_MAX words. *ret gets them, NULL behind the last, in one block that the
+ * caller frees with free(). ERR_INVALID: a quote does not end, no word, or too many. */
+int words_split(const char *text, char ***ret, size_t *n, struct err *e)
+	__attribute__((warn_unused_result));
