@@ -202,6 +202,8 @@ static json_t *mounts_of(const struct bundle *b)
 
 	add_mount(mounts, "/proc", "proc", "proc", "nosuid,noexec,nodev");
 	add_mount(mounts, "/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k");
+	add_mount(mounts, "/dev/pts", "devpts", "devpts",
+	          "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620");
 	add_mount(mounts, "/tmp", "tmpfs", "tmpfs", "nosuid,nodev,mode=1777");
 	snprintf(path, sizeof(path), "%s/resolv.conf", b->dir);
 	write_file(path, model_str(b->message, "resolvConf"),

@@ -74,10 +74,11 @@ static int size_of(const json_t *doc, const char *key, int preset, struct err *e
 		return preset;
 	}
 	snprintf(at, sizeof(at), "terminalSize.%s", key);
-	if (!json_is_integer(x) || json_integer_value(x) < 1 || json_integer_value(x) > SIZE_MAX_) {
-		return wrong(e, at, "must be a number from 1 to 10000");
+	if (!json_is_integer(x) || json_integer_value(x) < 0 || json_integer_value(x) > SIZE_MAX_) {
+		return wrong(e, at, "must be a number from 0 to 10000");
 	}
-	return (int)json_integer_value(x);
+	/* A terminal that knows no size of its own says 0. */
+	return json_integer_value(x) ? (int)json_integer_value(x) : preset;
 }
 
 /* What the runtime is asked; NULL: *e says what is wrong with the document. */

@@ -223,6 +223,18 @@ def peers(*names):
     return at, {**os.environ, "LD_LIBRARY_PATH": at + "/usr/lib/x86_64-linux-gnu"}
 
 
+def peers_all(name):
+    """The same for a package with all that it depends on and the machine does not have."""
+    build = os.environ.get("NETD_BUILD") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + "/build"
+    known = f"{build}/peers/{name}.all"
+    if not os.path.exists(known):
+        plan = subprocess.run(["apt-get", "install", "--no-install-recommends", "-s", name], capture_output=True, text=True, check=True).stdout
+        names = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
+        peers(*names)
+        open(known, "w").write(" ".join(names))
+    return peers(*open(known).read().split())
+
+
 def _unpack(at, need):
     if need:
         subprocess.run("set -e; mkdir -p %s; d=$(mktemp -d); chmod 755 $d; cd $d; apt-get download -qq %s >/dev/null 2>&1; for f in *.deb; do dpkg -x $f %s; done; touch %s; rm -rf $d"

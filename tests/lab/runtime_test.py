@@ -166,10 +166,12 @@ for words, want in (("netctl get cg o", ["oci", "once"]), ("netctl get cg -g dem
 
 # the conformance program, on our own
 work = os.environ["NETD_LAB"] + "/conformance"
-os.makedirs(work + "/images")
+os.makedirs(work + "/images/loop/bin")
+subprocess.run(["cp", os.environ["NETD_BUILD"] + "/helloworld", work + "/images/loop/bin/sh"], check=True)  # what an image without a command runs
+subprocess.run(["cp", "/bin/busybox", work + "/images/loop/bin/cat"], check=True)
 build = os.environ["NETD_BUILD"]
 r = subprocess.run([TOP + "/tests/conformance/runtime", work + "/s", "--", build + "/netd-runtime", "--socket", work + "/s", "--dir", work + "/r", "--images", work + "/images",
-                    "--helloworld", build + "/helloworld"], capture_output=True, text=True)
+                    "--helloworld", build + "/helloworld"], capture_output=True, text=True, env={**os.environ, "IMAGE": "loop", "EXEC": "/bin/cat"})
 ok(r.returncode == 0 and r.stdout.count("\nok ") >= 20, "the example runtime conforms", r.stdout[-1500:])
 retry("DELETE", RG)
 ok(wait(lambda: call("GET", RG)[0] == 404, 45), "all goes")

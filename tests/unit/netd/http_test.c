@@ -4,6 +4,7 @@
  */
 #include "netd/api/http.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,39 @@ static void taken(void **state)
 	assert_true(http_query(&r, "x", v, sizeof(v)));
 	assert_string_equal(v, "A");
 	assert_false(http_query(&r, "y", v, sizeof(v)));
+}
+
+static void upgrades(void **state)
+{
+	static const struct {
+		const char *connection;
+		bool upgrades;
+	} cases[] = { { "Upgrade", true },
+		      { "upgrade", true },
+		      { "keep-alive, Upgrade", true },
+		      { "keep-alive ,\tupgrade ,x", true },
+		      { "keep-alive", false },
+		      { "Upgraded", false },
+		      { "x upgrade", false },
+		      { ",,", false } };
+	struct http_request r;
+	char text[300];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(
+			text, sizeof(text),
+			"GET /exec/x HTTP/1.1\r\nHost: h\r\nConnection: %s\r\nUpgrade: websocket\r\n"
+			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+			"Sec-WebSocket-Protocol: a, b\r\n\r\n",
+			cases[i].connection);
+		assert_int_equal(parse(text, &r), 0);
+		assert_int_equal(r.upgrades, cases[i].upgrades);
+		assert_string_equal(r.upgrade, "websocket");
+		assert_string_equal(r.ws_key, "dGhlIHNhbXBsZSBub25jZQ==");
+		assert_string_equal(r.ws_version, "13");
+		assert_string_equal(r.ws_protocol, "a, b");
+	}
 }
 
 static void refused(void **state)
@@ -98,8 +132,8 @@ static void garbage(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(taken), cmocka_unit_test(refused),
-		                            cmocka_unit_test(garbage) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(taken), cmocka_unit_test(upgrades),
+		                            cmocka_unit_test(refused), cmocka_unit_test(garbage) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
