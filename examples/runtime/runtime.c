@@ -551,6 +551,7 @@ static void on_frame(json_t *m, int fd)
 		for (int i = 0; i < g->n; i++) {
 			g->c[i].phase = PHASE_START;
 			g->c[i].due_ms = 0;
+			g->c[i].restarts = 0; /* started is told when all run again */
 		}
 		g->held = g->started = g->ready = false;
 	}
