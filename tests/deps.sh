@@ -6,7 +6,7 @@ want="gcc clang make pkg-config libmnl-dev libnftnl-dev libevent-dev libsqlite3-
 libssl-dev libcap-ng-dev libcurl4-openssl-dev libyaml-dev libunbound-dev libldns-dev libwslay-dev libcmocka-dev libbpf-dev libc6-dev binutils
 runc nftables iproute2 bind9-dnsutils curl python3 python3-dnspython python3-cryptography python3-yaml python3-scapy openssl procps
 util-linux busybox-static sqlite3 netcat-openbsd iputils-ping strace libssh-gcrypt-4
-musl-tools wrk nghttp2-client iperf3 conntrack tcpdump"
+musl-tools libsocket-msghdr-perl libio-pty-perl wrk nghttp2-client iperf3 conntrack tcpdump"
 # Daemons that tests start by hand are unpacked, not installed: nothing of theirs starts by itself.
 unpack="bird2 nginx"
 peers=$(dirname "$0")/../build/peers

@@ -76,7 +76,7 @@ ok(s == 200 and "uid=33(www) gid=34" in doc["content"] and "image\n" in doc["con
 ok("gone" not in doc["content"] and "\na\n" not in doc["content"] and "\nb\n" in doc["content"], "what a layer takes away is gone", doc)
 s, doc, _ = logs("oci", "web", "?tail=1")
 ok(s == 200 and doc["content"] == "image\n", "logs by tail", doc)
-for path, want in ((CG + "oci/containers/none/logs", 404), (CG + "none/containers/web/logs", 404), (CG + "oci/containers/web/logs?tail=x", 400), (CG + "oci/containers/web/exec", 404)):
+for path, want in ((CG + "oci/containers/none/logs", 404), (CG + "none/containers/web/logs", 404), (CG + "oci/containers/web/logs?tail=x", 400), (CG + "oci/containers/web/nothing", 404)):
     ok(call("GET", path)[0] == want, f"{path.split('containerGroups/')[1]}: {want}", call("GET", path))
 ok(call("POST", CG + "oci/containers/web/logs")[0] == 405, "logs are read, not posted")
 r = subprocess.run([*NETCTL, "logs", "oci", "--tail", "1"], capture_output=True, text=True, env=ENV)
@@ -164,15 +164,22 @@ for words, want in (("netctl get cg o", ["oci", "once"]), ("netctl get cg -g dem
     r = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENV)
     ok(r.stdout.split() == want, f"completion of '{words}'", r)
 
-# the conformance program, on our own
-work = os.environ["NETD_LAB"] + "/conformance"
-os.makedirs(work + "/images/loop/bin")
-subprocess.run(["cp", os.environ["NETD_BUILD"] + "/helloworld", work + "/images/loop/bin/sh"], check=True)  # what an image without a command runs
-subprocess.run(["cp", "/bin/busybox", work + "/images/loop/bin/cat"], check=True)
+# the conformance program, on our own two
 build = os.environ["NETD_BUILD"]
-r = subprocess.run([TOP + "/tests/conformance/runtime", work + "/s", "--", build + "/netd-runtime", "--socket", work + "/s", "--dir", work + "/r", "--images", work + "/images",
-                    "--helloworld", build + "/helloworld"], capture_output=True, text=True, env={**os.environ, "IMAGE": "loop", "EXEC": "/bin/cat"})
-ok(r.returncode == 0 and r.stdout.count("\nok ") >= 20, "the example runtime conforms", r.stdout[-1500:])
+
+
+def conformance(name, program):
+    work = f"{os.environ['NETD_LAB']}/{name}"
+    os.makedirs(work + "/images/loop/bin")
+    subprocess.run(["cp", build + "/helloworld", work + "/images/loop/bin/sh"], check=True)  # what an image without a command runs
+    subprocess.run(["cp", "/bin/busybox", work + "/images/loop/bin/cat"], check=True)
+    return subprocess.Popen([TOP + "/tests/conformance/runtime", work + "/s", "--", program, "--socket", work + "/s", "--dir", work + "/r", "--images", work + "/images",
+                             "--helloworld", build + "/helloworld"], stdout=subprocess.PIPE, text=True, env={**os.environ, "IMAGE": "loop", "EXEC": "/bin/cat"})
+
+
+for what, p in [("C", conformance("c", build + "/netd-runtime")), ("Perl", conformance("perl", TOP + "/examples/runtime-perl/netd-runtime"))]:
+    out = p.communicate()[0]
+    ok(p.returncode == 0 and out.count("\nok ") >= 30, f"the example runtime in {what} conforms", "\n".join(x for x in out.splitlines() if not x.startswith("ok")))
 retry("DELETE", RG)
 ok(wait(lambda: call("GET", RG)[0] == 404, 45), "all goes")
 left = subprocess.run(["runc", "--root", os.environ["NETD_LAB"] + "/node1/runtime/runc", "list", "-q"], capture_output=True, text=True).stdout
