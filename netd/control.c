@@ -26,6 +26,7 @@
 #include "netd/fabric.h"
 #include "netd/flush.h"
 #include "netd/gateway.h"
+#include "netd/meter.h"
 #include "netd/ngroup.h"
 #include "netd/plane.h"
 #include "netd/ruleset.h"
@@ -104,7 +105,9 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 	} else if (type == MSG_DRAINED) {
 		drain_answered((uint32_t)request, (uint32_t)(request >> 32), r);
 	} else if (type == MSG_COUNTER_LIST) {
-		counters_list((uint32_t)request, (uint32_t)(request >> 32), r);
+		if (!meter_counted((uint32_t)request, r)) {
+			counters_list((uint32_t)request, (uint32_t)(request >> 32), r);
+		}
 	} else if (type == MSG_PROBE_STATE) {
 		bool up = get_u8(r);
 
@@ -386,6 +389,7 @@ static void load(void)
 	}
 	probe();
 	secret_for_operations();
+	meter_start();
 	for (size_t i = 0; i < plane.n; i++) {
 		network_restore_public(plane.v[i]);
 		network_name_restore(plane.v[i]);
@@ -430,6 +434,7 @@ static void on_sweep(void *arg)
 	ngroup_retry(now);
 	logs_sweep(now);
 	exec_sweep(now);
+	meter_sweep(now);
 	zone_public_look(now);
 	zone_health_look(now);
 	zone_keys_sweep();

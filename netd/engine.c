@@ -384,10 +384,11 @@ static int list_count(void *arg, const struct kcount *c)
 static void list_counters(struct reader *r)
 {
 	struct listing l = { .token = get_u32(r), .ns = get_u32(r) };
+	uint32_t what = get_u32(r); /* lib/kernel/counters.h */
 	struct err e = ERR_INIT;
 
 	listing_begin(&l);
-	int rc = self.kernel->counters(self.kernel, l.ns, list_count, &l, &e);
+	int rc = self.kernel->counters(self.kernel, l.ns, what, list_count, &l, &e);
 	if (l.n > 0) {
 		channel_send(self.control, MSG_COUNTER_LIST, &l.b, -1);
 		listing_begin(&l);
@@ -396,7 +397,10 @@ static void list_counters(struct reader *r)
 		put_u8(&l.b, 1);
 		channel_send(self.control, MSG_COUNTER_LIST, &l.b, -1);
 	} else {
-		log_warn("engine.counters", LOG_STR("error", e.msg));
+		/* A port alone is asked for as it goes: it may be gone. */
+		log_write(what == COUNTERS_ALL || what == COUNTERS_PORTS ? LOG_WARN : LOG_DEBUG,
+		          "engine.counters",
+		          (struct log_field[]){ LOG_STR("error", e.msg), { 0 } });
 	}
 	buf_fini(&l.b);
 }

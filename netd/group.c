@@ -17,6 +17,7 @@
 #include "netd/cni.h"
 #include "netd/group_parts.h"
 #include "netd/guest.h"
+#include "netd/meter.h"
 #include "netd/ngroup.h"
 #include "netd/runtime.h"
 #include "netd/spot.h"
@@ -171,6 +172,7 @@ static void removed(void *arg, const struct err *e, uint64_t rev)
 	ngroup_member(g->r, false);
 	cni_place(g->r, false);
 	ended(g, NULL);
+	meter_forget(g);
 	table_remove(g->r);
 	free(g);
 }
@@ -184,6 +186,15 @@ static bool runtime_expected(void)
 		group_runtime_left_ms = now;
 	}
 	return runtime_connected() || now - group_runtime_left_ms < RUNTIME_WAIT_MS;
+}
+
+static void remove_row(struct group *g)
+{
+	AUTO_FREE char *key = NULL;
+	AUTO_FREE char *usage = meter_take_row(g->r, &key);
+	const struct store_op ops[] = { { .key = g->r->key }, { .key = key, .value = usage } };
+
+	store_submit(plane.store, ops, usage ? 2 : 1, removed, g);
 }
 
 static void take_down(struct group *g)
@@ -212,6 +223,7 @@ static void take_down(struct group *g)
 	if (!g->detached) {
 		crash_point(CRASH_CONTROL_STOPPED);
 		if (plane.engine_synced) {
+			meter_ask_group(g->r); /* its link goes with what it counted */
 			network_drop_group(g->r, group_ask(g, ASK_DETACH));
 		}
 		return;
@@ -219,7 +231,7 @@ static void take_down(struct group *g)
 	if (!g->removing) {
 		g->removing = true;
 		crash_point(CRASH_CONTROL_DETACHED);
-		store_submit(plane.store, &(struct store_op){ .key = g->r->key }, 1, removed, g);
+		remove_row(g);
 	}
 }
 
@@ -318,6 +330,7 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
 		json_object_set_new(r->status, "secretsDue", json_true());
 	}
 	g->handed = g->started = g->failed = g->lost = g->down = false;
+	meter_change(r);
 	group_returns(g);
 	crash_point(CRASH_CONTROL_ACCEPTED);
 	if (!update) {
@@ -340,6 +353,9 @@ void group_adopt(struct resource *r, const char *was, void (*reply)(void *arg, c
                  void *arg)
 {
 	struct group *g = make(r);
+
+	meter_end(r); /* as who it was */
+	meter_begin(r);
 	AUTO_FREE char *row = table_row(r);
 	struct store_op ops[] = { { .key = was }, { .key = r->key, .value = row } };
 
@@ -403,6 +419,7 @@ void group_delete(struct resource *r, void (*reply)(void *arg, const struct err 
 	struct group *g = make(r);
 
 	r->deleting = g->deleting = true;
+	meter_end(r);
 	ngroup_member(r, true);
 	table_save(&r, 1, intended, commit_new(g, reply, arg));
 }
@@ -430,6 +447,9 @@ void group_load(struct resource *r)
 	}
 	/* A deletion asks the runtime, also before it is heard of. */
 	g->held = !g->guest;
+	if (meter_restore(r)) {
+		group_save(g);
+	}
 	cni_place(r, true);
 	if (!has_name(g)) {
 		g->unnamed = true;
@@ -444,6 +464,7 @@ void group_action(struct resource *r, const char *action,
 
 	g->down = stop;
 	json_object_set_new(r->status, "stopped", json_boolean(stop));
+	(stop ? meter_end : meter_begin)(r);
 	group_event(r, stop ? "Stopping" : "Starting", action);
 	if (!stop) {
 		g->started = g->ready = false;

@@ -41,6 +41,7 @@ struct group {
 	int64_t retry_ms, retry_at_ms; /* of an attach that failed; 0: it did not */
 	bool guest; /* a runtime made its namespace, and knows of its containers by itself: guest.h */
 	struct group_wait *waiters;
+	struct group_samples *samples; /* meter_sample.c; NULL: none yet */
 	unsigned commits; /* under way; the group is as the store says when there are none */
 };
 

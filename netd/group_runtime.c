@@ -13,6 +13,7 @@
 #include "netd/api/logs.h"
 #include "netd/balancer.h"
 #include "netd/group_parts.h"
+#include "netd/meter.h"
 #include "netd/ngroup.h"
 #include "netd/runtime.h"
 
@@ -121,6 +122,10 @@ void group_runtime_message(const json_t *m)
 
 	if (model_is(m, "type", "logs")) {
 		logs_answer(m);
+		return;
+	}
+	if (model_is(m, "type", "usage")) {
+		meter_reported(m);
 		return;
 	}
 	if (model_is(m, "type", "exec")) {

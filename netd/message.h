@@ -63,7 +63,7 @@ enum role {
 	X(FLOWS_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 4, MSG_BODY_MAX) /* namespace, flows */        \
 	X(DRAIN, 1, ROLE_CONTROL, ROLE_ENGINE, 5, MSG_BODY_MAX)     /* see drain.h */             \
 	X(DRAINED, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX)   /* the same, with counts */   \
-	X(COUNTERS, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)             /* token, namespace */        \
+	X(COUNTERS, 2, ROLE_CONTROL, ROLE_ENGINE, 12, 12)           /* token, namespace, what */  \
 	X(COUNTER_LIST, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, ns, last */      \
 	X(LEARN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0) /* tell of every given namespace */          \
 	X(LEARNED, 1, ROLE_ENGINE, ROLE_CONTROL, 12, MSG_BODY_MAX) /* see learn() */              \

@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/store/seal.h"
 #include "netd/balancer.h"
+#include "netd/meter.h"
 #include "netd/plane.h"
 #include "netd/zone.h"
 
@@ -239,6 +240,8 @@ int table_load(void *arg, const char *key, uint64_t rev, const char *value)
 		load_operations(row);
 	} else if (strcmp(key, "meta/dns-serial") == 0) {
 		zone_serial_load(row);
+	} else if (strcmp(key, "meter/clock") == 0) {
+		meter_load(row);
 	} else if (strncmp(key, "dnssec/", 7) == 0) {
 		zone_keys_load(key + 7, row);
 	} else if (strncmp(key, "dns/", 4) == 0) {

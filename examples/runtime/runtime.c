@@ -20,6 +20,7 @@
 #include "examples/runtime/bundle.h"
 #include "examples/runtime/exec.h"
 #include "examples/runtime/probe.h"
+#include "examples/runtime/stats.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/base/own.h"
@@ -28,6 +29,7 @@
 #define CONTAINERS_MAX 60
 #define TICK_MS        20
 #define LOG_MAX        1000000
+#define USAGE_MS       10000
 #define FDS_MAX        8 /* descriptors whose frames are not whole yet */
 
 enum phase {
@@ -45,6 +47,7 @@ struct container {
 	int64_t due_ms;
 	const json_t *spec; /* in the group's message */
 	struct probe probe;
+	uint64_t cpu_ns; /* when it was last told */
 };
 
 struct group {
@@ -55,7 +58,7 @@ struct group {
 	struct container c[CONTAINERS_MAX];
 	int n;
 	bool started, ready, stopping, removing, held;
-	int64_t kill_ms;
+	int64_t kill_ms, usage_ms;
 };
 
 static struct {
@@ -269,6 +272,40 @@ static void step_ready(struct group *g)
 	}
 }
 
+/* What its containers use, told from time to time. */
+static void step_usage(struct group *g)
+{
+	int64_t now = now_ms(), took = now - g->usage_ms;
+	json_t *containers;
+	uint64_t cpu, bytes;
+
+	if (took < USAGE_MS) {
+		return;
+	}
+	containers = json_object();
+	for (int i = 0; i < g->n; i++) {
+		struct container *c = &g->c[i];
+
+		if (c->phase != PHASE_RUN || !stats_read(c->id, &cpu, &bytes)) {
+			continue;
+		}
+		if (g->usage_ms && cpu >= c->cpu_ns) { /* nanoseconds in milliseconds: millionths */
+			json_object_set_new(
+				containers, c->name,
+				json_pack("{s:f, s:I}", "cpu",
+			                  (double)(cpu - c->cpu_ns) / 1000 / (double)took, "memory",
+			                  (json_int_t)bytes));
+		}
+		c->cpu_ns = cpu;
+	}
+	if (json_object_size(containers)) {
+		send_json(json_pack("{s:s, s:s, s:O}", "type", "usage", "id", g->key, "containers",
+		                    containers));
+	}
+	json_decref(containers);
+	g->usage_ms = now;
+}
+
 static void step(struct group *g)
 {
 	if (g->stopping) {
@@ -288,6 +325,7 @@ static void step(struct group *g)
 		step_start(g);
 		if (g->started) {
 			step_ready(g);
+			step_usage(g);
 		}
 	}
 }

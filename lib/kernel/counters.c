@@ -252,27 +252,35 @@ static int on_link(const struct nlmsghdr *h, void *arg)
 	return c.name[0] == 'p' ? list_add(arg, &c) : 0;
 }
 
-int counters_dump(struct nl_sock *rt, struct nl_sock *nft,
-                  int (*fn)(void *arg, const struct kcount *c), void *arg, struct err *e)
+static int read_rules(struct nl_sock *nft, struct list *l, struct err *e)
 {
 	struct nfgenmsg nf = { .nfgen_family = NFPROTO_INET };
 	struct nfgenmsg all = { .nfgen_family = NFPROTO_UNSPEC };
-	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
-	struct list l = { 0 };
 	int rc = nl_dump(nft, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETOBJ, &nf, sizeof(nf),
-	                 on_object, list_reset, &l, e);
+	                 on_object, list_reset, l, e);
 
 	for (int i = 0; rc == 0 && i < 2; i++) {
-		rc = dump_drops(nft, &l, i ? KOBJ_SET_DROPS6 : KOBJ_SET_DROPS4, e);
+		rc = dump_drops(nft, l, i ? KOBJ_SET_DROPS6 : KOBJ_SET_DROPS4, e);
 	}
+	l->mark = l->n;
+	return rc < 0 ? rc
+	              : nl_dump(nft, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE, &all, sizeof(all),
+	                        on_rule, list_reset, l, e);
+}
+
+int counters_dump(struct nl_sock *rt, struct nl_sock *nft, uint32_t what,
+                  int (*fn)(void *arg, const struct kcount *c), void *arg, struct err *e)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
+	struct list l = { 0 };
+	int rc = what == COUNTERS_ALL ? read_rules(nft, &l, e) : 0;
+
 	l.mark = l.n;
-	if (rc == 0) {
-		rc = nl_dump(nft, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE, &all, sizeof(all),
-		             on_rule, list_reset, &l, e);
-	}
-	l.mark = l.n;
-	if (rc == 0) {
+	if (rc == 0 && (what == COUNTERS_ALL || what == COUNTERS_PORTS)) {
 		rc = nl_dump(rt, RTM_GETLINK, &ifi, sizeof(ifi), on_link, list_reset, &l, e);
+	} else if (rc == 0) {
+		ifi.ifi_index = (int)what; /* indexes follow from names: rtnl.c */
+		rc = nl_get(rt, RTM_GETLINK, &ifi, sizeof(ifi), on_link, &l, e);
 	}
 	for (size_t i = 0; rc == 0 && i < l.n; i++) {
 		if (fn(arg, &l.v[i]) < 0) {

@@ -24,8 +24,12 @@ struct kcount {
 	uint64_t back_packets, back_bytes; /* KCOUNT_PORT */
 };
 
+/* What is read: all, the ports alone, or the port of one number. */
+#define COUNTERS_ALL   0u
+#define COUNTERS_PORTS UINT32_MAX
+
 /* Calls fn for each, after all were read; fn returns -1 to stop. May block for the kernel's answers,
  * 5 s each. Counters begin at zero when their ruleset is made anew. */
-int counters_dump(struct nl_sock *rt, struct nl_sock *nft,
+int counters_dump(struct nl_sock *rt, struct nl_sock *nft, uint32_t what,
                   int (*fn)(void *arg, const struct kcount *c), void *arg, struct err *e)
 	__attribute__((warn_unused_result));

@@ -81,8 +81,8 @@ struct kernel {
 	 * by key. ERR_NOT_FOUND: the namespace is not there now. */
 	int (*learned)(struct kernel *k, uint32_t ns, struct kset *to, struct err *e);
 	/* What a VNet's router has counted; counters.h. */
-	int (*counters)(struct kernel *k, uint32_t ns, int (*fn)(void *arg, const struct kcount *c),
-	                void *arg, struct err *e);
+	int (*counters)(struct kernel *k, uint32_t ns, uint32_t what,
+	                int (*fn)(void *arg, const struct kcount *c), void *arg, struct err *e);
 	void (*free)(struct kernel *k);
 };
 

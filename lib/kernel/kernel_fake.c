@@ -348,9 +348,10 @@ static int fake_learned(struct kernel *k, uint32_t ns, struct kset *to, struct e
 	return err_set(e, ERR_NOT_FOUND, 0, "namespace %u was not given", ns);
 }
 
-static int fake_counters(struct kernel *k, uint32_t ns,
+static int fake_counters(struct kernel *k, uint32_t ns, uint32_t what,
                          int (*fn)(void *arg, const struct kcount *c), void *arg, struct err *e)
 {
+	(void)what;
 	(void)fn;
 	(void)arg;
 	return ns_there(self(k), ns) ? 0 : err_set(e, ERR_NOT_FOUND, 0, "namespace %u", ns);

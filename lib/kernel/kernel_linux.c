@@ -711,7 +711,7 @@ static int linux_tighten(struct kernel *ops, uint32_t ns, unsigned level, struct
 	return rc;
 }
 
-static int linux_counters(struct kernel *ops, uint32_t ns,
+static int linux_counters(struct kernel *ops, uint32_t ns, uint32_t what,
                           int (*fn)(void *arg, const struct kcount *c), void *arg, struct err *e)
 {
 	struct space *s = spaces_need(self(ops), ns, e);
@@ -719,7 +719,8 @@ static int linux_counters(struct kernel *ops, uint32_t ns,
 	if (!s || s->type != KOBJ_NETNS_VNET) {
 		return err_set(e, ERR_NOT_FOUND, 0, "namespace %u is no VNet's", ns);
 	}
-	return spaces_ready(s, true, e) == 0 ? counters_dump(&s->rt, &s->nft, fn, arg, e) : -1;
+	return spaces_ready(s, true, e) == 0 ? counters_dump(&s->rt, &s->nft, what, fn, arg, e)
+	                                     : -1;
 }
 
 static int linux_learned(struct kernel *ops, uint32_t ns, struct kset *to, struct err *e)

@@ -268,6 +268,9 @@ static int dump_part(struct nl_sock *s, char *data, size_t len,
 		if (h->nlmsg_type == NLMSG_ERROR) {
 			const struct nlmsgerr *err = mnl_nlmsg_get_payload(h);
 
+			if (err->error == 0) { /* what nl_get() ends with */
+				return 1;
+			}
 			err_set(e, ERR_SYSTEM, -err->error, "kernel dump");
 			return -3;
 		}
@@ -278,8 +281,9 @@ static int dump_part(struct nl_sock *s, char *data, size_t len,
 	return 0;
 }
 
-static int dump_once(struct nl_sock *s, uint16_t type, const void *extra, size_t extra_len,
-                     int (*fn)(const struct nlmsghdr *h, void *arg), void *arg, struct err *e)
+static int dump_once(struct nl_sock *s, uint16_t type, uint16_t flags, const void *extra,
+                     size_t extra_len, int (*fn)(const struct nlmsghdr *h, void *arg), void *arg,
+                     struct err *e)
 {
 	char request[256] = { 0 };
 	AUTO_FREE char *data = malloc(RECEIVE_SIZE);
@@ -291,7 +295,7 @@ static int dump_once(struct nl_sock *s, uint16_t type, const void *extra, size_t
 		return err_set(e, ERR_NO_MEMORY, 0, "kernel dump: out of memory");
 	}
 	h->nlmsg_type = type;
-	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	h->nlmsg_flags = NLM_F_REQUEST | flags;
 	h->nlmsg_seq = ++s->seq;
 	memcpy(mnl_nlmsg_put_extra_header(h, extra_len), extra, extra_len);
 	if (send(s->fd, h, h->nlmsg_len, 0) < 0) {
@@ -321,7 +325,7 @@ int nl_dump(struct nl_sock *s, uint16_t type, const void *extra, size_t extra_le
             struct err *e)
 {
 	for (int i = 0; i < DUMP_TRIES; i++) {
-		int rc = dump_once(s, type, extra, extra_len, fn, arg, e);
+		int rc = dump_once(s, type, NLM_F_DUMP, extra, extra_len, fn, arg, e);
 
 		if (rc != -2) {
 			return rc == 1 ? 0 : -1; /* -3 left the socket usable */
@@ -330,4 +334,10 @@ int nl_dump(struct nl_sock *s, uint16_t type, const void *extra, size_t extra_le
 		usleep(1000u << (i < 6 ? i : 6));
 	}
 	return err_set(e, ERR_SYSTEM, 0, "kernel dump: interrupted %d times", DUMP_TRIES);
+}
+
+int nl_get(struct nl_sock *s, uint16_t type, const void *extra, size_t extra_len,
+           int (*fn)(const struct nlmsghdr *h, void *arg), void *arg, struct err *e)
+{
+	return dump_once(s, type, NLM_F_ACK, extra, extra_len, fn, arg, e) == 1 ? 0 : -1;
 }

@@ -65,3 +65,8 @@ int nl_batch_send(struct nl_sock *s, struct nl_batch *b,
 int nl_dump(struct nl_sock *s, uint16_t type, const void *extra, size_t extra_len,
             int (*fn)(const struct nlmsghdr *h, void *arg), void (*reset)(void *arg), void *arg,
             struct err *e) __attribute__((warn_unused_result));
+/* Asks for one object, by what the family header says; fn is called once. ERR_SYSTEM with the kernel's errno
+ * when there is none. */
+int nl_get(struct nl_sock *s, uint16_t type, const void *extra, size_t extra_len,
+           int (*fn)(const struct nlmsghdr *h, void *arg), void *arg, struct err *e)
+	__attribute__((warn_unused_result));

@@ -35,7 +35,9 @@ STAILQ_HEAD(txns, txn);
 struct store {
 	sqlite3 *db;
 	sqlite3_stmt *put, *del, *look;
-	uint64_t rev; /* writer thread only, after the start */
+	char path[160];
+	sqlite3 *reader; /* of ranges: a snapshot of its own; NULL: not needed yet */
+	uint64_t rev;    /* writer thread only, after the start */
 	pthread_t thread;
 	pthread_mutex_t use; /* of the connection: a reader sees no half of a transaction */
 	pthread_mutex_t lock;
@@ -370,14 +372,13 @@ static int open_file(struct store *s, const char *path, struct err *e)
 struct store *store_open(const char *dir, struct loop *l, struct err *e)
 {
 	struct store *s = calloc(1, sizeof(*s));
-	char path[256];
 
 	if (!s) {
 		err_set(e, ERR_NO_MEMORY, 0, "store: out of memory");
 		return NULL;
 	}
-	snprintf(path, sizeof(path), "%s/netd.db", dir);
-	if (open_file(s, path, e) < 0) {
+	snprintf(s->path, sizeof(s->path), "%s/netd.db", dir);
+	if (open_file(s, s->path, e) < 0) {
 		sqlite3_finalize(s->put);
 		sqlite3_finalize(s->del);
 		sqlite3_finalize(s->look);
@@ -420,6 +421,7 @@ void store_close(struct store *s)
 	sqlite3_finalize(s->del);
 	sqlite3_finalize(s->look);
 	sqlite3_close(s->db);
+	sqlite3_close(s->reader);
 	free(s);
 }
 
@@ -430,8 +432,10 @@ static int load(struct store *s,
 	sqlite3_stmt *q = NULL;
 	int rc;
 
-	if (sqlite3_prepare_v2(s->db, "SELECT key, rev, value FROM pairs ORDER BY key", -1, &q,
-	                       NULL) != SQLITE_OK) {
+	if (sqlite3_prepare_v2(s->db,
+	                       "SELECT key, rev, value FROM pairs WHERE key < 'usage/' "
+	                       "OR key >= 'usage0' ORDER BY key",
+	                       -1, &q, NULL) != SQLITE_OK) {
 		return fail(s, e, "read");
 	}
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
@@ -455,6 +459,46 @@ int store_load(struct store *s,
 	int rc = load(s, fn, arg, e);
 	pthread_mutex_unlock(&s->use);
 	return rc;
+}
+
+static int range_failed(struct store *s, struct err *e)
+{
+	return err_set(e, ERR_UNAVAILABLE, 0, "store: range: %s", sqlite3_errmsg(s->reader));
+}
+
+int store_range(struct store *s, const char *from, const char *to, size_t limit,
+                int (*fn)(void *arg, const char *key, uint64_t rev, const char *value), void *arg,
+                struct err *e)
+{
+	sqlite3_stmt *q = NULL;
+	int rc;
+
+	if (!s->reader &&
+	    sqlite3_open_v2(s->path, &s->reader, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK) {
+		rc = range_failed(s, e);
+		sqlite3_close(s->reader);
+		s->reader = NULL;
+		return rc;
+	}
+	if (sqlite3_prepare_v2(s->reader,
+	                       "SELECT key, rev, value FROM pairs WHERE key >= ? AND key < ? "
+	                       "ORDER BY key LIMIT ?",
+	                       -1, &q, NULL) != SQLITE_OK) {
+		return range_failed(s, e);
+	}
+	sqlite3_bind_text(q, 1, from, -1, SQLITE_STATIC);
+	sqlite3_bind_text(q, 2, to, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(q, 3, (sqlite3_int64)limit);
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+		if (fn(arg, (const char *)sqlite3_column_text(q, 0),
+		       (uint64_t)sqlite3_column_int64(q, 1),
+		       (const char *)sqlite3_column_text(q, 2)) < 0) {
+			rc = SQLITE_DONE;
+			break;
+		}
+	}
+	sqlite3_finalize(q);
+	return rc == SQLITE_DONE ? 0 : range_failed(s, e);
 }
 
 void store_submit(struct store *s, const struct store_op *ops, size_t n,

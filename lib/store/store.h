@@ -24,10 +24,17 @@ bool store_readonly(const struct store *s);
 /* Waits for what was submitted, then closes. */
 void store_close(struct store *s);
 
-/* Every pair, sorted by key; blocks (start only). fn returns 0, or -1 to stop. */
+/* Every pair, sorted by key, but for those of "usage/", which grow without end and are read by range; blocks (start
+ * only). fn returns 0, or -1 to stop. */
 int store_load(struct store *s,
                int (*fn)(void *arg, const char *key, uint64_t rev, const char *value), void *arg,
                struct err *e) __attribute__((warn_unused_result));
+
+/* The first `limit` pairs with from <= key < to, sorted by key; fn as above, but -1 just stops. Blocks for the read
+ * (microseconds a pair), not for a transaction under way, which is not seen yet. */
+int store_range(struct store *s, const char *from, const char *to, size_t limit,
+                int (*fn)(void *arg, const char *key, uint64_t rev, const char *value), void *arg,
+                struct err *e) __attribute__((warn_unused_result));
 
 struct store_op {
 	const char *key;

@@ -21,6 +21,7 @@
 #include "netd/api/logs.h"
 #include "netd/api/names.h"
 #include "netd/api/ngroups.h"
+#include "netd/api/usage.h"
 #include "netd/api/watch.h"
 #include "netd/api/zones.h"
 #include "netd/guest.h"
@@ -641,6 +642,22 @@ static bool allowed(struct http_request *r, const struct caller *who, const stru
 	return true;
 }
 
+/* GET {group}/providers/microsoft.insights/metrics or metricDefinitions */
+static void metrics(struct http_request *r, const char *what)
+{
+	AUTO_FREE char *key = table_key(r->path);
+	const struct resource *x = table_get(key);
+	bool values = strcasecmp(what, "metrics") == 0;
+
+	if (!x || !x->group || (!values && strcasecmp(what, "metricDefinitions") != 0)) {
+		not_found(r, r->path);
+	} else if (strcmp(r->method, "GET") != 0) {
+		refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
+	} else {
+		(values ? metrics_request : metrics_definitions)(r, x);
+	}
+}
+
 static void arm(struct http_request *r, const struct caller *who)
 {
 	struct model_id id;
@@ -649,6 +666,8 @@ static void arm(struct http_request *r, const struct caller *who)
 	AUTO_FREE char *path = strdup(r->path);
 	char *tail = strrchr(path, '/');
 	bool groups = strcasecmp(tail, "/resourceGroups") == 0; /* the list of them */
+	char *insights = strcasestr(path, "/providers/microsoft.insights/");
+	char asked[64] = "";
 
 	if (groups) {
 		*tail = '\0';
@@ -657,6 +676,10 @@ static void arm(struct http_request *r, const struct caller *who)
 		strcasestr(path, "/providers/Microsoft.ContainerInstance/serviceAssociationLinks/");
 	if (link) {
 		*link = r->path[link - path] = '\0'; /* the subnet is what counts */
+	}
+	if (insights) { /* the resource is what counts */
+		snprintf(asked, sizeof(asked), "%s", insights + 30);
+		*insights = r->path[insights - path] = '\0';
 	}
 	if (model_id_parse(path, &id) < 0 || (groups && (id.group || id.type))) {
 		not_found(r, r->path);
@@ -672,6 +695,14 @@ static void arm(struct http_request *r, const struct caller *who)
 		} else {
 			refuse(r, ERR_METHOD, NULL, "The method is not allowed here.");
 		}
+		return;
+	}
+	if (insights) {
+		metrics(r, asked);
+		return;
+	}
+	if (id.type && !id.name && strcasecmp(id.type, "Microsoft.ContainerInstance/usage") == 0) {
+		usage_request(r, who, id.subscription);
 		return;
 	}
 	table_group_key(r->path, prefix, sizeof(prefix));

@@ -201,6 +201,7 @@ static void ask(struct job *j, uint32_t vnet)
 
 	put_u32(&b, j->token);
 	put_u32(&b, vnet);
+	put_u32(&b, COUNTERS_ALL);
 	channel_send(plane.engine, MSG_COUNTERS, &b, -1);
 	buf_fini(&b);
 	j->asked++;

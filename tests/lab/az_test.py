@@ -81,6 +81,9 @@ ok(r[1].strip() == "Succeeded", "az container show", r)
 r = az("container", "logs", "-g", "demo", "-n", "box")
 ok("it says this" in r[1], "az container logs", r)
 
+r = az("monitor", "metrics", "list", "--resource", CG + "box", "--metric", "NetworkBytesReceivedPerSecond", "--interval", "PT1M", "--query", "value[0].name.value", "-o", "tsv")
+ok(r[1].strip() == "NetworkBytesReceivedPerSecond", "az monitor metrics list", r)
+
 pid, fd = pty.fork()
 if pid == 0:
     os.execve(AZ[0], AZ + ["container", "exec", "-g", "demo", "-n", "box", "--exec-command", "/bin/sh"], env)
