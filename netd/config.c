@@ -138,6 +138,8 @@ static const struct key {
 	  "record sets in private DNS zones of a subscription; 0: no limit"),
 	N("limit-requests", limit_requests, 0, 1000000, "100000",
 	  "requests a second of a subscription; 0: no limit"),
+	N("pool-links", pool_links, 0, 256, "16",
+	  "namespaces with links made ahead of groups, in a subnet that needs many; 0: none"),
 	N("usage-days", usage_days, 1, 36500, "93", "days that accounting is kept"),
 	N("log-level", log_level, 0, 3, "2", "0 errors, 1 warnings, 2 information, 3 all"),
 	U("user-control", user_control, "64100",

@@ -85,7 +85,7 @@ struct config {
 	struct plan_target targets[CONFIG_TARGETS_MAX];
 	size_t n_targets;
 	int64_t node_cpu, node_memory, limit_groups, limit_addresses, limit_labels, limit_records,
-		limit_requests, usage_days;
+		limit_requests, usage_days, pool_links;
 };
 
 /* Reads the file (NULL: defaults only). ERR_INVALID names file, line, key and what is accepted. */

@@ -31,6 +31,7 @@
 #include "netd/plane.h"
 #include "netd/ruleset.h"
 #include "netd/runtime.h"
+#include "netd/spare.h"
 #include "netd/zone.h"
 
 #define PING_MS        500
@@ -435,6 +436,7 @@ static void on_sweep(void *arg)
 	logs_sweep(now);
 	exec_sweep(now);
 	meter_sweep(now);
+	spare_sweep(now);
 	zone_public_look(now);
 	zone_health_look(now);
 	zone_keys_sweep();

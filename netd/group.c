@@ -20,6 +20,7 @@
 #include "netd/meter.h"
 #include "netd/ngroup.h"
 #include "netd/runtime.h"
+#include "netd/spare.h"
 #include "netd/spot.h"
 #include "netd/zone.h"
 
@@ -542,6 +543,14 @@ void group_retry(int64_t now_ms)
 void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
 {
 	enum ask ask = (enum ask)(request >> 56);
+
+	if (ask == ASK_SPARE) {
+		spare_done((uint32_t)request, ok);
+		if (fd >= 0) {
+			close(fd);
+		}
+		return;
+	}
 	struct group *g = ask == ASK_SYNC ? NULL : group_by_serial((uint32_t)request);
 
 	if (ask == ASK_SYNC) {
@@ -592,6 +601,7 @@ void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
 void group_engine_up(void)
 {
 	plane.engine_synced = false;
+	spare_forget();
 	channel_send(plane.engine, MSG_SYNC_BEGIN, NULL, -1);
 }
 

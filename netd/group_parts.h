@@ -15,6 +15,7 @@ enum ask {
 	ASK_NAME,
 	ASK_UNNAME,
 	ASK_CHECK,
+	ASK_SPARE, /* spare.h: no group's yet */
 	ASK_SYNC
 };
 

@@ -14,6 +14,7 @@
 #include "netd/fabric.h"
 #include "netd/guest.h"
 #include "netd/plane.h"
+#include "netd/spare.h"
 #include "netd/subnet.h"
 #include "netd/where.h"
 #include "vnet/plan.h"
@@ -217,6 +218,14 @@ static void take_port(struct resource *g, struct subnet *s, uint32_t id)
 	json_object_set_new(g->status, "bridge", json_integer(b->id));
 }
 
+/* A spare's, which has its port counted. */
+static void take_spare_port(struct resource *g, struct subnet *s, uint32_t bridge)
+{
+	s->groups++;
+	s->idle_until_ms = 0;
+	json_object_set_new(g->status, "bridge", json_integer(bridge));
+}
+
 int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 {
 	*vnet = NULL;
@@ -225,13 +234,21 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 	if (!s) {
 		return -1;
 	}
-	take_port(g, s, 0);
-	json_object_set_new(g->status, "serial", json_integer(table_serial()));
+	uint32_t bridge = 0, spare = guest_of(g) ? 0 : spare_take(s, &bridge);
+	if (spare) {
+		take_spare_port(g, s, bridge);
+	} else {
+		take_port(g, s, 0);
+	}
+	json_object_set_new(g->status, "serial", json_integer(spare ? spare : table_serial()));
 	json_object_set_new(g->status, "vnet", json_integer(s->vnet));
 	json_object_set_new(g->status, "subnet", json_integer(s->id));
 	if (take_addresses(g, s, e) < 0 || take_public(g, s, *vnet, e) < 0 ||
 	    (guest_of(g) && guest_check(g, e) < 0)) {
 		network_release(g); /* what it has so far */
+		if (spare) {
+			network_drop_number(spare);
+		}
 		return -1;
 	}
 	place_group(g, true);
@@ -338,20 +355,26 @@ static void end_subnet(struct subnet *s)
 	network_subnet_gone(s);
 }
 
-/* The last group takes the subnet along, the VNet's last the router. */
-static void give_port(const struct resource *g, struct subnet *s)
+void network_port_give(struct subnet *s, uint32_t bridge)
 {
-	struct subnet_bridge *b = subnet_bridge_find(s, number(g->status, "bridge"));
+	struct subnet_bridge *b = subnet_bridge_find(s, bridge);
 
-	s->groups--;
 	b->ports--;
 	if (b->ports == 0 && b->id != s->id) {
 		fabric_drop(b->id);
 		subnet_bridge_remove(s, b);
 	}
+}
+
+/* The last group takes the subnet along, the VNet's last the router. */
+static void give_port(const struct resource *g, struct subnet *s)
+{
+	s->groups--;
+	network_port_give(s, number(g->status, "bridge"));
 	if (s->groups > 0 || s->held) {
 		return;
 	}
+	spare_drop(s);
 	s->tenant = tenant_of(g->id)->number;
 	if (guest_of(g)) {
 		s->idle_until_ms = clock_system.now_ms(&clock_system) + IDLE_MS;
@@ -564,6 +587,24 @@ void network_send_group(const struct resource *g, uint64_t request)
 	vnet_plan_group(&p, &set);
 	send_owner(p.ns, &set, request, true);
 	kset_fini(&set);
+}
+
+void network_send_spare(const struct subnet *s, uint32_t spare, uint32_t bridge, uint64_t request)
+{
+	struct plan_group p = { .ns = spare,
+		                .vnet_ns = s->vnet,
+		                .bridge = bridge,
+		                .mtu = (uint32_t)plane.config->mtu - 50 };
+	struct kset set = { 0 };
+
+	vnet_plan_group(&p, &set);
+	send_owner(p.ns, &set, request, false);
+	kset_fini(&set);
+}
+
+void network_drop_number(uint32_t n)
+{
+	send_del(n, 0);
 }
 
 void network_drop_group(const struct resource *g, uint64_t request)

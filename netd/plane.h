@@ -161,6 +161,11 @@ uint32_t network_bridge_of(const struct resource *group);
 void network_send_group(const struct resource *group, uint64_t request);
 void network_send_base(void); /* the gateway, and VNets and subnets in use */
 void network_drop_group(const struct resource *group, uint64_t request);
+/* A spare (spare.h): sends its plan; takes a number's owner away; one port less in a bridge, which goes with its
+ * last unless it is the subnet's own. */
+void network_send_spare(const struct subnet *s, uint32_t spare, uint32_t bridge, uint64_t request);
+void network_drop_number(uint32_t n);
+void network_port_give(struct subnet *s, uint32_t bridge);
 /* Public address for a publicIPAddresses resource. */
 int network_public(uint8_t family, uint32_t tenant, struct ip *ret, struct err *e);
 void network_public_free(const struct ip *ip, uint32_t tenant);

@@ -110,7 +110,7 @@ bool clock_parse(const char *text, int64_t *wall_ms)
 	if ((*p == '+' || *p == '-') && sscanf(p + 1, "%2d:%2d%n", &hours, &minutes, &end) == 2 &&
 	    p[1 + end] == '\0' && hours < 15 && minutes < 60) {
 		offset = (hours * 60 + minutes) * (*p == '+' ? 60000 : -60000);
-	} else if (strcmp(p, "Z") != 0) {
+	} else if (*p && strcmp(p, "Z") != 0) {
 		return false;
 	}
 	*wall_ms = (int64_t)timegm(&tm) * 1000 + ms - offset;

@@ -26,7 +26,8 @@ extern const struct random random_system; /* getrandom(2); aborts if the kernel 
 
 /* "2026-11-24T00:18:08.123Z" into `to` (at least 32 bytes). */
 void clock_format(int64_t wall_ms, char *to, size_t size);
-/* Milliseconds since 1970 of "2026-11-24T00:18:08Z", with or without a fraction, with Z or an offset; false: it is
+/* Milliseconds since 1970 of "2026-11-24T00:18:08Z", with or without a fraction, with Z, an offset or
+ * neither (UTC, as az sends it); false: it is
  * none. */
 bool clock_parse(const char *text, int64_t *wall_ms);
 /* Seconds of an ISO 8601 duration without years and months ("PT1M30S", "P1D"); false: it is none. */
