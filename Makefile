@@ -129,7 +129,11 @@ $(BUILD)/bench/cni_run: tests/bench/cni_run.c
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CSTD) $(WARN) -O2 -o $@ $<
-bench-cni: build $(BUILD)/bench/attach_raw $(BUILD)/bench/cni_run ## CNI beside bridge + portmap, netavark and the bare kernel calls
+$(BUILD)/bench/push_run: tests/bench/push_run.c
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CSTD) $(WARN) -O2 -o $@ $<
+bench-cni: build $(BUILD)/bench/attach_raw $(BUILD)/bench/cni_run $(BUILD)/bench/push_run ## CNI beside bridge + portmap, netavark and the bare kernel calls
 	$(Q)tests/bench/cni
 bench-nsg: build $(BUILD)/bench/flows ## security groups beside hand-written nftables and no filter
 	$(Q)tests/bench/fabric nsg

@@ -337,11 +337,11 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
 	if (!update) {
 		g->attached = false;
 	}
-	/* The kernel's work runs beside the commit, and takes longer: it begins first. */
+	/* The kernel's work runs beside the commit, which begins first: whom the message wakes may take this core. */
+	table_save(rows, 2, applied, commit_new(g, reply, arg));
 	if (plane.engine_synced) {
 		send_group(g);
 	}
-	table_save(rows, 2, applied, commit_new(g, reply, arg));
 }
 
 static void adopted(void *arg, const struct err *e, uint64_t rev)
