@@ -572,7 +572,16 @@ void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
 		}
 		return;
 	}
-	if (ask == ASK_CHECK) {
+	if (ask == ASK_TAP) {
+		if (ok && fd >= 0) {
+			if (g->ns_fd >= 0) {
+				close(g->ns_fd);
+			}
+			g->ns_fd = fd;
+			fd = -1;
+		}
+		group_tap_done(g, ok, text);
+	} else if (ask == ASK_CHECK) {
 		cni_checked(g->r, ok, text);
 	} else if (ask == ASK_DETACH) {
 		g->detached = true;

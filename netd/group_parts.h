@@ -15,6 +15,7 @@ enum ask {
 	ASK_NAME,
 	ASK_UNNAME,
 	ASK_CHECK,
+	ASK_TAP, /* of a virtual machine */
 	ASK_SPARE, /* spare.h: no group's yet */
 	ASK_SYNC
 };
@@ -59,6 +60,8 @@ void group_number_add(struct group *g);
 void group_number_drop(const struct group *g);
 
 void group_hand_over(struct group *g);
+/* The engine's answer about its tap. */
+void group_tap_done(struct group *g, bool ok, const char *text);
 void group_send_stop(struct group *g, bool remove);
 
 /* Begins to drain; g->drained says that it is done, group_advance() is called then. */

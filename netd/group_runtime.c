@@ -42,6 +42,34 @@ static json_t *resolv_conf(const struct group *g)
 	return s;
 }
 
+/* How a virtual machine sets up what eth0 has: it is the host of its addresses, and nobody else is on its link but the gateway. */
+static json_t *network_of(const struct group *g)
+{
+	static const char *const keys[] = { "ip4", "ip6" }, *const prefixes[] = { "prefix4",
+		                                                                  "prefix6" };
+	json_t *addresses = json_array(), *gateways = json_array();
+	uint32_t n = group_serial(g);
+	char text[IP_TEXT + 8], mac[18];
+
+	for (int f = 0; f < 2; f++) {
+		const char *ip = model_str(g->r->status, keys[f]);
+		struct ip_prefix p;
+		struct err e = ERR_INIT;
+
+		if (!*ip || ip_prefix_parse(model_str(g->r->status, prefixes[f]), &p, &e) < 0) {
+			continue;
+		}
+		snprintf(text, sizeof(text), "%s/%u", ip, ip_bits(p.ip.family));
+		json_array_append_new(addresses, json_string(text));
+		(void)ip_add(&p.ip, 1);
+		json_array_append_new(gateways, json_string(ip_format(&p.ip, text)));
+	}
+	snprintf(mac, sizeof(mac), "02:00:%02x:%02x:%02x:%02x", n >> 24 & 255, n >> 16 & 255,
+	         n >> 8 & 255, n & 255);
+	return json_pack("{s:s, s:i, s:o, s:o}", "mac", mac, "mtu", (int)plane.config->mtu - 50,
+	                 "addresses", addresses, "gateways", gateways);
+}
+
 void group_hand_over(struct group *g)
 {
 	char path[200];
@@ -62,6 +90,10 @@ void group_hand_over(struct group *g)
 	              "addresses", addresses, "resolvConf", resolv_conf(g), "group",
 	              g->full ? g->full : g->r->doc, "secrets", g->full != NULL, "stopped",
 	              g->down);
+	json_object_set_new(m, "network", network_of(g));
+	if (json_object_get(g->r->status, "tap")) {
+		json_object_set_new(m, "tap", json_string("tap0"));
+	}
 	if (*model_str(g->r->status, "from")) {
 		json_object_set(m, "from", json_object_get(g->r->status, "from"));
 	}
@@ -114,6 +146,50 @@ void group_runtime_up(void)
 	runtime_send(json_pack("{s:s, s:o}", "type", "listEnd", "ids", ids), -1);
 }
 
+static void refuse_tap(const char *id, const char *why)
+{
+	runtime_send(json_pack("{s:s, s:s, s:s}", "type", "tap", "id", id, "error", why), -1);
+}
+
+/* The runtime wants a tap in the group's namespace, or (queues 0) none; the group is handed over again when it is there. */
+static void take_tap(struct group *g, const json_t *m)
+{
+	const json_t *queues = json_object_get(m, "queues"), *owner = json_object_get(m, "owner");
+
+	if (!json_is_integer(queues) || json_integer_value(queues) < 0 ||
+	    json_integer_value(queues) > 256 ||
+	    (owner && (!json_is_integer(owner) || json_integer_value(owner) < 0 ||
+	               json_integer_value(owner) >= UINT32_MAX))) {
+		refuse_tap(model_str(m, "id"),
+		           "accepted are queues, 0 to 256, and owner, a user's number");
+		return;
+	}
+	if (!g || g->guest || g->deleting) {
+		refuse_tap(model_str(m, "id"), "no such group");
+		return;
+	}
+	if (json_integer_value(queues) > 0) {
+		json_object_set_new(g->r->status, "tap",
+		                    json_pack("{s:O, s:O*}", "queues", queues, "owner", owner));
+	} else {
+		json_object_del(g->r->status, "tap");
+	}
+	group_save(g);
+	network_send_group(g->r, group_ask(g, ASK_TAP));
+}
+
+void group_tap_done(struct group *g, bool ok, const char *text)
+{
+	if (g->deleting || !runtime_connected()) {
+		return; /* the next runtime is told with all else */
+	}
+	if (!ok) {
+		refuse_tap(g->r->key, text);
+	} else if (g->handed) {
+		group_hand_over(g);
+	}
+}
+
 void group_runtime_message(const json_t *m)
 {
 	struct resource *r = table_get(model_str(m, "id"));
@@ -130,6 +206,10 @@ void group_runtime_message(const json_t *m)
 	}
 	if (model_is(m, "type", "exec")) {
 		exec_answer(m);
+		return;
+	}
+	if (model_is(m, "type", "tap")) {
+		take_tap(g, m);
 		return;
 	}
 	if (!g || g->guest) {

@@ -524,6 +524,15 @@ static void bandwidth(const struct resource *g, struct plan_group *p)
 	}
 }
 
+/* The tap that a runtime of virtual machines asked for: group_runtime.c. */
+static void plan_tap(const struct resource *g, struct plan_group *p)
+{
+	const json_t *tap = json_object_get(g->status, "tap"), *owner = json_object_get(tap, "owner");
+
+	p->tap_queues = (uint32_t)json_integer_value(json_object_get(tap, "queues"));
+	p->tap_owner = owner ? (uint32_t)json_integer_value(owner) + 1 : 0;
+}
+
 void network_send_group(const struct resource *g, uint64_t request)
 {
 	struct subnet *s = subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
@@ -584,6 +593,7 @@ void network_send_group(const struct resource *g, uint64_t request)
 	if (p.forward) { /* routes may wait for it */
 		fabric_vnets(tenant_of(g->id)->number);
 	}
+	plan_tap(g, &p);
 	vnet_plan_group(&p, &set);
 	send_owner(p.ns, &set, request, true);
 	kset_fini(&set);

@@ -503,6 +503,13 @@ void vnet_plan_group(const struct plan_group *p, struct kset *to)
 		o.mtu = p->burst[1];
 		kset_add(to, &o);
 	}
+	if (p->tap_queues) {
+		o = plan_object(p->ns, KOBJ_TAP, 0, "tap0");
+		o.index = p->tap_queues > 1 ? 2 : 1;
+		o.mtu = p->mtu;
+		o.flags = p->tap_owner;
+		kset_add(to, &o);
+	}
 	if (p->forward) {
 		o = plan_object(p->vnet_ns, KOBJ_ELEM, KOBJ_SET_FORWARD, port);
 		memcpy(o.kmac, mac, 6);

@@ -110,6 +110,8 @@ struct plan_group {
 	bool forward;         /* it may send on what others sent (enableIPForwarding) */
 	const uint32_t *asgs; /* application security groups that it belongs to, by number */
 	size_t n_asgs;
+	uint32_t tap_queues; /* of a tap in its namespace, which has its traffic; 0: none */
+	uint32_t tap_owner;  /* number of the user who may attach to it, and 1; 0: root alone */
 };
 void vnet_plan_group(const struct plan_group *p, struct kset *to);
 

@@ -179,9 +179,10 @@ void kobj_counter_name(uint32_t group, bool inbound, uint16_t priority, char to[
 
 /* ---- text ---- */
 
-static const char *const kind_names[] = { "netns",   "link",  "addr",   "neigh",   "fdb", "route",
-	                                  "rule",    "float", "rate",   "ruleset", "set", "counter",
-	                                  "timeout", "chain", "filter", "elem",    "item" };
+static const char *const kind_names[] = { "netns",   "link", "addr",    "neigh",   "fdb",
+	                                  "route",   "rule", "float",   "rate",    "tap",
+	                                  "ruleset", "set",  "counter", "timeout", "chain",
+	                                  "filter",  "elem", "item" };
 static_assert(ARRAY_N(kind_names) == KOBJ_KIND_N, "a name for every kind");
 static const char *const set_names[] = {
 	"port4",   "port6",    "forward",  "pub4",    "pub6",    "target4",   "target6",
@@ -423,6 +424,10 @@ void kobj_format(const struct kobj *o, struct buf *to)
 			buf_addf(to, " %u from %s", o->table, o->dev);
 		}
 		break;
+	case KOBJ_TAP:
+		buf_addf(to, " %s queues %u mtu %u owner %d", o->dev, o->index, o->mtu,
+		         (int)o->flags - 1);
+		break;
 	case KOBJ_RATE:
 		memcpy(rates, o->via, sizeof(rates));
 		buf_addf(to, " %s in %llu/%u out %llu/%u", o->dev, (unsigned long long)rates[0],
@@ -517,6 +522,7 @@ static int check_shape(const struct kobj *o, struct err *e)
 		                        0,
 		                        KOBJ_ROUTE_THROW,
 		                        KOBJ_RULE_MAIN,
+		                        0,
 		                        0,
 		                        0,
 		                        KOBJ_RULESET_UPLINK,
@@ -625,6 +631,10 @@ int kobj_check(const struct kobj *o, struct err *e)
 	bool table = (o->kind == KOBJ_ROUTE || o->kind == KOBJ_RULE) && o->table;
 	if (table && (o->ns < KOBJ_NS_FIRST || o->table <= KOBJ_TABLE_BASE)) {
 		return refuse(o, e, "table is not the plane's");
+	}
+	if (o->kind == KOBJ_TAP && (o->ns < KOBJ_NS_FIRST || strcmp(o->dev, "tap0") != 0 ||
+	                            o->index < 1 || o->index > 2)) {
+		return refuse(o, e, "not a group's tap device");
 	}
 	if (o->kind == KOBJ_RATE && (o->ns < KOBJ_NS_FIRST || !name_is(o->dev, "p"))) {
 		return refuse(o, e, "not a group's port");

@@ -34,6 +34,7 @@ enum kobj_kind {
 	KOBJ_RULE,
 	KOBJ_FLOAT, /* a frontend's address at a group's port: floating.h */
 	KOBJ_RATE,  /* limits of a group's port: rate.h */
+	KOBJ_TAP,   /* in a group's namespace, for virtual machines: tap.h */
 	KOBJ_RULESET,
 	KOBJ_SET, /* what follows lives in a VNet's ruleset, and is made by plans: sets and maps */
 	KOBJ_COUNTER, /* of a security rule */
@@ -221,8 +222,9 @@ struct kobj {
 	uint8_t via[16];
 	uint8_t mac[6];    /* LINK, NEIGH */
 	uint16_t via_port; /* ELEM data, host order */
-	uint32_t flags;    /* LINK */
-	/* LINK: interface index in its namespace; ELEM: class, last port, mark; RATE: bytes at once to the group */
+	uint32_t flags;    /* LINK; TAP: number of the user who may attach to it, and 1 (0: root) */
+	/* LINK: interface index in its namespace; ELEM: class, last port, mark; RATE: bytes at once to the group;
+	 * TAP: 1, or 2 when it has several queues */
 	uint32_t index;
 	uint32_t mtu;           /* LINK, bytes; RATE: bytes at once from the group */
 	uint32_t peer_ns;       /* LINK_VETH */

@@ -11,6 +11,7 @@
 #include "lib/kernel/floating.h"
 #include "lib/kernel/rate.h"
 #include "lib/kernel/shortcut.h"
+#include "lib/kernel/tap.h"
 
 int programs_new(struct linux_kernel *k)
 {
@@ -31,6 +32,9 @@ int programs_apply(struct space *s, const struct kop *ops, size_t n, struct err 
 	if (s->type == KOBJ_NETNS_GATEWAY && !s->k->refused) {
 		return shortcut_bind(s->k->shortcut, &s->rt, ops, n, e);
 	}
+	if (s->type == KOBJ_NETNS_GROUP) {
+		return tap_apply(s, ops, n, e);
+	}
 	if (s->type != KOBJ_NETNS_VNET) {
 		return 0;
 	}
@@ -43,6 +47,9 @@ int programs_dump(struct space *s, struct kset *to, struct err *e)
 	if (s->type == KOBJ_NETNS_VNET) {
 		floating_dump(s->k->floating, &s->rt, s->ns, to);
 		return rate_dump(s->k->rate, &s->rt, s->ns, to, e);
+	}
+	if (s->type == KOBJ_NETNS_GROUP) {
+		return tap_dump(s, to, e);
 	}
 	return s->type == KOBJ_NETNS_GATEWAY
 	               ? shortcut_dump(s->k->shortcut, s->k->refused, &s->rt, to, e)

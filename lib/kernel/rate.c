@@ -12,7 +12,6 @@
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
-#include <linux/tc_act/tc_mirred.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,42 +141,6 @@ static void drop_device(struct nl_batch *b, uint32_t port)
 	}
 }
 
-/* All that enters by the port goes to its device. */
-static void put_filter(struct nl_batch *b, uint32_t port)
-{
-	struct {
-		struct tc_u32_sel sel;
-		struct tc_u32_key key; /* nothing of the packet matters */
-	} all = { .sel = { .flags = TC_U32_TERMINAL, .nkeys = 1 } };
-	struct tc_mirred to = { .action = TC_ACT_STOLEN,
-		                .eaction = TCA_EGRESS_REDIR,
-		                .ifindex = IFB_BASE + port };
-	struct tcmsg *t;
-	struct nlmsghdr *h = nl_batch_begin(b, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL,
-	                                    sizeof(*t), (void **)&t);
-
-	if (!h) {
-		return;
-	}
-	t->tcm_family = AF_UNSPEC;
-	t->tcm_ifindex = (int)port;
-	t->tcm_parent = TC_IN;
-	t->tcm_info = TC_H_MAKE(PREFERENCE << 16, htons(ETH_P_ALL));
-	mnl_attr_put_strz(h, TCA_KIND, "u32");
-	struct nlattr *options = mnl_attr_nest_start(h, TCA_OPTIONS);
-	mnl_attr_put(h, TCA_U32_SEL, sizeof(all), &all);
-	struct nlattr *actions = mnl_attr_nest_start(h, TCA_U32_ACT);
-	struct nlattr *first = mnl_attr_nest_start(h, 1);
-	mnl_attr_put_strz(h, TCA_ACT_KIND, "mirred");
-	struct nlattr *how = mnl_attr_nest_start(h, TCA_ACT_OPTIONS);
-	mnl_attr_put(h, TCA_MIRRED_PARMS, sizeof(to), &to);
-	mnl_attr_nest_end(h, how);
-	mnl_attr_nest_end(h, first);
-	mnl_attr_nest_end(h, actions);
-	mnl_attr_nest_end(h, options);
-	nl_batch_end(b, 0);
-}
-
 /* ---- setting ---- */
 
 static struct kobj *find(struct rate *r, const struct kobj *o)
@@ -226,7 +189,7 @@ static int put(struct rate *r, struct nl_sock *rt, const struct kobj *o, struct 
 		put_device(&b, port);
 		put_bucket(&b, &w[1]);
 		tc_put_qdisc(&b, port, 0);
-		put_filter(&b, port);
+		tc_put_redirect(&b, port, IFB_BASE + port, PREFERENCE);
 	} else {
 		drop_device(&b, port);
 	}
@@ -351,30 +314,6 @@ static bool is_right(const struct bucket *b, const struct way *w)
 	return b->rate == w->rate && b->buffer_ns + off >= want && b->buffer_ns <= want + off;
 }
 
-static int on_filter(const struct nlmsghdr *h, void *arg)
-{
-	const struct tcmsg *t = mnl_nlmsg_get_payload(h);
-
-	*(bool *)arg = *(bool *)arg || TC_H_MAJ(t->tcm_info) >> 16 == PREFERENCE;
-	return 0;
-}
-
-static void no_filter(void *arg)
-{
-	*(bool *)arg = false;
-}
-
-static bool is_led(struct nl_sock *rt, uint32_t port)
-{
-	struct tcmsg t = { .tcm_ifindex = (int)port, .tcm_parent = TC_IN };
-	struct err ignored = ERR_INIT;
-	bool found = false;
-
-	return nl_dump(rt, RTM_GETTFILTER, &t, sizeof(t), on_filter, no_filter, &found, &ignored) ==
-	               0 &&
-	       found;
-}
-
 static bool is_set(struct found *f, struct nl_sock *rt, const struct kobj *o)
 {
 	struct way w[2];
@@ -392,7 +331,7 @@ static bool is_set(struct found *f, struct nl_sock *rt, const struct kobj *o)
 		}
 		ok = ok && found == (w[i].rate != 0);
 	}
-	return ok && (!w[1].rate || is_led(rt, w[0].index));
+	return ok && (!w[1].rate || tc_is_led(rt, w[0].index, PREFERENCE));
 }
 
 int rate_dump(struct rate *r, struct nl_sock *rt, uint32_t ns, struct kset *to, struct err *e)

@@ -12,6 +12,7 @@
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
 #include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -116,6 +117,66 @@ void tc_put_filter(struct nl_batch *b, uint32_t index, uint32_t parent, const st
 	mnl_attr_put_u32(h, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
 	mnl_attr_nest_end(h, options);
 	nl_batch_end(b, 0);
+}
+
+void tc_put_redirect(struct nl_batch *b, uint32_t index, uint32_t to, uint32_t preference)
+{
+	struct {
+		struct tc_u32_sel sel;
+		struct tc_u32_key key; /* nothing of the packet matters */
+	} all = { .sel = { .flags = TC_U32_TERMINAL, .nkeys = 1 } };
+	struct tc_mirred how = { .action = TC_ACT_STOLEN,
+		                 .eaction = TCA_EGRESS_REDIR,
+		                 .ifindex = to };
+	struct nlmsghdr *h;
+	struct tcmsg *t = begin(b, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, index, TC_IN, &h);
+
+	if (!t) {
+		return;
+	}
+	t->tcm_info = TC_H_MAKE(preference << 16, htons(ETH_P_ALL));
+	mnl_attr_put_strz(h, TCA_KIND, "u32");
+	struct nlattr *options = mnl_attr_nest_start(h, TCA_OPTIONS);
+	mnl_attr_put(h, TCA_U32_SEL, sizeof(all), &all);
+	struct nlattr *actions = mnl_attr_nest_start(h, TCA_U32_ACT);
+	struct nlattr *first = mnl_attr_nest_start(h, 1);
+	mnl_attr_put_strz(h, TCA_ACT_KIND, "mirred");
+	struct nlattr *parms = mnl_attr_nest_start(h, TCA_ACT_OPTIONS);
+	mnl_attr_put(h, TCA_MIRRED_PARMS, sizeof(how), &how);
+	mnl_attr_nest_end(h, parms);
+	mnl_attr_nest_end(h, first);
+	mnl_attr_nest_end(h, actions);
+	mnl_attr_nest_end(h, options);
+	nl_batch_end(b, 0);
+}
+
+struct led {
+	uint32_t preference;
+	bool found;
+};
+
+static int on_led(const struct nlmsghdr *h, void *arg)
+{
+	const struct tcmsg *t = mnl_nlmsg_get_payload(h);
+	struct led *l = arg;
+
+	l->found = l->found || TC_H_MAJ(t->tcm_info) >> 16 == l->preference;
+	return 0;
+}
+
+static void not_led(void *arg)
+{
+	((struct led *)arg)->found = false;
+}
+
+bool tc_is_led(struct nl_sock *rt, uint32_t index, uint32_t preference)
+{
+	struct tcmsg t = { .tcm_ifindex = (int)index, .tcm_parent = TC_IN };
+	struct led l = { preference, false };
+	struct err ignored = ERR_INIT;
+
+	return nl_dump(rt, RTM_GETTFILTER, &t, sizeof(t), on_led, not_led, &l, &ignored) == 0 &&
+	       l.found;
 }
 
 void tc_drop_filter(struct nl_batch *b, uint32_t index, uint32_t parent, uint32_t preference)

@@ -44,6 +44,10 @@ int tc_program(const struct bpf_object *o, const char *name, struct tc_program *
 void tc_put_qdisc(struct nl_batch *b, uint32_t index, uint32_t block);
 void tc_drop_qdisc(struct nl_batch *b, uint32_t index); /* with all filters; absent is success */
 void tc_put_filter(struct nl_batch *b, uint32_t index, uint32_t parent, const struct tc_program *p);
+/* All that enters by the device leaves by another, unseen by what comes behind. */
+void tc_put_redirect(struct nl_batch *b, uint32_t index, uint32_t to, uint32_t preference);
+/* Is there a filter of that preference? Not when it cannot be told. */
+bool tc_is_led(struct nl_sock *rt, uint32_t index, uint32_t preference);
 void tc_drop_filter(struct nl_batch *b, uint32_t index, uint32_t parent, uint32_t preference);
 /* A device's qdisc goes when no filter is left. */
 void tc_tidy(struct nl_sock *rt, uint32_t index);

@@ -109,7 +109,7 @@ run = os.environ["NETD_LAB"] + "/node1/run"
 t.ok(wait(lambda: namespaces() == []), "no namespace", namespaces())
 mounts = [l.split()[4] for l in open("/proc/self/mountinfo") if run + "/ns/" in l and not l.split()[4].endswith("/gw")]
 t.ok(not mounts, "no mount", mounts)
-t.ok(sorted(os.listdir(run)) == ["api.sock", "cni.sock", "ns", "runtime.sock"] and os.listdir(run + "/ns") == ["gw"], "no file", os.listdir(run))
+t.ok(sorted(os.listdir(run)) == ["api.sock", "cni.sock", "ns", "runtime.sock", "session.sock"] and os.listdir(run + "/ns") == ["gw"], "no file", os.listdir(run))
 links = subprocess.run(["ip", "-n", "node1", "-o", "link"], capture_output=True, text=True).stdout.splitlines()
 t.ok(len(links) == 3, "no device of the host's", links)
 gw = []

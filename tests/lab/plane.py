@@ -220,7 +220,7 @@ def peers(*names):
             fcntl.flock(lock, fcntl.LOCK_EX)
             need = [p for p in packages if not os.path.exists(f"{at}/{p}")]
             _unpack(at, need)
-    return at, {**os.environ, "LD_LIBRARY_PATH": at + "/usr/lib/x86_64-linux-gnu"}
+    return at, {**os.environ, "LD_LIBRARY_PATH": at + "/usr/lib/x86_64-linux-gnu:" + at + "/lib/x86_64-linux-gnu"}
 
 
 def peers_all(name):
