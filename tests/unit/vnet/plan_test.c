@@ -117,6 +117,34 @@ static void group(void **state)
 
 /* In namespaces that a runtime made: the first with a public address and published ports, a second interface without a
  * default route, with a MAC of its choice and a port at an address that others share. */
+/* A spare is a group without addresses; the group that takes it adds to that and takes nothing away. */
+static void spare_and_machine(void **state)
+{
+	struct plan_addr a = { net("10.1.0.0/16"), ip("10.1.0.7"), { 0 } };
+	struct plan_group p = { .ns = 18, .vnet_ns = 16, .bridge = 17, .mtu = 1450 };
+	struct kset spare = { 0 }, whole = { 0 };
+
+	(void)state;
+	vnet_plan_group(&p, &spare);
+	p.addrs = &a;
+	p.n_addrs = 1;
+	p.tap_queues = 4;
+	p.tap_owner = 64106;
+	vnet_plan_group(&p, &whole);
+	for (size_t i = 0; i < spare.n; i++) {
+		bool found = false;
+
+		for (size_t j = 0; j < whole.n; j++) {
+			found = found || (kobj_compare(&spare.v[i], &whole.v[j]) == 0 &&
+			                  kobj_same(&spare.v[i], &whole.v[j]));
+		}
+		assert_true(found);
+	}
+	golden("machine.txt", &whole);
+	kset_fini(&spare);
+	kset_fini(&whole);
+}
+
 static void guests(void **state)
 {
 	const uint8_t mac[6] = { 6, 0, 0, 0, 0, 1 };
@@ -389,11 +417,14 @@ static void prefixes(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(gateway), cmocka_unit_test(group),
-		                            cmocka_unit_test(guests),  cmocka_unit_test(routing),
-		                            cmocka_unit_test(given),   cmocka_unit_test(pure),
-		                            cmocka_unit_test(refused), cmocka_unit_test(addresses),
-		                            cmocka_unit_test(rests),   cmocka_unit_test(prefixes) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(gateway),   cmocka_unit_test(group),
+		cmocka_unit_test(guests),    cmocka_unit_test(spare_and_machine),
+		cmocka_unit_test(routing),   cmocka_unit_test(given),
+		cmocka_unit_test(pure),      cmocka_unit_test(refused),
+		cmocka_unit_test(addresses), cmocka_unit_test(rests),
+		cmocka_unit_test(prefixes)
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
