@@ -73,6 +73,10 @@ static int check_group(const char *name, json_t *doc, struct err *e)
 		}
 	}
 	const json_t *ports = model_at(doc, "properties.ipAddress.ports");
+	if (model_is(doc, "properties.ipAddress.type", "Public") && json_array_size(ports) == 0) {
+		return err_set_at(e, ERR_INVALID, NULL, "properties.ipAddress.ports",
+		                  "A Public address needs at least one port.");
+	}
 	json_array_foreach((json_t *)(uintptr_t)ports, i, p)
 	{
 		bool found = false;
@@ -111,6 +115,13 @@ static int check_group(const char *name, json_t *doc, struct err *e)
 static void drop_own_address(const struct resource *r, json_t *doc)
 {
 	json_t *ip = model_at(doc, "properties.ipAddress");
+	const char *own = r ? model_str(r->status, "ip4") : "";
+
+	if (r && !model_at(r->doc, "properties.ipAddress") && model_is(ip, "type", "Private") &&
+	    strcmp(model_str(ip, "ip"), own) == 0) { /* as GET tells it */
+		json_object_del(json_object_get(doc, "properties"), "ipAddress");
+		return;
+	}
 
 	if (model_is(ip, "type", "Public") ||
 	    (r && !*model_str(r->doc, "properties.ipAddress.ip") &&

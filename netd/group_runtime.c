@@ -146,6 +146,50 @@ void group_runtime_up(void)
 	runtime_send(json_pack("{s:s, s:o}", "type", "listEnd", "ids", ids), -1);
 }
 
+/* What the runtime says of containers, with the times when it was first said; a restart's last state stays to be seen. */
+static void take_states(struct resource *r, const json_t *told)
+{
+	json_t *next = json_deep_copy(told), *was = json_object_get(r->status, "containers"), *c;
+	const char *name;
+	char now[40];
+
+	clock_format(clock_system.wall_ms(&clock_system), now, sizeof(now));
+	json_object_foreach(next, name, c)
+	{
+		json_t *old = json_object_get(was, name),
+		       *state = json_object_get(c, "currentState"),
+		       *before = json_object_get(old, "currentState");
+		bool again = json_integer_value(json_object_get(c, "restartCount")) !=
+		             json_integer_value(json_object_get(old, "restartCount"));
+		const char *is = model_str(state, "state");
+		bool ended = strcmp(is, "Terminated") == 0;
+
+		if (!json_is_object(state)) {
+			continue;
+		}
+		if (before && (again || strcmp(is, model_str(before, "state")) != 0)) {
+			json_object_set(c, "previousState", before);
+		} else if (before) {
+			json_object_update_missing(state, before);
+			if (json_object_get(old, "previousState")) {
+				json_object_set(c, "previousState",
+				                json_object_get(old, "previousState"));
+			}
+			continue;
+		}
+		if (ended && *model_str(before, "startTime") && !again) {
+			json_object_set(state, "startTime", json_object_get(before, "startTime"));
+		}
+		if (!json_object_get(state, "startTime") && strcmp(is, "Waiting") != 0) {
+			json_object_set_new(state, "startTime", json_string(now));
+		}
+		if (ended && !json_object_get(state, "finishTime")) {
+			json_object_set_new(state, "finishTime", json_string(now));
+		}
+	}
+	json_object_set_new(r->status, "containers", next);
+}
+
 static void refuse_tap(const char *id, const char *why)
 {
 	runtime_send(json_pack("{s:s, s:s, s:s}", "type", "tap", "id", id, "error", why), -1);
@@ -216,7 +260,7 @@ void group_runtime_message(const json_t *m)
 		return;
 	}
 	if (json_object_get(m, "containers")) {
-		json_object_set(r->status, "containers", json_object_get(m, "containers"));
+		take_states(r, json_object_get(m, "containers"));
 	}
 	if (*model_str(m, "message")) {
 		group_event(r, model_str(m, "event"), model_str(m, "message"));

@@ -527,7 +527,8 @@ static void bandwidth(const struct resource *g, struct plan_group *p)
 /* The tap that a runtime of virtual machines asked for: group_runtime.c. */
 static void plan_tap(const struct resource *g, struct plan_group *p)
 {
-	const json_t *tap = json_object_get(g->status, "tap"), *owner = json_object_get(tap, "owner");
+	const json_t *tap = json_object_get(g->status, "tap"),
+		     *owner = json_object_get(tap, "owner");
 
 	p->tap_queues = (uint32_t)json_integer_value(json_object_get(tap, "queues"));
 	p->tap_owner = owner ? (uint32_t)json_integer_value(owner) + 1 : 0;

@@ -66,6 +66,34 @@ json_t *view_child(const struct resource *r, const char *type, const char *name)
 	return found;
 }
 
+/* One in a subnet has an address, also when its document says nothing of it: its containers' ports are reached by it. */
+static json_t *private_address(json_t *props)
+{
+	json_t *ports = json_array(), *ip, *x;
+	size_t i;
+
+	json_array_foreach(json_object_get(props, "containers"), i, x)
+	{
+		json_array_extend(ports, model_at(x, "properties.ports"));
+	}
+	ip = json_pack("{s:s, s:o}", "type", "Private", "ports", ports);
+	json_object_set_new(props, "ipAddress", ip);
+	return ip;
+}
+
+/* A container as Azure tells of it; of one that the runtime has not spoken of yet, that it waits. */
+static json_t *container_view(const json_t *state)
+{
+	json_t *view = state ? json_deep_copy(state)
+	                     : json_pack("{s:i, s:{s:s, s:s}}", "restartCount", 0, "currentState",
+	                                 "state", "Waiting", "detailStatus", "ContainerCreating");
+
+	if (!json_object_get(view, "events")) {
+		json_object_set_new(view, "events", json_array());
+	}
+	return view;
+}
+
 static void view_group(const struct resource *r, json_t *props)
 {
 	json_t *view = json_object(), *ip = json_object_get(props, "ipAddress"), *x;
@@ -82,6 +110,9 @@ static void view_group(const struct resource *r, json_t *props)
 	json_t *events = json_object_get(r->status, "events");
 	json_object_set_new(view, "events", events ? json_deep_copy(events) : json_array());
 	json_object_set_new(props, "instanceView", view);
+	if (!ip && json_array_size(json_object_get(props, "subnetIds"))) {
+		ip = private_address(props);
+	}
 	const struct resource *ngroup = table_get(model_str(r->status, "orchestrator"));
 	if (ngroup) {
 		json_object_set_new(props, "orchestratorId", json_string(ngroup->id));
@@ -100,9 +131,8 @@ static void view_group(const struct resource *r, json_t *props)
 	{
 		json_t *c = json_object_get(states, model_str(x, "name"));
 
-		if (c) {
-			json_object_set(json_object_get(x, "properties"), "instanceView", c);
-		}
+		json_object_set_new(json_object_get(x, "properties"), "instanceView",
+		                    container_view(c));
 	}
 }
 

@@ -231,6 +231,9 @@ static void step_start(struct group *g)
 			if (runc("state", c->id, NULL) == 0) {
 				c->phase = PHASE_RUN;
 				probe_begin(&c->probe, c->spec, now_ms());
+				if (g->started) { /* it was started again */
+					report(g, "update", "", "");
+				}
 			}
 			c->due_ms = now_ms() + 30;
 		}
@@ -347,6 +350,7 @@ static void on_exit_of(struct group *g, struct container *c, int status)
 		c->restarts++;
 		c->due_ms = now_ms() + (c->restarts < 8 ? 100 << c->restarts : 30000);
 	}
+	report(g, "update", "", "");
 	fprintf(stderr, "runtime: container %s exited with %d\n", c->id, c->exit_code);
 }
 

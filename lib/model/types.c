@@ -105,7 +105,7 @@ FIELDS init_props[] = { L("image", 0, 1, 1000),
 	                A("volumeMounts", 0, 100, mount_fields),
 	                END };
 FIELDS init_fields[] = { L("name", REQ, 1, 63), O("properties", REQ, init_props), END };
-FIELDS address_fields[] = { A("ports", REQ, 100, port_fields),
+FIELDS address_fields[] = { { "ports", MODEL_OBJECTS, REQ, 0, 100, NULL, port_fields },
 	                    E("type", REQ, "Public|Private"),
 	                    K("ip", MODEL_IP, 0),
 	                    K("dnsNameLabel", MODEL_LABEL, 0),

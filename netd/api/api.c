@@ -18,6 +18,7 @@
 #include "netd/api/exec.h"
 #include "netd/api/health.h"
 #include "netd/api/list.h"
+#include "netd/api/locations.h"
 #include "netd/api/logs.h"
 #include "netd/api/names.h"
 #include "netd/api/ngroups.h"
@@ -562,6 +563,8 @@ static void below(struct http_request *r, const struct caller *who, const struct
 		} else {
 			not_found(r, r->path);
 		}
+	} else if (locations_request(r, id)) {
+		return;
 	} else if (part_type(id) && id->action) {
 		AUTO_FREE char *key = table_key(r->path);
 
