@@ -45,7 +45,7 @@ struct call {
 static struct {
 	struct loop *loop;
 	int listener;
-	LIST_HEAD(, call) calls;
+	LIST_HEAD(calls, call) calls;
 	unsigned n;
 	struct where attachments; /* groups by a digest of network, container, interface */
 } self;

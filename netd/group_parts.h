@@ -15,7 +15,7 @@ enum ask {
 	ASK_NAME,
 	ASK_UNNAME,
 	ASK_CHECK,
-	ASK_TAP, /* of a virtual machine */
+	ASK_TAP,   /* of a virtual machine */
 	ASK_SPARE, /* spare.h: no group's yet */
 	ASK_SYNC
 };

@@ -201,10 +201,11 @@ static char *compose(uint64_t cookie, size_t *len)
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		room += strlen(names[i]) + 2 + (getenv(names[i]) ? strlen(getenv(names[i])) : 0);
 	}
-	char *frame = malloc(room), *p = frame + 4;
+	char *frame = malloc(room), *p;
 	if (!frame) {
 		return NULL;
 	}
+	p = frame + 4;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (getenv(names[i])) {
 			p = put(p, names[i], getenv(names[i]));

@@ -157,7 +157,9 @@ static void queue(struct session *s, uint8_t kind, const uint8_t *data, size_t n
 	const struct wslay_event_msg m = { WSLAY_BINARY_FRAME, packet, n + 1 };
 
 	packet[0] = kind;
-	memcpy(packet + 1, data, n);
+	if (n > 0) {
+		memcpy(packet + 1, data, n);
+	}
 	(void)wslay_event_queue_msg(s->ws, &m);
 }
 

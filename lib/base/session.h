@@ -10,9 +10,9 @@
 enum session_kind {
 	SESSION_DATA,   /* input; output */
 	SESSION_RESIZE, /* to the runtime: rows, columns, 16 bits each, most significant byte first */
-	SESSION_ERROR,  /* from it: standard error, where there is no terminal */
-	SESSION_EXIT,   /* from it: status, 32 bits, most significant byte first; the last one */
-	SESSION_EOF,    /* to it: no input comes any more */
+	SESSION_ERROR, /* from it: standard error, where there is no terminal */
+	SESSION_EXIT,  /* from it: status, 32 bits, most significant byte first; the last one */
+	SESSION_EOF,   /* to it: no input comes any more */
 };
 
 /* The WebSocket subprotocol in which each binary message is a packet; without it messages are bytes. */

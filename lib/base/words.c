@@ -33,12 +33,12 @@ static bool take_word(const char **at, char **to)
 int words_split(const char *text, char ***ret, size_t *n, struct err *e)
 {
 	size_t room = (WORDS_MAX + 1) * sizeof(char *);
-	char **v = malloc(room + strlen(text) + WORDS_MAX + 1);
-	char *to = (char *)v + room;
+	char **v = malloc(room + strlen(text) + WORDS_MAX + 1), *to;
 
 	if (!v) {
 		return err_set(e, ERR_NO_MEMORY, 0, "no memory");
 	}
+	to = (char *)v + room;
 	*n = 0;
 	for (text += strspn(text, " \t\n"); *text; text += strspn(text, " \t\n")) {
 		if (*n == WORDS_MAX) {

@@ -719,8 +719,7 @@ static int linux_counters(struct kernel *ops, uint32_t ns, uint32_t what,
 	if (!s || s->type != KOBJ_NETNS_VNET) {
 		return err_set(e, ERR_NOT_FOUND, 0, "namespace %u is no VNet's", ns);
 	}
-	return spaces_ready(s, true, e) == 0 ? counters_dump(&s->rt, &s->nft, what, fn, arg, e)
-	                                     : -1;
+	return spaces_ready(s, true, e) < 0 ? -1 : counters_dump(&s->rt, &s->nft, what, fn, arg, e);
 }
 
 static int linux_learned(struct kernel *ops, uint32_t ns, struct kset *to, struct err *e)
