@@ -48,6 +48,8 @@ void http_peer(int fd, char to[64]);
 /* `headers` are whole lines ending in CRLF, or ""; `body` may be NULL. Frees the request. */
 void http_reply(struct http_request *r, int status, const char *headers, const char *body,
                 size_t len);
+/* Decodes %XX; false for bad or control characters, or no room. */
+bool http_decode(const char *from, size_t len, char *to, size_t size);
 /* Value of a query parameter, decoded, into `to`; false when absent. */
 bool http_query(const struct http_request *r, const char *name, char *to, size_t size);
 

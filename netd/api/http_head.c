@@ -23,8 +23,7 @@ static int hex(int c)
 	                              : -1;
 }
 
-/* Decodes %XX; false for bad or control characters, or no room. */
-static bool decode(const char *from, size_t len, char *to, size_t size)
+bool http_decode(const char *from, size_t len, char *to, size_t size)
 {
 	size_t n = 0;
 
@@ -73,7 +72,7 @@ static int request_line(const char *line, size_t len, struct http_request *r)
 		target++;
 	}
 	if (*target != '/' ||
-	    !decode(target, (size_t)(path_end - target), r->path, sizeof(r->path))) {
+	    !http_decode(target, (size_t)(path_end - target), r->path, sizeof(r->path))) {
 		return 400;
 	}
 	if (q) {
@@ -243,7 +242,7 @@ bool http_query(const struct http_request *r, const char *name, char *to, size_t
 		size_t len = strcspn(p, "&");
 
 		if (len > n && p[n] == '=' && strncasecmp(p, name, n) == 0) {
-			return decode(p + n + 1, len - n - 1, to, size);
+			return http_decode(p + n + 1, len - n - 1, to, size);
 		}
 		p += len + (p[len] == '&');
 	}

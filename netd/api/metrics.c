@@ -67,12 +67,15 @@ static int names_of(const struct http_request *r, const char *key, const char *c
 /* "FROM/TO"; without it the last hour. */
 static int timespan(const struct http_request *r, struct question *q, struct err *e)
 {
-	char text[100] = "", *slash;
+	char text[100] = "", twice[100], *slash;
 
 	q->to = meter_now();
 	q->from = q->to - HOUR_MS;
 	if (!http_query(r, "timespan", text, sizeof(text))) {
 		return 0;
+	}
+	if (strchr(text, '%') && http_decode(text, strlen(text), twice, sizeof(twice))) {
+		memcpy(text, twice, sizeof(text)); /* az 2.45 encodes it twice */
 	}
 	slash = strchr(text, '/');
 	if (slash) {

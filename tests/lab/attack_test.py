@@ -123,6 +123,7 @@ ok(open(victim).read() == "untouched", "and what a link pointed at is untouched"
 for i in range(6):
     retry("DELETE", CG + f"p{i}")
 wait(lambda: all(call("GET", CG + f"p{i}")[0] == 404 for i in range(6)))
+wait(lambda: not any(os.path.ismount(p) for p in plants))  # of a spare
 for p in plants:
     if os.path.lexists(p):
         os.unlink(p)

@@ -90,6 +90,10 @@ conmon_path=["{at}/usr/bin/conmon"]
 runc=["{shutil.which("runc")}"]
 ''')
 open("/etc/containers/policy.json", "w").write('{"default":[{"type":"insecureAcceptAnything"}]}')
+# conmon starts `podman container cleanup` without an environment; unless that finds its libraries, podman waits 20 s for it.
+open(WORK + "/ld.conf", "w").write(f"include /etc/ld.so.conf.d/*.conf\n{at}/usr/lib/x86_64-linux-gnu\n")
+subprocess.run(["ldconfig", "-X", "-C", WORK + "/ld.cache", "-f", WORK + "/ld.conf"], check=True, stderr=subprocess.DEVNULL)
+subprocess.run(["mount", "--bind", WORK + "/ld.cache", "/etc/ld.so.cache"], check=True)  # the lab's mounts are its own
 # In the node's network namespace, as a runtime is; the lab has its own of mounts and processes.
 PODMAN = ["nsenter", "--net=/run/netns/node1", "podman", "--storage-driver", "vfs", "--log-level", "error"]
 
