@@ -104,7 +104,7 @@ ok(wait(lambda: state(CG + "box") == "Succeeded", 30), "a group runs", state(CG 
 s, doc = ask("sh", terminalSize={"rows": 40, "cols": 100})
 ok(s == 200 and set(doc) == {"webSocketUri", "password"} and doc["webSocketUri"].startswith("wss://192.0.2.2:8444/exec/"), "POST exec: webSocketUri and password", doc)
 w = dial(doc)
-w.send_binary(b"stty size\n")
+w.send_binary(b"sleep 0.5; stty size\n")  # runc tells the terminal its size a little later
 got = until(w, b"40 100")
 ok(b"40 100" in got, "a terminal of the size that was asked for", got)
 w.send("echo $((6*7))\n")  # input as text is input too
