@@ -27,6 +27,7 @@ static struct {
 	char boot[METER_BOOT];
 	int64_t beat_ms, old_ms, day;
 	size_t split; /* groups whose day is not over yet are from here on; plane.n: none */
+	bool many;    /* some group has CLOSED_MAX periods in its status */
 } self;
 
 static int64_t now_ms(void)
@@ -121,6 +122,7 @@ static void end_at(struct resource *r, int64_t at_ms)
 	json_object_set_new(open, "to", json_integer((json_int_t)at_ms));
 	json_array_append(closed, open);
 	json_object_del(m, "open");
+	self.many = self.many || json_array_size(closed) >= CLOSED_MAX;
 }
 
 void meter_end(struct resource *r)
@@ -252,11 +254,7 @@ static void split_days(void)
 		}
 		meter_end(r);
 		meter_begin(r);
-		if (json_array_size(json_object_get(meter_of(r), "closed")) >= CLOSED_MAX) {
-			spill(r);
-		} else {
-			group_save(r->group);
-		}
+		group_save(r->group);
 	}
 }
 
@@ -348,7 +346,7 @@ void meter_sweep(int64_t now)
 		self.old_ms = now;
 		drop_old();
 	}
-	for (size_t i = 0; i < plane.n; i++) {
+	for (size_t i = 0; self.many && i < plane.n; i++) {
 		struct resource *r = plane.v[i];
 
 		if (r->group && !r->group->deleting &&
@@ -357,6 +355,7 @@ void meter_sweep(int64_t now)
 			spill(r);
 		}
 	}
+	self.many = false;
 }
 
 /* ---- what is told ---- */

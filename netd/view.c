@@ -9,6 +9,7 @@
 #include "lib/base/own.h"
 #include "netd/balancer.h"
 #include "netd/gateway.h"
+#include "netd/guest.h"
 #include "netd/ngroup.h"
 #include "netd/plane.h"
 #include "netd/profile.h"
@@ -82,11 +83,13 @@ static json_t *private_address(json_t *props)
 }
 
 /* A container as Azure tells of it; of one that the runtime has not spoken of yet, that it waits. */
-static json_t *container_view(const json_t *state)
+static json_t *container_view(const json_t *state, bool guest)
 {
-	json_t *view = state ? json_deep_copy(state)
-	                     : json_pack("{s:i, s:{s:s, s:s}}", "restartCount", 0, "currentState",
-	                                 "state", "Waiting", "detailStatus", "ContainerCreating");
+	json_t *view = state   ? json_deep_copy(state)
+	               : guest ? json_pack("{s:i, s:{s:s}}", "restartCount", 0, "currentState",
+	                                   "state", "Running")
+	                       : json_pack("{s:i, s:{s:s, s:s}}", "restartCount", 0, "currentState",
+	                                   "state", "Waiting", "detailStatus", "ContainerCreating");
 
 	if (!json_object_get(view, "events")) {
 		json_object_set_new(view, "events", json_array());
@@ -132,7 +135,7 @@ static void view_group(const struct resource *r, json_t *props)
 		json_t *c = json_object_get(states, model_str(x, "name"));
 
 		json_object_set_new(json_object_get(x, "properties"), "instanceView",
-		                    container_view(c));
+		                    container_view(c, guest_of(r) != NULL));
 	}
 }
 
