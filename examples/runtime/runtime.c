@@ -71,6 +71,7 @@ static struct {
 		size_t at; /* where its frame begins */
 	} fds[FDS_MAX];
 	int n_fds;
+	unsigned tag; /* of its containers' ids: control groups are the whole machine's */
 	struct group *groups;
 	volatile sig_atomic_t stop;
 } self = { .fd = -1 };
@@ -406,7 +407,7 @@ static void add_containers(struct group *g, const char *list, bool init)
 
 		*c = (struct container){ .init = init, .spec = x };
 		snprintf(c->name, sizeof(c->name), "%s", model_str(x, "name"));
-		snprintf(c->id, sizeof(c->id), "netd%d-%.60s-%.60s", (int)getpid(),
+		snprintf(c->id, sizeof(c->id), "netd%08x-%.60s-%.60s", self.tag,
 		         model_str(g->message, "name"), model_str(x, "name"));
 		if (bundle_make(&b) < 0) {
 			report(g, "failed", "Failed", "the container's bundle could not be made");
@@ -742,6 +743,7 @@ int main(int argc, char **argv)
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
 	bundle_setup(self.dir);
+	random_system.fill(&random_system, &self.tag, sizeof(self.tag));
 	while (!self.stop) {
 		struct pollfd p = { .fd = self.fd, .events = POLLIN };
 
