@@ -145,6 +145,23 @@ files = {os.path.relpath(os.path.join(d, f), dest) for d, _, fs in os.walk(dest)
 ok(r.returncode == 0 and files == {"usr/sbin/netd", "usr/bin/netctl", "etc/netd/netd.conf", "usr/share/bash-completion/completions/netctl", "lib/systemd/system/netd.service"}, "make install DESTDIR", (r, files))
 unit = open(dest + "/lib/systemd/system/netd.service").read()
 ok("ExecStart=/usr/sbin/netd --config /etc/netd/netd.conf" in unit and "Type=notify" in unit, "the unit starts what was installed", unit)
+caps = ",".join("+" + c[4:].lower() for c in unit.partition("CapabilityBoundingSet=")[2].split("\n")[0].split())
+work = tempfile.mkdtemp(prefix="netd-unit.")
+os.chmod(work, 0o755)
+open(work + "/conf", "w").write(f"state-dir = {work}/state\nrun-dir = {work}/run\nlisten-dns =\n")
+p = subprocess.Popen(["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "sh", "-c",
+                      f"ip link set lo up; exec setpriv --bounding-set=-all,{caps} {dest}/usr/sbin/netd --config {work}/conf"], stderr=open(work + "/log", "w"))
+ready = False
+for _ in range(200):
+    ready = subprocess.run(["curl", "-sf", "--unix-socket", work + "/run/api.sock", "http://x/readyz"], capture_output=True).returncode == 0
+    if ready or p.poll() is not None:
+        break
+    time.sleep(0.05)
+ok(ready, "what the unit leaves it is enough to become ready", open(work + "/log").read()[-1500:])
+p.kill()
+p.wait()
+time.sleep(0.2)
+subprocess.run(["rm", "-rf", work])
 r = subprocess.run([dest + "/usr/sbin/netd", "--version"], capture_output=True, text=True)
 ok(r.stdout.startswith("netd "), "and it runs", r)
 subprocess.run(["rm", "-rf", dest])
