@@ -27,6 +27,7 @@ static struct {
 	const char *api, *ca, *token, *subscription, *socket, *group, *output, *file;
 	const char *role, *scope, *caller, *seconds; /* of a token */
 	const char *vnet;
+	const char *from, *to;        /* of usage */
 	const char *tail, *container; /* of logs */
 	bool no_wait, input, terminal;
 	char **command; /* of exec, behind "--" */
@@ -74,6 +75,7 @@ static const char usage_text[] =
 	"                                                runs it in a container; -i: with input, -t: in\n"
 	"                                                a terminal; its exit status\n"
 	"  netctl attach NAME [--container C] [-g GROUP] what a container says from now on\n"
+	"  netctl usage [--from TIME] [--to TIME]        what groups used: a period a line; -o json\n"
 	"  netctl delete TYPE NAME [-g GROUP] [--no-wait]\n"
 	"  netctl trace FROM TO:PORT[/tcp|udp|icmp] [-g GROUP]\n"
 	"         what happens to a packet, hop by hop; FROM is a group or an address, TO an address\n"
@@ -111,7 +113,7 @@ static const char completion_text[] =
 	"	--role) list='reader contributor owner' ;;\n"
 	"	*)\n"
 	"		if [ ${#words[@]} = 0 ]; then\n"
-	"			list='apply get describe events logs exec attach delete trace counters nsg dns token completion help'\n"
+	"			list='apply get describe events logs exec attach usage delete trace counters nsg dns token completion help'\n"
 	"		elif [[ $word = -* ]]; then\n"
 	"			list='-f -g -o --no-wait --subscription --role --scope --caller --seconds --container --tail'\n"
 	"		else\n"
@@ -621,7 +623,8 @@ static const char **option(const char *name)
 		        { "--role", &self.role },     { "--scope", &self.scope },
 		        { "--caller", &self.caller }, { "--seconds", &self.seconds },
 		        { "--tail", &self.tail },     { "--container", &self.container },
-		        { "--vnet", &self.vnet } };
+		        { "--vnet", &self.vnet },     { "--from", &self.from },
+		        { "--to", &self.to } };
 
 	for (size_t i = 0; i < ARRAY_N(options); i++) {
 		if (strcmp(name, options[i].name) == 0) {
@@ -647,6 +650,10 @@ static int run(int n, char **words)
 
 	if (strcmp(verb, "apply") == 0 && n == 1) {
 		return apply();
+	}
+	if (strcmp(verb, "usage") == 0 && n == 1) {
+		return usage_print(self.subscription, self.from, self.to,
+		                   strcmp(self.output, "json") == 0);
 	}
 	if (strcmp(verb, "get") == 0 && (n == 2 || n == 3)) {
 		return get(words[1], n == 3 ? words[2] : NULL);

@@ -47,3 +47,6 @@ int balance_reclaim(const char *count, const char *seconds);
  * command's exit status; 1 when there is none. */
 int exec_run(const char *group, const char *container, char *const *command, bool input,
              bool terminal);
+
+/* usage.c: periods of a subscription's groups; times as ISO 8601, NULL: the last day, now. */
+int usage_print(const char *subscription, const char *from, const char *to, bool json);

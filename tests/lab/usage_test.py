@@ -185,6 +185,11 @@ ok(all(len(told.get(f"m{i}", [])) == 1 for i in range(30)), "each has one period
 off = {k: (told[k][0], v) for k, v in lives.items() if k in told and not v[0] - 0.1 <= told[k][0] <= v[1] + 0.5}
 ok(not off, "as long as it was there", off)
 
+r = subprocess.run([os.environ["NETD_NETCTL"], "usage", "--from", iso(now0 - HOUR)], capture_output=True, text=True, env={**os.environ, "NETD_API": ""})
+ok(r.returncode == 0 and sum(l.split()[0] == "m7" for l in r.stdout.splitlines()) == 1 and r.stdout.startswith("NAME"), "netctl usage", r)
+r = subprocess.run([os.environ["NETD_NETCTL"], "usage", "--from", "yesterday"], capture_output=True, text=True, env={**os.environ, "NETD_API": ""})
+ok(r.returncode == 1 and "from" in r.stderr, "which says what it does not understand", r)
+
 # ---- what is refused; who sees what
 for q, target in (("from=x", "from"), ("to=2026-13-01T00:00:00Z", "to"), ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "from")):
     s, doc, _ = call("GET", USAGE + "?" + q)
