@@ -373,30 +373,6 @@ static void join(struct buf *to, char *const *words)
 	}
 }
 
-/* The container named, else the group's first. */
-static int container_path(const char *group, const char *container, const char *verb, char *to,
-                          size_t size)
-{
-	json_t *answer = NULL;
-	char path[1500];
-
-	netctl_path("cg", group, path, sizeof(path));
-	long status = netctl_request("GET", path, NULL, &answer, NULL);
-	if (status != 200) {
-		int rc = netctl_failed(status, answer);
-
-		json_decref(answer);
-		return rc;
-	}
-	const char *first =
-		model_str(json_array_get(model_at(answer, "properties.containers"), 0), "name");
-	path[strcspn(path, "?")] = '\0';
-	snprintf(to, size, "%s/containers/%.63s/%s?api-version=2023-05-01", path,
-	         container ? container : first, verb);
-	json_decref(answer);
-	return 0;
-}
-
 int exec_run(const char *group, const char *container, char *const *command, bool input,
              bool terminal)
 {
@@ -404,7 +380,8 @@ int exec_run(const char *group, const char *container, char *const *command, boo
 	char path[1800];
 	json_t *answer = NULL, *body = NULL;
 	struct winsize w = { .ws_row = 24, .ws_col = 80 };
-	int rc = container_path(group, container, command ? "exec" : "attach", path, sizeof(path));
+	int rc = netctl_container_path(group, container, command ? "exec" : "attach", path,
+	                               sizeof(path));
 
 	if (rc != 0) {
 		return rc;

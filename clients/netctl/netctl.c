@@ -376,13 +376,13 @@ static int get(const char *word, const char *name)
 	return rc;
 }
 
-/* The container named, else the group's first. */
-static int logs(const char *name)
+int netctl_container_path(const char *group, const char *container, const char *what, char *to,
+                          size_t size)
 {
 	json_t *answer = NULL;
-	char path[1500], more[1800];
+	char path[1500];
 
-	path_of(&types[0], name, path, sizeof(path));
+	path_of(&types[0], group, path, sizeof(path));
 	long status = netctl_request("GET", path, NULL, &answer, NULL);
 	if (status != 200) {
 		int rc = netctl_failed(status, answer);
@@ -393,13 +393,25 @@ static int logs(const char *name)
 	const char *first =
 		model_str(json_array_get(model_at(answer, "properties.containers"), 0), "name");
 	path[strcspn(path, "?")] = '\0';
-	snprintf(more, sizeof(more), "%s/containers/%.63s/logs?api-version=2023-05-01%s%.10s", path,
-	         self.container ? self.container : first, self.tail ? "&tail=" : "",
-	         self.tail ? self.tail : "");
+	snprintf(to, size, "%s/containers/%.63s/%s?api-version=" API_VERSION, path,
+	         container ? container : first, what);
 	json_decref(answer);
-	answer = NULL;
-	status = netctl_request("GET", more, NULL, &answer, NULL);
-	int rc = status == 200 ? 0 : netctl_failed(status, answer);
+	return 0;
+}
+
+static int logs(const char *name)
+{
+	json_t *answer = NULL;
+	char path[1800], more[1900];
+	int rc = netctl_container_path(name, self.container, "logs", path, sizeof(path));
+
+	if (rc != 0) {
+		return rc;
+	}
+	snprintf(more, sizeof(more), "%s%s%.10s", path, self.tail ? "&tail=" : "",
+	         self.tail ? self.tail : "");
+	long status = netctl_request("GET", more, NULL, &answer, NULL);
+	rc = status == 200 ? 0 : netctl_failed(status, answer);
 	if (rc == 0) {
 		fputs(model_str(answer, "content"), stdout);
 	}

@@ -27,6 +27,11 @@ int trace_counters(const char *type, const char *name, bool json);
 /* netctl nsg flush NAME */
 int trace_nsg_flush(const char *name);
 
+/* The path of what is asked of a group's container (NULL: its first), with api-version. 0, or an exit status: it cannot be
+ * read (said on standard error). */
+int netctl_container_path(const char *group, const char *container, const char *what, char *to,
+                          size_t size);
+
 /* Waits for an operation's URL; 0, or 1 when it failed (said on standard error). */
 int netctl_wait(const char *operation);
 

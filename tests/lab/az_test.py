@@ -2,19 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Debian's `az`, unmodified: logs in (at a stand-in for the identity service, which is not netd's), shows a
 container group, its logs, and runs a shell in it."""
-import http.server, pty, select, ssl, tempfile
+import http.server, pty, select, ssl
 from plane import *
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 AT, ENV = peers_all("azure-cli")
-if "NETD_LAB" not in os.environ:
-    images = tempfile.mkdtemp(prefix="netd-images.")
-    os.makedirs(images + "/box/bin")
-    for a in ("busybox", "sh", "sleep", "echo", "stty"):
-        subprocess.run(["cp", "/bin/busybox", f"{images}/box/bin/{a}"], check=True)
-    r = subprocess.run([TOP + "/tests/lab/run", "--", sys.executable, *sys.argv], env={**os.environ, "NETD_IMAGES": images})
-    subprocess.run(["rm", "-rf", images])
-    sys.exit(r.returncode)
+inside_with_box("stty")
 
 t = Tap()
 ok = t.ok

@@ -2,23 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Exec and attach: the stock WebSocket client of Debian, netctl, and (az) the official command line; what
 they may not do; stuck clients, killed roles, limits of time, and that nothing is left behind."""
-import hashlib, pty, re, select, signal, ssl, tempfile, termios, tty, urllib.parse
+import hashlib, pty, re, select, signal, ssl, termios, tty, urllib.parse
 from plane import *
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LONG = os.environ.get("LONG") == "1"
 AT, _ = peers("python3-websocket")
 sys.path.append(AT + "/usr/lib/python3/dist-packages")
 import websocket
 
-if "NETD_LAB" not in os.environ:
-    images = tempfile.mkdtemp(prefix="netd-images.")
-    os.makedirs(images + "/box/bin")
-    for a in ("busybox", "sh", "sleep", "cat", "stty", "yes", "echo", "tr", "head", "printf", "id", "kill", "ps"):
-        subprocess.run(["cp", "/bin/busybox", f"{images}/box/bin/{a}"], check=True)
-    r = subprocess.run([TOP + "/tests/lab/run", "--", sys.executable, *sys.argv], env={**os.environ, "NETD_IMAGES": images})
-    subprocess.run(["rm", "-rf", images])
-    sys.exit(r.returncode)
+inside_with_box("cat", "stty", "yes", "tr", "head", "printf", "id", "kill", "ps")
 
 t = Tap()
 ok = t.ok
@@ -54,6 +46,15 @@ def session(command="sh", protocol=None, **more):
     s, doc = ask(command, **more)
     assert s == 200, (s, doc)
     return dial(doc, protocol=protocol)
+
+
+def refused(doc):
+    """The HTTP status that a connection is refused with."""
+    try:
+        dial(doc)
+        return "connected"
+    except websocket.WebSocketBadStatusException as e:
+        return e.status_code
 
 
 def end(w):
@@ -117,11 +118,7 @@ ok(b"after" in until(w, b"\nafter"), "Ctrl-C ends a program")
 w.send_binary(b"exit 7\n")
 code, why, _ = end(w)
 ok((code, why) == (1000, "exit 7"), "its end: 1000 and the exit status", (code, why))
-try:
-    dial(doc)
-    again = "connected"
-except websocket.WebSocketBadStatusException as e:
-    again = e.status_code
+again = refused(doc)
 ok(again == 404, "the answer is good for one connection", again)
 w = session("sh -c 'echo \"a  b\" c\\ d; exit 3'")
 got = end(w)
@@ -169,11 +166,7 @@ s, doc = ask()
 w = dial(doc, password="0" * 48)
 got = end(w)
 ok(got[0] == 1008 and "wrong" in got[1], "a wrong password: 1008", got)
-try:
-    dial(doc)
-    again = "connected"
-except websocket.WebSocketBadStatusException as e:
-    again = e.status_code
+again = refused(doc)
 ok(again == 404, "and the right one is too late", again)
 s, doc = ask()
 far = subprocess.run(["ip", "netns", "exec", "node1", "curl", "-s", "--cacert", os.environ["NETD_CA"], "-o", "/dev/null", "-w", "%{http_code}", "--http1.1", "-H", "Upgrade: websocket", "-H", "Connection: Upgrade",
@@ -358,11 +351,7 @@ wait(works, 20)
 if LONG:
     s, doc = ask()
     time.sleep(61)
-    try:
-        dial(doc)
-        again = "connected"
-    except websocket.WebSocketBadStatusException as e:
-        again = e.status_code
+    again = refused(doc)
     ok(again == 404, "after 60 s it is too late", again)
 
 # ---- what is written down
@@ -372,7 +361,9 @@ closed = [x for x in lines if x["event"] == "session.closed"]
 ok(opened and all(x["caller"] and x["peer"] and "/containers/main/" in x["id"] for x in opened), "who opened what, from where, is in the log", opened[:2])
 ok(closed and all({"reason", "ms", "input", "output"} <= set(x) for x in closed), "and how it ended", closed[:2])
 ok("tr a-z" not in log() and not re.search(r'"password":"[0-9a-f]', log()), "neither commands nor passwords are")
-m = subprocess.run(["curl", "-s", "--unix-socket", os.environ["NETD_SOCKET"], "http://lab/metrics"], capture_output=True, text=True).stdout
+metrics = lambda: subprocess.run(["curl", "-s", "--unix-socket", os.environ["NETD_SOCKET"], "http://lab/metrics"], capture_output=True, text=True).stdout
+wait(lambda: "netd_sessions 0\n" in metrics())  # roles tell it twice a second
+m = metrics()
 ok("netd_sessions 0\n" in m and "netd_sessions_opened_total" in m, "/metrics counts sessions", [x for x in m.splitlines() if "session" in x])
 
 # ---- stopped, gone

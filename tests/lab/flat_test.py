@@ -27,10 +27,6 @@ spaces = [Namespace() for _ in range(ROUND)]
 router = [f"{RUN}/{n}" for n in namespaces() if n.startswith("v")]
 
 
-def pids(role):
-    return role_pid(role)
-
-
 def counts():
     """What may not grow: per role memory and descriptors; objects in the kernel; rows in the store."""
     c = {}
@@ -50,6 +46,15 @@ def counts():
     return c
 
 
+def sixteen_at_once(one):
+    for at in range(0, ROUND, 16):
+        threads = [threading.Thread(target=one, args=(i,)) for i in range(at, min(at + 16, ROUND))]
+        for x in threads:
+            x.start()
+        for x in threads:
+            x.join()
+
+
 def cni_round():
     """Sixteen at a time, as runtimes do."""
     failed = []
@@ -60,12 +65,7 @@ def cni_round():
             if rc:
                 failed.append((verb, got))
 
-    for at in range(0, ROUND, 16):
-        threads = [threading.Thread(target=one, args=(i,)) for i in range(at, min(at + 16, ROUND))]
-        for x in threads:
-            x.start()
-        for x in threads:
-            x.join()
+    sixteen_at_once(one)
     return failed
 
 
@@ -80,12 +80,7 @@ def push_round():
         if not wait(lambda: call("GET", CG + f"p{i}")[0] == 404, 20):
             failed.append(("DELETE", i))
 
-    for at in range(0, ROUND, 16):
-        threads = [threading.Thread(target=one, args=(i,)) for i in range(at, min(at + 16, ROUND))]
-        for x in threads:
-            x.start()
-        for x in threads:
-            x.join()
+    sixteen_at_once(one)
     return failed
 
 

@@ -2,22 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What virtual-kubelet's ACI provider sends and reads, for a node in a virtual network and for one without: pods as container
 groups, with injected containers, DNS, zones and extensions; status polling; logs; exec; deletion."""
-import base64, ssl, tempfile
+import base64, ssl
 from plane import *
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 AT, _ = peers("python3-websocket")
 sys.path.append(AT + "/usr/lib/python3/dist-packages")
 import websocket
 
-if "NETD_LAB" not in os.environ:
-    images = tempfile.mkdtemp(prefix="netd-images.")
-    os.makedirs(images + "/box/bin")
-    for a in ("busybox", "sh", "sleep", "echo", "httpd", "cat", "nslookup", "wget"):
-        subprocess.run(["cp", "/bin/busybox", f"{images}/box/bin/{a}"], check=True)
-    r = subprocess.run([TOP + "/tests/lab/run", "--", sys.executable, *sys.argv], env={**os.environ, "NETD_IMAGES": images})
-    subprocess.run(["rm", "-rf", images])
-    sys.exit(r.returncode)
+inside_with_box("httpd", "cat", "nslookup", "wget")
 
 t = Tap()
 ok = t.ok
