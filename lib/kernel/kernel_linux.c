@@ -122,7 +122,8 @@ static int open_events_here(struct space *s, struct err *e)
 	static const unsigned router[] = { RTNLGRP_NEIGH, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE };
 	bool ours = s->type && s->type != KOBJ_NETNS_GIVEN;
 
-	if (nl_open(&s->rt_ev, NETLINK_ROUTE, e) < 0) {
+	if (nl_open(&s->rt_ev, NETLINK_ROUTE, e) < 0 ||
+	    (s->type == KOBJ_NETNS_VNET && nl_subscribe(&s->rt_ev, RTNLGRP_TC, e) < 0)) {
 		return -1;
 	}
 	for (size_t i = 0; i < ARRAY_N(every); i++) {
@@ -715,7 +716,6 @@ static int linux_counters(struct kernel *ops, uint32_t ns, uint32_t what,
                           int (*fn)(void *arg, const struct kcount *c), void *arg, struct err *e)
 {
 	struct space *s = spaces_need(self(ops), ns, e);
-
 	if (!s || s->type != KOBJ_NETNS_VNET) {
 		return err_set(e, ERR_NOT_FOUND, 0, "namespace %u is no VNet's", ns);
 	}

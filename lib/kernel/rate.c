@@ -21,8 +21,6 @@
 #include "lib/kernel/rtnl.h"
 #include "lib/kernel/tc.h"
 
-#define IFB_BASE \
-	0x20000000u /* interface indexes of devices for what groups send: this and the number */
 #define PREFERENCE       \
 	(TC_PREFERENCE + \
 	 1) /* behind floating IP's: what goes to the device comes back behind all filters */
@@ -61,7 +59,7 @@ static void ways(const struct kobj *o, struct way to[2])
 
 	memcpy(rates, o->via, sizeof(rates));
 	to[0] = (struct way){ port, rates[0], o->index };
-	to[1] = (struct way){ IFB_BASE + port, rates[1], o->mtu };
+	to[1] = (struct way){ RATE_BASE + port, rates[1], o->mtu };
 }
 
 /* ---- messages ---- */
@@ -121,7 +119,7 @@ static void put_device(struct nl_batch *b, uint32_t port)
 	if (!h) {
 		return;
 	}
-	ifi->ifi_index = (int)(IFB_BASE + port);
+	ifi->ifi_index = (int)(RATE_BASE + port);
 	ifi->ifi_flags = ifi->ifi_change = IFF_UP;
 	snprintf(name, sizeof(name), "i%u", port);
 	mnl_attr_put_strz(h, IFLA_IFNAME, name);
@@ -136,7 +134,7 @@ static void drop_device(struct nl_batch *b, uint32_t port)
 	struct ifinfomsg *ifi;
 
 	if (nl_batch_begin(b, RTM_DELLINK, 0, sizeof(*ifi), (void **)&ifi)) {
-		ifi->ifi_index = (int)(IFB_BASE + port);
+		ifi->ifi_index = (int)(RATE_BASE + port);
 		nl_batch_end(b, NL_FORGIVE_ABSENT);
 	}
 }
@@ -189,7 +187,7 @@ static int put(struct rate *r, struct nl_sock *rt, const struct kobj *o, struct 
 		put_device(&b, port);
 		put_bucket(&b, &w[1]);
 		tc_put_qdisc(&b, port, 0);
-		tc_put_redirect(&b, port, IFB_BASE + port, PREFERENCE);
+		tc_put_redirect(&b, port, RATE_BASE + port, PREFERENCE);
 	} else {
 		drop_device(&b, port);
 	}
@@ -359,7 +357,7 @@ int rate_dump(struct rate *r, struct nl_sock *rt, uint32_t ns, struct kset *to, 
 		}
 	}
 	for (size_t i = 0; i < f.n; i++) { /* of an engine of before: set anew, or taken away */
-		uint32_t port = f.v[i].index >= IFB_BASE ? f.v[i].index - IFB_BASE : f.v[i].index;
+		uint32_t port = f.v[i].index >= RATE_BASE ? f.v[i].index - RATE_BASE : f.v[i].index;
 		struct kobj o = { .ns = ns, .kind = KOBJ_RATE };
 		bool told = f.v[i].wanted;
 

@@ -9,6 +9,9 @@
 #include "lib/kernel/kobj.h"
 #include "lib/kernel/netlink.h"
 
+/* Interface indexes of devices for what groups send: this and the number. */
+#define RATE_BASE 0x20000000u
+
 struct rate;
 
 struct rate *rate_new(void);    /* NULL: out of memory */

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 #include "lib/kernel/mnl.h"
+#include "lib/kernel/rate.h"
 #include "lib/kernel/rtnl.h"
 #include "lib/kernel/rtnl_own.h"
 
@@ -387,7 +388,7 @@ static int on_rule(const struct nlmsghdr *h, void *arg)
 	return w->to->failed ? -1 : 0;
 }
 
-uint32_t rtnl_event_index(const struct nlmsghdr *h)
+static uint32_t event_index(const struct nlmsghdr *h)
 {
 	const void *p = mnl_nlmsg_get_payload(h);
 	struct walk w;
@@ -406,9 +407,24 @@ uint32_t rtnl_event_index(const struct nlmsghdr *h)
 	case RTM_DELROUTE:
 		parse(&w, h, sizeof(struct rtmsg));
 		return get_u32(w.a[RTA_OIF], 0);
+	case RTM_NEWQDISC:
+	case RTM_DELQDISC:
+	case RTM_NEWTFILTER:
+	case RTM_DELTFILTER: {
+		uint32_t index = (uint32_t)((const struct tcmsg *)p)->tcm_ifindex;
+
+		return index == TCM_IFINDEX_MAGIC_BLOCK ? 0 : index;
+	}
 	default:
 		return 0;
 	}
+}
+
+uint32_t rtnl_event_index(const struct nlmsghdr *h)
+{
+	uint32_t index = event_index(h);
+
+	return index >= RATE_BASE ? index - RATE_BASE : index; /* of a group's second device */
 }
 
 struct ask {
