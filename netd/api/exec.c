@@ -22,10 +22,10 @@
 #include "netd/guest.h"
 #include "netd/runtime.h"
 
-#define TICKETS_MAX 4096
-#define COMMAND_MAX 32768
-#define SIZE_MAX_   10000 /* rows and columns */
-#define PASSWORD    24    /* bytes */
+#define TICKETS_MAX  4096
+#define COMMAND_MAX  32768
+#define TERMINAL_MAX 10000 /* rows and columns */
+#define PASSWORD     24    /* bytes */
 
 struct ticket {
 	TAILQ_ENTRY(ticket) link;
@@ -74,7 +74,8 @@ static int size_of(const json_t *doc, const char *key, int preset, struct err *e
 		return preset;
 	}
 	snprintf(at, sizeof(at), "terminalSize.%s", key);
-	if (!json_is_integer(x) || json_integer_value(x) < 0 || json_integer_value(x) > SIZE_MAX_) {
+	if (!json_is_integer(x) || json_integer_value(x) < 0 ||
+	    json_integer_value(x) > TERMINAL_MAX) {
 		return wrong(e, at, "must be a number from 0 to 10000");
 	}
 	/* A terminal that knows no size of its own says 0. */
