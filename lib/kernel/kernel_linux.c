@@ -119,11 +119,11 @@ static int open_events_here(struct space *s, struct err *e)
 {
 	static const unsigned every[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
 		                          RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE };
-	static const unsigned router[] = { RTNLGRP_NEIGH, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE };
+	static const unsigned router[] = { RTNLGRP_NEIGH, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE,
+		                           RTNLGRP_TC };
 	bool ours = s->type && s->type != KOBJ_NETNS_GIVEN;
 
-	if (nl_open(&s->rt_ev, NETLINK_ROUTE, e) < 0 ||
-	    (s->type == KOBJ_NETNS_VNET && nl_subscribe(&s->rt_ev, RTNLGRP_TC, e) < 0)) {
+	if (nl_open(&s->rt_ev, NETLINK_ROUTE, e) < 0) {
 		return -1;
 	}
 	for (size_t i = 0; i < ARRAY_N(every); i++) {
@@ -456,7 +456,7 @@ struct words {
 
 static void describe(void *arg, size_t i, struct buf *to)
 {
-	static const char *const verbs[] = { "remove", "add", "set" };
+	static const char *const verbs[] = { "remove", "add", "set", "bind" };
 	const struct words *w = arg;
 
 	buf_addf(to, "%s ", verbs[w->ops[w->step[i]].verb]);

@@ -698,7 +698,12 @@ void kops_change(struct kops *s, const struct kobj *was, const struct kobj *now)
 		kops_add(s, KOP_DEL, was);
 		kops_add(s, KOP_ADD, now);
 	} else {
-		kops_add(s, KOP_SET, now);
+		struct kobj with = *was;
+
+		/* Setting a device's address again would take its permanent neighbours away (neigh_changeaddr()). */
+		with.flags ^= KOBJ_SHORTCUT;
+		kops_add(s, now->kind == KOBJ_LINK && kobj_same(now, &with) ? KOP_BIND : KOP_SET,
+		         now);
 	}
 }
 

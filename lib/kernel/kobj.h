@@ -311,7 +311,8 @@ const char *kobj_set_name(uint8_t set);
 enum kop_verb {
 	KOP_DEL,
 	KOP_ADD,
-	KOP_SET
+	KOP_SET,
+	KOP_BIND, /* LINK: it is right, but for what runs at it */
 };
 struct kop {
 	enum kop_verb verb;

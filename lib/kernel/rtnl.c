@@ -221,6 +221,9 @@ static void encode_link(struct nl_batch *b, const struct kop *op, const struct r
 	const struct kobj *o = op->o;
 	bool inner = o->sub == KOBJ_LINK_LO || o->sub == KOBJ_LINK_PEER;
 
+	if (op->verb == KOP_BIND) {
+		return; /* shortcut.h */
+	}
 	if (op->verb == KOP_DEL) {
 		if (!inner) {
 			encode_link_del(b, o);

@@ -69,7 +69,7 @@ int shortcut_bind(const struct shortcut *s, struct nl_sock *rt, const struct kop
 		if (o->kind != KOBJ_LINK || ops[i].verb == KOP_DEL || o->sub == KOBJ_LINK_LO) {
 			continue;
 		}
-		if (ops[i].verb == KOP_SET || o->sub == KOBJ_LINK_PEER) {
+		if (ops[i].verb != KOP_ADD || o->sub == KOBJ_LINK_PEER) {
 			tc_drop_qdisc(&b, o->index);
 		}
 		if (s && (o->flags & KOBJ_SHORTCUT)) {
