@@ -42,7 +42,8 @@ class Namespace:
 
     def addresses(self, dev="eth0"):
         r = self.run("ip", "-j", "addr", "show", "dev", dev)
-        return sorted(f"{a['local']}/{a['prefixlen']}" for a in json.loads(r.stdout)[0]["addr_info"]) if r.returncode == 0 else None
+        links = json.loads(r.stdout or "[]") if r.returncode == 0 else []  # none: it went while ip looked
+        return sorted(f"{a['local']}/{a['prefixlen']}" for a in links[0]["addr_info"]) if links and links[0] else None
 
     def drop(self):
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True)

@@ -129,18 +129,13 @@ ok(got[0] == 1000 and got[1] != "exit 0", "a command that is not there ends with
 
 # ---- packets: no terminal, binary, standard error, end of input
 w = session("cat", FRAMED, terminal=False)
-blob = os.urandom(3 << 20)
-back = bytearray()
-
-
-def feed():
-    for i in range(0, len(blob), 32768):
-        w.send_binary(bytes([DATA]) + blob[i:i + 32768])
-    w.send_binary(bytes([END]))
-
-
-threading.Thread(target=feed).start()
-status = None
+blob, back, status = os.urandom(3 << 20), bytearray(), None
+w.sock.settimeout(20)
+for i in range(0, len(blob), 32768):  # one thread: Python's TLS connections are not for two
+    w.send_binary(bytes([DATA]) + blob[i:i + 32768])
+    while i + 32768 - len(back) > 131072:
+        back += w.recv_data()[1][1:]
+w.send_binary(bytes([END]))
 while True:
     op, got = w.recv_data()
     if op == websocket.ABNF.OPCODE_CLOSE:
