@@ -578,7 +578,8 @@ static int publish_all(const struct wish *w, json_t *ports)
 /* The pod's name, or the container's, and what tells attachments apart. */
 static void group_name(const struct cni_env *env, const json_t *conf, char to[static 64])
 {
-	char text[900], base[200];
+	AUTO_BUF struct buf text = { 0 };
+	char base[200];
 	size_t n = 0;
 
 	if (!argument(env->args, "K8S_POD_NAME", base, sizeof(base)) || !base[0]) {
@@ -594,9 +595,10 @@ static void group_name(const struct cni_env *env, const json_t *conf, char to[st
 	while (n > 0 && to[n - 1] == '-') {
 		n--;
 	}
-	int len = snprintf(text, sizeof(text), "%s\n%s\n%s", model_str(conf, "name"),
-	                   env->container, env->ifname);
-	struct ip digest = where_named(text, (size_t)len);
+	/* Whole, however long the network's name is: a digest of a cut text would give two
+	 * containers one name. */
+	buf_addf(&text, "%s\n%s\n%s", model_str(conf, "name"), env->container, env->ifname);
+	struct ip digest = where_named(buf_str(&text), text.len);
 	snprintf(to + n, 64 - n, "%s%02x%02x%02x%02x", n ? "-" : "", digest.b[0], digest.b[1],
 	         digest.b[2], digest.b[3]);
 }

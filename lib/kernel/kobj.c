@@ -425,8 +425,8 @@ void kobj_format(const struct kobj *o, struct buf *to)
 		}
 		break;
 	case KOBJ_TAP:
-		buf_addf(to, " %s queues %u mtu %u owner %d", o->dev, o->index, o->mtu,
-		         (int)o->flags - 1);
+		buf_addf(to, " %s queues %u mtu %u owner %lld", o->dev, o->index, o->mtu,
+		         (long long)o->flags - 1);
 		break;
 	case KOBJ_RATE:
 		memcpy(rates, o->via, sizeof(rates));
