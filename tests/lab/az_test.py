@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Debian's `az`, unmodified: logs in (at a stand-in for the identity service, which is not netd's), shows a
 container group, its logs, and runs a shell in it."""
-import http.server, pty, select, ssl
+import http.server, pty, ssl
 from plane import *
 
 AT, ENV = peers_all("azure-cli")
@@ -79,25 +79,12 @@ ok(r[1].strip() == "NetworkBytesReceivedPerSecond", "az monitor metrics list", r
 pid, fd = pty.fork()
 if pid == 0:
     os.execve(AZ[0], AZ + ["container", "exec", "-g", "demo", "-n", "box", "--exec-command", "/bin/sh"], env)
-
-
-def expect(text, seconds=30):
-    data, stop = b"", time.time() + seconds
-    while text not in data and time.time() < stop:
-        if select.select([fd], [], [], 0.1)[0]:
-            try:
-                data += os.read(fd, 4096)
-            except OSError:
-                break
-    return data
-
-
-got = expect(b"# ")
+got = expect(fd, b"# ", 30)
 ok(b"# " in got, "az container exec: a shell's prompt", got)
 os.write(fd, b"echo $((6*7)) is the answer\n")
-got = expect(b"42 is the answer")
+got = expect(fd, b"42 is the answer", 30)
 ok(b"42 is the answer" in got, "what is typed is run", got)
 os.write(fd, b"exit\n")
-expect(b"never", 5)
+expect(fd, b"never", 5)
 ok(wait(lambda: os.waitpid(pid, os.WNOHANG)[0] == pid, 10), "and it ends with the shell")
 t.end()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Exec and attach: the stock WebSocket client of Debian, netctl, and (az) the official command line; what
 they may not do; stuck clients, killed roles, limits of time, and that nothing is left behind."""
-import hashlib, pty, re, select, signal, ssl, termios, tty, urllib.parse
+import hashlib, pty, re, signal, ssl, termios, tty, urllib.parse
 from plane import *
 
 LONG = os.environ.get("LONG") == "1"
@@ -233,19 +233,6 @@ pid, fd = pty.fork()
 if pid == 0:
     os.execv(NETCTL[0], NETCTL + ["exec", "-it", "box", "--", "sh"])
 fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 91, 0, 0))
-
-
-def expect(fd, text, seconds=10):
-    data, stop = b"", time.time() + seconds
-    while text not in data and time.time() < stop:
-        if select.select([fd], [], [], 0.1)[0]:
-            try:
-                data += os.read(fd, 4096)
-            except OSError:
-                break
-    return data
-
-
 os.write(fd, b"echo $((40+2)); sleep 0.3; stty size\n")
 got = expect(fd, b"31 91")
 ok(b"42" in got and b"31 91" in got, "netctl exec -it: a terminal, resized", got)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What lab tests share: the API over the Unix socket, a runtime in a few lines, TAP, waiting."""
-import array, fcntl, http.client, json, os, socket, struct, subprocess, sys, tempfile, threading, time
+import array, fcntl, http.client, json, os, select, socket, struct, subprocess, sys, tempfile, threading, time
 
 SUB = os.environ.get("NETD_SUBSCRIPTION", "00000000-0000-0000-0000-000000000001")
 RG = f"/subscriptions/{SUB}/resourceGroups/demo"
@@ -70,6 +70,18 @@ def wait(what, seconds=10):
         if got or time.time() > end:
             return got
         time.sleep(0.02)
+
+
+def expect(fd, text, seconds=10):
+    """What a terminal prints until `text` is there, it is closed, or the time is over."""
+    data, stop = b"", time.time() + seconds
+    while text not in data and time.time() < stop:
+        if select.select([fd], [], [], 0.1)[0]:
+            try:
+                data += os.read(fd, 4096)
+            except OSError:
+                break
+    return data
 
 
 def dig(name, kind="A"):
