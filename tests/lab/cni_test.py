@@ -209,6 +209,7 @@ names = {groups()[c]["name"] for c in ("long1", "long2")}
 ok(len(names) == 2 and all(x.startswith("web-") and len(x) <= 63 for x in names), "however long a network's name is, each container has its own group", names)
 for c in ("long1", "long2"):
     delete(c, long, ifname="net9")
+ok(wait(lambda: not any("net9" in x.run("ip", "link").stdout for x in (n, n2)), 2), "links of a namespace that lives on go soon")
 
 # ---- what a container may choose ----
 choices = {"bandwidth": dict(rc={"bandwidth": {"ingressRate": 8000000, "ingressBurst": 8000000}}), "ips": dict(args="IP=10.0.1.77"), "mac": dict(args="MAC=06:00:00:00:00:77"), "portMappings": dict(rc={"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}),
