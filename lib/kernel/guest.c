@@ -11,6 +11,7 @@
 #include <linux/nsfs.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -156,20 +157,26 @@ int guest_open(const struct space *s, struct err *e)
 	return check(s, fd, NULL, e) < 0 ? -1 : take_fd(&fd);
 }
 
-void guest_allow_ipv6(const struct space *s)
+/* "0" or "1", of its device; the thread is in the namespace. */
+static void disable_ipv6(const struct space *s, const char *value)
 {
-	struct err ignored = ERR_INIT;
 	char path[100];
 
-	if (spaces_enter(s, &ignored) < 0) {
-		return;
-	}
 	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", s->guest->is.dev);
 	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0) {
-		(void)!write(fd, "0", 1);
+		(void)!write(fd, value, 1);
 	}
-	spaces_home(s->k);
+}
+
+void guest_allow_ipv6(const struct space *s)
+{
+	struct err ignored = ERR_INIT;
+
+	if (spaces_enter(s, &ignored) == 0) {
+		disable_ipv6(s, "0");
+		spaces_home(s->k);
+	}
 }
 
 static bool device_name(const char *dev)
@@ -432,6 +439,28 @@ void reaper_free(struct reaper *r)
 	free(r);
 }
 
+/* A namespace that lives on keeps the device until the reaper comes: until then it must not send by it, as another of its
+ * interfaces may lead to the same subnet. Without addresses the kernel has no routes by it (fib_inetaddr_event(), addrconf_ifdown()),
+ * and unlike the device's end that waits for no grace period. */
+static void fall_silent(const struct space *s)
+{
+	struct err ignored = ERR_INIT; /* it is gone with all that was in it */
+	struct ifreq r = { 0 };
+
+	if (!s->guest || spaces_enter(s, &ignored) < 0) {
+		return;
+	}
+	AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	memcpy(r.ifr_name, s->guest->is.dev, strlen(s->guest->is.dev));
+	if (fd >= 0 && ioctl(fd, SIOCGIFINDEX, &r) == 0 && (uint32_t)r.ifr_ifindex == s->ns) {
+		r.ifr_ifindex = 0;
+		((struct sockaddr_in *)&r.ifr_addr)->sin_family = AF_INET; /* 0.0.0.0: none */
+		(void)ioctl(fd, SIOCSIFADDR, &r);
+		disable_ipv6(s, "1");
+	}
+	spaces_home(s->k);
+}
+
 int guest_leave(struct linux_kernel *k, uint32_t ns, struct err *e)
 {
 	const struct space *s = spaces_get(k, ns);
@@ -440,6 +469,9 @@ int guest_leave(struct linux_kernel *k, uint32_t ns, struct err *e)
 	struct kobj link = { .ns = vnet, .kind = KOBJ_LINK, .sub = KOBJ_LINK_VETH, .index = ns };
 	struct kop op = { KOP_DEL, &link };
 
+	if (s) {
+		fall_silent(s);
+	}
 	spaces_forget(k, ns);
 	if (!router || router->type != KOBJ_NETNS_VNET) {
 		return 0;

@@ -209,6 +209,8 @@ names = {groups()[c]["name"] for c in ("long1", "long2")}
 ok(len(names) == 2 and all(x.startswith("web-") and len(x) <= 63 for x in names), "however long a network's name is, each container has its own group", names)
 for c in ("long1", "long2"):
     delete(c, long, ifname="net9")
+left = "".join(x.run("ip", *v, "route").stdout for x in (n, n2) for v in ((), ("-6",)))
+ok("net9" not in left, "nothing is sent by a link that DEL left for a moment", left)
 ok(wait(lambda: not any("net9" in x.run("ip", "link").stdout for x in (n, n2)), 2), "links of a namespace that lives on go soon")
 
 # ---- what a container may choose ----
