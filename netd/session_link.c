@@ -253,7 +253,11 @@ static void on_stream(void *arg)
 			leave(l, 1011, "the runtime ended the session");
 			return;
 		}
-		if (n <= SESSION_PACKET + 1 && !take_packet(l, packet, (size_t)n)) {
+		if (n > SESSION_PACKET + 1) {
+			leave(l, 1011, "the runtime sent a packet that is too long");
+			return;
+		}
+		if (!take_packet(l, packet, (size_t)n)) {
 			return;
 		}
 	}
@@ -449,7 +453,7 @@ static void take_head(struct session_link *l, const char *text, size_t len)
 		       "No such session: it is good for 60 seconds, for one connection from where "
 		       "it was asked for.");
 	} else {
-		l->framed = strstr(r.ws_protocol, SESSION_PROTOCOL) != NULL;
+		l->framed = http_has_token(r.ws_protocol, strlen(r.ws_protocol), SESSION_PROTOCOL);
 		welcome(l, r.ws_key);
 	}
 }

@@ -50,6 +50,8 @@ void http_reply(struct http_request *r, int status, const char *headers, const c
                 size_t len);
 /* Decodes %XX; false for bad or control characters, or no room. */
 bool http_decode(const char *from, size_t len, char *to, size_t size);
+/* Is the word one of a list's, between commas, in whatever case (RFC 9110, section 5.6.1)? `n` bytes of text. */
+bool http_has_token(const char *list, size_t n, const char *word);
 /* Value of a query parameter, decoded, into `to`; false when absent. */
 bool http_query(const struct http_request *r, const char *name, char *to, size_t size);
 

@@ -106,8 +106,7 @@ static bool is(const char *name, size_t n, const char *want)
 	return strlen(want) == n && strncasecmp(name, want, n) == 0;
 }
 
-/* Is the word one of a list's, between commas? */
-static bool has_token(const char *v, size_t n, const char *want)
+bool http_has_token(const char *v, size_t n, const char *want)
 {
 	while (n > 0) {
 		const char *comma = memchr(v, ',', n);
@@ -155,7 +154,7 @@ static int field(const char *name, size_t n, const char *v, size_t len, struct h
 		*length = -1;
 	} else if (is(name, n, "connection")) {
 		*close = is(v, len, "close");
-		r->upgrades = has_token(v, len, "upgrade");
+		r->upgrades = http_has_token(v, len, "upgrade");
 	} else if (is(name, n, "upgrade")) {
 		return copy(r->upgrade, sizeof(r->upgrade), v, len);
 	} else if (is(name, n, "sec-websocket-key")) {

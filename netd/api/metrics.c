@@ -40,8 +40,8 @@ struct question {
 };
 
 /* Names in a comma-separated list, all of `names`; 0 and none set: the list was absent. -1: one is none of them. */
-static int names_of(const struct http_request *r, const char *key, const char *const *names,
-                    size_t stride, size_t n, bool *set, struct err *e)
+static int read_names(const struct http_request *r, const char *key, const char *const *names,
+                      size_t n, bool *set, struct err *e)
 {
 	char text[400] = "", *save = NULL;
 
@@ -50,7 +50,7 @@ static int names_of(const struct http_request *r, const char *key, const char *c
 		size_t i = 0;
 
 		p += strspn(p, " ");
-		while (i < n && strcasecmp(names[i * stride], p) != 0) {
+		while (i < n && strcasecmp(names[i], p) != 0) {
 			i++;
 		}
 		if (i == n) {
@@ -106,8 +106,8 @@ static int read_question(const struct http_request *r, struct question *q, struc
 	for (size_t i = 0; i < ARRAY_N(metrics); i++) {
 		names[i] = metrics[i].name;
 	}
-	if (names_of(r, "metricnames", names, 1, ARRAY_N(metrics), q->metric, e) < 0 ||
-	    names_of(r, "aggregation", aggregations, 1, ARRAY_N(aggregations), q->aggregation, e) <
+	if (read_names(r, "metricnames", names, ARRAY_N(metrics), q->metric, e) < 0 ||
+	    read_names(r, "aggregation", aggregations, ARRAY_N(aggregations), q->aggregation, e) <
 	            0 ||
 	    timespan(r, q, e) < 0) {
 		return -1;

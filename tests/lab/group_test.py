@@ -4,6 +4,10 @@
 import json, os, subprocess, time, urllib.request
 from plane import *
 
+AT, _ = peers("python3-websocket")
+sys.path.append(AT + "/usr/lib/python3/dist-packages")
+import websocket
+
 inside()
 t = Tap()
 rt = Runtime(serve=True)
@@ -142,6 +146,38 @@ ok(canary in json.dumps(rt.groups[(CG + "s").lower()]), "the runtime gets the se
 ok(canary not in json.dumps(call("GET", CG + "s")[1]), "nobody reads it back")
 stored = subprocess.run(["grep", "-rl", canary, os.environ["NETD_LAB"]], capture_output=True, text=True).stdout
 ok(stored == "", "neither store nor log holds it", stored)
+
+
+
+# ---- a runtime whose packets are too long
+def answered(data, protocol):
+    """What a caller of exec gets to see when the runtime sends that: bytes, and code and reason of the end."""
+    def send(fd):
+        with socket.socket(fileno=fd) as stream:
+            stream.send(data)
+            wait(lambda: stream.recv(1) == b"")
+    rt.stream = lambda fd: threading.Thread(target=send, args=(fd,), daemon=True).start()
+    doc = call("POST", CG + f"s/containers/{main}/exec", {"command": "sh"})[1]
+    unix = socket.socket(socket.AF_UNIX)
+    unix.settimeout(10)
+    unix.connect(os.environ["NETD_LAB"] + "/node1/run/session.sock")
+    w = websocket.create_connection("ws://localhost" + doc["webSocketUri"].split(":")[2], socket=unix, timeout=10,
+                                    header=["Sec-WebSocket-Protocol: " + protocol] if protocol else [])
+    w.send(doc["password"])
+    got = w.recv_data()
+    w.close()
+    return w.handshake_response.headers.get("sec-websocket-protocol"), got
+
+
+main = call("GET", CG + "s")[1]["properties"]["containers"][0]["name"]
+r = answered(b"\0" + b"x" * 32768, None)
+ok(r == (None, (websocket.ABNF.OPCODE_BINARY, b"x" * 32768)), "a packet of the longest there is", r)
+r = answered(b"\0" + b"x" * 32769, None)
+ok(r == (None, (websocket.ABNF.OPCODE_CLOSE, struct.pack(">H", 1011) + b"the runtime sent a packet that is too long")), "one more byte: the session ends and says why", r)
+r = answered(b"\3\0\0\0\0", "other, exec.netd.v1")
+ok(r == ("exec.netd.v1", (websocket.ABNF.OPCODE_BINARY, b"\3\0\0\0\0")), "the subprotocol, one of a list", r)
+r = answered(b"\0y", "exec.netd.v10")
+ok(r == (None, (websocket.ABNF.OPCODE_BINARY, b"y")), "none that only begins like it", r)
 
 ok(call("DELETE", RG)[0] == 202, "the resource group is deleted")
 ok(wait(lambda: call("GET", RG)[0] == 404), "and goes", call("GET", RG))

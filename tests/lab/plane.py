@@ -139,6 +139,8 @@ class Runtime(threading.Thread):
         data = json.dumps(m).encode()
         self.sock.sendall(struct.pack(">I", len(data)) + data)
 
+    stream = staticmethod(os.close)  # of exec and attach
+
     def release(self):
         self.hold = False
         while self.held:
@@ -162,7 +164,7 @@ class Runtime(threading.Thread):
             got, anc, _, _ = self.sock.recvmsg(65536, socket.CMSG_SPACE(16))
             for level, kind, fds in anc:
                 for fd in array.array("i", fds[:len(fds) - len(fds) % 4]):
-                    os.close(fd)
+                    self.stream(fd)
             if not got:
                 raise OSError
             data += got
