@@ -357,7 +357,7 @@ int rate_dump(struct rate *r, struct nl_sock *rt, uint32_t ns, struct kset *to, 
 		}
 	}
 	for (size_t i = 0; i < f.n; i++) { /* of an engine of before: set anew, or taken away */
-		uint32_t port = f.v[i].index >= RATE_BASE ? f.v[i].index - RATE_BASE : f.v[i].index;
+		uint32_t port = rate_port(f.v[i].index);
 		struct kobj o = { .ns = ns, .kind = KOBJ_RATE };
 		bool told = f.v[i].wanted;
 

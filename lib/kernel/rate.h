@@ -9,8 +9,15 @@
 #include "lib/kernel/kobj.h"
 #include "lib/kernel/netlink.h"
 
-/* Interface indexes of devices for what groups send: this and the number. */
+/* Interface indexes of devices for what groups send: this and the number, which is smaller. A given namespace's link
+ * lies above them (KOBJ_NS_GIVEN). */
 #define RATE_BASE 0x20000000u
+
+/* The index of the port that a device, or a port, belongs to; others stay as they are. */
+static inline uint32_t rate_port(uint32_t index)
+{
+	return index >= RATE_BASE && index - RATE_BASE < RATE_BASE ? index - RATE_BASE : index;
+}
 
 struct rate;
 

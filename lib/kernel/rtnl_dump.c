@@ -422,9 +422,7 @@ static uint32_t event_index(const struct nlmsghdr *h)
 
 uint32_t rtnl_event_index(const struct nlmsghdr *h)
 {
-	uint32_t index = event_index(h);
-
-	return index >= RATE_BASE ? index - RATE_BASE : index; /* of a group's second device */
+	return rate_port(event_index(h));
 }
 
 struct ask {
