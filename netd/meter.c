@@ -20,7 +20,7 @@
 #define DAY_MS     86400000
 #define CLOSED_MAX 16  /* periods in a status before they get a row */
 #define SPLIT_STEP 200 /* groups a sweep */
-#define ROWS_STEP  500
+#define ROWS_STEP  100 /* as many as etcd takes at once */
 
 static struct {
 	struct meter_clock clock;
@@ -258,10 +258,13 @@ static void split_days(void)
 	}
 }
 
-struct old {
+/* Rows that go: of one subscription after the other. */
+static struct old {
 	char sub[160], keys[ROWS_STEP][300];
 	size_t n;
-};
+	int64_t until;
+	bool under_way;
+} old;
 
 static bool old_key(const char *key, char sub[160], int64_t *end)
 {
@@ -279,54 +282,91 @@ static int on_first(void *arg, const char *key, uint64_t rev, const char *value)
 {
 	int64_t end;
 
+	(void)arg;
 	(void)rev;
 	(void)value;
-	(void)old_key(key, arg, &end);
+	(void)old_key(key, old.sub, &end);
 	return -1;
 }
 
 static int on_old(void *arg, const char *key, uint64_t rev, const char *value)
 {
-	struct old *o = arg;
-
+	(void)arg;
 	(void)rev;
 	(void)value;
-	snprintf(o->keys[o->n++], sizeof(o->keys[0]), "%.299s", key);
+	snprintf(old.keys[old.n++], sizeof(old.keys[0]), "%.299s", key);
 	return 0;
 }
 
-/* Rows that ended longer ago than they are kept, subscription by subscription. */
+static void on_subscription(void *arg, const struct err *e, uint64_t rev);
+
+static void next_subscription(const char *from)
+{
+	old.sub[0] = '\0';
+	store_range(plane.store, from, "usage0", 1, on_first, on_subscription, NULL);
+}
+
+static void on_dropped(void *arg, const struct err *e, uint64_t rev)
+{
+	char from[400];
+
+	(void)arg;
+	(void)rev;
+	control_stored(e);
+	if (e) {
+		old.under_way = false; /* again in an hour */
+		return;
+	}
+	snprintf(from, sizeof(from),
+	         old.n == ROWS_STEP ? "usage/%s/" : "usage/%s0", /* '0' follows '/' */
+	         old.sub);
+	next_subscription(from);
+}
+
+static void on_rows(void *arg, const struct err *e, uint64_t rev)
+{
+	struct store_op ops[ROWS_STEP] = { 0 };
+
+	(void)arg;
+	(void)rev;
+	if (e) {
+		old.under_way = false;
+		return;
+	}
+	for (size_t i = 0; i < old.n; i++) {
+		ops[i].key = old.keys[i];
+	}
+	store_submit(plane.store, ops, old.n, on_dropped, NULL);
+}
+
+static void on_subscription(void *arg, const struct err *e, uint64_t rev)
+{
+	char from[400], to[400];
+
+	(void)arg;
+	(void)rev;
+	if (e || !old.sub[0]) {
+		old.under_way = false;
+		if (!e) {
+			meter_clock_prune(&self.clock, old.until);
+		}
+		return;
+	}
+	old.n = 0;
+	snprintf(from, sizeof(from), "usage/%s/", old.sub);
+	snprintf(to, sizeof(to), "usage/%s/%013lld", old.sub,
+	         (long long)(old.until > 0 ? old.until : 0));
+	store_range(plane.store, from, to, ROWS_STEP, on_old, on_rows, NULL);
+}
+
+/* Rows that ended longer ago than they are kept. */
 static void drop_old(void)
 {
-	int64_t until = meter_now() - plane.config->usage_days * DAY_MS;
-	static struct old o;
-	static struct store_op ops[ROWS_STEP];
-	char from[400], to[400];
-	struct err e = ERR_INIT;
-
-	snprintf(from, sizeof(from), "usage/");
-	for (;;) {
-		o.sub[0] = '\0';
-		o.n = 0;
-		if (store_range(plane.store, from, "usage0", 1, on_first, o.sub, &e) < 0 ||
-		    !o.sub[0]) {
-			break;
-		}
-		snprintf(from, sizeof(from), "usage/%s/", o.sub);
-		snprintf(to, sizeof(to), "usage/%s/%013lld", o.sub,
-		         (long long)(until > 0 ? until : 0));
-		if (store_range(plane.store, from, to, ROWS_STEP, on_old, &o, &e) < 0) {
-			break;
-		}
-		for (size_t i = 0; i < o.n; i++) {
-			ops[i] = (struct store_op){ .key = o.keys[i] };
-		}
-		if (o.n > 0) {
-			store_submit(plane.store, ops, o.n, control_saved, NULL);
-		}
-		snprintf(from, sizeof(from), "usage/%s0", o.sub); /* '0' follows '/' */
+	if (!old.under_way) {
+		old.under_way = true;
+		old.until = meter_now() - plane.config->usage_days * DAY_MS;
+		next_subscription("usage/");
 	}
-	meter_clock_prune(&self.clock, until);
 }
 
 void meter_sweep(int64_t now)
@@ -363,6 +403,7 @@ void meter_sweep(int64_t now)
 struct telling {
 	int64_t from, to;
 	bool (*fn)(void *arg, const struct meter_period *p, const char *place);
+	void (*done)(void *arg, const struct err *e);
 	void *arg;
 };
 
@@ -433,25 +474,41 @@ static bool tell_group(struct telling *t, const struct resource *r)
 	return !open || tell_period(t, open, r->key);
 }
 
-int meter_periods(const char *subscription, int64_t from, int64_t to, const char *after,
-                  bool (*fn)(void *arg, const struct meter_period *p, const char *place), void *arg,
-                  struct err *e)
+static void on_told(void *arg, const struct err *e, uint64_t rev)
 {
-	struct telling t = { .from = from, .to = to, .fn = fn, .arg = arg };
-	char first[300], last[300], prefix[200];
-	bool rows = strncmp(after, "usage/", 6) == 0;
+	struct telling *t = arg;
 
+	(void)rev;
+	t->done(t->arg, e);
+	free(t);
+}
+
+void meter_periods(const char *subscription, int64_t from, int64_t to, const char *after,
+                   bool (*fn)(void *arg, const struct meter_period *p, const char *place),
+                   void (*done)(void *arg, const struct err *e), void *arg)
+{
+	struct telling *t = malloc(sizeof(*t));
+	char first[300], last[300], prefix[200];
+	bool rows = strncmp(after, "usage/", 6) == 0, more = true;
+
+	if (!t) {
+		abort();
+	}
+	*t = (struct telling){ .from = from, .to = to, .fn = fn, .done = done, .arg = arg };
 	snprintf(first, sizeof(first), "usage/%.160s/%013lld", subscription,
 	         (long long)(from > 0 ? from : 0));
 	snprintf(last, sizeof(last), "usage/%.160s0", subscription);
 	snprintf(prefix, sizeof(prefix), "/subscriptions/%.160s/", subscription);
 	for (size_t i = table_from(after[0] ? after : prefix);
-	     !rows && table_at(i) && strncmp(table_at(i)->key, prefix, strlen(prefix)) == 0; i++) {
-		if (table_at(i)->group && !tell_group(&t, table_at(i))) {
-			return 0;
-		}
+	     more && !rows && table_at(i) && strncmp(table_at(i)->key, prefix, strlen(prefix)) == 0;
+	     i++) {
+		more = !table_at(i)->group || tell_group(t, table_at(i));
+	}
+	if (!more) {
+		on_told(t, NULL, 0);
+		return;
 	}
 	/* What is removed meanwhile is told twice rather than not at all: its id and start are the same. */
-	return store_range(plane.store, rows && strcmp(after, first) > 0 ? after : first, last,
-	                   INT32_MAX, on_row, &t, e);
+	store_range(plane.store, rows && strcmp(after, first) > 0 ? after : first, last, SIZE_MAX,
+	            on_row, on_told, t);
 }

@@ -53,10 +53,11 @@ struct meter_period {
 /* The time now. */
 int64_t meter_now(void);
 /* Calls fn for each period of a subscription (lower case) that is in [from, to), from where `after` says (""; then what
- * fn was given as `place` of the first that it refused by false). ERR_UNAVAILABLE: rows cannot be read. */
-int meter_periods(const char *subscription, int64_t from, int64_t to, const char *after,
-                  bool (*fn)(void *arg, const struct meter_period *p, const char *place), void *arg,
-                  struct err *e) __attribute__((warn_unused_result));
+ * fn was given as `place` of the first that it refused by false), then `done` with the same `arg`, perhaps inside this call.
+ * ERR_UNAVAILABLE: rows cannot be read. */
+void meter_periods(const char *subscription, int64_t from, int64_t to, const char *after,
+                   bool (*fn)(void *arg, const struct meter_period *p, const char *place),
+                   void (*done)(void *arg, const struct err *e), void *arg);
 
 /* Averages of a minute. */
 struct meter_sample {

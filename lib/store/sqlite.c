@@ -16,23 +16,27 @@
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "lib/store/store.h"
+#include "lib/store/store_own.h"
 
 #define SCHEMA    2
 #define GROUP_MAX 256
+#define AGAIN_MS  1000
 
-struct txn {
-	STAILQ_ENTRY(txn) link;
-	struct store_op *ops;
-	size_t n;
-	void (*done)(void *arg, const struct err *e, uint64_t rev);
+struct watch {
+	struct store_watch watch;
+	LIST_ENTRY(watch) link;
+	char *prefix;
+	store_change_fn fn;
 	void *arg;
-	bool failed;
-	struct err err;
-	uint64_t rev;
+	struct loop_timer *begin;
+	uint64_t from; /* what was told at first */
+	bool listed;
 };
-STAILQ_HEAD(txns, txn);
 
-struct store {
+struct sqlite_store {
+	struct store store;
+	struct loop *loop;
+	LIST_HEAD(, watch) watches;
 	sqlite3 *db;
 	sqlite3_stmt *put, *del, *look;
 	char path[160];
@@ -48,7 +52,7 @@ struct store {
 	struct loop_watch *watch;
 };
 
-static int fail(struct store *s, struct err *e, const char *what)
+static int fail(struct sqlite_store *s, struct err *e, const char *what)
 {
 	int code = sqlite3_errcode(s->db);
 	enum err_kind kind = code == SQLITE_FULL ? ERR_NO_SPACE : ERR_UNAVAILABLE;
@@ -56,12 +60,12 @@ static int fail(struct store *s, struct err *e, const char *what)
 	return err_set(e, kind, 0, "store: %s: %s", what, sqlite3_errmsg(s->db));
 }
 
-static int exec(struct store *s, const char *sql, struct err *e)
+static int exec(struct sqlite_store *s, const char *sql, struct err *e)
 {
 	return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(s, e, sql);
 }
 
-static int one_number(struct store *s, const char *sql, int64_t *to, struct err *e)
+static int one_number(struct sqlite_store *s, const char *sql, int64_t *to, struct err *e)
 {
 	sqlite3_stmt *q = NULL;
 
@@ -90,7 +94,7 @@ static const char *const migrations[SCHEMA] = {
 	      "'expires', json_extract(value, '$.expires')) WHERE key LIKE 'token/%';",
 };
 
-static int migrate(struct store *s, const char *path, int64_t version, struct err *e)
+static int migrate(struct sqlite_store *s, const char *path, int64_t version, struct err *e)
 {
 	char sql[400];
 
@@ -114,7 +118,7 @@ static int migrate(struct store *s, const char *path, int64_t version, struct er
 	return 0;
 }
 
-static int quick_check(struct store *s, struct err *e)
+static int quick_check(struct sqlite_store *s, struct err *e)
 {
 	sqlite3_stmt *q = NULL;
 	int rc = 0;
@@ -130,7 +134,7 @@ static int quick_check(struct store *s, struct err *e)
 	return rc;
 }
 
-static int open_schema(struct store *s, const char *path, struct err *e)
+static int open_schema(struct sqlite_store *s, const char *path, struct err *e)
 {
 	int64_t version, rev;
 
@@ -168,7 +172,7 @@ static int open_schema(struct store *s, const char *path, struct err *e)
 	return 0;
 }
 
-static int compare(struct store *s, const struct store_op *op, struct err *e)
+static int compare(struct sqlite_store *s, const struct store_op *op, struct err *e)
 {
 	uint64_t rev = 0;
 
@@ -189,7 +193,7 @@ static int compare(struct store *s, const struct store_op *op, struct err *e)
 	return 0;
 }
 
-static int write_op(struct store *s, const struct store_op *op, uint64_t rev, struct err *e)
+static int write_op(struct sqlite_store *s, const struct store_op *op, uint64_t rev, struct err *e)
 {
 	sqlite3_stmt *q = op->value ? s->put : s->del;
 
@@ -204,7 +208,7 @@ static int write_op(struct store *s, const struct store_op *op, uint64_t rev, st
 	return rc == SQLITE_DONE ? 0 : fail(s, e, "write");
 }
 
-static int run_txn(struct store *s, struct txn *t, struct err *e)
+static int run_txn(struct sqlite_store *s, struct txn *t, struct err *e)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		if (t->ops[i].expect && compare(s, &t->ops[i], e) < 0) {
@@ -221,7 +225,7 @@ static int run_txn(struct store *s, struct txn *t, struct err *e)
 }
 
 /* One durable commit for all that waits; a transaction that fails leaves no trace in it. */
-static void commit_group(struct store *s, struct txns *group)
+static void commit_group(struct sqlite_store *s, struct txns *group)
 {
 	struct err e = ERR_INIT;
 	uint64_t before = s->rev;
@@ -266,7 +270,7 @@ static void commit_group(struct store *s, struct txns *group)
 
 static void *writer(void *arg)
 {
-	struct store *s = arg;
+	struct sqlite_store *s = arg;
 	uint64_t one = 1;
 
 	pthread_mutex_lock(&s->lock);
@@ -299,20 +303,32 @@ static void *writer(void *arg)
 	return NULL;
 }
 
-static void txn_free(struct txn *t)
+/* ---- following ---- */
+
+static bool is_under(const struct watch *w, const char *key)
 {
-	for (size_t i = 0; i < t->n; i++) {
-		free((char *)(uintptr_t)t->ops[i].key);
-		free((char *)(uintptr_t)t->ops[i].value);
+	return strncmp(key, w->prefix, strlen(w->prefix)) == 0;
+}
+
+static void tell(struct sqlite_store *s, const struct txn *t)
+{
+	struct watch *w, *next;
+
+	for (w = LIST_FIRST(&s->watches); w; w = next) {
+		next = LIST_NEXT(w, link);
+		for (size_t i = 0; i < t->n && t->rev > w->from; i++) {
+			if (is_under(w, t->ops[i].key)) {
+				w->fn(w->arg, t->ops[i].key, t->rev, t->ops[i].value);
+			}
+		}
 	}
-	free(t->ops);
-	free(t);
 }
 
 static void on_done(void *arg)
 {
-	struct store *s = arg;
+	struct sqlite_store *s = arg;
 	struct txns done = STAILQ_HEAD_INITIALIZER(done);
+	struct txn *t;
 	uint64_t n;
 
 	if (read(s->wake, &n, sizeof(n)) < 0) {
@@ -321,19 +337,17 @@ static void on_done(void *arg)
 	pthread_mutex_lock(&s->lock);
 	STAILQ_CONCAT(&done, &s->out);
 	pthread_mutex_unlock(&s->lock);
-	while (!STAILQ_EMPTY(&done)) {
-		struct txn *t = STAILQ_FIRST(&done);
-
-		STAILQ_REMOVE_HEAD(&done, link);
-		if (t->done) {
-			t->done(t->arg, t->failed ? &t->err : NULL, t->rev);
+	STAILQ_FOREACH(t, &done, link)
+	{
+		if (!t->failed) {
+			tell(s, t);
 		}
-		txn_free(t);
 	}
+	txns_done(&done);
 }
 
 /* A file that cannot be written is read: with its log when that is there, else as it lies. */
-static int open_readonly(struct store *s, const char *path, struct err *e)
+static int open_readonly(struct sqlite_store *s, const char *path, struct err *e)
 {
 	char uri[300];
 	struct stat st;
@@ -351,7 +365,7 @@ static int open_readonly(struct store *s, const char *path, struct err *e)
 	return open_schema(s, path, e);
 }
 
-static int open_file(struct store *s, const char *path, struct err *e)
+static int open_file(struct sqlite_store *s, const char *path, struct err *e)
 {
 	if (sqlite3_open(path, &s->db) != SQLITE_OK) {
 		fail(s, e, path);
@@ -369,46 +383,26 @@ static int open_file(struct store *s, const char *path, struct err *e)
 	return open_readonly(s, path, e);
 }
 
-struct store *store_open(const char *dir, struct loop *l, struct err *e)
+static struct sqlite_store *of(struct store *s)
 {
-	struct store *s = calloc(1, sizeof(*s));
-
-	if (!s) {
-		err_set(e, ERR_NO_MEMORY, 0, "store: out of memory");
-		return NULL;
-	}
-	snprintf(s->path, sizeof(s->path), "%s/netd.db", dir);
-	if (open_file(s, s->path, e) < 0) {
-		sqlite3_finalize(s->put);
-		sqlite3_finalize(s->del);
-		sqlite3_finalize(s->look);
-		sqlite3_close(s->db);
-		free(s);
-		return NULL;
-	}
-	STAILQ_INIT(&s->in);
-	STAILQ_INIT(&s->out);
-	pthread_mutex_init(&s->use, NULL);
-	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->more, NULL);
-	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	s->watch = loop_watch_read(l, s->wake, on_done, s);
-	if (pthread_create(&s->thread, NULL, writer, s) != 0) {
-		abort();
-	}
-	return s;
+	return (struct sqlite_store *)s; /* `store` is the first member */
 }
 
-bool store_readonly(const struct store *s)
+static bool sqlite_readonly(const struct store *store)
 {
-	return s->readonly;
+	return ((const struct sqlite_store *)store)->readonly;
 }
 
-void store_close(struct store *s)
+static bool sqlite_current(const struct store *store)
 {
-	if (!s) {
-		return;
-	}
+	(void)store;
+	return true; /* one process has the file */
+}
+
+static void sqlite_close(struct store *store)
+{
+	struct sqlite_store *s = of(store);
+
 	pthread_mutex_lock(&s->lock);
 	s->stopping = true;
 	pthread_cond_signal(&s->more);
@@ -425,9 +419,7 @@ void store_close(struct store *s)
 	free(s);
 }
 
-static int load(struct store *s,
-                int (*fn)(void *arg, const char *key, uint64_t rev, const char *value), void *arg,
-                struct err *e)
+static int load(struct sqlite_store *s, store_pair_fn fn, void *arg, struct err *e)
 {
 	sqlite3_stmt *q = NULL;
 	int rc;
@@ -451,44 +443,42 @@ static int load(struct store *s,
 	return rc == SQLITE_DONE ? 0 : fail(s, e, "read");
 }
 
-int store_load(struct store *s,
-               int (*fn)(void *arg, const char *key, uint64_t rev, const char *value), void *arg,
-               struct err *e)
+static int sqlite_load(struct store *store, store_pair_fn fn, void *arg, struct err *e)
 {
+	struct sqlite_store *s = of(store);
+
 	pthread_mutex_lock(&s->use);
 	int rc = load(s, fn, arg, e);
 	pthread_mutex_unlock(&s->use);
 	return rc;
 }
 
-static int range_failed(struct store *s, struct err *e)
+/* A snapshot of its own, beside the writer's transactions. */
+static int open_reader(struct sqlite_store *s)
 {
-	return err_set(e, ERR_UNAVAILABLE, 0, "store: range: %s", sqlite3_errmsg(s->reader));
+	return s->reader ? SQLITE_OK
+	                 : sqlite3_open_v2(s->path, &s->reader, SQLITE_OPEN_READONLY, NULL);
 }
 
-int store_range(struct store *s, const char *from, const char *to, size_t limit,
-                int (*fn)(void *arg, const char *key, uint64_t rev, const char *value), void *arg,
-                struct err *e)
+static int range(struct sqlite_store *s, const char *from, const char *to, size_t limit,
+                 store_pair_fn fn, void *arg)
 {
 	sqlite3_stmt *q = NULL;
-	int rc;
+	int rc = open_reader(s);
 
-	if (!s->reader &&
-	    sqlite3_open_v2(s->path, &s->reader, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK) {
-		rc = range_failed(s, e);
-		sqlite3_close(s->reader);
-		s->reader = NULL;
-		return rc;
+	if (rc == SQLITE_OK) {
+		rc = sqlite3_prepare_v2(
+			s->reader,
+			"SELECT key, rev, value FROM pairs WHERE key >= ? AND key < ? "
+			"ORDER BY key LIMIT ?",
+			-1, &q, NULL);
 	}
-	if (sqlite3_prepare_v2(s->reader,
-	                       "SELECT key, rev, value FROM pairs WHERE key >= ? AND key < ? "
-	                       "ORDER BY key LIMIT ?",
-	                       -1, &q, NULL) != SQLITE_OK) {
-		return range_failed(s, e);
+	if (rc != SQLITE_OK) {
+		return rc;
 	}
 	sqlite3_bind_text(q, 1, from, -1, SQLITE_STATIC);
 	sqlite3_bind_text(q, 2, to, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(q, 3, (sqlite3_int64)limit);
+	sqlite3_bind_int64(q, 3, limit > INT64_MAX ? INT64_MAX : (sqlite3_int64)limit);
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
 		if (fn(arg, (const char *)sqlite3_column_text(q, 0),
 		       (uint64_t)sqlite3_column_int64(q, 1),
@@ -498,27 +488,130 @@ int store_range(struct store *s, const char *from, const char *to, size_t limit,
 		}
 	}
 	sqlite3_finalize(q);
-	return rc == SQLITE_DONE ? 0 : range_failed(s, e);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-void store_submit(struct store *s, const struct store_op *ops, size_t n,
-                  void (*done)(void *arg, const struct err *e, uint64_t rev), void *arg)
+static void sqlite_range(struct store *store, const char *from, const char *to, size_t limit,
+                         store_pair_fn fn, store_done_fn done, void *arg)
 {
-	struct txn *t = calloc(1, sizeof(*t));
+	struct sqlite_store *s = of(store);
+	struct err e = ERR_INIT;
 
-	if (!t || !(t->ops = calloc(n ? n : 1, sizeof(*ops)))) {
-		abort();
+	if (range(s, from, to, limit, fn, arg) == SQLITE_OK) {
+		done(arg, NULL, 0);
+		return;
 	}
-	t->n = n;
-	t->done = done;
-	t->arg = arg;
-	for (size_t i = 0; i < n; i++) {
-		t->ops[i] = ops[i];
-		t->ops[i].key = strdup(ops[i].key);
-		t->ops[i].value = ops[i].value ? strdup(ops[i].value) : NULL;
+	err_set(&e, ERR_UNAVAILABLE, 0, "store: range: %s", sqlite3_errmsg(s->reader));
+	if (sqlite3_errcode(s->reader) == SQLITE_CANTOPEN) {
+		sqlite3_close(s->reader);
+		s->reader = NULL;
 	}
+	done(arg, &e, 0);
+}
+
+static void sqlite_submit(struct store *store, const struct store_op *ops, size_t n,
+                          store_done_fn done, void *arg)
+{
+	struct sqlite_store *s = of(store);
+	struct txn *t = txn_new(ops, n, done, arg);
+
 	pthread_mutex_lock(&s->lock);
 	STAILQ_INSERT_TAIL(&s->in, t, link);
 	pthread_cond_signal(&s->more);
 	pthread_mutex_unlock(&s->lock);
+}
+
+static int tell_pair(void *arg, const char *key, uint64_t rev, const char *value)
+{
+	struct watch *w = arg;
+
+	if (is_under(w, key)) {
+		w->fn(w->arg, key, rev, value);
+	}
+	return 0;
+}
+
+/* What there is; transactions that are in it already, and not told yet, are passed over later. */
+static void on_begin(void *arg)
+{
+	struct watch *w = arg;
+	struct sqlite_store *s = of(w->watch.store);
+	struct err e = ERR_INIT;
+	int rc;
+
+	pthread_mutex_lock(&s->use);
+	rc = load(s, tell_pair, w, &e);
+	w->from = s->rev;
+	pthread_mutex_unlock(&s->use);
+	if (rc < 0) {
+		loop_timer_start(w->begin, AGAIN_MS);
+		return;
+	}
+	LIST_INSERT_HEAD(&s->watches, w, link);
+	w->listed = true;
+	w->fn(w->arg, NULL, w->from, NULL);
+}
+
+static struct store_watch *sqlite_watch(struct store *store, const char *prefix, store_change_fn fn,
+                                        void *arg)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+
+	if (!w || !(w->prefix = strdup(prefix))) {
+		abort();
+	}
+	w->watch.store = store;
+	w->fn = fn;
+	w->arg = arg;
+	w->begin = loop_timer_new(of(store)->loop, on_begin, w);
+	loop_timer_start(w->begin, 0);
+	return &w->watch;
+}
+
+static void sqlite_watch_free(struct store_watch *watch)
+{
+	struct watch *w = (struct watch *)watch;
+
+	if (w->listed) {
+		LIST_REMOVE(w, link);
+	}
+	loop_timer_free(w->begin);
+	free(w->prefix);
+	free(w);
+}
+
+struct store *store_open(const char *dir, struct loop *l, struct err *e)
+{
+	static const struct store_ops ops = { sqlite_close, sqlite_readonly,  sqlite_current,
+		                              sqlite_load,  sqlite_range,     sqlite_submit,
+		                              sqlite_watch, sqlite_watch_free };
+	struct sqlite_store *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		err_set(e, ERR_NO_MEMORY, 0, "store: out of memory");
+		return NULL;
+	}
+	s->store.ops = &ops;
+	s->loop = l;
+	snprintf(s->path, sizeof(s->path), "%s/netd.db", dir);
+	if (open_file(s, s->path, e) < 0) {
+		sqlite3_finalize(s->put);
+		sqlite3_finalize(s->del);
+		sqlite3_finalize(s->look);
+		sqlite3_close(s->db);
+		free(s);
+		return NULL;
+	}
+	LIST_INIT(&s->watches);
+	STAILQ_INIT(&s->in);
+	STAILQ_INIT(&s->out);
+	pthread_mutex_init(&s->use, NULL);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->more, NULL);
+	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->watch = loop_watch_read(l, s->wake, on_done, s);
+	if (pthread_create(&s->thread, NULL, writer, s) != 0) {
+		abort();
+	}
+	return &s->store;
 }

@@ -60,23 +60,13 @@ static void job_free(struct job *j)
 	free(j);
 }
 
-/* All that is told is stored by now, the clock's marks too. */
-static void on_stored(void *arg, const struct err *stored, uint64_t rev)
+static void on_told(void *arg, const struct err *e)
 {
 	struct job *j = arg;
-	struct err e = ERR_INIT;
 	char from[40], to[40], now[40], link[1200];
 
-	(void)rev;
-	control_stored(stored);
-	if (stored) {
-		api_error(j->r, stored);
-		job_free(j);
-		return;
-	}
-	j->to = j->to == INT64_MAX ? meter_now() : j->to;
-	if (meter_periods(j->subscription, j->from, j->to, j->after, on_period, j, &e) < 0) {
-		api_error(j->r, &e);
+	if (e) {
+		api_error(j->r, e);
 		job_free(j);
 		return;
 	}
@@ -95,6 +85,21 @@ static void on_stored(void *arg, const struct err *stored, uint64_t rev)
 	}
 	api_json(j->r, 200, "", answer);
 	job_free(j);
+}
+
+/* All that is told is stored by now, the clock's marks too. */
+static void on_stored(void *arg, const struct err *e, uint64_t rev)
+{
+	struct job *j = arg;
+
+	(void)rev;
+	control_stored(e);
+	if (e) {
+		on_told(j, e);
+		return;
+	}
+	j->to = j->to == INT64_MAX ? meter_now() : j->to;
+	meter_periods(j->subscription, j->from, j->to, j->after, on_period, on_told, j);
 }
 
 static void on_counted(void *arg)
