@@ -14,7 +14,7 @@
 enum drain_mode {
 	DRAIN_COUNT,
 	DRAIN_CUT,   /* and ends them all: TCP by resets */
-	DRAIN_FORGET /* and forgets UDP flows, which go on elsewhere */
+	DRAIN_FORGET /* and forgets UDP flows, and TCP that was reset: they go on elsewhere */
 };
 
 struct drain {
@@ -28,7 +28,8 @@ struct drain {
 /* Begins once the engine has done what it was sent so far: new flows go elsewhere by then. done (or NULL)
  * is called when the flows have ended, at the latest shortly after `seconds`. */
 void drain_begin(const struct drain *d, uint32_t seconds, void (*done)(void *arg), void *arg);
-/* UDP flows to the backend, which is out but not gone, go elsewhere from their next packet on. */
+/* UDP flows to the backend, which is out but not gone, go elsewhere from their next packet on, and so does TCP from a port that was
+ * refused there. */
 void drain_forget(const struct drain *d);
 /* MSG_DRAINED */
 void drain_answered(uint32_t vnet, uint32_t mode, struct reader *r);

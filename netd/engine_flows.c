@@ -31,10 +31,19 @@ struct draining {
 	size_t n_end, cap_end;
 };
 
+/* What goes to a backend that is out from its next packet on. TCP that a reset ended is remembered for ten seconds: a client that
+ * was refused and uses its port again would be refused again (nf_conntrack_proto_tcp.c opens an entry anew only when
+ * the reset came from the client). */
+static bool is_forgotten(const struct kflow *f)
+{
+	return f->proto == IPPROTO_UDP ||
+	       (f->proto == IPPROTO_TCP && f->state == TCP_CONNTRACK_CLOSE);
+}
+
 static int on_flow(void *arg, const struct kflow *f)
 {
 	struct draining *d = arg;
-	bool ends = d->mode == DRAIN_CUT || (d->mode == DRAIN_FORGET && f->proto == IPPROTO_UDP);
+	bool ends = d->mode == DRAIN_CUT || (d->mode == DRAIN_FORGET && is_forgotten(f));
 
 	if (!(f->status & IPS_DST_NAT)) {
 		return 0;

@@ -24,6 +24,7 @@
 #define TARGETS_MAX 100000
 #define TIMEOUT_MAX 30000 /* ms; LB/load-balancer-custom-probe-overview */
 #define TCP_WAIT_MS 5000
+#define AGAIN_MS    200
 #define ANSWER_MAX  1024 /* bytes until the status line is told */
 #define AHEAD       16   /* sockets asked for at once */
 
@@ -336,8 +337,8 @@ static void on_engine(void *arg, enum role from, enum msg_type type, struct read
 	unwait(t);
 	if (fd >= 0) {
 		begin(t, fd);
-	} else { /* the VNet is not there now */
-		end(t, false, "the virtual network is not there");
+	} else { /* the engine has just begun, and does not know the VNet yet: nothing was learned of the backend */
+		loop_timer_start(t->timer, AGAIN_MS);
 	}
 }
 

@@ -3,6 +3,8 @@
 """Members of an NGroup change under load: rolling updates (replace, in place), scale in, roles killed, a
 member killed. New connections, kept ones that the server ends, downloads shorter than the drain, UDP flows:
 none fails that need not."""
+import signal
+
 from balancers import *
 
 inside("limit-requests=0")
@@ -22,6 +24,10 @@ BATCH = {"maxBatchPercent": 25 if LONG else 50}
 
 def converged(what, seconds=60):
     return ok(wait(lambda: state(NG) == "Succeeded" and up("lb", "http") == len(members()), seconds), what, (state(NG), up("lb", "http"), len(members())))
+
+
+def put_out():
+    return [line for line in open(os.environ["NETD_LAB"] + "/netd.log") if '"lb.health"' in line and '"up":0' in line]
 
 
 def judge(counted, what, allowed=0):
@@ -73,6 +79,7 @@ ok(wait(lambda: len(members()) == COUNT // 2, 15), "half of them go")
 judge(l.result(), "scaled in")
 
 # roles die
+out = put_out()
 l = load(ip, 80, 8, NEW, KEPT, DOWNLOADS, FLOWS)
 for role in ("engine", "control", "probe", "dns"):
     time.sleep(1)
@@ -80,16 +87,50 @@ for role in ("engine", "control", "probe", "dns"):
     wait(lambda: call("GET", "/readyz")[0] == 200)
 os.kill(int(open(os.environ["NETD_LAB"] + "/netd.pid").read()), 9)
 judge(l.result(), "roles killed, netd killed")
+ok(put_out() == out, "no backend was put out by that", put_out()[len(out):])
 converged("all is as it was")
+
+def from_port(port):
+    c = socket.socket()
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    c.settimeout(2)
+    c.bind(("", port))
+    c.connect((ip, 80))
+    return c
+
+
+def was_reset(c):
+    try:
+        c.recv(1)
+        return False
+    except ConnectionResetError:
+        return True
+    finally:
+        c.close()
+
+
+def served(port):
+    try:
+        from_port(port).close()
+        return True
+    except ConnectionRefusedError:
+        return False
+
 
 # a member dies: what was in flight to it fails, nothing else
 l = load(ip, 80, 8, NEW, 0, 0, 0)
 time.sleep(2)
 victim = sorted(rt.servers)[0]
 before = up("lb", "http")
-rt.end(victim)
+rt.servers[victim][0].send_signal(signal.SIGSTOP)
+opened = {port: from_port(port) for port in range(20000, 20040)}
+for c in opened.values():
+    c.send(b"GET / HTTP/1.0\r\n\r\n")
+rt.end(victim)  # what it did not read makes its kernel answer by resets
+ports = [port for port, c in opened.items() if was_reset(c)]
 ok(wait(lambda: up("lb", "http") == before - 1, 8), "its probe puts it out within the interval")
 time.sleep(0.5)
+ok(ports and all([served(p) for p in ports]), f"{len(ports)} clients that were reset, and come from the same port, are served")
 l.result()
 l = load(ip, 80, 2, NEW, 0, 0, 0).result()
 ok(l["new"]["failed"] == 0, "from then on nothing fails", l)
