@@ -36,7 +36,7 @@ struct watch {
 struct sqlite_store {
 	struct store store;
 	struct loop *loop;
-	LIST_HEAD(, watch) watches;
+	LIST_HEAD(watches, watch) watches;
 	sqlite3 *db;
 	sqlite3_stmt *put, *del, *look;
 	char path[160];

@@ -105,7 +105,8 @@ typedef void (*store_change_fn)(void *arg, const char *key, uint64_t rev, const 
 
 /* Tells all pairs that begin with the prefix, then each change in the order of revisions, whoever made it, for as long as it
  * lives. What cannot be followed (etcd compacted it, a connection was cut, a member went silent) is found by comparing all,
- * which also happens each STORE_COMPARE_S: then states between are left out, and nothing else. */
+ * which also happens each STORE_COMPARE_S: then states between are left out, and nothing else. No watch is freed inside `fn`.
+ * Pairs of "usage/" are not followed. */
 struct store_watch *store_watch(struct store *s, const char *prefix, store_change_fn fn, void *arg);
 void store_watch_free(struct store_watch *w); /* NULL is allowed */
 #define STORE_COMPARE_S 60
