@@ -24,12 +24,47 @@
 
 /* A transaction under way, with who waits for it: the store and, beside it, the engine. */
 struct pending {
-	void (*reply)(void *arg, const struct err *e);
-	void *arg;
+	struct caller_waits waiting;
 	char *key; /* of the resource; its name becomes visible with the answer */
 	struct err e;
 	bool failed, stored, applied;
 };
+
+/* ---- who waits for the store ---- */
+
+static LIST_HEAD(waitings, caller_waits) waitings = LIST_HEAD_INITIALIZER(waitings);
+
+void caller_waits_add(struct caller_waits *w, void (*reply)(void *arg, const struct err *e), void *arg)
+{
+	*w = (struct caller_waits){ .reply = reply, .arg = arg };
+	LIST_INSERT_HEAD(&waitings, w, link);
+}
+
+void caller_waits_end(struct caller_waits *w, const struct err *e)
+{
+	if (!w->told) {
+		w->reply(w->arg, e);
+	}
+	LIST_REMOVE(w, link);
+}
+
+void callers_unknown(const struct err *why)
+{
+	struct err e = *why;
+	struct caller_waits *w;
+
+	err_wrap(&e, "It is not known whether the change is made; it will be when the store can be "
+	             "reached again");
+	LIST_FOREACH(w, &waitings, link)
+	{
+		if (!w->told) {
+			w->told = true;
+			w->reply(w->arg, &e);
+		}
+	}
+}
+
+/* ---- a change under way ---- */
 
 static void finish(struct pending *p)
 {
@@ -41,7 +76,7 @@ static void finish(struct pending *p)
 	if (!p->failed && r && !r->group) {
 		network_publish_public(r, true);
 	}
-	p->reply(p->arg, p->failed ? &p->e : NULL);
+	caller_waits_end(&p->waiting, p->failed ? &p->e : NULL);
 	free(p->key);
 	free(p);
 }
@@ -76,7 +111,8 @@ static struct pending *pending_new(const struct resource *r,
 	if (!p) {
 		abort();
 	}
-	*p = (struct pending){ .reply = reply, .arg = arg, .key = strdup(r->key) };
+	*p = (struct pending){ .key = strdup(r->key) };
+	caller_waits_add(&p->waiting, reply, arg);
 	return p;
 }
 

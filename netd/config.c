@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "lib/base/own.h"
 
@@ -51,6 +52,19 @@ static const struct key {
 		n, KIND_USER, offsetof(struct config, f), 8, 1, INT32_MAX, p, h \
 	}
 	T("state-dir", KIND_TEXT, state_dir, "/var/lib/netd", "folder of the store"),
+	T("store", KIND_TEXT, store, "sqlite",
+	  "where the plane's state is kept: sqlite, in state-dir, or etcd (docs/etcd.md)"),
+	T("etcd-endpoints", KIND_TEXT, etcd_endpoints, "",
+	  "URLs of etcd's members, separated by commas"),
+	T("etcd-ca", KIND_TEXT, etcd_ca, "", "PEM file with who signs the members' certificates"),
+	T("etcd-cert", KIND_TEXT, etcd_cert, "", "PEM file with the certificate for etcd"),
+	T("etcd-key", KIND_TEXT, etcd_key, "", "PEM file with its key, which user-control reads"),
+	T("etcd-user", KIND_TEXT, etcd_user, "", "user of etcd's authentication; empty: none"),
+	T("etcd-password-file", KIND_TEXT, etcd_password, "",
+	  "file with its password, which user-control reads"),
+	T("etcd-prefix", KIND_TEXT, etcd_prefix, "/netd/",
+	  "of all keys; planes that share an etcd have different ones"),
+	T("node-name", KIND_TEXT, node, "", "of this node, no other's; empty: the host's name"),
 	T("run-dir", KIND_TEXT, run_dir, "/run/netd", "folder of sockets and namespaces"),
 	T("region", KIND_TEXT, region, "westeurope",
 	  "the region's name, part of every public name"),
@@ -458,6 +472,23 @@ static int check(struct config *c, const char *path, struct err *e)
 			               "namespaces are",
 			               path, c->gateways[i].name, c->gateways[i].path);
 		}
+	}
+	bool etcd = strcmp(c->store, "etcd") == 0;
+	if (!etcd && strcmp(c->store, "sqlite") != 0) {
+		return err_set(e, ERR_INVALID, 0, "%s: store = '%.15s': accepted is sqlite or etcd",
+		               path, c->store);
+	}
+	if (etcd && !c->etcd_endpoints[0]) {
+		return err_set(e, ERR_INVALID, 0, "%s: store = etcd needs etcd-endpoints", path);
+	}
+	if (!c->etcd_cert[0] != !c->etcd_key[0] || !c->etcd_user[0] != !c->etcd_password[0]) {
+		return err_set(e, ERR_INVALID, 0,
+		               "%s: etcd-cert and etcd-key go together, and etcd-user and "
+		               "etcd-password-file",
+		               path);
+	}
+	if (!c->node[0] && gethostname(c->node, sizeof(c->node) - 1) < 0) {
+		return err_set(e, ERR_INVALID, errno, "%s: node-name", path);
 	}
 	if (c->listen_api[0] && (!c->tls_cert[0] || !c->tls_key[0])) {
 		return err_set(e, ERR_INVALID, 0, "%s: listen-api needs tls-cert and tls-key",

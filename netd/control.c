@@ -32,18 +32,14 @@
 #include "netd/ruleset.h"
 #include "netd/runtime.h"
 #include "netd/spare.h"
+#include "netd/storage.h"
 #include "netd/zone.h"
 
 #define PING_MS        500
-#define PROBE_MS       1000
 #define SWEEP_NAMES_MS 1000
-#define FAREWELL_MS    200   /* for the answers that say why */
-#define PROBE_SIZE     65536 /* bytes that a change may need */
 #define RELINK_MS      500
-#define EX_TEMPFAIL    75
 
-static struct loop_timer *sweep, *farewell, *relink;
-static struct stat broken; /* the store as it could not be read */
+static struct loop_timer *sweep, *relink;
 #define PEERS 4
 static char pongs[PEERS][4096]; /* last counters of engine, dns, probe and session */
 static int64_t pong_ms[PEERS], ping_ms, swept_ms;
@@ -233,111 +229,7 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 	ping();
 }
 
-/* ---- faults of the store ---- */
-
-static void stop_changes(const struct err *e)
-{
-	free(plane.stopped);
-	plane.stopped = strdup(e->msg);
-	plane.stopped_kind = e->kind;
-	log_error("store.failed", LOG_STR("error", e->msg));
-}
-
-static void on_farewell(void *arg)
-{
-	(void)arg;
-	_exit(EX_TEMPFAIL); /* after an fsync that failed nothing may be tried again */
-}
-
-void control_stored(const struct err *e)
-{
-	if (e && e->kind != ERR_CONFLICT && !plane.stopped) {
-		stop_changes(e);
-		loop_timer_start(farewell, FAREWELL_MS);
-	}
-}
-
-void control_saved(void *arg, const struct err *e, uint64_t rev)
-{
-	(void)arg;
-	(void)rev;
-	control_stored(e);
-}
-
-int control_refuse(struct err *e)
-{
-	return err_set(e, plane.stopped_kind, 0, "Changes are refused: %s", plane.stopped);
-}
-
-static void probed(void *arg, const struct err *e, uint64_t rev)
-{
-	(void)rev;
-	if (!e && arg == NULL && plane.stopped) {
-		log_info("store.writable", LOG_STR("was", plane.stopped));
-		loop_timer_start(farewell, 0); /* from what is stored */
-	} else if (e && !plane.stopped) {
-		stop_changes(e);
-	}
-}
-
-/* A store that was opened for reading is opened anew once a file can be written beside it. */
-static void probe_disk(const char *text)
-{
-	char path[160];
-
-	snprintf(path, sizeof(path), "%s/probe", plane.config->state_dir);
-	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	bool room = fd >= 0 && write(fd, text, PROBE_SIZE) == PROBE_SIZE;
-	unlink(path);
-	if (room) {
-		on_farewell(NULL);
-	}
-}
-
-/* Writes as much as a change may need, and takes it away again. */
-static void probe(void)
-{
-	AUTO_FREE char *text = malloc(PROBE_SIZE);
-
-	if (!text) {
-		return;
-	}
-	memset(text, 'x', PROBE_SIZE - 1);
-	text[PROBE_SIZE - 1] = '\0';
-	if (plane.stopped && store_readonly(plane.store)) {
-		probe_disk(text);
-		return;
-	}
-	store_submit(plane.store, &(struct store_op){ .key = "probe", .value = text }, 1, probed,
-	             &plane);
-	store_submit(plane.store, &(struct store_op){ .key = "probe" }, 1, probed, NULL);
-}
-
-static void store_path(char *to, size_t size)
-{
-	snprintf(to, size, "%s/netd.db", plane.config->state_dir);
-}
-
-/* While changes are refused: has somebody mended it? */
-static void look_again(int64_t now)
-{
-	static int64_t last;
-	char path[160];
-	struct stat st;
-
-	if (!plane.stopped || now - last < PROBE_MS) {
-		return;
-	}
-	last = now;
-	store_path(path, sizeof(path));
-	if (!plane.blind) {
-		probe();
-	} else if (stat(path, &st) == 0 &&
-	           (st.st_ino != broken.st_ino || st.st_size != broken.st_size ||
-	            st.st_mtim.tv_sec != broken.st_mtim.tv_sec)) {
-		on_farewell(NULL);
-	}
-}
+/* ---- life ---- */
 
 static void read_seal_key(int fd)
 {
@@ -378,17 +270,13 @@ static void secret_for_operations(void)
 static void load(void)
 {
 	struct err e = ERR_INIT;
-	char path[160];
 
-	store_path(path, sizeof(path));
-	(void)!stat(path, &broken);
-	plane.store = store_open(plane.config->state_dir, plane.loop, &e);
-	if (!plane.store || store_load(plane.store, table_load, NULL, &e) < 0) {
-		plane.blind = true;
-		stop_changes(&e);
+	if (!storage_open(&e) || store_load(plane.store, table_load, NULL, &e) < 0 ||
+	    storage_ours(&e) < 0) {
+		storage_blind(&e);
 		return;
 	}
-	probe();
+	storage_probe();
 	secret_for_operations();
 	meter_start();
 	for (size_t i = 0; i < plane.n; i++) {
@@ -430,7 +318,7 @@ static void on_sweep(void *arg)
 		ping_ms = now;
 		ping();
 	}
-	look_again(now);
+	storage_look(now);
 	group_retry(now);
 	ngroup_retry(now);
 	logs_sweep(now);
@@ -473,7 +361,6 @@ void control_run(const struct config *c, struct loop *l, const int fds[FD_N], in
 {
 	plane.config = c;
 	plane.loop = l;
-	farewell = loop_timer_new(l, on_farewell, NULL);
 	network_start();
 	read_seal_key(fds[FD_SEAL_KEY]);
 	load();

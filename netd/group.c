@@ -31,9 +31,8 @@
 
 /* One transaction under way, with who waits for it. */
 struct commit {
+	struct caller_waits waiting;
 	struct group *g;
-	void (*reply)(void *arg, const struct err *e);
-	void *arg;
 };
 
 static bool retries;     /* some group's attach failed */
@@ -81,7 +80,8 @@ static struct commit *commit_new(struct group *g, void (*reply)(void *arg, const
 	if (!c) {
 		abort();
 	}
-	*c = (struct commit){ g, reply, arg };
+	c->g = g;
+	caller_waits_add(&c->waiting, reply, arg);
 	g->commits++;
 	return c;
 }
@@ -92,7 +92,7 @@ static struct group *commit_end(struct commit *c, const struct err *e)
 	struct group *g = c->g;
 
 	g->commits--;
-	c->reply(c->arg, e);
+	caller_waits_end(&c->waiting, e);
 	free(c);
 	return g;
 }

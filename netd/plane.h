@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "lib/base/clock.h"
 #include "lib/kernel/kobj.h"
@@ -300,6 +301,17 @@ void change_forget(struct resource *r);
 void change_remove(struct resource *r);
 /* Waits for what is stored as it is. */
 void change_save(struct resource *r, void (*reply)(void *arg, const struct err *e), void *arg);
+/* Who waits for a transaction: is answered when it has ended, or when nobody knows whether it will be executed. */
+struct caller_waits {
+	LIST_ENTRY(caller_waits) link;
+	void (*reply)(void *arg, const struct err *e);
+	void *arg;
+	bool told;
+};
+void caller_waits_add(struct caller_waits *w, void (*reply)(void *arg, const struct err *e), void *arg);
+void caller_waits_end(struct caller_waits *w, const struct err *e); /* its memory is the caller's */
+/* The store cannot be reached: all are told so. */
+void callers_unknown(const struct err *e);
 
 /* ---- view.c ---- */
 /* What GET returns; new reference. */

@@ -12,6 +12,7 @@
 #include "netd/balancer.h"
 #include "netd/meter.h"
 #include "netd/plane.h"
+#include "netd/storage.h"
 #include "netd/zone.h"
 
 #define SERIAL_BLOCK 1000
@@ -238,6 +239,8 @@ int table_load(void *arg, const char *key, uint64_t rev, const char *value)
 			(uint32_t)json_integer_value(json_object_get(row, "next"));
 	} else if (strcmp(key, "meta/operations") == 0) {
 		load_operations(row);
+	} else if (strcmp(key, "meta/node") == 0) {
+		storage_loaded(row);
 	} else if (strcmp(key, "meta/dns-serial") == 0) {
 		zone_serial_load(row);
 	} else if (strcmp(key, "meter/clock") == 0) {

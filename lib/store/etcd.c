@@ -357,8 +357,10 @@ static void on_group(void *arg, enum etcd_outcome outcome, json_t *doc, const st
 	if (s->state == STORE_LOST) {
 		return; /* all that waited was told */
 	}
-	if (outcome == ETCD_OK) {
+	if (outcome != ETCD_UNKNOWN) {
 		etcd_set_state(s, STORE_UP, NULL);
+	}
+	if (outcome == ETCD_OK) {
 		if (json_is_true(json_object_get(doc, "succeeded"))) {
 			executed(s, doc);
 		} else {
@@ -467,11 +469,11 @@ static void etcd_close(struct store *store)
 		loop_timer_free(finish);
 	}
 	err_set(&e, ERR_UNAVAILABLE, 0, "store: closed before etcd answered");
+	etcd_hold_end(s);
 	s->state = STORE_LOST;
 	STAILQ_CONCAT(&s->group, &s->in);
 	fail_all(&s->group, &e);
 	txns_done(&s->group);
-	etcd_hold_end(s);
 	etcd_http_free(s->http);
 	loop_timer_free(s->pump);
 	free(s->prefix);

@@ -245,6 +245,15 @@ static void on_renew(void *arg)
 
 void etcd_hold_end(struct etcd_store *s)
 {
+	AUTO_BUF struct buf b = { 0 };
+	struct err e = ERR_INIT;
+	json_t *doc = NULL;
+
+	if (s->renew && s->state == STORE_UP) { /* nobody has to wait for the lease's end */
+		buf_addf(&b, "{\"ID\":\"%llu\"}", (unsigned long long)s->lease);
+		(void)etcd_call_wait(s->http, "/v3/lease/revoke", &b, &doc, &e);
+		json_decref(doc);
+	}
 	loop_timer_free(s->renew);
 	s->renew = NULL;
 }
