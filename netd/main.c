@@ -25,9 +25,11 @@
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "lib/model/model.h"
+#include "lib/store/move.h"
 #include "lib/store/seal.h"
 #include "netd/resolver.h"
 #include "netd/role.h"
+#include "netd/storage.h"
 
 #define EX_CONFIG      78
 #define BACKOFF_MIN_MS 50
@@ -557,10 +559,30 @@ static int run_role(const char *name)
 	return 64;
 }
 
+/* From state-dir to the etcd that the configuration names; docs/etcd.md. */
+static int move_store(void)
+{
+	const struct config *c = &self.config;
+	struct store_etcd etcd;
+	struct err e = ERR_INIT;
+	char password[256];
+	size_t n;
+
+	if (strcmp(c->store, "etcd") != 0) {
+		err_set(&e, ERR_INVALID, 0, "--move-store needs store = etcd in the configuration");
+	} else if (storage_etcd(c, &etcd, password, &e) == 0 &&
+	           store_move(c->state_dir, &etcd, &n, &e) == 0) {
+		printf("%zu pairs of %s/netd.db are in etcd now; restart netd\n", n, c->state_dir);
+		return 0;
+	}
+	fprintf(stderr, "netd: %s; nothing was changed\n", e.msg);
+	return EX_CONFIG;
+}
+
 int main(int argc, char **argv)
 {
 	const char *role = NULL;
-	bool resolver = false;
+	bool resolver = false, moves = false;
 	struct err e = ERR_INIT;
 
 	for (int i = 1; i < argc; i++) {
@@ -570,6 +592,8 @@ int main(int argc, char **argv)
 			role = argv[++i];
 		} else if (strcmp(argv[i], "--resolver") == 0) {
 			resolver = true;
+		} else if (strcmp(argv[i], "--move-store") == 0) {
+			moves = true;
 		} else if (strcmp(argv[i], "--crash-points") == 0) {
 			crash_print();
 			return 0;
@@ -584,8 +608,8 @@ int main(int argc, char **argv)
 			return 0;
 		} else {
 			fprintf(stderr,
-			        "usage: netd [--config FILE] | --help-config | --crash-points | "
-			        "--compatibility | --version\n");
+			        "usage: netd [--config FILE] [--move-store] | --help-config | "
+			        "--crash-points | --compatibility | --version\n");
 			return 64;
 		}
 	}
@@ -593,6 +617,9 @@ int main(int argc, char **argv)
 	if (config_read(self.config_path, &self.config, &e) < 0) {
 		fprintf(stderr, "netd: %s\n", e.msg);
 		return EX_CONFIG;
+	}
+	if (moves) {
+		return move_store();
 	}
 	if (resolver) {
 		log_setup("resolver", (enum log_level)self.config.log_level);

@@ -260,8 +260,10 @@ static enum etcd_outcome judge(struct call *c, CURLcode rc, json_t **doc, struct
 		outcome = refusal(json_integer_value(json_object_get(*doc, "code")), text, e);
 		e->kind = c->authenticating && outcome == ETCD_REFUSED ? ERR_FORBIDDEN : e->kind;
 	} else {
-		err_set(e, ERR_UNAVAILABLE, 0,
-		        "store: %s answered %ld, which is no answer of etcd's", endpoint, status);
+		size_t n = c->answer.len < 200 ? c->answer.len : 200;
+
+		err_set(e, ERR_UNAVAILABLE, 0, "store: %s answered %ld: %.*s", endpoint, status,
+		        (int)n, n ? (const char *)c->answer.data : "");
 	}
 	json_decref(*doc);
 	*doc = NULL;

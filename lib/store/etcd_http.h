@@ -36,7 +36,7 @@ void etcd_call(struct etcd_http *h, const char *path, struct buf *body, etcd_don
 /* The same, waiting; tries each endpoint once. *doc is the caller's, NULL but for ETCD_OK. */
 enum etcd_outcome etcd_call_wait(struct etcd_http *h, const char *path, struct buf *body,
                                  json_t **doc, struct err *e);
-#define ETCD_CALL_MS    4000
+#define ETCD_CALL_MS    2000
 #define ETCD_CONNECT_MS 1000
 
 /* A call whose answer does not end: each document of it goes to `part`, which returns -1 when it wants no more. `end` is called

@@ -12,6 +12,7 @@
 
 #define PAGE     1000 /* pairs a call */
 #define AGAIN_MS 500
+#define TRIES    5
 
 /* ---- pages ---- */
 
@@ -143,9 +144,10 @@ int etcd_load(struct store *store, store_pair_fn fn, void *arg, struct err *e)
 struct range {
 	struct etcd_store *s;
 	struct page page;
-	char *to;
+	char *from, *to;
 	size_t limit;
 	uint64_t rev;
+	int tries; /* that had no answer, of this page */
 	store_done_fn done;
 };
 
@@ -156,22 +158,40 @@ static size_t page_size(const struct range *r)
 	return left < PAGE ? left : PAGE;
 }
 
+static void on_page(void *arg, enum etcd_outcome outcome, json_t *doc, const struct err *e);
+
+static void ask_range(struct range *r)
+{
+	AUTO_BUF struct buf b = { 0 };
+
+	if (r->page.last) {
+		next_page(&b, r->s->prefix, &r->page, r->to, page_size(r), r->rev);
+	} else {
+		put_range(&b, r->s->prefix, r->from, r->to, page_size(r), 0);
+	}
+	etcd_call(r->s->http, "/v3/kv/range", &b, on_page, r);
+}
+
 static void on_page(void *arg, enum etcd_outcome outcome, json_t *doc, const struct err *e)
 {
 	struct range *r = arg;
-	AUTO_BUF struct buf b = { 0 };
 
+	if (outcome == ETCD_UNKNOWN && r->s->state != STORE_LOST && ++r->tries < TRIES) {
+		ask_range(r); /* the next member */
+		return;
+	}
 	if (outcome == ETCD_OK) {
 		r->rev = r->rev ? r->rev : etcd_answer_rev(doc);
+		r->tries = 0;
 		take_page(&r->page, doc);
 		if (r->page.more && !r->page.stopped && r->page.n < r->limit) {
-			next_page(&b, r->s->prefix, &r->page, r->to, page_size(r), r->rev);
-			etcd_call(r->s->http, "/v3/kv/range", &b, on_page, r);
+			ask_range(r);
 			return;
 		}
 	}
 	r->done(r->page.arg, outcome == ETCD_OK ? NULL : e, r->rev);
 	free(r->page.last);
+	free(r->from);
 	free(r->to);
 	free(r);
 }
@@ -181,18 +201,17 @@ void etcd_range(struct store *store, const char *from, const char *to, size_t li
 {
 	struct etcd_store *s = (struct etcd_store *)store;
 	struct range *r = malloc(sizeof(*r));
-	AUTO_BUF struct buf b = { 0 };
 
 	if (!r) {
 		abort();
 	}
 	*r = (struct range){ .s = s,
 		             .page = { .prefix = s->prefix, .fn = fn, .arg = arg },
+		             .from = strdup(from),
 		             .to = strdup(to),
 		             .limit = limit ? limit : 1,
 		             .done = done };
-	put_range(&b, s->prefix, from, to, page_size(r), 0);
-	etcd_call(s->http, "/v3/kv/range", &b, on_page, r);
+	ask_range(r);
 }
 
 /* ---- following ---- */

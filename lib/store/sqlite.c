@@ -18,7 +18,6 @@
 #include "lib/store/store.h"
 #include "lib/store/store_own.h"
 
-#define SCHEMA    2
 #define GROUP_MAX 256
 #define AGAIN_MS  1000
 
@@ -80,7 +79,7 @@ static int one_number(struct sqlite_store *s, const char *sql, int64_t *to, stru
 }
 
 /* From schema N to N + 1: one transaction each, after a copy. */
-static const char *const migrations[SCHEMA] = {
+static const char *const migrations[STORE_SCHEMA] = {
 	[0] = "CREATE TABLE pairs (key TEXT PRIMARY KEY, rev INTEGER NOT NULL, value TEXT NOT "
 	      "NULL) WITHOUT ROWID;"
 	      "CREATE TABLE meta (rev INTEGER NOT NULL);"
@@ -98,7 +97,7 @@ static int migrate(struct sqlite_store *s, const char *path, int64_t version, st
 {
 	char sql[400];
 
-	if (version > 0 && version < SCHEMA) {
+	if (version > 0 && version < STORE_SCHEMA) {
 		snprintf(sql, sizeof(sql), "%s.schema-%lld", path, (long long)version);
 		unlink(sql); /* of a migration that was cut off */
 		snprintf(sql, sizeof(sql), "VACUUM INTO '%s.schema-%lld'", path,
@@ -107,7 +106,7 @@ static int migrate(struct sqlite_store *s, const char *path, int64_t version, st
 			return err_wrap(e, "copy before a migration");
 		}
 	}
-	for (; version < SCHEMA; version++) {
+	for (; version < STORE_SCHEMA; version++) {
 		snprintf(sql, sizeof(sql), "PRAGMA user_version=%lld", (long long)version + 1);
 		if (exec(s, "BEGIN IMMEDIATE", e) < 0 || exec(s, migrations[version], e) < 0 ||
 		    exec(s, sql, e) < 0 || exec(s, "COMMIT", e) < 0) {
@@ -141,13 +140,18 @@ static int open_schema(struct sqlite_store *s, const char *path, struct err *e)
 	if (one_number(s, "PRAGMA user_version", &version, e) < 0 || quick_check(s, e) < 0) {
 		return -1;
 	}
-	if (version > SCHEMA) {
+	if (version == STORE_MOVED) {
+		return err_set(e, ERR_UNAVAILABLE, 0,
+		               "store: what was in this file is in etcd now: set store = etcd "
+		               "(docs/etcd.md)");
+	}
+	if (version > STORE_SCHEMA) {
 		return err_set(
 			e, ERR_UNAVAILABLE, 0,
 			"store: schema %lld is newer than this program's %d; nothing was changed",
-			(long long)version, SCHEMA);
+			(long long)version, STORE_SCHEMA);
 	}
-	if (s->readonly && version < SCHEMA) {
+	if (s->readonly && version < STORE_SCHEMA) {
 		return err_set(e, ERR_UNAVAILABLE, 0,
 		               "store: schema %lld cannot be migrated: read-only",
 		               (long long)version);

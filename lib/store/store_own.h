@@ -8,6 +8,10 @@
 
 #include "lib/store/store.h"
 
+/* Of DIR/netd.db (PRAGMA user_version): this program's, and that of a file whose pairs are in etcd now. */
+#define STORE_SCHEMA 2
+#define STORE_MOVED  1000000
+
 /* As store.h says of the functions of these names. */
 struct store_ops {
 	void (*close)(struct store *s);

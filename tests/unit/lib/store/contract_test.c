@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * What store.h promises, of each backend: SQLite always, and etcd when NETD_ETCD has its endpoints (with NETD_ETCD_CA, _CERT, _KEY,
- * _USER and _PASSWORD as they are needed), as tests/lab/etcd_test.py runs it. SEED gives the random part.
+ * _USER and _PASSWORD as they are needed), as tests/lab/etcd_test.py runs it. SEED and ROUNDS are of the random part; ONLY is the
+ * name of one test.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -511,11 +512,11 @@ static void test_model(void **state)
 	struct place *p = *state;
 	static struct model m;
 	struct err e = ERR_INIT;
-	const char *seed = getenv("SEED");
+	const char *seed = getenv("SEED"), *rounds = getenv("ROUNDS");
 
 	dice = seed ? (uint32_t)atoi(seed) : 1;
 	memset(&m, 0, sizeof(m));
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int round = 0; round < (rounds ? atoi(rounds) : 60); round++) {
 		struct result r[BATCH];
 		bool refused[BATCH], used[MODEL_N] = { 0 };
 		uint32_t at[BATCH][3];
@@ -629,5 +630,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_holder, set_up, tear_down),
 	};
 
+	if (getenv("ONLY")) {
+		cmocka_set_test_filter(getenv("ONLY"));
+	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
