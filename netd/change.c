@@ -34,7 +34,8 @@ struct pending {
 
 static LIST_HEAD(waitings, caller_waits) waitings = LIST_HEAD_INITIALIZER(waitings);
 
-void caller_waits_add(struct caller_waits *w, void (*reply)(void *arg, const struct err *e), void *arg)
+void caller_waits_add(struct caller_waits *w, void (*reply)(void *arg, const struct err *e),
+                      void *arg)
 {
 	*w = (struct caller_waits){ .reply = reply, .arg = arg };
 	LIST_INSERT_HEAD(&waitings, w, link);
