@@ -211,10 +211,11 @@ static enum etcd_outcome refusal(int64_t code, const char *text, struct err *e)
 
 	switch (code) {
 	case 8: /* resource exhausted */
-		if (strstr(text, "too many requests")) {
-			outcome = ETCD_UNKNOWN; /* it can be sent again */
+		if (strstr(text, "too many requests") || strstr(text, "space exceeded")) {
+			outcome = ETCD_UNKNOWN; /* it can be sent again: somebody makes room */
+			kind = ERR_NO_SPACE;
 		} else {
-			kind = strstr(text, "larger than max") ? ERR_TOO_LARGE : ERR_NO_SPACE;
+			kind = ERR_TOO_LARGE;
 		}
 		break;
 	case 3: /* invalid argument: too large, too many steps */

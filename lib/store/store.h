@@ -92,8 +92,8 @@ struct store_op {
 };
 
 /* Submits a transaction; strings are copied; no key twice. done(arg, e, rev): e is NULL when it is durable;
- * ERR_CONFLICT when a comparison failed, ERR_NO_SPACE or ERR_UNAVAILABLE when the disk, or etcd, refused.
- * Nothing of a failed transaction is kept. One without steps is done when all before it are.
+ * ERR_CONFLICT when a comparison failed, ERR_NO_SPACE or ERR_UNAVAILABLE when the disk refused, ERR_TOO_LARGE or ERR_FORBIDDEN when
+ * etcd did. Nothing of a failed transaction is kept. One without steps is done when all before it are.
  * etcd: at most 100 steps and comparisons where its --max-txn-ops is the default. */
 void store_submit(struct store *s, const struct store_op *ops, size_t n, store_done_fn done,
                   void *arg);

@@ -228,6 +228,18 @@ for i in others:
 ok(ready(200, 20) and role_pid("control") == control, "a majority again: nothing had to restart", call("GET", "/readyz"))
 ok(wait(lambda: call("GET", RG)[1].get("tags") == {"n": "3"}) and '"n":"3"' in stored(RG), "and what was under way was executed", (call("GET", RG)[1], stored(RG)))
 
+# no space left
+root = ask("auth/authenticate", {"name": "root", "password": e["NETD_ETCD_PASSWORD"]})["token"]
+alarm = lambda action: ask("maintenance/alarm", {"action": action, "memberID": member, "alarm": "NOSPACE"}, 1, root)
+member = ask("maintenance/status", {})["header"]["member_id"]
+alarm("ACTIVATE")
+s, d, _ = call("PUT", RG, label(31))
+ok(s == 507 and "space exceeded" in d["error"]["message"], "no space left in etcd: told as such", (s, d))
+ok(call("GET", RG)[0] == 200, "reading goes on")
+goes_on("no space left")
+alarm("DEACTIVATE")
+ok(ready(200, 20) and role_pid("control") == control and '"n":"31"' in stored(RG), "room again: nothing had to restart, and what waited was executed", (call("GET", RG), stored(RG)))
+
 # cut off from etcd
 cut(0)
 wait(lambda: call("GET", "/readyz")[0] == 503)
