@@ -75,6 +75,10 @@ void control_saved(void *arg, const struct err *e, uint64_t rev)
 
 int control_refuse(struct err *e)
 {
+	if (!plane.stopped) {
+		return err_set(e, ERR_UNAVAILABLE, 0,
+		               "The lease of the plane's store ran out; it is being renewed.");
+	}
 	return err_set(e, plane.stopped_kind, 0, "Changes are refused: %s", plane.stopped);
 }
 

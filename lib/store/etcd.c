@@ -349,6 +349,13 @@ static void fenced(struct etcd_store *s, const json_t *doc)
 	etcd_set_state(s, STORE_LOST, &e);
 }
 
+static bool etcd_current(const struct store *store)
+{
+	const struct etcd_store *s = (const struct etcd_store *)store;
+
+	return s->state != STORE_LOST && clock_system.now_ms(&clock_system) < s->held_until_ms;
+}
+
 static void on_group(void *arg, enum etcd_outcome outcome, json_t *doc, const struct err *e)
 {
 	struct etcd_store *s = arg;
@@ -359,6 +366,9 @@ static void on_group(void *arg, enum etcd_outcome outcome, json_t *doc, const st
 	}
 	if (outcome != ETCD_UNKNOWN) {
 		etcd_set_state(s, STORE_UP, NULL);
+		if (!etcd_current(&s->store)) {
+			etcd_hold_renew(s); /* a lease that ran out while it was away */
+		}
 	}
 	if (outcome == ETCD_OK) {
 		if (json_is_true(json_object_get(doc, "succeeded"))) {
@@ -485,13 +495,6 @@ static bool etcd_readonly(const struct store *store)
 {
 	(void)store;
 	return false;
-}
-
-static bool etcd_current(const struct store *store)
-{
-	const struct etcd_store *s = (const struct etcd_store *)store;
-
-	return s->state != STORE_LOST && clock_system.now_ms(&clock_system) < s->held_until_ms;
 }
 
 static char *copy(const char *text)

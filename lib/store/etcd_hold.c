@@ -150,8 +150,16 @@ static void lost(struct etcd_store *s)
 	etcd_set_state(s, STORE_LOST, &e);
 }
 
+static void not_renewed(struct etcd_store *s, const struct err *e)
+{
+	s->renewing = false;
+	etcd_set_state(s, STORE_DOWN, e);
+	loop_timer_start(s->renew, AGAIN_MS);
+}
+
 static void renewed(struct etcd_store *s)
 {
+	s->renewing = false;
 	s->held_until_ms = s->asked_ms + STORE_LEASE_S * 1000;
 	if (s->again_ms == 0) { /* else the transaction that waits will tell */
 		etcd_set_state(s, STORE_UP, NULL);
@@ -167,8 +175,7 @@ static void on_retaken(void *arg, enum etcd_outcome outcome, json_t *doc, const 
 		return;
 	}
 	if (outcome != ETCD_OK) {
-		etcd_set_state(s, STORE_DOWN, e);
-		loop_timer_start(s->renew, AGAIN_MS);
+		not_renewed(s, e);
 	} else if (json_is_true(json_object_get(doc, "succeeded"))) {
 		renewed(s);
 	} else {
@@ -209,8 +216,7 @@ static void on_granted(void *arg, enum etcd_outcome outcome, json_t *doc, const 
 		s->lease = etcd_number(doc, "ID");
 		retake(s);
 	} else {
-		etcd_set_state(s, STORE_DOWN, e);
-		loop_timer_start(s->renew, AGAIN_MS);
+		not_renewed(s, e);
 	}
 }
 
@@ -228,8 +234,7 @@ static void on_renewed(void *arg, enum etcd_outcome outcome, json_t *doc, const 
 		put_grant(&b);
 		etcd_call(s->http, "/v3/lease/grant", &b, on_granted, s);
 	} else {
-		etcd_set_state(s, STORE_DOWN, e);
-		loop_timer_start(s->renew, AGAIN_MS);
+		not_renewed(s, e);
 	}
 }
 
@@ -238,9 +243,17 @@ static void on_renew(void *arg)
 	struct etcd_store *s = arg;
 	AUTO_BUF struct buf b = { 0 };
 
+	s->renewing = true;
 	s->asked_ms = now_ms();
 	buf_addf(&b, "{\"ID\":\"%llu\"}", (unsigned long long)s->lease);
 	etcd_call(s->http, "/v3/lease/keepalive", &b, on_renewed, s);
+}
+
+void etcd_hold_renew(struct etcd_store *s)
+{
+	if (!s->renewing) {
+		loop_timer_start(s->renew, 0);
+	}
 }
 
 void etcd_hold_end(struct etcd_store *s)

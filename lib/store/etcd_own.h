@@ -31,6 +31,7 @@ struct etcd_store {
 	uint64_t lease;
 	int64_t held_until_ms,
 		asked_ms; /* the lease ends not before; when the renewal under way began */
+	bool renewing;
 	struct loop_timer *renew;
 };
 
@@ -55,6 +56,8 @@ uint64_t etcd_answer_rev(const json_t *doc);
 
 /* Takes the store, and goes on renewing the lease; blocks. */
 int etcd_hold_take(struct etcd_store *s, struct err *e) __attribute__((warn_unused_result));
+/* Renews the lease now, not at its time. */
+void etcd_hold_renew(struct etcd_store *s);
 void etcd_hold_end(struct etcd_store *s);
 
 /* ---- etcd_read.c: as store_own.h says ---- */

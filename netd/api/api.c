@@ -743,7 +743,7 @@ static void on_request(void *arg, struct http_request *r)
 		return;
 	}
 	bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
-	if (plane.blind || (plane.stopped && (!reads || !store_current(plane.store)))) {
+	if (plane.blind || (plane.stopped && !reads) || !store_current(plane.store)) {
 		struct err e = ERR_INIT;
 
 		(void)control_refuse(&e);
