@@ -18,12 +18,14 @@
 #include "netd/plane.h"
 
 #define PROBE_MS    1000
-#define FAREWELL_MS 200   /* for the answers that say why */
+#define FAREWELL_MS 200 /* for the answers that say why */
+#define PATIENCE_MS 4000
 #define PROBE_SIZE  65536 /* bytes that a change may need */
 #define EX_TEMPFAIL 75
 
 static struct {
-	struct loop_timer *farewell;
+	struct loop_timer *farewell, *patience;
+	struct err why;       /* it is away */
 	struct stat broken;   /* the file as it could not be read */
 	bool away;            /* etcd cannot be reached: it tells when it can */
 	struct store_wait *w; /* until it can be opened */
@@ -85,16 +87,27 @@ int control_refuse(struct err *e)
 /* ---- opening ---- */
 
 /* Transactions that wait are executed when it is back; those who wait for them are told that nobody knows. */
+static void on_away(void *arg)
+{
+	(void)arg;
+	self.away = true;
+	refuse(&self.why);
+	callers_unknown(&self.why);
+}
+
+/* An election takes a second or two, which callers need not hear of. */
 static void on_state(void *arg, enum store_state state, const struct err *e)
 {
 	(void)arg;
+	self.patience = self.patience ? self.patience : loop_timer_new(plane.loop, on_away, NULL);
+	loop_timer_stop(self.patience);
 	if (state == STORE_LOST) {
 		refuse(e);
 		say_farewell(FAREWELL_MS);
 	} else if (state == STORE_DOWN) {
-		self.away = true;
-		refuse(e);
-		callers_unknown(e);
+		self.why = *e;
+		log_warn("store.away", LOG_STR("error", e->msg));
+		loop_timer_start(self.patience, e->kind == ERR_NO_SPACE ? 0 : PATIENCE_MS);
 	} else if (self.away) {
 		self.away = false;
 		log_info("store.reached", LOG_STR("was", plane.stopped));

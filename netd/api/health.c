@@ -39,8 +39,8 @@ void health_request(struct http_request *r, const struct caller *who)
 {
 	AUTO_BUF struct buf b = { 0 };
 	int64_t age;
-	bool ready =
-		plane.engine_synced && plane.dns && plane.probe && plane.session && !plane.stopped;
+	bool store = !plane.stopped && store_current(plane.store);
+	bool ready = plane.engine_synced && plane.dns && plane.probe && plane.session && store;
 
 	for (int i = 0; i < 4; i++) {
 		buf_addf(&b, "%s", control_metrics(i, &age));
@@ -55,6 +55,6 @@ void health_request(struct http_request *r, const struct caller *who)
 	api_json(r, strcmp(r->path, "/healthz") == 0 || ready ? 200 : 503, "",
 	         json_pack("{s:b, s:b, s:b, s:b, s:b, s:b, s:s*}", "engine", plane.engine_synced,
 	                   "dns", plane.dns != NULL, "probe", plane.probe != NULL, "session",
-	                   plane.session != NULL, "store", !plane.stopped, "runtime",
-	                   runtime_connected(), "refused", plane.stopped));
+	                   plane.session != NULL, "store", store, "runtime", runtime_connected(),
+	                   "refused", plane.stopped));
 }
