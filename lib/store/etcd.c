@@ -8,6 +8,7 @@
  *   PREFIX data/KEY   the pairs
  *   PREFIX fence      who took the store, and the number of its last transaction; its revision is what is compared
  *   PREFIX holder     the name of who has it, under a lease
+ *   PREFIX outcome/I  the number of the last transaction whose I-th part compared, and was executed
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,11 +60,17 @@ void etcd_put_compare(struct buf *b, const struct etcd_store *s, const char *roo
 	buf_addf(b, "}");
 }
 
+/* What the fence has after this group. */
+static void print_number(char to[80], const struct etcd_store *s)
+{
+	snprintf(to, 80, "%s %llu", s->id, (unsigned long long)s->number);
+}
+
 void etcd_put_fence(struct buf *b, const struct etcd_store *s)
 {
-	char value[100];
+	char value[80];
 
-	snprintf(value, sizeof(value), "%s %llu", s->id, (unsigned long long)s->number);
+	print_number(value, s);
 	buf_addf(b, "{\"request_put\":{\"key\":");
 	etcd_key(b, s->prefix, "fence", "");
 	buf_addf(b, ",\"value\":");
@@ -72,10 +79,9 @@ void etcd_put_fence(struct buf *b, const struct etcd_store *s)
 }
 
 void etcd_put_get(struct buf *b, const struct etcd_store *s, const char *room, const char *key,
-                  bool value, uint64_t rev)
+                  bool value)
 {
-	buf_addf(b, "{\"request_range\":{\"keys_only\":%s,\"revision\":\"%llu\",\"key\":",
-	         value ? "false" : "true", (unsigned long long)rev);
+	buf_addf(b, "{\"request_range\":{\"keys_only\":%s,\"key\":", value ? "false" : "true");
 	etcd_key(b, s->prefix, room, key);
 	buf_addf(b, "}}");
 }
@@ -91,9 +97,21 @@ static void put_step(struct buf *b, const struct etcd_store *s, const struct sto
 	buf_addf(b, "}}");
 }
 
-/* A transaction inside the group's; what it compared is read when a comparison fails. */
-static void put_txn(struct buf *b, const struct etcd_store *s, const struct txn *t)
+static bool compares(const struct txn *t)
 {
+	for (size_t i = 0; i < t->n; i++) {
+		if (t->ops[i].expect) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A transaction inside the group's, the i-th; what it compared is read when a comparison fails. That it was executed is written
+ * too: should the answer be lost, nothing else would tell. */
+static void put_txn(struct buf *b, const struct etcd_store *s, const struct txn *t, size_t nth)
+{
+	char value[80], key[24];
 	const char *comma = "";
 
 	buf_addf(b, ",{\"request_txn\":{\"compare\":[");
@@ -109,12 +127,21 @@ static void put_txn(struct buf *b, const struct etcd_store *s, const struct txn 
 		buf_addf(b, "%s", i ? "," : "");
 		put_step(b, s, &t->ops[i]);
 	}
+	if (compares(t)) {
+		print_number(value, s);
+		snprintf(key, sizeof(key), "%zu", nth);
+		buf_addf(b, ",{\"request_put\":{\"key\":");
+		etcd_key(b, s->prefix, "outcome/", key);
+		buf_addf(b, ",\"value\":");
+		etcd_put(b, "", value);
+		buf_addf(b, "}}");
+	}
 	buf_addf(b, "],\"failure\":[");
 	comma = "";
 	for (size_t i = 0; i < t->n; i++) {
 		if (t->ops[i].expect) {
 			buf_addf(b, "%s", comma);
-			etcd_put_get(b, s, "data/", t->ops[i].key, false, 0);
+			etcd_put_get(b, s, "data/", t->ops[i].key, false);
 			comma = ",";
 		}
 	}
@@ -138,7 +165,7 @@ uint64_t etcd_answer_rev(const json_t *doc)
 
 static size_t cost(const struct txn *t)
 {
-	size_t n = t->n;
+	size_t n = t->n + compares(t);
 
 	for (size_t i = 0; i < t->n; i++) {
 		n += t->ops[i].expect;
@@ -233,21 +260,20 @@ static void conflict(struct txn *t, const char *key, uint64_t is, uint64_t expec
 	        (unsigned long long)is, (unsigned long long)expected);
 }
 
-/* Holds the comparisons against what was read, from the i-th answer on; returns how many there were. */
-static size_t hold_against(struct txn *t, const json_t *doc, size_t i)
+/* Says which comparison failed: what was compared was read. */
+static void hold_against(struct txn *t, const json_t *doc)
 {
 	size_t n = 0;
 
 	for (size_t k = 0; k < t->n; k++) {
 		if (t->ops[k].expect) {
-			uint64_t is = etcd_number(etcd_answer_pair(doc, i + n++), "mod_revision");
+			uint64_t is = etcd_number(etcd_answer_pair(doc, n++), "mod_revision");
 
 			if (is != t->ops[k].expect_rev && !t->failed) {
 				conflict(t, t->ops[k].key, is, t->ops[k].expect_rev);
 			}
 		}
 	}
-	return n;
 }
 
 static void executed(struct etcd_store *s, const json_t *doc)
@@ -264,7 +290,7 @@ static void executed(struct etcd_store *s, const json_t *doc)
 			const json_t *r = json_object_get(json_array_get(all, i++), "response_txn");
 
 			if (!json_is_true(json_object_get(r, "succeeded"))) {
-				hold_against(t, r, 0);
+				hold_against(t, r);
 			}
 		}
 	}
@@ -284,6 +310,7 @@ static void again(struct etcd_store *s, const struct err *e)
 static void on_look(void *arg, enum etcd_outcome outcome, json_t *doc, const struct err *e)
 {
 	struct etcd_store *s = arg;
+	char own[80];
 	struct txn *t;
 	size_t i = 0;
 
@@ -294,12 +321,20 @@ static void on_look(void *arg, enum etcd_outcome outcome, json_t *doc, const str
 		again(s, e);
 		return;
 	}
+	print_number(own, s);
 	STAILQ_FOREACH(t, &s->group, link)
 	{
 		t->rev = s->fence;
-		if (outcome == ETCD_OK) {
-			i += hold_against(t, doc, i);
-		} else if (cost(t) > t->n) { /* compacted: it cannot be told any more */
+		if (compares(t) && outcome == ETCD_OK) {
+			AUTO_FREE char *value = etcd_text(etcd_answer_pair(doc, i++), "value");
+
+			if (!value || strcmp(value, own) != 0) {
+				t->failed = true;
+				err_set(&t->err, ERR_CONFLICT, 0,
+				        "store: %s, or another pair, was at another revision",
+				        t->ops[0].key);
+			}
+		} else if (compares(t)) {
 			t->failed = true;
 			t->err = *e;
 		}
@@ -308,22 +343,24 @@ static void on_look(void *arg, enum etcd_outcome outcome, json_t *doc, const str
 	group_done(s);
 }
 
-/* It was executed, at the fence's revision: what its comparisons saw is what was there one revision before. */
+/* It was executed: which of those inside were is written. */
 static void send_look(struct etcd_store *s)
 {
 	AUTO_BUF struct buf b = { 0 };
 	const char *comma = "";
 	struct txn *t;
+	size_t nth = 0;
 
 	buf_addf(&b, "{\"success\":[");
 	STAILQ_FOREACH(t, &s->group, link)
 	{
-		for (size_t i = 0; i < t->n; i++) {
-			if (t->ops[i].expect) {
-				buf_addf(&b, "%s", comma);
-				etcd_put_get(&b, s, "data/", t->ops[i].key, false, s->fence - 1);
-				comma = ",";
-			}
+		char key[24];
+
+		snprintf(key, sizeof(key), "%zu", nth++);
+		if (compares(t)) {
+			buf_addf(&b, "%s", comma);
+			etcd_put_get(&b, s, "outcome/", key, true);
+			comma = ",";
 		}
 	}
 	buf_addf(&b, "]}");
@@ -336,10 +373,10 @@ static void fenced(struct etcd_store *s, const json_t *doc)
 {
 	const json_t *pair = etcd_answer_pair(doc, 0);
 	AUTO_FREE char *value = etcd_text(pair, "value");
-	char own[100];
+	char own[80];
 	struct err e = ERR_INIT;
 
-	snprintf(own, sizeof(own), "%s %llu", s->id, (unsigned long long)s->number);
+	print_number(own, s);
 	if (value && strcmp(value, own) == 0) {
 		s->fence = etcd_number(pair, "mod_revision");
 		send_look(s);
@@ -398,6 +435,7 @@ static void send_group(struct etcd_store *s)
 {
 	AUTO_BUF struct buf b = { 0 };
 	struct txn *t;
+	size_t nth = 0;
 
 	buf_addf(&b, "{\"compare\":[");
 	etcd_put_compare(&b, s, "fence", "", s->fence);
@@ -406,11 +444,12 @@ static void send_group(struct etcd_store *s)
 	STAILQ_FOREACH(t, &s->group, link)
 	{
 		if (t->n > 0) {
-			put_txn(&b, s, t);
+			put_txn(&b, s, t, nth);
 		}
+		nth++;
 	}
 	buf_addf(&b, "],\"failure\":[");
-	etcd_put_get(&b, s, "fence", "", true, 0);
+	etcd_put_get(&b, s, "fence", "", true);
 	buf_addf(&b, "]}");
 	s->sending = true;
 	etcd_call(s->http, "/v3/kv/txn", &b, on_group, s);

@@ -32,9 +32,9 @@ static void put_grant(struct buf *b)
 static void put_who(struct buf *b, const struct etcd_store *s)
 {
 	buf_addf(b, "{\"success\":[");
-	etcd_put_get(b, s, "holder", "", true, 0);
+	etcd_put_get(b, s, "holder", "", true);
 	buf_addf(b, ",");
-	etcd_put_get(b, s, "fence", "", true, 0);
+	etcd_put_get(b, s, "fence", "", true);
 	buf_addf(b, "]}");
 }
 

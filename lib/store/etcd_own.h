@@ -44,9 +44,9 @@ void etcd_key(struct buf *b, const char *prefix, const char *room, const char *k
 /* Is the pair at that revision? */
 void etcd_put_compare(struct buf *b, const struct etcd_store *s, const char *room, const char *key,
                       uint64_t rev);
-/* Reads a pair, with its value or without, as it was at a revision (0: is now). */
+/* Reads a pair, with its value or without. */
 void etcd_put_get(struct buf *b, const struct etcd_store *s, const char *room, const char *key,
-                  bool value, uint64_t rev);
+                  bool value);
 void etcd_put_fence(struct buf *b, const struct etcd_store *s);
 /* The pair that the i-th answer of a transaction has; NULL: there was none. */
 const json_t *etcd_answer_pair(const json_t *doc, size_t i);

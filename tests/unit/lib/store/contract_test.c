@@ -512,14 +512,48 @@ static int on_model(void *arg, const char *key, uint64_t rev, const char *value)
 	return 0;
 }
 
+/* The same, as it is followed. */
+struct view {
+	struct model m;
+	struct place *p;
+	bool waits; /* for more */
+};
+
+static void on_view(void *arg, const char *key, uint64_t rev, const char *value)
+{
+	struct view *v = arg;
+
+	if (key) {
+		unsigned i = (unsigned)atoi(key + 2);
+
+		assert_true(rev > v->m.rev[i]); /* never back in time */
+		v->m.rev[i] = value ? rev : 0;
+		snprintf(v->m.value[i], sizeof(v->m.value[0]), "%s", value ? value : "");
+	}
+	if (v->waits) {
+		loop_stop(v->p->loop);
+	}
+}
+
+static bool is_seen(const struct view *v, const struct model *m)
+{
+	for (unsigned i = 0; i < MODEL_N; i++) {
+		if (v->m.rev[i] != m->rev[i] || strcmp(v->m.value[i], m->value[i]) != 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
 static void test_model(void **state)
 {
 	enum {
-		ROUNDS = 60,
 		BATCH = 20
 	};
 	struct place *p = *state;
 	static struct model m;
+	struct view view = { .p = p };
+	struct store_watch *watch = store_watch(p->store, "m/", on_view, &view);
 	struct err e = ERR_INIT;
 	const char *seed = getenv("SEED"), *rounds = getenv("ROUNDS");
 
@@ -567,6 +601,11 @@ static void test_model(void **state)
 			}
 		}
 	}
+	view.waits = true;
+	while (!is_seen(&view, &m)) {
+		run(p);
+	}
+	store_watch_free(watch);
 	struct model was = m;
 	int rc = -1;
 
