@@ -362,7 +362,9 @@ static void test_ranges(void **state)
 	l = range(p, "s", "t", SIZE_MAX, 0);
 	assert_int_equal(l.n, 0);
 	buf_fini(&l.text);
-	assert_int_equal(store_load(p->store, on_pair, &(struct listing){ .stop = 2 }, &e), -1);
+	struct listing two = { .stop = 2 };
+	assert_int_equal(store_load(p->store, on_pair, &two, &e), -1);
+	buf_fini(&two.text);
 	assert_int_equal(e.kind, ERR_UNAVAILABLE);
 }
 
