@@ -135,8 +135,11 @@ ok(plugin("CHECK", checked, container="check", netns=n.path) == (0, None), "CHEC
 for what, command in (("address", "ip addr del %s dev eth0" % now["ips"][0]["address"]), ("route", "ip route del default"), ("link", "ip link set eth0 down")):
     m = Namespace()
     doc = add("lost-" + what, m)
-    m.run(*command.replace(now["ips"][0]["address"], doc["ips"][0]["address"]).split())
-    r = plugin("CHECK", {**base, "prevResult": doc}, container="lost-" + what, netns=m.path)
+    for _ in range(2):  # a round of the engine's may have put it right before it is asked for; the next is seconds later
+        m.run(*command.replace(now["ips"][0]["address"], doc["ips"][0]["address"]).split())
+        r = plugin("CHECK", {**base, "prevResult": doc}, container="lost-" + what, netns=m.path)
+        if code(r) == 104:
+            break
     ok(code(r) == 104 and ("missing" in r[1]["details"] or "changed" in r[1]["details"]), f"CHECK finds a lost {what}, and names it", r)
     delete("lost-" + what)
     m.drop()
