@@ -21,7 +21,7 @@ e = os.environ
 
 def contract(**env):
     r = subprocess.run(NODE + [CONTRACT], env={**os.environ, "SEED": str(SEED), **env}, capture_output=True, text=True)
-    return r.returncode == 0 and "PASSED" in r.stdout + r.stderr, (r.stdout + r.stderr)[-1500:]
+    return r.returncode == 0, (r.stdout + r.stderr)[-1500:]
 
 
 # ---- the contract ----

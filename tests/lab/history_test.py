@@ -74,6 +74,8 @@ class Client(threading.Thread):
             else:
                 what = "ok" if kind == D and s == 404 else outcome(s, doc)
             self.history.append((name, (begin, end, kind, value, what)))
+            if kind == D and os.environ.get("DBG"):
+                print("#DBG", name, begin, end, s, what, json.dumps(doc)[:200], flush=True)
             time.sleep(self.rng.uniform(0, 0.03))
 
 
