@@ -54,8 +54,7 @@ void callers_unknown(const struct err *why)
 	struct err e = *why;
 	struct caller_waits *w;
 
-	err_wrap(&e, "It is not known whether the change is made; it will be when the store can be "
-	             "reached again");
+	err_wrap(&e, "It is not known yet whether changes under way are made");
 	LIST_FOREACH(w, &waitings, link)
 	{
 		if (!w->told) {

@@ -238,7 +238,7 @@ static void group_done(struct etcd_store *s)
 	STAILQ_CONCAT(&done, &s->group);
 	s->sending = false;
 	s->again_ms = 0;
-	txns_done(&done);
+	txns_done(&s->store, &done);
 	loop_timer_start(s->pump, 0);
 }
 
@@ -522,7 +522,7 @@ static void etcd_close(struct store *store)
 	s->state = STORE_LOST;
 	STAILQ_CONCAT(&s->group, &s->in);
 	fail_all(&s->group, &e);
-	txns_done(&s->group);
+	txns_done(&s->store, &s->group);
 	etcd_http_free(s->http);
 	loop_timer_free(s->pump);
 	free(s->prefix);

@@ -347,7 +347,7 @@ static void on_done(void *arg)
 			tell(s, t);
 		}
 	}
-	txns_done(&done);
+	txns_done(&s->store, &done);
 }
 
 /* A file that cannot be written is read: with its log when that is there, else as it lies. */

@@ -19,6 +19,11 @@ bool store_current(const struct store *s)
 	return s->ops->current(s);
 }
 
+bool store_settled(const struct store *s)
+{
+	return s->waiting == 0;
+}
+
 void store_close(struct store *s)
 {
 	if (s) {
@@ -40,6 +45,7 @@ void store_range(struct store *s, const char *from, const char *to, size_t limit
 void store_submit(struct store *s, const struct store_op *ops, size_t n, store_done_fn done,
                   void *arg)
 {
+	s->waiting++;
 	s->ops->submit(s, ops, n, done, arg);
 }
 
@@ -88,12 +94,13 @@ static void txn_free(struct txn *t)
 	free(t);
 }
 
-void txns_done(struct txns *list)
+void txns_done(struct store *s, struct txns *list)
 {
 	while (!STAILQ_EMPTY(list)) {
 		struct txn *t = STAILQ_FIRST(list);
 
 		STAILQ_REMOVE_HEAD(list, link);
+		s->waiting--;
 		if (t->done) {
 			t->done(t->arg, t->failed ? &t->err : NULL, t->rev);
 		}

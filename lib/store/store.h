@@ -61,6 +61,8 @@ void store_wait_free(struct store_wait *w); /* NULL is allowed */
 bool store_readonly(const struct store *s);
 /* Is what was loaded and submitted still the truth: can no other process have changed it since? */
 bool store_current(const struct store *s);
+/* Has all that was submitted been told of? */
+bool store_settled(const struct store *s);
 /* Waits for what was submitted (of etcd: up to 2 s, then those fail with ERR_UNAVAILABLE: their outcome is not known), then
  * closes. NULL is allowed. */
 void store_close(struct store *s);

@@ -29,6 +29,7 @@ struct store_ops {
 
 struct store {
 	const struct store_ops *ops;
+	size_t waiting; /* transactions that were submitted, and not told of */
 };
 
 struct store_watch {
@@ -50,4 +51,4 @@ STAILQ_HEAD(txns, txn);
 
 struct txn *txn_new(const struct store_op *ops, size_t n, store_done_fn done, void *arg);
 /* Calls `done` of each in order, and frees them. */
-void txns_done(struct txns *list);
+void txns_done(struct store *s, struct txns *list);

@@ -22,6 +22,7 @@
 #include "netd/api/logs.h"
 #include "netd/api/names.h"
 #include "netd/api/ngroups.h"
+#include "netd/api/settle.h"
 #include "netd/api/usage.h"
 #include "netd/api/watch.h"
 #include "netd/api/zones.h"
@@ -730,10 +731,13 @@ static void arm(struct http_request *r, const struct caller *who)
 	}
 }
 
+/* ---- requests ---- */
+
+static void serve(struct http_request *r);
+
 static void on_request(void *arg, struct http_request *r)
 {
 	const struct caller *who = caller_of(r);
-	size_t n = strlen(r->path);
 
 	(void)arg;
 	plane.requests++;
@@ -751,6 +755,24 @@ static void on_request(void *arg, struct http_request *r)
 		return;
 	}
 	if (!who) {
+		refuse(r, ERR_UNAUTHENTICATED, NULL,
+		       "The request needs a valid bearer token that has not expired.");
+		return;
+	}
+	if (!store_settled(plane.store) && (reads || strcmp(r->method, "DELETE") == 0)) {
+		settle(r, serve);
+	} else {
+		serve(r);
+	}
+}
+
+static void serve(struct http_request *r)
+{
+	const struct caller *who = caller_of(r);
+	size_t n = strlen(r->path);
+	bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
+
+	if (!who) { /* its token ended while it waited */
 		refuse(r, ERR_UNAUTHENTICATED, NULL,
 		       "The request needs a valid bearer token that has not expired.");
 		return;
