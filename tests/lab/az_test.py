@@ -48,7 +48,7 @@ tls.load_cert_chain(LAB + "/id.pem", LAB + "/id.key")
 server.socket = tls.wrap_socket(server.socket, server_side=True)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 
-env = {**ENV, "PYTHONPATH": AT + "/usr/lib/python3/dist-packages", "AZURE_CONFIG_DIR": LAB + "/az", "AZURE_CORE_COLLECT_TELEMETRY": "0", "REQUESTS_CA_BUNDLE": LAB + "/both.pem", "SSL_CERT_FILE": LAB + "/both.pem", "PYTHONWARNINGS": "ignore"}
+env = {**ENV, "PYTHONPATH": f"{AT}/usr/lib/python3/dist-packages:{AT}/usr/lib/python3.11", "AZURE_CONFIG_DIR": LAB + "/az", "AZURE_CORE_COLLECT_TELEMETRY": "0", "REQUESTS_CA_BUNDLE": LAB + "/both.pem", "SSL_CERT_FILE": LAB + "/both.pem", "PYTHONWARNINGS": "ignore"}
 AZ = ["/usr/bin/python3", "-m", "azure.cli"]
 
 

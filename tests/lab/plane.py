@@ -233,7 +233,7 @@ def inside_with_box(*applets):
 
 
 # What they need beyond what tests/deps.sh installs.
-LIBRARIES = {"podman": ("conmon", "libdevmapper1.02.1", "libgpgme11", "libsubid4", "golang-github-containers-common", "libglib2.0-0"), "nsd": ("libfstrm0", "libprotobuf-c1"), "unbound": ("libpython3.11", "libprotobuf-c1"), "bind9": ("liblmdb0", "libprotobuf-c1", "libfstrm0"),
+LIBRARIES = {"podman": ("conmon", "libdevmapper1.02.1", "libassuan0", "libgpgme11", "libsubid4", "golang-github-containers-common", "libglib2.0-0"), "nsd": ("libfstrm0", "libprotobuf-c1"), "unbound": ("libpython3.11", "libprotobuf-c1"), "bind9": ("liblmdb0", "libprotobuf-c1", "libfstrm0"),
              "knot": ("libknot13", "libdnssec9", "libzscanner4", "libxdp1", "libfstrm0", "liblmdb0", "liburcu8", "libprotobuf-c1")}
 
 
