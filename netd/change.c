@@ -49,12 +49,17 @@ void caller_waits_end(struct caller_waits *w, const struct err *e)
 	LIST_REMOVE(w, link);
 }
 
+void caller_unknown(struct err *e)
+{
+	err_wrap(e, "It is not known yet whether changes under way are made");
+}
+
 void callers_unknown(const struct err *why)
 {
 	struct err e = *why;
 	struct caller_waits *w;
 
-	err_wrap(&e, "It is not known yet whether changes under way are made");
+	caller_unknown(&e);
 	LIST_FOREACH(w, &waitings, link)
 	{
 		if (!w->told) {

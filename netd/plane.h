@@ -311,7 +311,9 @@ struct caller_waits {
 void caller_waits_add(struct caller_waits *w, void (*reply)(void *arg, const struct err *e),
                       void *arg);
 void caller_waits_end(struct caller_waits *w, const struct err *e); /* its memory is the caller's */
-/* The store cannot be reached: all are told so. */
+/* The store cannot be reached, as the error says: what one who waits is told. */
+void caller_unknown(struct err *e);
+/* All are told so. */
 void callers_unknown(const struct err *e);
 
 /* ---- view.c ---- */

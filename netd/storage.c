@@ -191,11 +191,6 @@ int storage_ours(struct err *e)
 	return 0;
 }
 
-static void on_free(void *arg)
-{
-	on_farewell(arg);
-}
-
 void storage_blind(const struct err *e)
 {
 	char password[256];
@@ -209,7 +204,7 @@ void storage_blind(const struct err *e)
 		plane.store = NULL;
 		if (e->kind != ERR_FORBIDDEN &&
 		    storage_etcd(plane.config, &etcd, password, &ignored) == 0) {
-			self.w = store_wait_etcd(&etcd, plane.loop, on_free, NULL);
+			self.w = store_wait_etcd(&etcd, plane.loop, on_farewell, NULL);
 			explicit_bzero(password, sizeof(password));
 		}
 	}

@@ -41,6 +41,14 @@ void etcd_set_state(struct etcd_store *s, enum store_state state, const struct e
 	}
 }
 
+void etcd_lost(struct etcd_store *s)
+{
+	struct err e = ERR_INIT;
+
+	err_set(&e, ERR_UNAVAILABLE, 0, "store: another process has taken the plane over");
+	etcd_set_state(s, STORE_LOST, &e);
+}
+
 /* ---- documents ---- */
 
 void etcd_key(struct buf *b, const char *prefix, const char *room, const char *key)
@@ -374,7 +382,6 @@ static void fenced(struct etcd_store *s, const json_t *doc)
 	const json_t *pair = etcd_answer_pair(doc, 0);
 	AUTO_FREE char *value = etcd_text(pair, "value");
 	char own[80];
-	struct err e = ERR_INIT;
 
 	print_number(own, s);
 	if (value && strcmp(value, own) == 0) {
@@ -382,8 +389,7 @@ static void fenced(struct etcd_store *s, const json_t *doc)
 		send_look(s);
 		return;
 	}
-	err_set(&e, ERR_UNAVAILABLE, 0, "store: another process has taken the plane over");
-	etcd_set_state(s, STORE_LOST, &e);
+	etcd_lost(s);
 }
 
 static bool etcd_current(const struct store *store)

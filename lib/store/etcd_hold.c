@@ -142,14 +142,6 @@ int etcd_hold_take(struct etcd_store *s, struct err *e)
 
 /* ---- renewing ---- */
 
-static void lost(struct etcd_store *s)
-{
-	struct err e = ERR_INIT;
-
-	err_set(&e, ERR_UNAVAILABLE, 0, "store: another process has taken the plane over");
-	etcd_set_state(s, STORE_LOST, &e);
-}
-
 static void not_renewed(struct etcd_store *s, const struct err *e)
 {
 	s->renewing = false;
@@ -179,7 +171,7 @@ static void on_retaken(void *arg, enum etcd_outcome outcome, json_t *doc, const 
 	} else if (json_is_true(json_object_get(doc, "succeeded"))) {
 		renewed(s);
 	} else {
-		lost(s);
+		etcd_lost(s);
 	}
 }
 

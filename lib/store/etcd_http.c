@@ -52,7 +52,6 @@ struct etcd_http {
 	size_t n, at;
 	char *ca, *cert, *key, *user, *password, *token;
 	LIST_HEAD(calls, call) calls;
-	bool ending;
 };
 
 struct socket {

@@ -37,6 +37,9 @@ struct etcd_store {
 
 void etcd_set_state(struct etcd_store *s, enum store_state state, const struct err *e);
 
+/* The fence is another's. */
+void etcd_lost(struct etcd_store *s);
+
 /* ---- documents ---- */
 
 /* The key as etcd has it: prefix, room ("data/", "fence", "holder") and key. */

@@ -97,17 +97,15 @@ static void next_page(struct buf *b, const char *prefix, const struct page *p, c
 static int load_range(struct etcd_store *s, const char *from, const char *to, struct page *p,
                       uint64_t *rev, struct err *e)
 {
-	AUTO_BUF struct buf first = { 0 };
-	struct buf *b = &first;
+	AUTO_BUF struct buf b = { 0 };
 
 	free(p->last);
 	p->last = NULL;
-	put_range(b, s->prefix, from, to, PAGE, *rev);
+	put_range(&b, s->prefix, from, to, PAGE, *rev);
 	for (;;) {
-		AUTO_BUF struct buf next = { 0 };
 		json_t *doc = NULL;
 
-		if (etcd_call_wait(s->http, "/v3/kv/range", b, &doc, e) != ETCD_OK) {
+		if (etcd_call_wait(s->http, "/v3/kv/range", &b, &doc, e) != ETCD_OK) {
 			return -1;
 		}
 		*rev = *rev ? *rev : etcd_answer_rev(doc);
@@ -120,10 +118,7 @@ static int load_range(struct etcd_store *s, const char *from, const char *to, st
 		if (!p->more) {
 			return 0;
 		}
-		next_page(&next, s->prefix, p, to, PAGE, *rev);
-		buf_clear(&first);
-		buf_add(&first, next.data, next.len);
-		b = &first;
+		next_page(&b, s->prefix, p, to, PAGE, *rev); /* the call took what it had */
 	}
 }
 

@@ -224,8 +224,23 @@ static int run_txn(struct sqlite_store *s, struct txn *t, struct err *e)
 			return -1;
 		}
 	}
-	t->rev = ++s->rev;
+	s->rev += t->n > 0;
+	t->rev = s->rev;
 	return 0;
+}
+
+/* Are there steps? Who only waits for those before costs no commit. */
+static bool has_steps(const struct txns *group)
+{
+	const struct txn *t;
+
+	STAILQ_FOREACH(t, group, link)
+	{
+		if (t->n > 0) {
+			return true;
+		}
+	}
+	return false;
 }
 
 /* One durable commit for all that waits; a transaction that fails leaves no trace in it. */
@@ -294,9 +309,11 @@ static void *writer(void *arg)
 			STAILQ_INSERT_TAIL(&group, t, link);
 		}
 		pthread_mutex_unlock(&s->lock);
-		pthread_mutex_lock(&s->use);
-		commit_group(s, &group);
-		pthread_mutex_unlock(&s->use);
+		if (has_steps(&group)) {
+			pthread_mutex_lock(&s->use);
+			commit_group(s, &group);
+			pthread_mutex_unlock(&s->use);
+		}
 		pthread_mutex_lock(&s->lock);
 		STAILQ_CONCAT(&s->out, &group);
 		if (write(s->wake, &one, sizeof(one)) < 0) {

@@ -5,7 +5,6 @@
  */
 #include "netd/api/api.h"
 
-#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +15,11 @@
 #include "netd/api/balancing.h"
 #include "netd/api/caller.h"
 #include "netd/api/exec.h"
-#include "netd/api/health.h"
 #include "netd/api/list.h"
 #include "netd/api/locations.h"
 #include "netd/api/logs.h"
 #include "netd/api/names.h"
 #include "netd/api/ngroups.h"
-#include "netd/api/settle.h"
 #include "netd/api/usage.h"
 #include "netd/api/watch.h"
 #include "netd/api/zones.h"
@@ -731,48 +728,13 @@ static void arm(struct http_request *r, const struct caller *who)
 	}
 }
 
-/* ---- requests ---- */
-
-static void serve(struct http_request *r);
-
-static void on_request(void *arg, struct http_request *r)
-{
-	const struct caller *who = caller_of(r);
-
-	(void)arg;
-	plane.requests++;
-	if (strcmp(r->path, "/healthz") == 0 || strcmp(r->path, "/readyz") == 0 ||
-	    strcmp(r->path, "/metrics") == 0) {
-		health_request(r, who);
-		return;
-	}
-	bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
-	if (plane.blind || (plane.stopped && !reads) || !store_current(plane.store)) {
-		struct err e = ERR_INIT;
-
-		(void)control_refuse(&e);
-		api_error(r, &e);
-		return;
-	}
-	if (!who) {
-		refuse(r, ERR_UNAUTHENTICATED, NULL,
-		       "The request needs a valid bearer token that has not expired.");
-		return;
-	}
-	if (!store_settled(plane.store) && (reads || strcmp(r->method, "DELETE") == 0)) {
-		settle(r, serve);
-	} else {
-		serve(r);
-	}
-}
-
-static void serve(struct http_request *r)
+void api_serve(struct http_request *r)
 {
 	const struct caller *who = caller_of(r);
 	size_t n = strlen(r->path);
 	bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
 
-	if (!who) { /* its token ended while it waited */
+	if (!who) {
 		refuse(r, ERR_UNAUTHENTICATED, NULL,
 		       "The request needs a valid bearer token that has not expired.");
 		return;
@@ -796,24 +758,5 @@ static void serve(struct http_request *r)
 		arm(r, who);
 	} else {
 		not_found(r, r->path);
-	}
-}
-
-void api_start(const int fds[FD_N])
-{
-	struct err e = ERR_INIT;
-
-	if (!plane.blind && store_load(plane.store, caller_load, NULL, &e) < 0) {
-		log_error("tokens.load", LOG_STR("error", e.msg));
-	}
-	http_serve(plane.loop, fds[FD_API_UNIX], NULL, on_request, NULL);
-	if (fds[FD_API_TLS] >= 0) {
-		SSL_CTX *tls = http_tls(plane.config->tls_cert, plane.config->tls_key, &e);
-
-		if (!tls) {
-			log_error("tls.refused", LOG_STR("error", e.msg));
-			exit(78);
-		}
-		http_serve(plane.loop, fds[FD_API_TLS], tls, on_request, NULL);
 	}
 }

@@ -31,7 +31,7 @@ etcd_member() { # NUMBER: starts it; its pid goes to etcdN.pid
 
 etcd_start() {
 	local i password key range
-	python3 -c 'import sys; sys.path.insert(0, sys.argv[1]); from plane import peers; peers("etcd-server")' "$top/tests/lab" || return 1
+	/usr/bin/python3 -c 'import sys; sys.path.insert(0, sys.argv[1]); from plane import peers; peers("etcd-server")' "$top/tests/lab" || return 1
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=etcd-lab \
 		-keyout "$lab/etcd-ca.key" -out "$lab/etcd-ca.pem" >/dev/null 2>&1 || return 1
 	etcd_sign member member subjectAltName=IP:10.99.0.11,IP:10.99.0.12,IP:10.99.0.13 extendedKeyUsage=serverAuth,clientAuth &&
