@@ -7,6 +7,10 @@ from plane import *
 
 AT, ENV = peers_all("azure-cli")
 inside_with_box("stty")
+# python3-distutils adds to a folder of the standard library; where it lies beside that, Python takes one or the other.
+DISTUTILS = AT + "/usr/lib/python3.11/distutils"
+if os.path.isdir(DISTUTILS) and not os.path.exists(DISTUTILS + "/__init__.py"):
+    open(DISTUTILS + "/__init__.py", "w").write("__path__.append('/usr/lib/python3.11/distutils')\n")
 
 t = Tap()
 ok = t.ok
