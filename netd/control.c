@@ -16,6 +16,7 @@
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "lib/store/seal.h"
+#include "netd/agent.h"
 #include "netd/api/counters.h"
 #include "netd/api/exec.h"
 #include "netd/api/logs.h"
@@ -28,6 +29,7 @@
 #include "netd/gateway.h"
 #include "netd/meter.h"
 #include "netd/ngroup.h"
+#include "netd/node.h"
 #include "netd/plane.h"
 #include "netd/ruleset.h"
 #include "netd/runtime.h"
@@ -277,6 +279,7 @@ static void load(void)
 		return;
 	}
 	storage_probe();
+	node_start();
 	secret_for_operations();
 	meter_start();
 	for (size_t i = 0; i < plane.n; i++) {
@@ -359,6 +362,10 @@ static void on_sweep(void *arg)
 
 void control_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
 {
+	if (joined_there(c)) {
+		agent_run(c, l, fds, main_fd);
+		return;
+	}
 	plane.config = c;
 	plane.loop = l;
 	network_start();
@@ -368,6 +375,9 @@ void control_run(const struct config *c, struct loop *l, const int fds[FD_N], in
 	if (!plane.blind) { /* else a runtime would be told that there is no group */
 		runtime_serve(l, fds[FD_RUNTIME], group_runtime_up, group_runtime_message,
 		              group_runtime_gone);
+	}
+	if (!plane.blind) {
+		hub_serve(fds[FD_NODES]);
 	}
 	cni_serve(l, fds[FD_CNI]);
 	sweep = loop_timer_new(l, on_sweep, NULL);

@@ -27,6 +27,7 @@
 #include "lib/model/model.h"
 #include "lib/store/move.h"
 #include "lib/store/seal.h"
+#include "netd/agent.h"
 #include "netd/resolver.h"
 #include "netd/role.h"
 #include "netd/storage.h"
@@ -170,6 +171,20 @@ static int open_session(struct err *e)
 	return 0;
 }
 
+/* What a node of another's plane does not have. */
+static int open_own(struct err *e)
+{
+	const char *nodes = self.config.listen_nodes;
+
+	self.fds[FD_RUNTIME] = listen_unix("runtime.sock", SOCK_STREAM, 0600, e);
+	self.fds[FD_CNI] = listen_unix("cni.sock", SOCK_STREAM, 0600, e);
+	self.fds[FD_NODES] = nodes[0] ? listen_ip("listen-nodes", nodes, SOCK_STREAM, e) : -1;
+	return self.fds[FD_RUNTIME] < 0 || self.fds[FD_CNI] < 0 ||
+	                       (nodes[0] && self.fds[FD_NODES] < 0)
+	               ? -1
+	               : 0;
+}
+
 static int open_listeners(struct err *e)
 {
 	const struct config *c = &self.config;
@@ -178,9 +193,7 @@ static int open_listeners(struct err *e)
 		self.fds[i] = -1;
 	}
 	self.fds[FD_API_UNIX] = listen_unix("api.sock", SOCK_STREAM, 0666, e);
-	self.fds[FD_RUNTIME] = listen_unix("runtime.sock", SOCK_STREAM, 0600, e);
-	self.fds[FD_CNI] = listen_unix("cni.sock", SOCK_STREAM, 0600, e);
-	if (self.fds[FD_API_UNIX] < 0 || self.fds[FD_RUNTIME] < 0 || self.fds[FD_CNI] < 0) {
+	if (self.fds[FD_API_UNIX] < 0 || (!joined_there(c) && open_own(e) < 0)) {
 		return -1;
 	}
 	if (c->listen_api[0]) {
@@ -581,8 +594,8 @@ static int move_store(void)
 
 int main(int argc, char **argv)
 {
-	const char *role = NULL;
-	bool resolver = false, moves = false;
+	const char *role = NULL, *token = NULL;
+	bool resolver = false, moves = false, leaves = false;
 	struct err e = ERR_INIT;
 
 	for (int i = 1; i < argc; i++) {
@@ -594,6 +607,10 @@ int main(int argc, char **argv)
 			resolver = true;
 		} else if (strcmp(argv[i], "--move-store") == 0) {
 			moves = true;
+		} else if (strcmp(argv[i], "join") == 0 && i + 1 < argc) {
+			token = argv[++i];
+		} else if (strcmp(argv[i], "leave") == 0) {
+			leaves = true;
 		} else if (strcmp(argv[i], "--crash-points") == 0) {
 			crash_print();
 			return 0;
@@ -608,7 +625,7 @@ int main(int argc, char **argv)
 			return 0;
 		} else {
 			fprintf(stderr,
-			        "usage: netd [--config FILE] [--move-store] | --help-config | "
+			        "usage: netd [--config FILE] [--move-store | join TOKEN | leave] | --help-config | "
 			        "--crash-points | --compatibility | --version\n");
 			return 64;
 		}
@@ -620,6 +637,9 @@ int main(int argc, char **argv)
 	}
 	if (moves) {
 		return move_store();
+	}
+	if (token || leaves) {
+		return token ? join_run(&self.config, token) : leave_run(&self.config);
 	}
 	if (resolver) {
 		log_setup("resolver", (enum log_level)self.config.log_level);

@@ -69,7 +69,7 @@ const struct role_row roles[ROLE_N] = {
 	                   BIT(ROLE_CONTROL), session_run },
 	[ROLE_CONTROL] = { "control", control_user, CAPS(~0u),
 	                   BIT(FD_API_UNIX) | BIT(FD_API_TLS) | BIT(FD_RUNTIME) | BIT(FD_CNI) |
-	                           BIT(FD_SEAL_KEY),
+	                           BIT(FD_SEAL_KEY) | BIT(FD_NODES),
 	                   BIT(ROLE_ENGINE) | BIT(ROLE_DNS) | BIT(ROLE_PROBE) | BIT(ROLE_SESSION),
 	                   control_run },
 };

@@ -24,6 +24,7 @@ enum role_fd {
 	FD_SESSION_TLS,
 	FD_TLS_CERT, /* PEM files, open for reading */
 	FD_TLS_KEY,
+	FD_NODES,
 	FD_N
 };
 

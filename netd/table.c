@@ -11,6 +11,7 @@
 #include "lib/store/seal.h"
 #include "netd/balancer.h"
 #include "netd/meter.h"
+#include "netd/node.h"
 #include "netd/plane.h"
 #include "netd/storage.h"
 #include "netd/zone.h"
@@ -241,6 +242,9 @@ int table_load(void *arg, const char *key, uint64_t rev, const char *value)
 		load_operations(row);
 	} else if (strcmp(key, "meta/node") == 0) {
 		storage_loaded(row);
+	} else if (strncmp(key, "node/", 5) == 0 || strncmp(key, "join/", 5) == 0 ||
+	           strcmp(key, "meta/nodes") == 0 || strcmp(key, "meta/authority") == 0) {
+		node_load(key, row);
 	} else if (strcmp(key, "meta/dns-serial") == 0) {
 		zone_serial_load(row);
 	} else if (strcmp(key, "meter/clock") == 0) {

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/node.h"
 #include "netd/plane.h"
 #include "netd/spot.h"
 
@@ -95,6 +96,9 @@ int tenant_room(const char *id, const json_t *was, const json_t *doc, struct err
 	const struct tenant *t = tenant_of(id);
 	double wants[2] = { 0 }, had[2] = { 0 };
 
+	if (!was && node_takes_groups(e) < 0) {
+		return -1;
+	}
 	tenant_amounts(doc, 1, wants);
 	tenant_amounts(was, 1, had);
 	if (!was && c->limit_groups && t->groups >= c->limit_groups) {

@@ -26,6 +26,7 @@
 static struct {
 	const char *api, *ca, *token, *subscription, *socket, *group, *output, *file;
 	const char *role, *scope, *caller, *seconds; /* of a token */
+	const char *name, *zone, *domain;            /* of a node that joins */
 	const char *vnet;
 	const char *from, *to;        /* of usage */
 	const char *tail, *container; /* of logs */
@@ -89,6 +90,9 @@ static const char usage_text[] =
 	"  netctl token create [--subscription ID] [--role reader|contributor|owner]\n"
 	"         [--scope ID] [--caller NAME] [--seconds N]   prints a new token, once\n"
 	"  netctl token list | token revoke ID\n"
+	"  netctl node list | node cordon|uncordon|remove NAME\n"
+	"  netctl node join-token [--name NODE] [--zone Z] [--fault-domain D] [--seconds N]\n"
+	"                                                prints what `netd join` takes, once\n"
 	"  netctl completion                             bash completion\n"
 	"Environment: NETD_API, NETD_CA, NETD_TOKEN (HTTPS), else NETD_SOCKET; NETD_SUBSCRIPTION.\n";
 
@@ -113,9 +117,9 @@ static const char completion_text[] =
 	"	--role) list='reader contributor owner' ;;\n"
 	"	*)\n"
 	"		if [ ${#words[@]} = 0 ]; then\n"
-	"			list='apply get describe events logs exec attach usage delete trace counters nsg dns token completion help'\n"
+	"			list='apply get describe events logs exec attach usage delete trace counters nsg dns token node completion help'\n"
 	"		elif [[ $word = -* ]]; then\n"
-	"			list='-f -g -o --no-wait --subscription --role --scope --caller --seconds --container --tail'\n"
+	"			list='-f -g -o --no-wait --subscription --role --scope --caller --seconds --container --tail --name --zone --fault-domain'\n"
 	"		else\n"
 	"			case ${words[0]}:${#words[@]} in\n"
 	"			counters:1) list='nsg cg vnet' ;;\n"
@@ -126,6 +130,8 @@ static const char completion_text[] =
 	"			get:2 | describe:2 | delete:2 | counters:2) list=$(netctl get \"${words[1]}\" \"${group[@]}\" -o name 2>/dev/null) ;;\n"
 	"			events:1 | logs:1 | exec:1 | attach:1) list=$(netctl get cg \"${group[@]}\" -o name 2>/dev/null) ;;\n"
 	"			token:1) list='create list revoke' ;;\n"
+	"			node:1) list='list join-token cordon uncordon remove reclaim' ;;\n"
+	"			node:2) list=$(netctl node list 2>/dev/null | awk 'NR > 1 { print $1 }') ;;\n"
 	"			esac\n"
 	"		fi ;;\n"
 	"	esac\n"
@@ -561,63 +567,6 @@ static int apply(void)
 	return rc;
 }
 
-/* ---- tokens ---- */
-
-static int token_create(void)
-{
-	json_t *answer = NULL;
-	json_t *body = self.caller
-	                       ? json_pack("{s:s}", "caller", self.caller)
-	                       : json_pack("{s:s, s:s*, s:s*}", "subscription", self.subscription,
-	                                   "role", self.role, "scope", self.scope);
-
-	if (self.seconds) {
-		json_object_set_new(body, "seconds", json_integer(strtoll(self.seconds, NULL, 10)));
-	}
-	long status = netctl_request("POST", "/netd/tokens", body, &answer, NULL);
-	json_decref(body);
-	int rc = status == 201 ? 0 : netctl_failed(status, answer);
-	if (rc == 0) {
-		puts(model_str(answer, "token"));
-	}
-	json_decref(answer);
-	return rc;
-}
-
-static int token_list(void)
-{
-	json_t *answer = NULL, *x;
-	long status = netctl_request("GET", "/netd/tokens", NULL, &answer, NULL);
-	int rc = status == 200 ? 0 : netctl_failed(status, answer);
-	size_t i;
-
-	if (rc == 0 && strcmp(self.output, "table") == 0) {
-		printf("%-14s %-30s %s\n", "ID", "CALLER", "EXPIRES");
-		json_array_foreach(json_object_get(answer, "value"), i, x)
-		{
-			printf("%-14s %-30s %s\n", model_str(x, "id"), model_str(x, "caller"),
-			       model_str(x, "expires"));
-		}
-	} else if (rc == 0) {
-		json_dumpf(json_object_get(answer, "value"), stdout, JSON_INDENT(2));
-		puts("");
-	}
-	json_decref(answer);
-	return rc;
-}
-
-static int token_revoke(const char *id)
-{
-	char path[100];
-	json_t *answer = NULL;
-
-	snprintf(path, sizeof(path), "/netd/tokens/%.60s", id);
-	long status = netctl_request("DELETE", path, NULL, &answer, NULL);
-	int rc = status == 204 ? 0 : netctl_failed(status, answer);
-	json_decref(answer);
-	return rc;
-}
-
 static const char *env(const char *name, const char *otherwise)
 {
 	const char *v = getenv(name);
@@ -636,7 +585,8 @@ static const char **option(const char *name)
 		        { "--caller", &self.caller }, { "--seconds", &self.seconds },
 		        { "--tail", &self.tail },     { "--container", &self.container },
 		        { "--vnet", &self.vnet },     { "--from", &self.from },
-		        { "--to", &self.to } };
+		        { "--to", &self.to },           { "--name", &self.name },
+		        { "--zone", &self.zone },       { "--fault-domain", &self.domain } };
 
 	for (size_t i = 0; i < ARRAY_N(options); i++) {
 		if (strcmp(name, options[i].name) == 0) {
@@ -689,6 +639,15 @@ static int run(int n, char **words)
 	if (strcmp(verb, "node") == 0 && n == 3 && strcmp(words[1], "reclaim") == 0) {
 		return balance_reclaim(words[2], self.seconds);
 	}
+	if (strcmp(verb, "node") == 0 && n == 2 && strcmp(words[1], "join-token") == 0) {
+		return node_join_token(self.name, self.zone, self.domain, self.seconds);
+	}
+	if (strcmp(verb, "node") == 0 && n == 2 && strcmp(words[1], "list") == 0) {
+		return node_list(strcmp(self.output, "table") != 0);
+	}
+	if (strcmp(verb, "node") == 0 && n == 3) {
+		return node_change(words[1], words[2]);
+	}
 	if (strcmp(verb, "events") == 0 && n == 2) {
 		return events(words[1]);
 	}
@@ -728,10 +687,11 @@ static int run(int n, char **words)
 		return delete_one(words[1], words[2]);
 	}
 	if (strcmp(verb, "token") == 0 && n == 2 && strcmp(words[1], "create") == 0) {
-		return token_create();
+		return token_create(self.caller, self.subscription, self.role, self.scope,
+		                    self.seconds);
 	}
 	if (strcmp(verb, "token") == 0 && n == 2 && strcmp(words[1], "list") == 0) {
-		return token_list();
+		return token_list(strcmp(self.output, "table") != 0);
 	}
 	if (strcmp(verb, "token") == 0 && n == 3 && strcmp(words[1], "revoke") == 0) {
 		return token_revoke(words[2]);

@@ -35,6 +35,18 @@ int netctl_container_path(const char *group, const char *container, const char *
 /* Waits for an operation's URL; 0, or 1 when it failed (said on standard error). */
 int netctl_wait(const char *operation);
 
+/* token.c: tokens of callers. Exit codes; NULL: not given. */
+int token_create(const char *caller, const char *subscription, const char *role, const char *scope,
+                 const char *seconds);
+int token_list(bool json);
+int token_revoke(const char *id);
+
+/* node.c: nodes of the plane. Exit codes; NULL: not given. */
+int node_join_token(const char *name, const char *zone, const char *domain, const char *seconds);
+int node_list(bool json);
+/* `what`: cordon, uncordon or remove; else it is said what is accepted. */
+int node_change(const char *what, const char *name);
+
 /* names.c. Exit codes. `vnet`: NULL, as the public is answered. */
 int names_lookup(const char *name, const char *type, const char *vnet);
 int names_zones(void);

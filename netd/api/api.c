@@ -20,6 +20,7 @@
 #include "netd/api/logs.h"
 #include "netd/api/names.h"
 #include "netd/api/ngroups.h"
+#include "netd/api/nodes.h"
 #include "netd/api/usage.h"
 #include "netd/api/watch.h"
 #include "netd/api/zones.h"
@@ -748,6 +749,9 @@ void api_serve(struct http_request *r)
 		caller_request(r, who);
 	} else if (strncmp(r->path, "/netd/dns/", 10) == 0) {
 		names_request(r, who);
+	} else if (strcmp(r->path, "/netd/nodes") == 0 || strncmp(r->path, "/netd/nodes/", 12) == 0 ||
+	           strcmp(r->path, "/netd/join-tokens") == 0) {
+		nodes_request(r, who);
 	} else if (strcmp(r->path, "/netd/node/reclaim") == 0) {
 		ngroups_reclaim(r, who);
 	} else if (strcmp(r->path, "/netd/trace") == 0) {

@@ -71,6 +71,5 @@ etcd-cert = $lab/netd-etcd.pem
 etcd-key = $lab/netd-etcd.key
 etcd-user = netd
 etcd-password-file = $lab/etcd-password
-node-name = node1
 EOT
 }

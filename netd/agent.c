@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See agent.h: a node that has joined, connected to its plane. What the kernel has stays as it is while the plane is away.
+ */
+#include "netd/agent.h"
+
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/loop.h"
+#include "lib/base/own.h"
+#include "netd/api/api.h"
+
+#define RETRY_MIN_MS   200
+#define RETRY_MAX_MS   5000
+#define REFUSED_MS     30000 /* before one that was refused asks again */
+#define RENEW_LOOK_MS  1000
+#define RENEW_AGAIN_MS 60000
+
+static struct {
+	const struct config *config;
+	struct loop *loop;
+	struct joined j;
+	struct cert_says says; /* of its certificate */
+	struct stream *plane;
+	struct loop_timer *retry, *beat;
+	bool welcome;
+	char refused[600]; /* why, the last time */
+	int64_t retry_ms, heard_ms, beat_ms, renew_ms;
+	uint64_t beats;
+} self;
+
+static int64_t now_ms(void)
+{
+	return clock_system.now_ms(&clock_system);
+}
+
+/* ---- the connection ---- */
+
+static void connect_plane(void *arg);
+
+static void on_closed(void *arg, const char *why)
+{
+	(void)arg;
+	stream_free(self.plane);
+	self.plane = NULL;
+	loop_timer_stop(self.beat);
+	if (self.welcome || self.retry_ms == RETRY_MIN_MS) {
+		log_warn("plane.away", LOG_STR("at", self.j.plane), LOG_STR("why", why));
+	}
+	self.welcome = false;
+	loop_timer_start(self.retry, self.retry_ms);
+	self.retry_ms = self.retry_ms * 2 < RETRY_MAX_MS ? self.retry_ms * 2 : RETRY_MAX_MS;
+}
+
+static void on_up(void *arg)
+{
+	struct node_facts facts;
+	AUTO_BUF struct buf b = { 0 };
+
+	(void)arg;
+	facts_of(self.config, &facts);
+	put_facts(&b, &facts);
+	stream_send(self.plane, FRAME_HELLO, &b);
+}
+
+static void renew(void)
+{
+	char request[CERT_TEXT];
+	struct err e = ERR_INIT;
+	AUTO_BUF struct buf b = { 0 };
+
+	self.renew_ms = now_ms();
+	if (cert_request(self.j.key, request, &e) < 0) {
+		log_error("node.renew", LOG_STR("error", e.msg));
+		return;
+	}
+	put_str(&b, request);
+	stream_send(self.plane, FRAME_RENEW, &b);
+}
+
+/* It is worth something, and kept, before the old one is given up. */
+static void on_issued(struct reader *r)
+{
+	struct joined j = self.j;
+	struct cert_says says;
+	struct err e = ERR_INIT;
+
+	get_str(r, j.cert, sizeof(j.cert));
+	if (!reader_done(r) || cert_read(j.cert, &says, &e) < 0 ||
+	    strcmp(says.key, self.says.key) != 0 || joined_write(self.config, &j, &e) < 0) {
+		log_error("node.renew", LOG_STR("error", e.msg[0] ? e.msg : "another's key"));
+	} else {
+		self.j = j;
+		self.says = says;
+		log_info("node.renewed", LOG_NUM("until", says.until_s));
+	}
+	explicit_bzero(&j, sizeof(j));
+}
+
+static void on_frame(void *arg, enum frame_type type, struct reader *r)
+{
+	(void)arg;
+	self.heard_ms = now_ms();
+	if (type == FRAME_REFUSED) {
+		get_str(r, self.refused, sizeof(self.refused));
+		log_error("plane.refused", LOG_STR("why", self.refused));
+		self.retry_ms = REFUSED_MS;
+		on_closed(NULL, self.refused);
+	} else if (type == FRAME_WELCOME) {
+		log_info("plane.reached", LOG_STR("at", self.j.plane), LOG_NUM("number", get_u32(r)));
+		self.welcome = true;
+		self.refused[0] = '\0';
+		self.retry_ms = RETRY_MIN_MS;
+		loop_timer_start(self.beat, 0);
+	} else if (type == FRAME_ISSUED) {
+		on_issued(r);
+	}
+}
+
+/* A third of its life is left for the plane to be away in. */
+static bool is_old(void)
+{
+	int64_t now_s = clock_system.wall_ms(&clock_system) / 1000,
+		life = self.says.until_s - self.says.from_s - CERT_EARLY_S;
+
+	return now_s >= self.says.until_s - life / 3 &&
+	       (!self.renew_ms || now_ms() - self.renew_ms >= RENEW_AGAIN_MS ||
+	        life < 3 * RENEW_AGAIN_MS / 1000);
+}
+
+static void on_beat(void *arg)
+{
+	AUTO_BUF struct buf b = { 0 };
+
+	(void)arg;
+	if (now_ms() - self.heard_ms >= NODE_LEASE_MS) {
+		on_closed(NULL, "no word from it");
+		return;
+	}
+	if (now_ms() - self.beat_ms >= NODE_BEAT_MS) {
+		self.beat_ms = now_ms();
+		put_u64(&b, ++self.beats);
+		stream_send(self.plane, FRAME_BEAT, &b);
+	}
+	if (is_old()) {
+		renew();
+	}
+	loop_timer_start(self.beat, RENEW_LOOK_MS);
+}
+
+static SSL_CTX *context(struct err *e)
+{
+	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
+
+	if (!tls || stream_certificates(tls, self.j.key, self.j.cert, self.j.authority, e) < 0 ||
+	    X509_VERIFY_PARAM_set1_host(SSL_CTX_get0_param(tls), NODE_SERVER, 0) != 1) {
+		SSL_CTX_free(tls);
+		return NULL;
+	}
+	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
+	return tls;
+}
+
+static void connect_plane(void *arg)
+{
+	struct err e = ERR_INIT;
+	struct ip ip;
+	uint16_t port;
+	SSL_CTX *tls = context(&e);
+
+	(void)arg;
+	self.heard_ms = now_ms();
+	if (tls && ip_endpoint_parse(self.j.plane, 0, &ip, &port, &e) == 0) {
+		self.plane = stream_connect(self.loop, &ip, port, tls, on_up, on_frame, on_closed,
+		                            NULL);
+	}
+	SSL_CTX_free(tls); /* the connection has it */
+	if (!self.plane) {
+		on_closed(NULL, e.msg);
+	}
+}
+
+/* ---- its own API: there is none ---- */
+
+static void on_request(void *arg, struct http_request *r)
+{
+	struct err e = ERR_INIT;
+	bool ready = strcmp(r->path, "/readyz") == 0;
+
+	(void)arg;
+	if (strcmp(r->path, "/healthz") == 0 || ready) {
+		api_json(r, ready && !self.welcome ? 503 : 200, "",
+		         json_pack("{s:b, s:s, s:s, s:s*}", "plane", self.welcome, "at",
+		                   self.j.plane, "node", self.j.name, "refused",
+		                   self.refused[0] ? self.refused : NULL));
+		return;
+	}
+	err_set(&e, ERR_UNAVAILABLE, 0,
+	        "This is node '%s' of a plane; the plane's API is that of the node at %s.",
+	        self.j.name, self.j.plane);
+	api_error(r, &e);
+}
+
+static void serve_api(const int fds[FD_N])
+{
+	struct err e = ERR_INIT;
+
+	http_serve(self.loop, fds[FD_API_UNIX], NULL, on_request, NULL);
+	if (fds[FD_API_TLS] >= 0) {
+		SSL_CTX *tls = http_tls(self.config->tls_cert, self.config->tls_key, &e);
+
+		if (!tls) {
+			log_error("tls.refused", LOG_STR("error", e.msg));
+			exit(78);
+		}
+		http_serve(self.loop, fds[FD_API_TLS], tls, on_request, NULL);
+	}
+}
+
+/* ---- life ---- */
+
+/* Nothing is said to the node's other roles yet, and what they say is dropped. */
+static void on_role(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
+{
+	(void)arg;
+	(void)from;
+	(void)type;
+	r->left = 0;
+	if (fd >= 0) {
+		close(fd);
+	}
+}
+
+void agent_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
+{
+	static struct channel *channels[4];
+	const struct role_peer peers[] = { { ROLE_ENGINE, &channels[0], on_role, NULL },
+		                           { ROLE_DNS, &channels[1], on_role, NULL },
+		                           { ROLE_PROBE, &channels[2], on_role, NULL },
+		                           { ROLE_SESSION, &channels[3], on_role, NULL } };
+	struct err e = ERR_INIT;
+
+	self.config = c;
+	self.loop = l;
+	self.retry_ms = RETRY_MIN_MS;
+	if (joined_read(c, &self.j, &e) < 0 || cert_read(self.j.cert, &self.says, &e) < 0) {
+		log_error("joined.refused", LOG_STR("error", e.msg));
+		exit(78);
+	}
+	log_info("agent.start", LOG_STR("node", self.j.name), LOG_STR("plane", self.j.plane));
+	self.retry = loop_timer_new(l, connect_plane, NULL);
+	self.beat = loop_timer_new(l, on_beat, NULL);
+	serve_api(fds);
+	connect_plane(NULL);
+	role_serve(ROLE_CONTROL, l, main_fd, peers, ARRAY_N(peers));
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A node that belongs to another's plane. `netd join TOKEN` gets it a certificate, which lies with its key in
+ * STATE-DIR/joined.json; from then on the control role of this node is an agent: it has no store and no API of its own, and is
+ * connected to the plane for as long as it runs. See docs/nodes.md.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/cert.h"
+#include "lib/base/err.h"
+#include "netd/node_stream.h"
+#include "netd/role.h"
+
+/* What joined.json says. */
+struct joined {
+	char plane[64]; /* address:port of the plane's listen-nodes */
+	char name[CERT_NAME];
+	uint32_t number;
+	char key[CERT_TEXT], cert[CERT_TEXT]; /* cert "": a join that did not end */
+	char authority[CERT_TEXT];
+};
+
+/* ---- joined.c ---- */
+/* Has this node joined? False also where the file is absent or cannot be read. */
+bool joined_there(const struct config *c);
+/* Reads the file; ERR_NOT_FOUND: there is none. */
+int joined_read(const struct config *c, struct joined *to, struct err *e)
+	__attribute__((warn_unused_result));
+/* Replaces it as a whole, durable when it returns; control's user has it, nobody else. */
+int joined_write(const struct config *c, const struct joined *j, struct err *e)
+	__attribute__((warn_unused_result));
+
+/* What this node says of itself to the plane. */
+void facts_of(const struct config *c, struct node_facts *to);
+
+/* ---- agent.c ---- */
+/* The control role of a node that has joined. Serves until SIGTERM or the supervisor's end. */
+void agent_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
+
+/* ---- join.c: commands, run by root; exit statuses; they block ---- */
+int join_run(const struct config *c, const char *token);
+/* It forgets the plane. */
+int leave_run(const struct config *c);

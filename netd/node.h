@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The nodes of a plane, as control knows them: who has joined, with what, and who is heard of. A node's row "node/NAME" says
+ * which key it has; a token to join, "join/SHA-256 OF ITS SECRET", what it will be. Whether it is alive is in memory only.
+ * node.c: rows and tokens. node_hub.c: the listener that nodes connect to. Control's; one thread. See docs/nodes.md.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/cert.h"
+#include "lib/base/err.h"
+#include "netd/node_stream.h"
+
+#define NODES_MAX 4096
+
+struct node {
+	char name[CERT_NAME], zone[CERT_NAME], domain[CERT_NAME]; /* domain: that fails as one */
+	char key[CERT_PRINT]; /* SHA-256 of its public key; "": control's own node */
+	uint32_t number;      /* from 1, never another's afterwards */
+	int64_t joined_ms;    /* since 1970 */
+	bool cordoned;        /* takes no new groups */
+	/* What it said last, and is not stored: */
+	struct node_facts facts;
+	int64_t seen_ms;      /* by a clock that does not jump; 0: not since control runs */
+	int64_t cert_until_s; /* of the certificate that it showed */
+	struct stream *stream; /* NULL: not connected */
+};
+
+/* ---- node.c ---- */
+/* Pairs of the store: "node/", "join/", "meta/authority", "meta/nodes". */
+void node_load(const char *key, const json_t *row);
+/* Once all is loaded: this node has a row, the plane an authority. */
+void node_start(void);
+
+struct node *node_find(const char *name); /* in any case; NULL: none */
+struct node *node_at(size_t i);           /* by name; NULL: no more */
+const struct node *node_own(void);
+/* "Ready", "NotReady" (its lease ran out), "Unknown" (control has just started). Static. */
+const char *node_state(const struct node *n);
+json_t *node_view(const struct node *n); /* new reference */
+/* May a new group be placed on this node? ERR_CONFLICT ServiceUnavailable: no. */
+int node_takes_groups(struct err *e);
+
+/* The following change the store; reply(arg, e) is called once it is durable. */
+typedef void (*node_reply_fn)(void *arg, const struct err *e);
+int node_cordon(struct node *n, bool cordoned, node_reply_fn reply, void *arg);
+/* Its credentials are worth nothing from now on. ERR_CONFLICT: control's own. */
+int node_remove(struct node *n, node_reply_fn reply, void *arg, struct err *e);
+
+struct node_token {
+	char name[CERT_NAME], zone[CERT_NAME], domain[CERT_NAME]; /* "": any name; no zone */
+	int64_t until_ms;                                         /* since 1970 */
+};
+#define NODE_TOKEN_TEXT 300
+/* Draws one; its text, of NODE_TOKEN_TEXT bytes, is told once. ERR_UNSUPPORTED: the plane has no listen-nodes. */
+int node_token(const struct node_token *t, char to[static NODE_TOKEN_TEXT], node_reply_fn reply,
+               void *arg, struct err *e);
+/* A node that has a token's secret joins, by its request for a certificate: the number and the certificate it gets, to be told
+ * once reply says so. The same key again, within the token's time, gets the same. ERR_FORBIDDEN: no such token. */
+int node_join(const char *secret, const char *name, const char *request, uint32_t *number,
+              char cert[static CERT_TEXT], node_reply_fn reply, void *arg, struct err *e);
+/* A new certificate for the key that it has. */
+int node_renew(const struct node *n, const char *request, char cert[static CERT_TEXT],
+               struct err *e);
+/* A certificate for the plane's own end, for a key of its own; and who signed it. */
+int node_server(char key[static CERT_TEXT], char cert[static CERT_TEXT], struct err *e);
+const char *node_authority(void);
+
+/* ---- node_hub.c ---- */
+/* Serves the listening descriptor; -1: there is none. */
+void hub_serve(int fd);
+/* The node was removed: it is told so. */
+void hub_drop(struct node *n);

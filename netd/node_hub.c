@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See node.h: the listener that nodes connect to. Who has no certificate may join by a token, and nothing else; who has one is
+ * the node of its name as long as the node's row says that it has this key.
+ */
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/log.h"
+#include "lib/base/loop.h"
+#include "lib/base/own.h"
+#include "netd/api/http.h"
+#include "netd/node.h"
+#include "netd/plane.h"
+
+#define STRANGERS_MAX 64 /* connections that have not said who they are */
+#define DEADLINE_MS   10000
+
+struct conn {
+	TAILQ_ENTRY(conn) link;
+	struct stream *stream;
+	struct node *node; /* NULL: not known yet */
+	char peer[64];
+	struct loop_timer *deadline;
+	bool joins; /* its answer waits for the store */
+	bool gone;  /* its other end, meanwhile */
+	char cert[CERT_TEXT];
+	uint32_t number;
+};
+
+static struct {
+	SSL_CTX *tls;
+	int fd;
+	size_t strangers;
+	TAILQ_HEAD(conns, conn) conns;
+} self = { .conns = TAILQ_HEAD_INITIALIZER(self.conns) };
+
+/* ---- connections ---- */
+
+static void forget(struct conn *c)
+{
+	self.strangers -= !c->node;
+	if (c->node && c->node->stream == c->stream) {
+		c->node->stream = NULL;
+	}
+	loop_timer_free(c->deadline);
+	c->deadline = NULL;
+	TAILQ_REMOVE(&self.conns, c, link);
+	c->gone = true;
+	if (!c->joins) {
+		free(c);
+	}
+}
+
+static void on_closed(void *arg, const char *why)
+{
+	struct conn *c = arg;
+
+	if (c->node) {
+		log_warn("node.gone", LOG_STR("name", c->node->name), LOG_STR("why", why));
+	}
+	stream_free(c->stream);
+	forget(c);
+}
+
+static void on_deadline(void *arg)
+{
+	struct conn *c = arg;
+
+	if (!c->node) {
+		on_closed(c, "it did not say who it is");
+	} else if (clock_system.now_ms(&clock_system) - c->node->seen_ms >= NODE_LEASE_MS) {
+		on_closed(c, "no word from it");
+	} else {
+		loop_timer_start(c->deadline, NODE_LEASE_MS);
+	}
+}
+
+static void refuse(struct conn *c, const char *why)
+{
+	AUTO_BUF struct buf b = { 0 };
+
+	log_warn("node.refused", LOG_STR("from", c->peer), LOG_STR("why", why));
+	put_str(&b, why);
+	stream_send(c->stream, FRAME_REFUSED, &b);
+	stream_finish(c->stream);
+	forget(c);
+}
+
+/* ---- who is it? ---- */
+
+/* The node whose certificate was shown in the handshake, which was verified there. */
+static struct node *node_of(struct conn *c, struct err *e)
+{
+	X509 *x = SSL_get0_peer_certificate(stream_ssl(c->stream));
+	struct cert_says says;
+
+	if (!x) {
+		err_set(e, ERR_FORBIDDEN, 0, "a certificate is needed");
+		return NULL;
+	}
+	if (cert_says(x, &says, e) < 0) {
+		return NULL;
+	}
+	struct node *n = node_find(says.name);
+	if (!n || strcmp(n->key, says.key) != 0) {
+		err_set(e, ERR_FORBIDDEN, 0, "node '%s' was removed from the plane", says.name);
+		return NULL;
+	}
+	n->cert_until_s = says.until_s;
+	return n;
+}
+
+/* The node is there, on this connection and no other. */
+static void greet(struct conn *c, struct node *n, const struct node_facts *facts)
+{
+	AUTO_BUF struct buf b = { 0 };
+
+	for (struct conn *other = TAILQ_FIRST(&self.conns), *next; other; other = next) {
+		next = TAILQ_NEXT(other, link);
+		if (other != c && other->node == n) {
+			on_closed(other, "it connected again");
+		}
+	}
+	self.strangers -= !c->node;
+	c->node = n;
+	n->stream = c->stream;
+	n->facts = *facts;
+	n->seen_ms = clock_system.now_ms(&clock_system);
+	if (!n->facts.address[0]) {
+		snprintf(n->facts.address, sizeof(n->facts.address), "%.45s", c->peer);
+	}
+	loop_timer_start(c->deadline, NODE_LEASE_MS);
+	put_u32(&b, n->number);
+	stream_send(c->stream, FRAME_WELCOME, &b);
+	log_info("node.there", LOG_STR("name", n->name), LOG_STR("from", c->peer),
+	         LOG_STR("version", n->facts.version));
+}
+
+/* ---- frames ---- */
+
+static void joined(void *arg, const struct err *e)
+{
+	struct conn *c = arg;
+	AUTO_BUF struct buf b = { 0 };
+
+	c->joins = false;
+	if (c->gone) {
+		free(c);
+		return;
+	}
+	if (e) {
+		refuse(c, e->msg);
+		return;
+	}
+	put_u32(&b, c->number);
+	put_str(&b, c->cert);
+	put_str(&b, node_authority());
+	stream_send(c->stream, FRAME_JOINED, &b);
+	stream_finish(c->stream);
+	forget(c);
+}
+
+static void on_join(struct conn *c, struct reader *r)
+{
+	char secret[100], name[200], request[CERT_TEXT];
+	struct node_facts facts = { 0 };
+	struct err e = ERR_INIT;
+
+	get_str(r, secret, sizeof(secret));
+	get_str(r, name, sizeof(name));
+	get_str(r, request, sizeof(request));
+	get_facts(r, &facts);
+	if (!reader_done(r) || c->joins) {
+		refuse(c, "a request to join that is none");
+		return;
+	}
+	c->joins = true;
+	if (node_join(secret, name, request, &c->number, c->cert, joined, c, &e) < 0) {
+		c->joins = false;
+		refuse(c, e.msg);
+	}
+	explicit_bzero(secret, sizeof(secret));
+}
+
+static void on_renew(struct conn *c, struct reader *r)
+{
+	char request[CERT_TEXT], cert[CERT_TEXT];
+	struct err e = ERR_INIT;
+	struct cert_says says;
+	AUTO_BUF struct buf b = { 0 };
+
+	get_str(r, request, sizeof(request));
+	if (!reader_done(r) || node_renew(c->node, request, cert, &e) < 0) {
+		refuse(c, r->failed ? "a request that is none" : e.msg);
+		return;
+	}
+	put_str(&b, cert);
+	stream_send(c->stream, FRAME_ISSUED, &b);
+	if (cert_read(cert, &says, &e) == 0) {
+		c->node->cert_until_s = says.until_s;
+	}
+	log_info("node.renewed", LOG_STR("name", c->node->name));
+}
+
+static void on_frame(void *arg, enum frame_type type, struct reader *r)
+{
+	struct conn *c = arg;
+	struct node_facts facts = { 0 };
+	struct err e = ERR_INIT;
+
+	if (type == FRAME_JOIN && !c->node) {
+		on_join(c, r);
+		return;
+	}
+	if (type == FRAME_HELLO && !c->node) {
+		struct node *n = node_of(c, &e);
+
+		get_facts(r, &facts);
+		if (!n) {
+			refuse(c, e.msg);
+		} else if (!reader_done(r)) {
+			refuse(c, "a greeting that is none");
+		} else {
+			greet(c, n, &facts);
+		}
+		return;
+	}
+	if (!c->node || (type != FRAME_BEAT && type != FRAME_RENEW)) {
+		refuse(c, "a frame out of turn");
+		return;
+	}
+	c->node->seen_ms = clock_system.now_ms(&clock_system);
+	if (type == FRAME_RENEW) {
+		on_renew(c, r);
+	} else {
+		AUTO_BUF struct buf b = { 0 };
+
+		put_u64(&b, get_u64(r));
+		stream_send(c->stream, FRAME_BEATEN, &b);
+	}
+}
+
+void hub_drop(struct node *n)
+{
+	for (struct conn *c = TAILQ_FIRST(&self.conns), *next; c; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->node == n) {
+			refuse(c, "the node was removed from the plane");
+		}
+	}
+}
+
+/* ---- listening ---- */
+
+static void on_accept(void *arg)
+{
+	int fd;
+
+	(void)arg;
+	while ((fd = accept4(self.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+		struct conn *c = self.strangers < STRANGERS_MAX ? calloc(1, sizeof(*c)) : NULL;
+
+		if (!c) {
+			close(fd);
+			continue;
+		}
+		http_peer(fd, c->peer);
+		self.strangers++;
+		TAILQ_INSERT_TAIL(&self.conns, c, link);
+		c->deadline = loop_timer_new(plane.loop, on_deadline, c);
+		loop_timer_start(c->deadline, DEADLINE_MS);
+		c->stream = stream_accept(plane.loop, fd, self.tls, on_frame, on_closed, c);
+	}
+}
+
+static int use_certificates(SSL_CTX *ctx, struct err *e)
+{
+	char key[CERT_TEXT], cert[CERT_TEXT];
+
+	if (node_server(key, cert, e) < 0) {
+		return -1;
+	}
+	int rc = stream_certificates(ctx, key, cert, node_authority(), e);
+	explicit_bzero(key, sizeof(key));
+	return rc;
+}
+
+void hub_serve(int fd)
+{
+	struct err e = ERR_INIT;
+
+	self.fd = fd;
+	self.tls = fd >= 0 ? SSL_CTX_new(TLS_server_method()) : NULL;
+	if (!self.tls) {
+		return;
+	}
+	/* Who has a certificate shows it; one of another authority's, or too old, ends the handshake. */
+	SSL_CTX_set_verify(self.tls, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_session_cache_mode(self.tls, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_num_tickets(self.tls, 0); /* each connection shows it anew */
+	if (use_certificates(self.tls, &e) < 0) {
+		log_error("nodes.tls", LOG_STR("error", e.msg));
+		return;
+	}
+	loop_watch_read(plane.loop, fd, on_accept, NULL);
+}

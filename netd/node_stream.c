@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See node_stream.h. Touches sockets only.
+ */
+#include "netd/node_stream.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/event.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "lib/base/loop.h"
+
+#define HEAD      6
+#define QUEUE_MAX (32u << 20) /* bytes that wait for a peer that does not read */
+#define FINISH_S  5
+
+static const struct {
+	enum frame_way way;
+	uint32_t min, max;
+} frames[FRAME_N] = {
+#define X(id, way, min, max) { way, min, max },
+	FRAME_TABLE(X)
+#undef X
+};
+
+struct stream {
+	struct bufferevent *bev;
+	enum frame_way reads;
+	void (*up)(void *arg);
+	stream_fn fn;
+	stream_closed_fn closed;
+	void *arg;
+	bool busy, freed, finishing;
+};
+
+void put_facts(struct buf *b, const struct node_facts *f)
+{
+	put_str(b, f->version);
+	put_str(b, f->address);
+	put_u32(b, f->cpu);
+	put_u32(b, f->memory);
+}
+
+void get_facts(struct reader *r, struct node_facts *f)
+{
+	struct ip ip;
+	struct err e = ERR_INIT;
+
+	get_str(r, f->version, sizeof(f->version));
+	get_str(r, f->address, sizeof(f->address));
+	f->cpu = get_u32(r);
+	f->memory = get_u32(r);
+	r->failed = r->failed || (f->address[0] && ip_parse(f->address, &ip, &e) < 0);
+}
+
+int stream_certificates(SSL_CTX *ctx, const char *key, const char *cert, const char *authority,
+                        struct err *e)
+{
+	BIO *texts[] = { BIO_new_mem_buf(key, -1), BIO_new_mem_buf(cert, -1),
+		         BIO_new_mem_buf(authority, -1) };
+	EVP_PKEY *own = PEM_read_bio_PrivateKey(texts[0], NULL, NULL, NULL);
+	X509 *shown = PEM_read_bio_X509(texts[1], NULL, NULL, NULL),
+	     *root = PEM_read_bio_X509(texts[2], NULL, NULL, NULL);
+	bool good = own && shown && root && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) &&
+	            SSL_CTX_use_certificate(ctx, shown) == 1 &&
+	            SSL_CTX_use_PrivateKey(ctx, own) == 1 &&
+	            SSL_CTX_add1_chain_cert(ctx, root) == 1 &&
+	            X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), root) == 1;
+
+	X509_free(root);
+	X509_free(shown);
+	EVP_PKEY_free(own);
+	for (size_t i = 0; i < 3; i++) {
+		BIO_free(texts[i]);
+	}
+	if (!good) {
+		const char *why = ERR_reason_error_string(ERR_get_error());
+
+		ERR_clear_error();
+		return err_set(e, ERR_INVALID, 0, "certificates: %s", why ? why : "refused");
+	}
+	return 0;
+}
+
+static void destroy(struct stream *s)
+{
+	bufferevent_free(s->bev);
+	free(s);
+}
+
+void stream_free(struct stream *s)
+{
+	if (!s || s->freed) {
+		return;
+	}
+	s->freed = true;
+	bufferevent_disable(s->bev, EV_READ | EV_WRITE);
+	if (!s->busy) {
+		destroy(s);
+	}
+}
+
+/* Tells of the end, unless nobody is to hear of it. */
+static void ended(struct stream *s, const char *why)
+{
+	if (s->finishing) {
+		stream_free(s);
+	} else if (!s->freed) {
+		s->closed(s->arg, why);
+	}
+}
+
+/* A whole frame at the head of what was read; false: it is not there yet, or the stream has ended. */
+static bool take_frame(struct stream *s, struct evbuffer *in)
+{
+	unsigned char head[HEAD];
+
+	if (evbuffer_copyout(in, head, HEAD) < HEAD) {
+		return false;
+	}
+	uint32_t len = (uint32_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 | head[3];
+	unsigned type = (unsigned)head[4] << 8 | head[5];
+	if (type >= FRAME_N || frames[type].way != s->reads || len < frames[type].min + 2 ||
+	    len > frames[type].max + 2) {
+		ended(s, "a frame that is none");
+		return false;
+	}
+	if (evbuffer_get_length(in) < len + 4) {
+		return false;
+	}
+	evbuffer_drain(in, HEAD);
+	unsigned char *data = evbuffer_pullup(in, (ssize_t)len - 2);
+	struct reader r = { .p = data, .left = data ? len - 2 : 0 };
+	s->fn(s->arg, (enum frame_type)type, &r);
+	if (!s->freed) {
+		evbuffer_drain(in, len - 2);
+	}
+	return !s->freed && !s->finishing;
+}
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+	struct stream *s = arg;
+
+	s->busy = true;
+	while (take_frame(s, bufferevent_get_input(bev))) {
+	}
+	s->busy = false;
+	if (s->freed) {
+		destroy(s);
+	}
+}
+
+static void on_written(struct bufferevent *bev, void *arg)
+{
+	struct stream *s = arg;
+
+	(void)bev;
+	if (s->finishing) {
+		stream_free(s);
+	}
+}
+
+static void on_event(struct bufferevent *bev, short what, void *arg)
+{
+	struct stream *s = arg;
+	unsigned long tls = bufferevent_get_openssl_error(bev);
+	const char *why = tls ? ERR_reason_error_string(tls) : NULL;
+
+	s->busy = true;
+	if (what & BEV_EVENT_CONNECTED) {
+		if (s->up) {
+			s->up(s->arg);
+		}
+	} else if (why) {
+		ended(s, why);
+	} else if (what & BEV_EVENT_TIMEOUT) {
+		ended(s, "no answer");
+	} else if (what & BEV_EVENT_EOF) {
+		ended(s, "the other end closed it");
+	} else {
+		ended(s, evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
+	}
+	s->busy = false;
+	if (s->freed) {
+		destroy(s);
+	}
+}
+
+static struct stream *begin(struct loop *l, int fd, SSL *ssl, bool accepts, stream_fn fn,
+                            stream_closed_fn closed, void *arg)
+{
+	struct stream *s = calloc(1, sizeof(*s));
+
+	if (!s || !ssl) {
+		abort();
+	}
+	s->bev = bufferevent_openssl_socket_new(
+		loop_base(l), fd, ssl, accepts ? BUFFEREVENT_SSL_ACCEPTING : BUFFEREVENT_SSL_CONNECTING,
+		BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+	if (!s->bev) {
+		abort();
+	}
+	bufferevent_openssl_set_allow_dirty_shutdown(s->bev, 1);
+	s->reads = accepts ? FRAME_TO_PLANE : FRAME_TO_NODE;
+	s->fn = fn;
+	s->closed = closed;
+	s->arg = arg;
+	bufferevent_setcb(s->bev, on_read, on_written, on_event, s);
+	bufferevent_enable(s->bev, EV_READ | EV_WRITE);
+	return s;
+}
+
+struct stream *stream_accept(struct loop *l, int fd, SSL_CTX *tls, stream_fn fn,
+                             stream_closed_fn closed, void *arg)
+{
+	return begin(l, fd, SSL_new(tls), true, fn, closed, arg);
+}
+
+struct stream *stream_connect(struct loop *l, const struct ip *ip, uint16_t port, SSL_CTX *tls,
+                              void (*up)(void *arg), stream_fn fn, stream_closed_fn closed,
+                              void *arg)
+{
+	struct sockaddr_storage sa = { 0 };
+	socklen_t len = ip_sockaddr(ip, port, &sa);
+	struct stream *s = begin(l, -1, SSL_new(tls), false, fn, closed, arg);
+
+	s->up = up;
+	if (bufferevent_socket_connect(s->bev, (struct sockaddr *)&sa, (int)len) < 0) {
+		destroy(s);
+		return NULL;
+	}
+	return s;
+}
+
+void stream_send(struct stream *s, enum frame_type type, const struct buf *body)
+{
+	uint32_t n = 2 + (body ? (uint32_t)body->len : 0);
+	unsigned char head[HEAD] = { (unsigned char)(n >> 24), (unsigned char)(n >> 16),
+		                     (unsigned char)(n >> 8), (unsigned char)n,
+		                     (unsigned char)(type >> 8), (unsigned char)type };
+	struct evbuffer *out = bufferevent_get_output(s->bev);
+
+	if (s->freed || s->finishing || evbuffer_get_length(out) > QUEUE_MAX) {
+		return; /* a peer that does not read is found by its silence */
+	}
+	bufferevent_write(s->bev, head, HEAD);
+	if (body && body->len > 0) {
+		bufferevent_write(s->bev, body->data, body->len);
+	}
+}
+
+void stream_finish(struct stream *s)
+{
+	struct timeval soon = { FINISH_S, 0 };
+
+	if (evbuffer_get_length(bufferevent_get_output(s->bev)) == 0) {
+		stream_free(s);
+		return;
+	}
+	s->finishing = true;
+	bufferevent_disable(s->bev, EV_READ);
+	bufferevent_set_timeouts(s->bev, NULL, &soon);
+}
+
+SSL *stream_ssl(struct stream *s)
+{
+	return bufferevent_openssl_get_ssl(s->bev);
+}

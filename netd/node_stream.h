@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Between a node and the plane it belongs to: frames over TLS 1.3. A frame is a 32-bit length of what follows and a 16-bit
+ * type, both big-endian, then a body that is written and read by the calls of message.h. A frame of a wrong direction or length
+ * ends the connection: neither end trusts the other.
+ */
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include "lib/base/ip.h"
+#include "netd/message.h"
+
+enum frame_way {
+	FRAME_TO_PLANE,
+	FRAME_TO_NODE,
+};
+
+/* id, way, shortest and longest body in bytes */
+#define FRAME_TABLE(X)                                                                             \
+	X(JOIN, FRAME_TO_PLANE, 20, 6000)   /* secret, name, request, facts; the one without a */ \
+	                                    /* certificate */                                     \
+	X(JOINED, FRAME_TO_NODE, 20, 10000) /* number, certificate, authority */                  \
+	X(REFUSED, FRAME_TO_NODE, 2, 600)   /* why; the connection ends */                        \
+	X(HELLO, FRAME_TO_PLANE, 10, 600)   /* facts: put_facts() */                              \
+	X(WELCOME, FRAME_TO_NODE, 4, 4)     /* number */                                          \
+	X(BEAT, FRAME_TO_PLANE, 8, 8)       /* count */                                           \
+	X(BEATEN, FRAME_TO_NODE, 8, 8)      /* the same */                                        \
+	X(RENEW, FRAME_TO_PLANE, 20, 5000)  /* request */                                         \
+	X(ISSUED, FRAME_TO_NODE, 20, 5000)  /* certificate */
+
+enum frame_type {
+#define X(id, way, min, max) FRAME_##id,
+	FRAME_TABLE(X)
+#undef X
+	FRAME_N,
+};
+
+#define NODE_SERVER "netd-plane" /* the DNS name in the certificate of the plane's end */
+#define NODE_BEAT_MS  2000
+#define NODE_LEASE_MS 6000 /* without a beat: the node is lost, or the plane */
+
+/* What a node says of itself. */
+struct node_facts {
+	char version[32];
+	char address[IP_TEXT]; /* that other nodes reach it by; "": as the plane sees it */
+	uint32_t cpu, memory;  /* cores and GB that its groups may ask for */
+};
+void put_facts(struct buf *b, const struct node_facts *f);
+void get_facts(struct reader *r, struct node_facts *f);
+
+/* The context shows this certificate, and its authority behind it; it believes that authority alone, and TLS 1.3 alone. */
+int stream_certificates(SSL_CTX *ctx, const char *key, const char *cert, const char *authority,
+                        struct err *e) __attribute__((warn_unused_result));
+
+struct stream;
+/* A frame; the stream may be freed inside. */
+typedef void (*stream_fn)(void *arg, enum frame_type type, struct reader *r);
+/* Once, when the stream has ended: `why` is what happened. The callee frees it. */
+typedef void (*stream_closed_fn)(void *arg, const char *why);
+
+/* The plane's end of a connection that was accepted; takes `fd`. */
+struct stream *stream_accept(struct loop *l, int fd, SSL_CTX *tls, stream_fn fn,
+                             stream_closed_fn closed, void *arg);
+/* The node's end: connects, and calls up(arg) when the handshake is done. Never blocks. NULL: no socket. */
+struct stream *stream_connect(struct loop *l, const struct ip *ip, uint16_t port, SSL_CTX *tls,
+                              void (*up)(void *arg), stream_fn fn, stream_closed_fn closed,
+                              void *arg);
+/* Queues a frame; `body` may be NULL. */
+void stream_send(struct stream *s, enum frame_type type, const struct buf *body);
+/* What is queued is sent (5 s at most), then it ends; nothing more is read or told. */
+void stream_finish(struct stream *s);
+void stream_free(struct stream *s); /* NULL is allowed */
+SSL *stream_ssl(struct stream *s);

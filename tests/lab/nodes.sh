@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Nodes beside the first for tests/lab/run: a namespace each (node2, ...), joined by an underlay of their own, 10.98.0.0/24 and
+# fd98::/64, on which node K has .K and whose MTU is 1600. Each has joined the plane of node1 and runs netd. Sourced.
+
+nodes_link() { # NODES: namespaces and underlay
+	local k
+	ip netns add underlay && ip -n underlay link add name bridge0 type bridge && ip -n underlay link set bridge0 mtu 1600 up || return 1
+	for k in $(seq "$1"); do
+		[ "$k" = 1 ] || { ip netns add node$k && ip -n node$k link set lo up; } || return 1
+		ip link add name under0 mtu 1600 netns node$k type veth peer name node$k mtu 1600 netns underlay &&
+		ip -n underlay link set dev node$k master bridge0 up && ip -n node$k link set under0 up &&
+		ip -n node$k addr add 10.98.0.$k/24 dev under0 && ip -n node$k addr add fd98::$k/64 dev under0 nodad || return 1
+	done
+}
+
+nodes_config() { # K: what all nodes have
+	echo "node-address = 10.98.0.$1"
+	[ "$1" != 1 ] || echo "listen-nodes = 10.98.0.1:8446"
+}
+
+node_file() { # K: the configuration of one that joins
+	mkdir -p "$lab/node$1/run" "$lab/node$1/state"
+	{
+		cat <<EOT
+node-name = node$1
+state-dir = $lab/node$1/state
+run-dir = $lab/node$1/run
+region = westeurope
+listen-dns = 10.98.0.$1:53
+user-control = 70001
+user-dns = 70002
+user-probe = 70003
+user-resolver = 70004
+user-session = 70005
+EOT
+		nodes_config "$1"
+		printf '%s\n' "${config[@]}" | grep -v "^pool "
+	} >"$lab/node$1.conf"
+}
+
+node_run() { # K: netd there, until the lab ends; restarted when it dies
+	(
+		trap 'kill -TERM $p 2>/dev/null; wait $p; exit 0' TERM
+		while :; do
+			nsenter --net=/run/netns/node$1 "$build/netd" --config "$lab/node$1.conf" 2>>"$lab/netd$1.log" & p=$!
+			echo $p >"$lab/netd$1.pid"
+			wait $p; [ $? = 78 ] && exit 1
+			sleep 0.05
+		done
+	) & pids+=($!)
+}
+
+node_start() { # K
+	local token
+	node_file "$1"
+	token=$(env -u NETD_API NETD_SOCKET=$lab/node1/run/api.sock "$build/netctl" node join-token --zone "$(( ($1 - 1) % 3 + 1 ))") || return 1
+	nsenter --net=/run/netns/node$1 "$build/netd" --config "$lab/node$1.conf" join "$token" >>"$lab/netd$1.log" 2>&1 || return 1
+	node_run "$1"
+	for _ in $(seq 200); do
+		curl -sf -m 1 --unix-socket "$lab/node$1/run/api.sock" http://lab/readyz >/dev/null 2>&1 && return 0
+		sleep 0.05
+	done
+	return 1
+}
