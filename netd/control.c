@@ -362,7 +362,7 @@ static void on_sweep(void *arg)
 
 void control_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
 {
-	if (joined_there(c)) {
+	if (joined_there(c)) { /* the plane is another node's */
 		agent_run(c, l, fds, main_fd);
 		return;
 	}

@@ -37,7 +37,7 @@ struct stream {
 	stream_fn fn;
 	stream_closed_fn closed;
 	void *arg;
-	bool busy, freed, finishing;
+	bool busy, freed, finishing, up_once;
 };
 
 void put_facts(struct buf *b, const struct node_facts *f)
@@ -173,9 +173,11 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 	struct stream *s = arg;
 	unsigned long tls = bufferevent_get_openssl_error(bev);
 	const char *why = tls ? ERR_reason_error_string(tls) : NULL;
+	int sys = EVUTIL_SOCKET_ERROR();
 
 	s->busy = true;
 	if (what & BEV_EVENT_CONNECTED) {
+		s->up_once = true;
 		if (s->up) {
 			s->up(s->arg);
 		}
@@ -183,10 +185,12 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 		ended(s, why);
 	} else if (what & BEV_EVENT_TIMEOUT) {
 		ended(s, "no answer");
-	} else if (what & BEV_EVENT_EOF) {
+	} else if (!s->up_once && sys == 0) {
+		ended(s, "it broke the handshake off");
+	} else if (what & BEV_EVENT_EOF && s->up_once) {
 		ended(s, "the other end closed it");
 	} else {
-		ended(s, evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
+		ended(s, strerror(sys));
 	}
 	s->busy = false;
 	if (s->freed) {
