@@ -163,9 +163,14 @@ static void plan_uplink(const struct plan_gateway *p, struct kset *to)
 
 	memcpy(o.via, p->hop4.b, 16);
 	memcpy(o.addr, p->hop6.b, 16);
+	memcpy(o.peer, p->underlay, KOBJ_NAME);
 	kset_add(to, &o);
-	for (size_t i = 0; i < p->n_pools; i++) {
+	for (size_t i = 0; p->uplink[0] && i < p->n_pools; i++) {
 		add_prefix_elem(to, KOBJ_NS_HOST, KOBJ_SET_POOL4, &p->pools[i]);
+	}
+	for (size_t i = 0; i < p->n_members; i++) {
+		o = plan_elem(KOBJ_NS_HOST, KOBJ_SET_MEMBER4, &p->members[i]);
+		kset_add(to, &o);
 	}
 }
 
@@ -210,7 +215,7 @@ void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
 		plan_route_add(to, KOBJ_NS_HOST, pool, pool->ip.family == 4 ? &gw4 : &gw6, "netd0");
 		plan_route_add(to, KOBJ_NS_GATEWAY, pool, NULL, "");
 	}
-	if (p->uplink[0]) {
+	if (p->uplink[0] || p->underlay[0]) {
 		plan_uplink(p, to);
 	}
 }

@@ -23,6 +23,10 @@ struct plan_gateway {
 	struct ip hop4, hop6; /* next hops behind it, family 0 none */
 	uint32_t mtu;         /* bytes */
 	bool shortcut; /* its devices pass its stack by, where the kernel can (KOBJ_SHORTCUT) */
+	/* The host's device that encapsulated packets of other nodes come by, "" none; and who may send them. */
+	char underlay[KOBJ_NAME];
+	const struct ip *members;
+	size_t n_members;
 };
 void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to);
 
@@ -86,6 +90,28 @@ struct plan_map {
 	uint8_t proto; /* 6 or 17 */
 	uint16_t port, to_port;
 };
+
+/* A VNet's routers on several nodes: a VXLAN device a router, with static entries, so that what goes there is routed, and nothing
+ * is learned or flooded (RFC 7348). The router comes before. Nodes are numbered from 1 to PLAN_NODE_MAX. */
+#define PLAN_NODE_MAX 32767u
+struct plan_router {
+	uint32_t node;
+	struct ip underlay; /* its address in the network between the nodes */
+};
+struct plan_fabric {
+	uint32_t vnet_ns;
+	uint32_t vni; /* 24 bits, the VNet's alone in the whole plane */
+	uint32_t mtu; /* bytes: the underlay's less 50, less 70 where that is IPv6 */
+	struct plan_router self;
+	const struct plan_router *others; /* of the family of self's underlay */
+	size_t n_others;
+	const struct ip_prefix *space; /* the VNet's: sources that may come in, and where they may go */
+	size_t n_space;
+};
+void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to);
+/* A prefix of the VNet's, a group's address say, is on that node. */
+void vnet_plan_remote(uint32_t vnet_ns, const struct ip_prefix *prefix, uint32_t node,
+                      struct kset *to);
 
 /* One group: namespace, port, addresses, public ports. */
 struct plan_group {

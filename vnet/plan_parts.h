@@ -35,5 +35,22 @@ void plan_route_add(struct kset *to, uint32_t ns, const struct ip_prefix *dst, c
 struct kobj plan_elem(uint32_t ns, enum kobj_set set4, const struct ip *ip);
 /* What enters by the device is routed by the table, before the main one. */
 void plan_table_rule(struct kset *to, uint32_t ns, const char *dev, uint32_t table);
+/* Sources that may enter by a device: its chain, which the device leads to. */
+struct plan_guard {
+	uint32_t ns, other; /* namespace, and the number that its sets are named by */
+	const char *dev;
+	struct kset filters; /* of its chain */
+	uint32_t position;
+};
+/* side: enum kobj_side */
+void plan_guard_source(struct plan_guard *g, uint8_t family, uint8_t side, uint8_t plen,
+                       const void *value);
+/* The prefixes without the holes, as a set a family. Out of memory leaves *to failed. */
+void plan_guard_set(struct plan_guard *g, const struct ip_prefix *v, size_t n,
+                    const struct ip_prefix *holes, size_t n_holes, struct kset *to);
+void plan_guard_end(struct plan_guard *g, struct kset *to);
+/* What enters by `dev` goes on to these by the VNet's own routes, by `more`, or nowhere. */
+void plan_entry_table(uint32_t ns, const char *dev, uint32_t table, const struct ip_prefix *own,
+                      size_t n_own, const struct plan_route *more, size_t n_more, struct kset *to);
 /* "N2ag4": chain of a NAT gateway. */
 void plan_nat_chain(uint32_t id, uint8_t family, char to[static KOBJ_NAME]);

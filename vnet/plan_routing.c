@@ -146,15 +146,8 @@ void vnet_peer_device(uint32_t peer_ns, char to[static KOBJ_NAME])
 
 /* ---- sources that may enter by a device ---- */
 
-struct guard {
-	uint32_t ns, other; /* namespace, and the number that its sets are named by */
-	const char *dev;
-	struct kset filters; /* of its chain */
-	uint32_t position;
-};
-
 /* side: enum kobj_side */
-static void guard_source(struct guard *g, uint8_t family, uint8_t side, uint8_t plen,
+void plan_guard_source(struct plan_guard *g, uint8_t family, uint8_t side, uint8_t plen,
                          const void *value)
 {
 	struct kobj_filter f = { .op = KOBJ_FILTER_GUARD,
@@ -172,7 +165,7 @@ static void guard_source(struct guard *g, uint8_t family, uint8_t side, uint8_t 
 	kset_add(&g->filters, &rule);
 }
 
-static void guard_end(struct guard *g, struct kset *to)
+void plan_guard_end(struct plan_guard *g, struct kset *to)
 {
 	struct kobj o = plan_object(g->ns, KOBJ_ELEM, KOBJ_SET_FROM, g->dev);
 
@@ -225,7 +218,7 @@ static void add_without(struct kset *to, const struct kobj *set, const struct ip
 }
 
 /* The prefixes without the holes, as a set a family. Out of memory leaves *to failed. */
-static void guard_set(struct guard *g, const struct ip_prefix *v, size_t n,
+void plan_guard_set(struct plan_guard *g, const struct ip_prefix *v, size_t n,
                       const struct ip_prefix *holes, size_t n_holes, struct kset *to)
 {
 	struct ip_prefix *from = calloc(n + n_holes + 1, sizeof(*from)), *without;
@@ -250,7 +243,7 @@ static void guard_set(struct guard *g, const struct ip_prefix *v, size_t n,
 				add_without(to, &set, &from[i], without, n_holes);
 			}
 		}
-		guard_source(g, family, KOBJ_SIDE_SET, 0, set.dev);
+		plan_guard_source(g, family, KOBJ_SIDE_SET, 0, set.dev);
 	}
 	free(from);
 }
@@ -261,22 +254,22 @@ static void guard_set(struct guard *g, const struct ip_prefix *v, size_t n,
  * anybody's. */
 static void peer_guard(const struct plan_peer *p, const char *dev, struct kset *to)
 {
-	struct guard g = { .ns = p->vnet_ns, .other = p->peer_ns, .dev = dev };
+	struct plan_guard g = { .ns = p->vnet_ns, .other = p->peer_ns, .dev = dev };
 
 	for (size_t i = 0; i < p->n_prefixes && !p->forwarded; i++) {
-		guard_source(&g, p->prefixes[i].ip.family, KOBJ_SIDE_PREFIX, p->prefixes[i].len,
+		plan_guard_source(&g, p->prefixes[i].ip.family, KOBJ_SIDE_PREFIX, p->prefixes[i].len,
 		             p->prefixes[i].ip.b);
 	}
 	if (p->forwarded) {
-		guard_source(&g, 0, KOBJ_SIDE_ANY, 0, NULL);
+		plan_guard_source(&g, 0, KOBJ_SIDE_ANY, 0, NULL);
 	} else if (p->n_learned) {
-		guard_set(&g, p->learned, p->n_learned, p->holes, p->n_holes, to);
+		plan_guard_set(&g, p->learned, p->n_learned, p->holes, p->n_holes, to);
 	}
-	guard_end(&g, to);
+	plan_guard_end(&g, to);
 }
 
 /* What enters by `dev` goes on to these by the VNet's own routes, by `more`, or nowhere. */
-static void entry_table(uint32_t ns, const char *dev, uint32_t table, const struct ip_prefix *own,
+void plan_entry_table(uint32_t ns, const char *dev, uint32_t table, const struct ip_prefix *own,
                         size_t n_own, const struct plan_route *more, size_t n_more, struct kset *to)
 {
 	struct plan_route next = { .hop = PLAN_HOP_NEXT };
@@ -328,7 +321,7 @@ void vnet_plan_peer(const struct plan_peer *p, struct kset *to)
 	}
 	peer_guard(p, dev, to);
 	/* Not transitive: what enters goes to this VNet, or nowhere. */
-	entry_table(p->vnet_ns, dev, table, p->own, p->n_own, p->more, p->n_more, to);
+	plan_entry_table(p->vnet_ns, dev, table, p->own, p->n_own, p->more, p->n_more, to);
 }
 
 /* ---- gateways to given namespaces ---- */
@@ -341,7 +334,7 @@ void vnet_given_device(uint32_t given_ns, char to[static KOBJ_NAME])
 
 void vnet_plan_given(const struct plan_given *p, struct kset *to)
 {
-	struct guard g = { .ns = p->vnet_ns, .other = p->given_ns };
+	struct plan_guard g = { .ns = p->vnet_ns, .other = p->given_ns };
 	char dev[KOBJ_NAME];
 
 	vnet_given_device(p->given_ns, dev);
@@ -370,8 +363,8 @@ void vnet_plan_given(const struct plan_given *p, struct kset *to)
 			plan_neigh(to, p->vnet_ns, dev, via, vnet_mac);
 		}
 	}
-	guard_set(&g, p->learned, p->n_learned, p->holes, p->n_holes, to);
-	guard_end(&g, to);
-	entry_table(p->vnet_ns, dev, KOBJ_TABLE_BASE + p->given_ns, p->space, p->n_space, NULL, 0,
+	plan_guard_set(&g, p->learned, p->n_learned, p->holes, p->n_holes, to);
+	plan_guard_end(&g, to);
+	plan_entry_table(p->vnet_ns, dev, KOBJ_TABLE_BASE + p->given_ns, p->space, p->n_space, NULL, 0,
 	            to);
 }

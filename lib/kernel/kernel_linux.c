@@ -449,60 +449,6 @@ static int linux_dump(struct kernel *ops, uint32_t ns, struct kset *to, struct e
 	return 0;
 }
 
-struct words {
-	const struct kop *ops;
-	size_t *step; /* message number → step */
-};
-
-static void describe(void *arg, size_t i, struct buf *to)
-{
-	static const char *const verbs[] = { "remove", "add", "set", "bind" };
-	const struct words *w = arg;
-
-	buf_addf(to, "%s ", verbs[w->ops[w->step[i]].verb]);
-	kobj_format(w->ops[w->step[i]].o, to);
-}
-
-static int apply_rt(struct linux_kernel *k, struct space *s, const struct kop *ops, size_t n,
-                    struct err *e)
-{
-	struct nl_batch b = { 0 };
-	AUTO_FREE size_t *step = calloc(n * 2 + 1, sizeof(*step));
-	struct words w = { ops, step };
-	AUTO_FREE int *fds = calloc(n + 1, sizeof(*fds));
-	size_t n_fds = 0, messages = 0;
-	int rc = step && fds ? 0 : err_set(e, ERR_NO_MEMORY, 0, "apply: out of memory");
-
-	for (size_t i = 0; rc == 0 && i < n && ops[i].o->kind < KOBJ_RULESET; i++) {
-		const struct kobj *o = ops[i].o;
-		struct rtnl_peer peer = { -1, NULL };
-
-		if (o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_VETH && ops[i].verb == KOP_ADD) {
-			const struct space *other = spaces_get(k, o->peer_ns);
-
-			peer.fd = linux_ns_fd(&k->ops, o->peer_ns, e);
-			if (peer.fd < 0) {
-				rc = -1;
-				break;
-			}
-			peer.name = other->guest ? other->guest->is.dev : NULL;
-			fds[n_fds++] = peer.fd;
-		}
-		for (int m = rtnl_encode(&b, &ops[i], &peer); m > 0; m--) {
-			step[messages++] = i;
-		}
-	}
-	if (rc == 0) {
-		rc = nl_batch_send(&s->rt, &b, describe, &w, e);
-	}
-	while (n_fds > 0) {
-		close(fds[--n_fds]);
-	}
-	nl_batch_fini(&b);
-	rc = rc < 0 ? rc : programs_apply(s, ops, n, e);
-	return rc;
-}
-
 /* Runs of element steps of one set and verb become one message each. */
 static void encode_elems(struct nl_batch *b, const struct kop *ops, size_t n, bool removals,
                          const struct kobj **run)
@@ -649,7 +595,7 @@ static int linux_apply(struct kernel *ops, uint32_t ns, const struct kop *v, siz
 				rt[m++] = v[i];
 			}
 		}
-		rc = apply_rt(k, s, rt, m, e);
+		rc = rtnl_apply(k, s, rt, m, e);
 	}
 	if (rc == 0 && has_nft) {
 		rc = apply_nft(s, v, n, e);

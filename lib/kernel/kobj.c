@@ -193,7 +193,7 @@ static const char *const set_names[] = {
 	"egress6", "subout4",  "subout6",  "natout4", "natout6", "natsrc4",   "natsrc6",
 	"natpub4", "natpub6",  "own4",     "own6",    "closed4", "closed6",   "out",
 	"in4",     "in6",      "from",     "vtag4",   "vtag6",   "drops4",    "drops6",
-	"source4", "source6",  "pool4",    "pool6"
+	"source4", "source6",  "pool4",    "pool6",   "member4", "member6"
 };
 static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
 
@@ -241,7 +241,7 @@ static bool zero(const uint8_t *b, size_t n)
 
 static void format_link(const struct kobj *o, struct buf *to)
 {
-	static const char *const types[] = { "?", "lo", "bridge", "veth", "peer" };
+	static const char *const types[] = { "?", "lo", "bridge", "veth", "peer", "vxlan" };
 
 	buf_addf(to, " %s %s", types[o->sub], o->dev);
 	if (o->sub == KOBJ_LINK_LO) {
@@ -249,6 +249,10 @@ static void format_link(const struct kobj *o, struct buf *to)
 	}
 	add_mac(to, " mac ", o->mac);
 	buf_addf(to, " index %u mtu %u", o->index, o->mtu);
+	if (o->sub == KOBJ_LINK_VXLAN) {
+		buf_addf(to, " vni %u", o->table);
+		add_ip(to, " local ", o->family, o->addr);
+	}
 	if (o->master[0]) {
 		buf_addf(to, " master %s", o->master);
 	}
@@ -411,6 +415,9 @@ void kobj_format(const struct kobj *o, struct buf *to)
 	case KOBJ_FDB:
 		add_mac(to, " ", o->kmac);
 		buf_addf(to, " dev %s", o->dev);
+		if (o->family) {
+			add_ip(to, " at ", o->family, o->via);
+		}
 		break;
 	case KOBJ_ROUTE:
 		format_route(o, to);
@@ -442,6 +449,9 @@ void kobj_format(const struct kobj *o, struct buf *to)
 		buf_addf(to, " %s", rulesets[o->sub]);
 		if (o->dev[0]) {
 			buf_addf(to, " dev %s", o->dev);
+		}
+		if (o->peer[0]) {
+			buf_addf(to, " underlay %s", o->peer);
 		}
 		break;
 	case KOBJ_SET:
@@ -501,7 +511,7 @@ static bool own_device(const struct kobj *o)
 		return strcmp(d, "up0") == 0 || strcmp(d, "lo") == 0 || name_is(d, "v");
 	}
 	return strcmp(d, "lo") == 0 || strcmp(d, "eth0") == 0 || strcmp(d, "gw0") == 0 ||
-	       name_is(d, "br") || name_is(d, "p") || name_is(d, "x") || name_is(d, "y") ||
+	       name_is(d, "vx") || name_is(d, "br") || name_is(d, "p") || name_is(d, "x") || name_is(d, "y") ||
 	       guest_device(d, o->ns);
 }
 
@@ -516,7 +526,7 @@ static int refuse(const struct kobj *o, struct err *e, const char *what)
 static int check_shape(const struct kobj *o, struct err *e)
 {
 	static const uint8_t subs[] = { KOBJ_NETNS_GUEST,
-		                        KOBJ_LINK_PEER,
+		                        KOBJ_LINK_VXLAN,
 		                        0,
 		                        KOBJ_NEIGH_PROXY,
 		                        0,
@@ -627,6 +637,17 @@ int kobj_check(const struct kobj *o, struct err *e)
 		    o->ns >= KOBJ_NS_GIVEN + KOBJ_GIVEN_MAX || o->table) {
 			return refuse(o, e, "not allowed in a given namespace");
 		}
+	}
+	if (o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_VXLAN &&
+	    (o->ns < KOBJ_NS_FIRST || !name_is(o->dev, "vx") || !o->family || !o->table ||
+	     o->table >= 1u << 24)) {
+		return refuse(o, e, "not a VNet's link to other nodes");
+	}
+	if (o->kind == KOBJ_RULESET && o->peer[0] && o->sub != KOBJ_RULESET_UPLINK) {
+		return refuse(o, e, "the host alone has an underlay");
+	}
+	if (o->kind == KOBJ_FDB && (o->family != 0) != name_is(o->dev, "vx")) {
+		return refuse(o, e, "a node's address goes with a link to other nodes");
 	}
 	bool table = (o->kind == KOBJ_ROUTE || o->kind == KOBJ_RULE) && o->table;
 	if (table && (o->ns < KOBJ_NS_FIRST || o->table <= KOBJ_TABLE_BASE)) {

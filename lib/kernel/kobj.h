@@ -65,7 +65,11 @@ enum kobj_link {
 	KOBJ_LINK_BRIDGE,
 	KOBJ_LINK_VETH, /* the outer end; making it makes both ends */
 	KOBJ_LINK_PEER, /* the inner end: repaired, but made only with its outer end */
+	/* Of a VNet, to its routers on other nodes: `table` is the VNI, `addr` this node's address in the host's namespace, where its
+	 * packets go out and come in (UDP, port 4789; RFC 7348). Nothing is learned; KOBJ_FDB says where a MAC is. */
+	KOBJ_LINK_VXLAN,
 };
+#define KOBJ_VXLAN_PORT 4789u
 
 enum kobj_route {
 	KOBJ_ROUTE_UNICAST = 1,
@@ -159,6 +163,8 @@ enum kobj_set {
 	KOBJ_SET_SOURCE6,
 	KOBJ_SET_POOL4, /* uplink: prefixes that cross to the gateway */
 	KOBJ_SET_POOL6,
+	KOBJ_SET_MEMBER4, /* underlay: nodes whose encapsulated packets come in */
+	KOBJ_SET_MEMBER6,
 	KOBJ_SET_N,
 };
 
@@ -214,10 +220,10 @@ struct kobj {
 	uint16_t port;   /* ELEM, host order */
 	uint8_t proto;   /* ELEM: 6 or 17 */
 	uint8_t pad[3];
-	/* ROUTE, RULE_TABLE, RULE_SOURCE: routing table; 0 main. ELEM: slot, minutes. FLOAT: number. */
+	/* ROUTE, RULE_TABLE, RULE_SOURCE: routing table; 0 main. ELEM: slot, minutes. FLOAT: number. LINK_VXLAN: VNI. */
 	uint32_t table;
 	/* value */
-	/* ROUTE: gateway. ELEM: data. FLOAT: the group's own address. LINK: peer's MAC in the first six. RATE: bytes a second to
+	/* ROUTE: gateway. ELEM: data. FDB with a family: of a VXLAN, the node's address. FLOAT: the group's own address. LINK: peer's MAC in the first six. RATE: bytes a second to
 	 * the group and from it, 0 no limit, as two uint64_t. */
 	uint8_t via[16];
 	uint8_t mac[6];    /* LINK, NEIGH */
@@ -229,7 +235,8 @@ struct kobj {
 	uint32_t mtu;           /* LINK, bytes; RATE: bytes at once from the group */
 	uint32_t peer_ns;       /* LINK_VETH */
 	char master[KOBJ_NAME]; /* LINK */
-	char peer[KOBJ_NAME];   /* LINK_VETH: name of the inner end, index 2 there */
+	/* LINK_VETH: name of the inner end, index 2 there. RULESET_UPLINK: the underlay's device. */
+	char peer[KOBJ_NAME];
 };
 
 #define KOBJ_PEER_INDEX 2u

@@ -468,6 +468,33 @@ static void leave(struct build *w, uint16_t proto, uint32_t ifindex, uint8_t fam
 	nft_rules_end(w, r, what);
 }
 
+/* Encapsulated packets are neither encrypted nor signed (RFC 7348, section 7): they come in from members alone, and by the
+ * underlay's device. Later fragments have no port to see, and are nothing without the first. */
+static void underlay(struct build *w, const char *dev)
+{
+	static const uint16_t port = KOBJ_VXLAN_PORT;
+	struct nftnl_rule *r;
+
+	nft_rules_chain(w,
+	                &(struct hook){ "underlay", "filter", NF_NETDEV_INGRESS, -20, NF_ACCEPT, dev });
+	for (unsigned i = 0; i < 2; i++) {
+		r = nft_rules_rule(w);
+		nft_protocol(r, i ? ETH_P_IPV6 : ETH_P_IP);
+		nft_l4proto(r, IPPROTO_UDP);
+		nft_dport(r, port);
+		nft_payload(r, NFT_PAYLOAD_NETWORK_HEADER, i ? 8 : 12, i ? 16 : 4, R(0));
+		nft_lookup(r, kobj_set_name(i ? KOBJ_SET_MEMBER6 : KOBJ_SET_MEMBER4), R(0));
+		nft_verdict(r, NF_ACCEPT);
+		nft_rules_end(w, r, "from a node of the plane");
+	}
+	r = nft_rules_rule(w);
+	nft_l4proto(r, IPPROTO_UDP);
+	nft_dport(r, port);
+	nft_counter(r);
+	nft_verdict(r, NF_DROP);
+	nft_rules_end(w, r, "from nobody of the plane");
+}
+
 static void uplink(struct build *w)
 {
 	static const uint8_t none[16];
@@ -477,6 +504,14 @@ static void uplink(struct build *w)
 	nft_rules_table(w, NFPROTO_NETDEV);
 	nft_rules_set(w, KOBJ_SET_POOL4);
 	nft_rules_set(w, KOBJ_SET_POOL6);
+	nft_rules_set(w, KOBJ_SET_MEMBER4);
+	nft_rules_set(w, KOBJ_SET_MEMBER6);
+	if (o->peer[0]) {
+		underlay(w, o->peer);
+	}
+	if (!o->dev[0]) {
+		return;
+	}
 	nft_rules_chain(
 		w, &(struct hook){ "uplink", "filter", NF_NETDEV_INGRESS, -10, NF_ACCEPT, o->dev });
 	cross(w, ETH_P_IP, KOBJ_SET_POOL4, NFT_PAYLOAD_NETWORK_HEADER, 16, down, "public address");
@@ -514,9 +549,14 @@ int nft_ruleset_encode(struct nl_batch *b, const struct kobj *ruleset, enum nft_
 {
 	struct build w = { .b = b, .o = ruleset, .part = part };
 
-	if (ruleset->sub == KOBJ_RULESET_UPLINK &&
+	if (ruleset->sub == KOBJ_RULESET_UPLINK && ruleset->dev[0] &&
 	    (!if_nametoindex(ruleset->dev) || !if_nametoindex("netd0"))) {
 		return err_set(e, ERR_SYSTEM, 0, "uplink device '%s' is not there", ruleset->dev);
+	}
+	if (ruleset->sub == KOBJ_RULESET_UPLINK && ruleset->peer[0] &&
+	    !if_nametoindex(ruleset->peer)) {
+		return err_set(e, ERR_SYSTEM, 0, "underlay device '%s' is not there",
+		               ruleset->peer);
 	}
 	profiles[ruleset->sub](&w);
 	return 0;

@@ -558,6 +558,11 @@ static void vnet_filter(struct build *w)
 	nft_oif(r, NFT_CMP_EQ, IF_OUT);
 	nft_verdict(r, NF_DROP);
 	nft_rules_end(w, r, "no loop through the gateway");
+	r = nft_rules_rule(w); /* the link to other nodes: its index is the VNet's number */
+	nft_iif(r, NFT_CMP_EQ, w->o->ns);
+	nft_oif(r, NFT_CMP_EQ, w->o->ns);
+	nft_verdict(r, NF_DROP);
+	nft_rules_end(w, r, "no loop between nodes");
 
 	asks_chain(w);
 	leave_chain(w);

@@ -82,7 +82,7 @@ int programs_uplink(struct space *s, bool anew, const struct kop *ops, size_t n,
 
 bool programs_uplink_is_on(struct space *s)
 {
-	return !s->k->shortcut ||
+	return !s->k->shortcut || !s->ruleset.dev[0] ||
 	       shortcut_uplink_is_on(s->k->shortcut, &s->rt, if_nametoindex(s->ruleset.dev));
 }
 

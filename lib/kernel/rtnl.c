@@ -4,6 +4,7 @@
  */
 #include "lib/kernel/rtnl.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
@@ -86,9 +87,25 @@ static void put_peer(struct nlmsghdr *h, const struct kobj *o, const struct rtnl
 	mnl_attr_nest_end(h, data);
 }
 
+/* Static, by its entries alone; no "do not fragment" on the outer packet (a smaller path would be a hole); checksums over IPv6 as
+ * they are by default. */
+static void put_vxlan(struct nlmsghdr *h, const struct kobj *o)
+{
+	struct nlattr *data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
+
+	mnl_attr_put_u32(h, IFLA_VXLAN_ID, o->table);
+	mnl_attr_put(h, o->family == 4 ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6,
+	             addr_len(o->family), o->addr);
+	mnl_attr_put_u16(h, IFLA_VXLAN_PORT, htons(KOBJ_VXLAN_PORT));
+	mnl_attr_put_u8(h, IFLA_VXLAN_LEARNING, 0);
+	mnl_attr_nest_end(h, data);
+}
+
 static void encode_link_add(struct nl_batch *b, const struct kobj *o, const struct rtnl_peer *peer)
 {
-	struct nlmsghdr *h = link_begin(b, NLM_F_CREATE | NLM_F_EXCL, o->index, true);
+	bool vxlan = o->sub == KOBJ_LINK_VXLAN;
+	/* One that is asked for in another namespace is made by its last message, up by the next. */
+	struct nlmsghdr *h = link_begin(b, NLM_F_CREATE | NLM_F_EXCL, o->index, !vxlan);
 	struct nlattr *info;
 
 	if (!h) {
@@ -106,11 +123,17 @@ static void encode_link_add(struct nl_batch *b, const struct kobj *o, const stru
 		struct nlattr *data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
 		mnl_attr_put_u8(h, IFLA_BR_MCAST_SNOOPING, 0);
 		mnl_attr_nest_end(h, data);
+	} else if (vxlan) {
+		mnl_attr_put_strz(h, IFLA_INFO_KIND, "vxlan");
+		put_vxlan(h, o);
 	} else {
 		mnl_attr_put_strz(h, IFLA_INFO_KIND, "veth");
 		put_peer(h, o, peer);
 	}
 	mnl_attr_nest_end(h, info);
+	if (vxlan) {
+		mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)peer->fd);
+	}
 	nl_batch_end(b, 0);
 }
 
@@ -284,9 +307,12 @@ static void encode_neigh(struct nl_batch *b, const struct kop *op)
 	nd->ndm_ifindex = (int)rtnl_device_index(o->dev);
 	if (fdb) {
 		nd->ndm_family = AF_BRIDGE;
-		nd->ndm_state = NUD_NOARP;
-		nd->ndm_flags = NTF_MASTER;
+		nd->ndm_state = o->family ? NUD_NOARP | NUD_PERMANENT : NUD_NOARP;
+		nd->ndm_flags = o->family ? NTF_SELF : NTF_MASTER;
 		mnl_attr_put(h, NDA_LLADDR, 6, o->kmac);
+		if (o->family) {
+			mnl_attr_put(h, NDA_DST, addr_len(o->family), o->via);
+		}
 	} else {
 		nd->ndm_family = af(o->family);
 		nd->ndm_state = NUD_PERMANENT;

@@ -9,7 +9,7 @@
 #include "lib/kernel/kobj.h"
 #include "lib/kernel/netlink.h"
 
-/* Where the other end of a veth goes. */
+/* Where the other end of a veth goes, or a VXLAN device that is made in the host's namespace. */
 struct rtnl_peer {
 	int fd;           /* the namespace */
 	const char *name; /* of the end there; NULL: as the plan has it */
@@ -17,6 +17,12 @@ struct rtnl_peer {
 /* Adds the message for one step to the batch; links, addresses, neighbours, FDB, routes, rules.
  * `peer` matters when a veth is made. Returns the number of messages added. */
 int rtnl_encode(struct nl_batch *b, const struct kop *op, const struct rtnl_peer *peer);
+
+struct linux_kernel;
+struct space;
+/* Executes steps to those kinds (the rest is left) in the namespace, whose sockets are open. */
+int rtnl_apply(struct linux_kernel *k, struct space *s, const struct kop *ops, size_t n,
+               struct err *e) __attribute__((warn_unused_result));
 
 /* Dumps all kinds that rtnl_encode knows from the socket's namespace into `to`, unsorted. In a foreign one, and in a
  * runtime's (`guest`), what is not on our device is left out. */

@@ -4,6 +4,7 @@
  * makes by itself (local table, link-local addresses, protocol "kernel") is not reported.
  */
 
+#include <arpa/inet.h>
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_bridge.h>
@@ -148,6 +149,9 @@ static uint8_t link_type(uint32_t ns, const char *name, const char *kind)
 	if (strcmp(kind, "bridge") == 0) {
 		return KOBJ_LINK_BRIDGE;
 	}
+	if (strcmp(kind, "vxlan") == 0) {
+		return KOBJ_LINK_VXLAN;
+	}
 	if (strcmp(kind, "veth") != 0) {
 		return 0;
 	}
@@ -156,6 +160,24 @@ static uint8_t link_type(uint32_t ns, const char *name, const char *kind)
 	             (strcmp(name, "up0") == 0 && ns == KOBJ_NS_GATEWAY) ||
 	             (name[0] == 'x' && rtnl_device_index(name) < ns); /* of a peering */
 	return inner ? KOBJ_LINK_PEER : KOBJ_LINK_VETH;
+}
+
+/* What cannot be changed is part of its key. */
+static void read_vxlan(const struct nlattr *info, struct kobj *o)
+{
+	const struct nlattr *data = nested(info, IFLA_INFO_DATA),
+			    *local4 = nested(data, IFLA_VXLAN_LOCAL),
+			    *local6 = nested(data, IFLA_VXLAN_LOCAL6),
+			    *port = nested(data, IFLA_VXLAN_PORT),
+			    *learns = nested(data, IFLA_VXLAN_LEARNING);
+
+	o->table = get_u32(nested(data, IFLA_VXLAN_ID), 0);
+	o->family = local4 ? 4 : local6 ? 6 : 0;
+	get_bytes(local4 ? local4 : local6, o->addr, local4 ? 4 : 16);
+	if (!port || mnl_attr_get_u16(port) != htons(KOBJ_VXLAN_PORT) ||
+	    (learns && mnl_attr_get_u8(learns))) {
+		o->table = 0; /* another's of that name: is never wanted */
+	}
 }
 
 static int on_link(const struct nlmsghdr *h, void *arg)
@@ -185,6 +207,9 @@ static int on_link(const struct nlmsghdr *h, void *arg)
 		return 0;
 	}
 	set_name(o.dev, name);
+	if (o.sub == KOBJ_LINK_VXLAN) {
+		read_vxlan(w->a[IFLA_LINKINFO], &o);
+	}
 	if (o.sub != KOBJ_LINK_LO) {
 		o.index = (uint32_t)ifi->ifi_index;
 		o.mtu = get_u32(w->a[IFLA_MTU], 0);
@@ -241,11 +266,17 @@ static int on_neigh(const struct nlmsghdr *h, void *arg)
 		return 0;
 	}
 	if (nd->ndm_family == AF_BRIDGE) {
-		if (!(nd->ndm_state & NUD_NOARP) || !w->a[NDA_MASTER]) {
+		bool far = strncmp(o.dev, "vx", 2) == 0 && w->a[NDA_DST];
+
+		if (!(nd->ndm_state & NUD_NOARP) || (!w->a[NDA_MASTER] && !far)) {
 			return 0;
 		}
 		o.kind = KOBJ_FDB;
 		get_bytes(w->a[NDA_LLADDR], o.kmac, 6);
+		if (far) {
+			o.family = mnl_attr_get_payload_len(w->a[NDA_DST]) == 4 ? 4 : 6;
+			get_bytes(w->a[NDA_DST], o.via, 16);
+		}
 	} else {
 		bool proxy = nd->ndm_flags & NTF_PROXY;
 

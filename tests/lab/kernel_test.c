@@ -17,6 +17,8 @@
 #include "vnet/nsg.h"
 #include "vnet/plan.h"
 
+#define SETS 9
+
 static char dir[] = "/tmp/netd-kernel-test.XXXXXX";
 static const struct ip_prefix pools[] = { { { 4, { 198, 18 } }, 24 },
 	                                  { { 6, { 0x20, 0x01, 0x0d, 0xb8, 0, 0x12 } }, 64 } };
@@ -87,6 +89,27 @@ static void plan_routing(struct kset *to)
 	}
 }
 
+/* The VNet's routers on two other nodes, one reached over IPv4, as this is. */
+static void plan_nodes(struct kset *to)
+{
+	struct plan_router others[] = { { 2, { 4, { 10, 98, 0, 2 } } },
+		                        { 4095, { 4, { 10, 98, 15, 255 } } } };
+	struct ip_prefix far[] = { { { 4, { 10, 1, 0, 200 } }, 32 },
+		                   { { 6, { 0xfd, 0, 0, 1, [15] = 200 } }, 128 } };
+
+	vnet_plan_fabric(&(struct plan_fabric){ .vnet_ns = 16,
+	                                        .vni = 0xffffff,
+	                                        .mtu = 1450,
+	                                        .self = { 1, { 4, { 10, 98, 0, 1 } } },
+	                                        .others = others,
+	                                        .n_others = 2,
+	                                        .space = subnet,
+	                                        .n_space = 2 },
+	                 to);
+	vnet_plan_remote(16, &far[0], 2, to);
+	vnet_plan_remote(16, &far[1], 4095, to);
+}
+
 static void plan_all(int groups, struct kset sets[], size_t n)
 {
 	struct ip shared[] = { { 4, { 198, 18, 0, 200 } } };
@@ -106,7 +129,7 @@ static void plan_all(int groups, struct kset sets[], size_t n)
 		{ { { 4, { 203, 0, 113 } }, 24 }, PLAN_HOP_INTERNET, { 0 }, "" },
 	};
 
-	assert_true(n >= (size_t)groups + 5);
+	assert_true(n >= (size_t)groups + 6);
 	vnet_plan_gateway(&(struct plan_gateway){ .pools = pools,
 	                                          .n_pools = 2,
 	                                          .mtu = 1500,
@@ -137,6 +160,7 @@ static void plan_all(int groups, struct kset sets[], size_t n)
 	                                        .n_egress = 1 },
 	                 &sets[4]);
 	vnet_plan_routes(16, KOBJ_TABLE_BASE + 17, routes, ARRAY_N(routes), &sets[4]);
+	plan_nodes(&sets[5 + groups]);
 	for (int i = 0; i < groups; i++) {
 		struct plan_addr a[2] = {
 			{ .prefix = subnet[0], .ip = subnet[0].ip, .pub = pools[0].ip },
@@ -252,22 +276,22 @@ static struct kernel *real_kernel(void)
 
 static void same_as_fake(void **state)
 {
-	struct kset sets[8] = { 0 };
+	struct kset sets[SETS] = { 0 };
 	struct kernel *ks[2] = { real_kernel(), kernel_fake_new() };
 	struct buf text[2] = { 0 };
 	struct err e = ERR_INIT;
 
 	(void)state;
-	plan_all(3, sets, 8);
+	plan_all(3, sets, SETS);
 	for (int i = 0; i < 2; i++) {
 		struct reconcile *r = reconcile_new(ks[i], &clock_system);
 
 		reconcile_begin(r);
 		assert_int_equal(reconcile_end(r, &e), 0);
-		apply_all(ks[i], r, sets, 8);
+		apply_all(ks[i], r, sets, SETS);
 		dump_text(ks[i], &text[i]);
 		assert_settled(r, i ? "fake" : "real");
-		for (uint64_t o = 8; o > 0; o--) {
+		for (uint64_t o = SETS; o > 0; o--) {
 			if (reconcile_del(r, o, &e) < 0) {
 				fail_msg("remove owner %d: %s", (int)o, e.msg);
 			}
@@ -284,7 +308,7 @@ static void same_as_fake(void **state)
 	assert_true(text[0].len > 2000);
 	buf_fini(&text[0]);
 	buf_fini(&text[1]);
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < SETS; i++) {
 		kset_fini(&sets[i]);
 	}
 }
@@ -361,6 +385,15 @@ static void strangers(void **state)
 		{ "v16", "ip route add blackhole 10.1.0.4/32 table 1017" },
 		{ "v16", "ip route add 192.0.2.0/24 via 169.254.0.1 dev gw0 onlink" },
 		{ "v16", "ip link del x20" },
+		{ "v16", "ip link del vx16" },
+		{ "v16", "ip link set vx16 down" },
+		{ "v16", "ip link set vx16 mtu 1300 address 02:00:00:00:00:09" },
+		{ "v16", "bridge fdb del 02:ff:00:00:00:02 dev vx16 dst 10.98.0.2" },
+		{ "v16", "bridge fdb replace 02:ff:00:00:00:02 dev vx16 dst 10.98.0.9" },
+		{ "v16", "bridge fdb append 02:ff:00:00:00:77 dev vx16 dst 10.98.0.9" },
+		{ "v16", "ip link del vx16; ip link add name vx16 index 16 type vxlan id 7 dstport 4789 local 10.98.0.1 nolearning" },
+		{ "v16", "ip link del vx16; ip link add name vx16 index 16 type vxlan id 16777215 dstport 4789 local 10.98.0.1" },
+		{ "v16", "ip route del 10.1.0.200" },
 		{ "v20", "ip link set x16 down" },
 		{ "v20", "ip -6 route flush table 1016" },
 		{ "v20", "ip addr del 168.63.129.16/32 dev lo" },
@@ -375,18 +408,18 @@ static void strangers(void **state)
 		{ "g32", "ip link set lo down" },
 		{ "g33", "ip route flush table main" },
 	};
-	struct kset sets[8] = { 0 };
+	struct kset sets[SETS] = { 0 };
 	struct kernel *k = real_kernel();
 	struct reconcile *r = reconcile_new(k, &clock_system);
 	struct err e = ERR_INIT;
 
 	(void)state;
-	plan_all(3, sets, 8);
+	plan_all(3, sets, SETS);
 	event_target = r;
 	(void)on_event;
 	reconcile_begin(r);
 	assert_int_equal(reconcile_end(r, &e), 0);
-	apply_all(k, r, sets, 8);
+	apply_all(k, r, sets, SETS);
 	for (size_t i = 0; i < ARRAY_N(hands); i++) {
 		repaired_after(k, r, hands[i].ns, hands[i].cmd);
 	}
@@ -397,7 +430,7 @@ static void strangers(void **state)
 	k = real_kernel();
 	r = reconcile_new(k, &clock_system);
 	reconcile_begin(r);
-	apply_all(k, r, sets, 8);
+	apply_all(k, r, sets, SETS);
 	if (reconcile_end(r, &e) < 0) {
 		fail_msg("take over: %s", e.msg);
 	}
@@ -412,7 +445,7 @@ static void strangers(void **state)
 	free(found);
 	reconcile_free(r);
 	k->free(k);
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < SETS; i++) {
 		kset_fini(&sets[i]);
 	}
 }

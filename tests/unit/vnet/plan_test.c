@@ -269,6 +269,36 @@ static void given(void **state)
 	golden("given.txt", &set);
 }
 
+/* A VNet's router among those of three nodes, an address on each of the others, and who may reach the host's port. */
+static void between_nodes(void **state)
+{
+	struct ip_prefix space[] = { net("10.1.0.0/16"), net("fd00:1::/48") };
+	struct plan_router others[] = { { 2, ip("10.98.0.2") }, { 300, ip("10.98.0.3") } };
+	struct ip members[] = { ip("10.98.0.2"), ip("10.98.0.3"), ip("fd98::2") };
+	struct ip_prefix far[] = { net("10.1.0.7/32"), net("fd00:1::7/128"), net("10.1.4.0/24") };
+	struct kset set = { 0 };
+
+	(void)state;
+	vnet_plan_fabric(&(struct plan_fabric){ .vnet_ns = 16,
+	                                        .vni = 4711,
+	                                        .mtu = 1450,
+	                                        .self = { 1, ip("10.98.0.1") },
+	                                        .others = others,
+	                                        .n_others = 2,
+	                                        .space = space,
+	                                        .n_space = 2 },
+	                 &set);
+	vnet_plan_remote(16, &far[0], 2, &set);
+	vnet_plan_remote(16, &far[1], 2, &set);
+	vnet_plan_remote(16, &far[2], 300, &set);
+	vnet_plan_gateway(&(struct plan_gateway){ .mtu = 1500,
+	                                          .underlay = "under0",
+	                                          .members = members,
+	                                          .n_members = 3 },
+	                  &set);
+	golden("fabric.txt", &set);
+}
+
 /* The same input gives the same bytes, whatever the stack held before. */
 static void pure(void **state)
 {
@@ -310,6 +340,28 @@ static void refused(void **state)
 		{ .ns = 16, .kind = KOBJ_ADDR, .dev = "wlan0", .family = 4 },
 		{ .ns = 16, .kind = KOBJ_ADDR, .dev = "eth0", .family = 4, .plen = 33 },
 		{ .ns = 16, .kind = 77 },
+		{ .ns = 16,
+		  .kind = KOBJ_LINK,
+		  .sub = KOBJ_LINK_VXLAN,
+		  .dev = "vx16",
+		  .family = 4,
+		  .table = 1u << 24 },
+		{ .ns = 16, .kind = KOBJ_LINK, .sub = KOBJ_LINK_VXLAN, .dev = "vx16", .table = 1 },
+		{ .ns = 16,
+		  .kind = KOBJ_LINK,
+		  .sub = KOBJ_LINK_VXLAN,
+		  .dev = "br17",
+		  .family = 4,
+		  .table = 1 },
+		{ .ns = 1,
+		  .kind = KOBJ_LINK,
+		  .sub = KOBJ_LINK_VXLAN,
+		  .dev = "vx16",
+		  .family = 4,
+		  .table = 1 },
+		{ .ns = 16, .kind = KOBJ_FDB, .dev = "vx16" },
+		{ .ns = 16, .kind = KOBJ_FDB, .dev = "br17", .family = 4 },
+		{ .ns = 16, .kind = KOBJ_RULESET, .sub = KOBJ_RULESET_VNET, .peer = "eth9" },
 		{ .ns = 16, .kind = KOBJ_ELEM, .sub = 99 },
 	};
 	struct err e = ERR_INIT;
@@ -421,6 +473,7 @@ int main(void)
 		cmocka_unit_test(gateway),   cmocka_unit_test(group),
 		cmocka_unit_test(guests),    cmocka_unit_test(spare_and_machine),
 		cmocka_unit_test(routing),   cmocka_unit_test(given),
+		cmocka_unit_test(between_nodes),
 		cmocka_unit_test(pure),      cmocka_unit_test(refused),
 		cmocka_unit_test(addresses), cmocka_unit_test(rests),
 		cmocka_unit_test(prefixes)

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Plans of what joins a VNet's routers on several nodes. See plan.h. Pure: no I/O.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "vnet/plan_parts.h"
+
+/* The device's index is the number in its name, which is nothing else's in the VNet: its own. */
+static void device(uint32_t vnet_ns, char to[static KOBJ_NAME])
+{
+	memset(to, 0, KOBJ_NAME);
+	snprintf(to, KOBJ_NAME, "vx%u", vnet_ns);
+}
+
+/* A router's address and MAC on the device follow from its node's number: 169.254.128.0/17 and fe80::6e65:0:0/96. */
+static void via_of(uint32_t node, uint8_t family, struct ip *to)
+{
+	*to = family == 4 ? (struct ip){ 4,
+		                         { 169, 254, (uint8_t)(128 | (node >> 8 & 127)),
+		                           (uint8_t)node } }
+	                  : (struct ip){ 6,
+		                         { 0xfe, 0x80, [10] = 0x6e, 0x65, (uint8_t)(node >> 24),
+		                           (uint8_t)(node >> 16), (uint8_t)(node >> 8),
+		                           (uint8_t)node } };
+}
+
+static void mac_of(uint32_t node, uint8_t to[6])
+{
+	const uint8_t mac[6] = { 0x02,
+		                 0xff,
+		                 (uint8_t)(node >> 24),
+		                 (uint8_t)(node >> 16),
+		                 (uint8_t)(node >> 8),
+		                 (uint8_t)node };
+
+	memcpy(to, mac, 6);
+}
+
+static void plan_router(const struct plan_fabric *p, const char *dev, const struct plan_router *r,
+                        struct kset *to)
+{
+	struct kobj o = plan_object(p->vnet_ns, KOBJ_FDB, 0, dev);
+	uint8_t mac[6];
+
+	mac_of(r->node, mac);
+	o.family = r->underlay.family;
+	memcpy(o.kmac, mac, 6);
+	memcpy(o.via, r->underlay.b, 16);
+	kset_add(to, &o);
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		struct ip via;
+
+		via_of(r->node, family, &via);
+		plan_neigh(to, p->vnet_ns, dev, &via, mac);
+	}
+}
+
+void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to)
+{
+	char dev[KOBJ_NAME];
+	struct plan_guard g = { .ns = p->vnet_ns, .other = p->vnet_ns, .dev = dev };
+
+	device(p->vnet_ns, dev);
+	struct kobj o = plan_object(p->vnet_ns, KOBJ_LINK, KOBJ_LINK_VXLAN, dev);
+	o.family = p->self.underlay.family;
+	memcpy(o.addr, p->self.underlay.b, 16);
+	o.table = p->vni;
+	o.index = p->vnet_ns;
+	o.mtu = p->mtu;
+	mac_of(p->self.node, o.mac);
+	kset_add(to, &o);
+	for (size_t i = 0; i < p->n_others; i++) {
+		plan_router(p, dev, &p->others[i], to);
+	}
+	for (size_t i = 0; i < p->n_space; i++) {
+		plan_guard_source(&g, p->space[i].ip.family, KOBJ_SIDE_PREFIX, p->space[i].len,
+		                  p->space[i].ip.b);
+	}
+	plan_guard_end(&g, to);
+	/* What enters is for the VNet's own, here, or for nobody: what would go back is dropped (chain "turn"). */
+	plan_entry_table(p->vnet_ns, dev, KOBJ_TABLE_BASE + p->vnet_ns, p->space, p->n_space, NULL,
+	                 0, to);
+}
+
+void vnet_plan_remote(uint32_t vnet_ns, const struct ip_prefix *prefix, uint32_t node,
+                      struct kset *to)
+{
+	char dev[KOBJ_NAME];
+	struct ip via;
+
+	device(vnet_ns, dev);
+	via_of(node, prefix->ip.family, &via);
+	plan_route_add(to, vnet_ns, prefix, &via, dev);
+}
