@@ -17,6 +17,7 @@
 #include "netd/api/exec.h"
 #include "netd/plane.h"
 
+#define BATCH 50
 #define CALLERS_MAX 65536
 #define TOKEN_MIN   16 /* characters */
 #define TOKEN_DAYS  30
@@ -361,38 +362,41 @@ static void put_caller(struct http_request *r, const struct caller *who, json_t 
 	json_decref(row);
 }
 
+/* Tokens first, a batch at a time (etcd takes 128 steps in a transaction), and the caller with the last of them: where it ends
+ * half-way, what is left of the tokens goes when it is asked for again. */
 static void remove_caller(struct http_request *r, const struct caller *who, const char *name)
 {
 	struct caller *c = caller_find(name);
 	struct err e = ERR_INIT;
-	struct store_op *ops = calloc(n_tokens + 1, sizeof(*ops));
-	size_t n = 1, left = 0;
+	struct store_op ops[BATCH + 1];
+	char keys[BATCH + 1][80];
+	size_t n = 0, left = 0;
 
-	if (!c || !covers(who, c) || !ops) {
+	if (!c || !covers(who, c)) {
 		err_set(&e, ERR_NOT_FOUND, 0, "Caller '%.80s' was not found.", name);
 		api_error(r, &e);
-		free(ops);
 		return;
 	}
-	AUTO_FREE char *low = table_key(c->name);
-	char(*keys)[80] = calloc(n_tokens + 1, sizeof(*keys));
-	snprintf(keys[0], sizeof(keys[0]), "caller/%.63s", low);
-	ops[0].key = keys[0];
-	for (size_t i = 0; i < n_tokens; i++) { /* their tokens go along */
-		if (strcasecmp(tokens[i].caller, c->name) == 0) {
-			snprintf(keys[n], sizeof(keys[n]), "token/%.64s", tokens[i].hash);
-			ops[n].key = keys[n];
-			n++;
-		} else {
+	for (size_t i = 0; i < n_tokens; i++) {
+		if (strcasecmp(tokens[i].caller, c->name) != 0) {
 			tokens[left++] = tokens[i];
+			continue;
 		}
+		if (n == BATCH) {
+			store_submit(plane.store, ops, n, control_saved, NULL);
+			n = 0;
+		}
+		snprintf(keys[n], sizeof(keys[n]), "token/%.64s", tokens[i].hash);
+		ops[n] = (struct store_op){ .key = keys[n] };
+		n++;
 	}
 	n_tokens = left;
+	AUTO_FREE char *low = table_key(c->name);
+	snprintf(keys[n], sizeof(keys[n]), "caller/%.63s", low);
+	ops[n] = (struct store_op){ .key = keys[n] };
 	exec_end(c->name);
 	drop_caller(c);
-	store_submit(plane.store, ops, n, written, r);
-	free(keys);
-	free(ops);
+	store_submit(plane.store, ops, n + 1, written, r);
 }
 
 struct made {

@@ -77,11 +77,11 @@ static void on_request(void *arg, struct http_request *r)
 		return;
 	}
 	bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
+	bool puts = strcmp(r->method, "PUT") == 0 || strcmp(r->method, "PATCH") == 0;
 	if (plane.blind || (plane.stopped && !reads) || !store_current(plane.store)) {
 		(void)control_refuse(&e);
 		api_error(r, &e);
-	} else if (who && !store_settled(plane.store) &&
-	           (reads || strcmp(r->method, "DELETE") == 0)) { /* of what may not be there */
+	} else if (who && !store_settled(plane.store) && !puts) { /* of what may not be there */
 		settle(r);
 	} else {
 		api_serve(r);

@@ -184,6 +184,18 @@ for i in others:
 ok(ready(200, 20) and role_pid("control") == control, "a majority again: nothing had to restart", call("GET", "/readyz"))
 ok(wait(lambda: call("GET", RG)[1].get("tags") == {"n": "3"}) and '"n":"3"' in stored(RG), "and what was under way was executed", (call("GET", RG)[1], stored(RG)))
 
+# more steps than etcd takes in a transaction
+wait(lambda: call("GET", RG)[0] == 200)
+name = "many"
+made = [201 if call("PUT", "/netd/callers/many", {"subscriptions": [SUB], "role": "reader"})[0] == 204 else 0]
+made += [call("POST", "/netd/tokens", {"caller": name})[0] for _ in range(150)]
+s, d, _ = call("DELETE", "/netd/callers/" + name)
+left = [x for x in call("GET", "/netd/tokens")[1]["value"] if x["caller"] == name]
+ok(set(made) == {201} and s == 204 and not left and name not in json.dumps(call("GET", "/netd/callers")[1]), "a caller with 151 tokens goes with all of them", (set(made), s, d, len(left)))
+os.kill(role_pid("control"), 9)
+ok(ready(200, 20) and not [x for x in call("GET", "/netd/tokens")[1]["value"] if x["caller"] == name], "in the store too")
+control = role_pid("control")
+
 # no space left
 wait(lambda: call("GET", RG)[0] == 200)
 alarm = lambda action: as_user("root", "maintenance/alarm", {"action": action, "memberID": member, "alarm": "NOSPACE"})
