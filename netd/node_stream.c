@@ -17,7 +17,6 @@
 
 #include "lib/base/loop.h"
 
-#define HEAD      6
 #define QUEUE_MAX (32u << 20) /* bytes that wait for a peer that does not read */
 #define FINISH_S  5
 
@@ -117,30 +116,45 @@ static void ended(struct stream *s, const char *why)
 	}
 }
 
+int frame_head(const uint8_t head[static FRAME_HEAD], enum frame_way way, enum frame_type *type,
+               uint32_t *body)
+{
+	uint32_t len = (uint32_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 |
+	               head[3];
+	unsigned t = (unsigned)head[4] << 8 | head[5];
+
+	if (t >= FRAME_N || frames[t].way != way || len < frames[t].min + 2 ||
+	    len > frames[t].max + 2) {
+		return -1;
+	}
+	*type = (enum frame_type)t;
+	*body = len - 2;
+	return 0;
+}
+
 /* A whole frame at the head of what was read; false: it is not there yet, or the stream has ended. */
 static bool take_frame(struct stream *s, struct evbuffer *in)
 {
-	unsigned char head[HEAD];
+	unsigned char head[FRAME_HEAD];
+	enum frame_type type;
+	uint32_t len;
 
-	if (evbuffer_copyout(in, head, HEAD) < HEAD) {
+	if (evbuffer_copyout(in, head, FRAME_HEAD) < FRAME_HEAD) {
 		return false;
 	}
-	uint32_t len = (uint32_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 | head[3];
-	unsigned type = (unsigned)head[4] << 8 | head[5];
-	if (type >= FRAME_N || frames[type].way != s->reads || len < frames[type].min + 2 ||
-	    len > frames[type].max + 2) {
+	if (frame_head(head, s->reads, &type, &len) < 0) {
 		ended(s, "a frame that is none");
 		return false;
 	}
-	if (evbuffer_get_length(in) < len + 4) {
+	if (evbuffer_get_length(in) < FRAME_HEAD + len) {
 		return false;
 	}
-	evbuffer_drain(in, HEAD);
-	unsigned char *data = evbuffer_pullup(in, (ssize_t)len - 2);
-	struct reader r = { .p = data, .left = data ? len - 2 : 0 };
-	s->fn(s->arg, (enum frame_type)type, &r);
+	evbuffer_drain(in, FRAME_HEAD);
+	unsigned char *data = evbuffer_pullup(in, (ssize_t)len);
+	struct reader r = { .p = data, .left = data ? len : 0 };
+	s->fn(s->arg, type, &r);
 	if (!s->freed) {
-		evbuffer_drain(in, len - 2);
+		evbuffer_drain(in, len);
 	}
 	return !s->freed && !s->finishing;
 }
@@ -247,7 +261,7 @@ struct stream *stream_connect(struct loop *l, const struct ip *ip, uint16_t port
 void stream_send(struct stream *s, enum frame_type type, const struct buf *body)
 {
 	uint32_t n = 2 + (body ? (uint32_t)body->len : 0);
-	unsigned char head[HEAD] = { (unsigned char)(n >> 24), (unsigned char)(n >> 16),
+	unsigned char head[FRAME_HEAD] = { (unsigned char)(n >> 24), (unsigned char)(n >> 16),
 		                     (unsigned char)(n >> 8), (unsigned char)n,
 		                     (unsigned char)(type >> 8), (unsigned char)type };
 	struct evbuffer *out = bufferevent_get_output(s->bev);
@@ -255,7 +269,7 @@ void stream_send(struct stream *s, enum frame_type type, const struct buf *body)
 	if (s->freed || s->finishing || evbuffer_get_length(out) > QUEUE_MAX) {
 		return; /* a peer that does not read is found by its silence */
 	}
-	bufferevent_write(s->bev, head, HEAD);
+	bufferevent_write(s->bev, head, FRAME_HEAD);
 	if (body && body->len > 0) {
 		bufferevent_write(s->bev, body->data, body->len);
 	}

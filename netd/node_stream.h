@@ -36,6 +36,12 @@ enum frame_type {
 	FRAME_N,
 };
 
+/* What a frame's first FRAME_HEAD bytes say: its type, and the length of the body behind them; -1: that end sends no such
+ * frame. Pure. */
+#define FRAME_HEAD 6
+int frame_head(const uint8_t head[static FRAME_HEAD], enum frame_way way, enum frame_type *type,
+               uint32_t *body);
+
 #define NODE_SERVER "netd-plane" /* the DNS name in the certificate of the plane's end */
 #define NODE_BEAT_MS  2000
 #define NODE_LEASE_MS 6000 /* without a beat: the node is lost, or the plane */
