@@ -22,6 +22,10 @@
 #define RENEW_LOOK_MS  1000
 #define RENEW_AGAIN_MS 60000
 
+#define ROLES 4
+static struct channel *channels[ROLES]; /* to the node's other roles */
+static const enum role roles_of[ROLES] = { ROLE_ENGINE, ROLE_DNS, ROLE_PROBE, ROLE_SESSION };
+
 static struct {
 	const struct config *config;
 	struct loop *loop;
@@ -103,6 +107,71 @@ static void on_issued(struct reader *r)
 	explicit_bzero(&j, sizeof(j));
 }
 
+/* ---- messages between the plane and the node's roles ---- */
+
+static void say_up(enum role role)
+{
+	AUTO_BUF struct buf b = { 0 };
+
+	if (self.welcome) {
+		put_u8(&b, (uint8_t)role);
+		stream_send(self.plane, FRAME_ROLE_UP, &b);
+	}
+}
+
+/* A message to one of them: the plane is believed no further than a control of this node would be. */
+static void on_tell(struct reader *r)
+{
+	uint8_t role = get_u8(r);
+	uint16_t type = get_u16(r), version = get_u16(r);
+	struct buf body = { .data = (uint8_t *)(uintptr_t)r->p, .len = r->left };
+
+	for (size_t i = 0; i < ROLES; i++) {
+		if (roles_of[i] == role && message_may(ROLE_CONTROL, role, type, version, r->left)) {
+			channel_send(channels[i], (enum msg_type)type, &body, -1);
+			return;
+		}
+	}
+	log_warn("plane.message", LOG_NUM("role", role), LOG_NUM("type", type));
+}
+
+static void on_role(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
+{
+	AUTO_BUF struct buf b = { 0 };
+
+	(void)arg;
+	if (self.welcome && fd < 0) { /* what comes with a descriptor is this node's own affair */
+		put_u8(&b, (uint8_t)from);
+		put_u16(&b, (uint16_t)type);
+		put_u16(&b, message_version(type));
+		buf_add(&b, r->p, r->left);
+		stream_send(self.plane, FRAME_SAID, &b);
+	}
+	r->left = 0;
+	if (fd >= 0) {
+		close(fd);
+	}
+}
+
+static void on_role_up(enum role role)
+{
+	say_up(role);
+}
+
+static void on_welcome(uint32_t number)
+{
+	log_info("plane.reached", LOG_STR("at", self.j.plane), LOG_NUM("number", number));
+	self.welcome = true;
+	self.refused[0] = '\0';
+	self.retry_ms = RETRY_MIN_MS;
+	loop_timer_start(self.beat, 0);
+	for (size_t i = 0; i < ROLES; i++) {
+		if (channels[i]) {
+			say_up(roles_of[i]);
+		}
+	}
+}
+
 static void on_frame(void *arg, enum frame_type type, struct reader *r)
 {
 	(void)arg;
@@ -113,11 +182,9 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 		self.retry_ms = REFUSED_MS;
 		on_closed(NULL, self.refused);
 	} else if (type == FRAME_WELCOME) {
-		log_info("plane.reached", LOG_STR("at", self.j.plane), LOG_NUM("number", get_u32(r)));
-		self.welcome = true;
-		self.refused[0] = '\0';
-		self.retry_ms = RETRY_MIN_MS;
-		loop_timer_start(self.beat, 0);
+		on_welcome(get_u32(r));
+	} else if (type == FRAME_TELL) {
+		on_tell(r);
 	} else if (type == FRAME_ISSUED) {
 		on_issued(r);
 	}
@@ -225,25 +292,9 @@ static void serve_api(const int fds[FD_N])
 
 /* ---- life ---- */
 
-/* Nothing is said to the node's other roles yet, and what they say is dropped. */
-static void on_role(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
-{
-	(void)arg;
-	(void)from;
-	(void)type;
-	r->left = 0;
-	if (fd >= 0) {
-		close(fd);
-	}
-}
-
 void agent_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
 {
-	static struct channel *channels[4];
-	const struct role_peer peers[] = { { ROLE_ENGINE, &channels[0], on_role, NULL },
-		                           { ROLE_DNS, &channels[1], on_role, NULL },
-		                           { ROLE_PROBE, &channels[2], on_role, NULL },
-		                           { ROLE_SESSION, &channels[3], on_role, NULL } };
+	struct role_peer peers[ROLES];
 	struct err e = ERR_INIT;
 
 	self.config = c;
@@ -256,7 +307,10 @@ void agent_run(const struct config *c, struct loop *l, const int fds[FD_N], int 
 	log_info("agent.start", LOG_STR("node", self.j.name), LOG_STR("plane", self.j.plane));
 	self.retry = loop_timer_new(l, connect_plane, NULL);
 	self.beat = loop_timer_new(l, on_beat, NULL);
+	for (size_t i = 0; i < ROLES; i++) {
+		peers[i] = (struct role_peer){ roles_of[i], &channels[i], on_role, on_role_up };
+	}
 	serve_api(fds);
 	connect_plane(NULL);
-	role_serve(ROLE_CONTROL, l, main_fd, peers, ARRAY_N(peers));
+	role_serve(ROLE_CONTROL, l, main_fd, peers, ROLES);
 }

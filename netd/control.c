@@ -64,6 +64,7 @@ static void ping(void)
 	channel_send(plane.dns, MSG_PING, &b, -1);
 	channel_send(plane.probe, MSG_PING, &b, -1);
 	channel_send(plane.session, MSG_PING, &b, -1);
+	hub_ping();
 	buf_fini(&b);
 }
 

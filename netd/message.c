@@ -47,6 +47,8 @@ struct channel {
 	struct loop_watch *in, *out;
 	STAILQ_HEAD(pendings, pending) queue;
 	bool busy, dead;
+	channel_carry_fn carry; /* NULL: by the descriptor */
+	void *carry_arg;
 };
 
 static void on_readable(void *arg);
@@ -97,7 +99,9 @@ void channel_free(struct channel *c)
 	}
 	loop_watch_free(c->in);
 	loop_watch_free(c->out);
-	close(c->fd);
+	if (c->fd >= 0) {
+		close(c->fd);
+	}
 	c->dead = true;
 	if (!c->busy) {
 		destroy(c);
@@ -155,6 +159,12 @@ void channel_send(struct channel *c, enum msg_type type, const struct buf *body,
 	if (!c || c->dead || (body && body->failed)) {
 		return;
 	}
+	if (c->carry) {
+		if (fd < 0) {
+			c->carry(c->carry_arg, c->peer, type, types[type].version, body);
+		}
+		return;
+	}
 	struct pending *p = malloc(sizeof(*p) + sizeof(h) + len);
 	if (!p) {
 		return;
@@ -174,15 +184,59 @@ void channel_send(struct channel *c, enum msg_type type, const struct buf *body,
 	loop_watch_enable(c->out, true);
 }
 
+bool message_may(enum role from, enum role to, uint16_t type, uint16_t version, size_t len)
+{
+	return type < MSG_N && types[type].version == version && len >= types[type].min &&
+	       len <= types[type].max && (types[type].from == from || types[type].from == ROLE_N) &&
+	       (types[type].to == to || types[type].to == ROLE_N);
+}
+
+uint16_t message_version(enum msg_type type)
+{
+	return types[type].version;
+}
+
 static bool allowed(const struct channel *c, const struct head *h, size_t len)
 {
-	if (h->type >= MSG_N || len != sizeof(*h) + h->length) {
-		return false;
+	return len == sizeof(*h) + h->length &&
+	       message_may(c->peer, c->self, h->type, h->version, h->length);
+}
+
+struct channel *channel_carried(enum role self, enum role peer, channel_carry_fn carry,
+                                void *carry_arg, channel_fn fn, void *arg)
+{
+	struct channel *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		abort();
 	}
-	return types[h->type].version == h->version && h->length >= types[h->type].min &&
-	       h->length <= types[h->type].max &&
-	       (types[h->type].from == c->peer || types[h->type].from == ROLE_N) &&
-	       (types[h->type].to == c->self || types[h->type].to == ROLE_N);
+	*c = (struct channel){ .fd = -1,
+		               .self = self,
+		               .peer = peer,
+		               .fn = fn,
+		               .arg = arg,
+		               .carry = carry,
+		               .carry_arg = carry_arg };
+	STAILQ_INIT(&c->queue);
+	return c;
+}
+
+int channel_take(struct channel *c, uint16_t type, uint16_t version, const uint8_t *data,
+                 size_t len)
+{
+	struct reader r = { data, len, false };
+
+	if (!message_may(c->peer, c->self, type, version, len)) {
+		return -1;
+	}
+	c->busy = true;
+	c->fn(c->arg, c->peer, (enum msg_type)type, &r, -1);
+	c->busy = false;
+	bool dead = c->dead;
+	if (dead) {
+		destroy(c);
+	}
+	return dead || reader_done(&r) ? 0 : -1;
 }
 
 /* 1 a message was handled, 0 nothing there, -1 the channel is over */

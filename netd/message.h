@@ -130,6 +130,18 @@ typedef void (*channel_closed_fn)(void *arg, enum role peer);
 struct channel *channel_new(struct loop *l, int fd, enum role self, enum role peer, channel_fn fn,
                             channel_closed_fn closed, void *arg);
 void channel_free(struct channel *c); /* accepts NULL */
+/* A channel whose other end is on another node: what is sent goes to carry(), with the type's version, and what comes from
+ * there is given to channel_take(). No descriptor crosses: a message that has one is not sent. */
+typedef void (*channel_carry_fn)(void *arg, enum role peer, enum msg_type type, uint16_t version,
+                                 const struct buf *body);
+struct channel *channel_carried(enum role self, enum role peer, channel_carry_fn carry,
+                                void *carry_arg, channel_fn fn, void *arg);
+/* -1: no such message may come by this channel, or its handler left something of it. */
+int channel_take(struct channel *c, uint16_t type, uint16_t version, const uint8_t *data,
+                 size_t len) __attribute__((warn_unused_result));
+/* May that role send another such a message, of that many bytes? And what is its version? */
+bool message_may(enum role from, enum role to, uint16_t type, uint16_t version, size_t len);
+uint16_t message_version(enum msg_type type);
 /* Queues a message when the socket is full; never blocks. `fd` (or -1) is duplicated. A channel
  * that is NULL or closed swallows the message: its peer gets a full list when it comes back. */
 void channel_send(struct channel *c, enum msg_type type, const struct buf *body, int fd);

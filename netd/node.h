@@ -14,7 +14,8 @@
 #include "lib/base/err.h"
 #include "netd/node_stream.h"
 
-#define NODES_MAX 4096
+#define NODES_MAX  4096
+#define NODE_ROLES 4 /* of a node that control speaks to: engine, dns, probe, session */
 
 struct node {
 	char name[CERT_NAME], zone[CERT_NAME], domain[CERT_NAME]; /* domain: that fails as one */
@@ -27,6 +28,11 @@ struct node {
 	int64_t seen_ms;      /* by a clock that does not jump; 0: not since control runs */
 	int64_t cert_until_s; /* of the certificate that it showed */
 	struct stream *stream; /* NULL: not connected */
+	struct node_role {
+		struct channel *channel; /* NULL: away */
+		char counters[4096];     /* as it told them last, and when; 0: not yet */
+		int64_t told_ms;
+	} roles[NODE_ROLES];
 };
 
 /* ---- node.c ---- */
@@ -74,3 +80,7 @@ const char *node_authority(void);
 void hub_serve(int fd);
 /* The node was removed: it is told so. */
 void hub_drop(struct node *n);
+/* Asks each role of each node for its counters. */
+void hub_ping(void);
+/* What they told, and which nodes are there, as lines of Prometheus' text format with the label node. */
+void hub_metrics(struct buf *to);

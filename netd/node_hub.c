@@ -41,6 +41,126 @@ static struct {
 	TAILQ_HEAD(conns, conn) conns;
 } self = { .conns = TAILQ_HEAD_INITIALIZER(self.conns) };
 
+/* ---- roles of nodes ---- */
+
+static const enum role roles_of[NODE_ROLES] = { ROLE_ENGINE, ROLE_DNS, ROLE_PROBE, ROLE_SESSION };
+
+static void drop_role(struct node_role *r)
+{
+	channel_free(r->channel);
+	r->channel = NULL;
+	r->told_ms = 0;
+}
+
+/* NULL: none that control speaks to. */
+static struct node_role *role_of(struct node *n, uint8_t role)
+{
+	for (size_t i = 0; i < NODE_ROLES; i++) {
+		if (roles_of[i] == role) {
+			return &n->roles[i];
+		}
+	}
+	return NULL;
+}
+
+static void carry(void *arg, enum role peer, enum msg_type type, uint16_t version,
+                  const struct buf *body)
+{
+	struct node *n = arg;
+	AUTO_BUF struct buf b = { 0 };
+
+	put_u8(&b, (uint8_t)peer);
+	put_u16(&b, (uint16_t)type);
+	put_u16(&b, version);
+	if (body) {
+		buf_add(&b, body->data, body->len);
+	}
+	stream_send(n->stream, FRAME_TELL, &b);
+}
+
+/* What roles of other nodes say: counters, so far. */
+static void on_role(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
+{
+	struct node_role *role = role_of(arg, (uint8_t)from);
+
+	(void)fd;
+	if (type == MSG_PONG) {
+		(void)get_u64(r);
+		get_str(r, role->counters, sizeof(role->counters));
+		role->told_ms = clock_system.now_ms(&clock_system);
+	} else {
+		r->left = 0;
+	}
+}
+
+static void on_role_up(struct node *n, uint8_t name)
+{
+	struct node_role *r = role_of(n, name);
+
+	if (r) {
+		drop_role(r);
+		r->channel = channel_carried(ROLE_CONTROL, (enum role)name, carry, n, on_role, n);
+	}
+}
+
+/* -1: that role may not say this, or is not there. */
+static int on_said(struct node *n, struct reader *r)
+{
+	struct node_role *role = role_of(n, get_u8(r));
+	uint16_t type = get_u16(r), version = get_u16(r);
+
+	return role && role->channel ? channel_take(role->channel, type, version, r->p, r->left)
+	                             : -1;
+}
+
+void hub_ping(void)
+{
+	AUTO_BUF struct buf b = { 0 };
+
+	put_u64(&b, 0);
+	for (size_t i = 0; node_at(i); i++) {
+		for (size_t k = 0; k < NODE_ROLES; k++) {
+			channel_send(node_at(i)->roles[k].channel, MSG_PING, &b, -1);
+		}
+	}
+}
+
+/* "name value" or "name{label="x"} value", with one label more. Comments are left out: the first node's say it all. */
+static void add_line(struct buf *to, const char *line, size_t len, const char *node)
+{
+	size_t name = strcspn(line, "{ \n");
+
+	if (len == 0 || line[0] == '#' || name >= len) {
+		return;
+	}
+	buf_addf(to, "%.*s{node=\"%s\"", (int)name, line, node);
+	if (line[name] == '{') {
+		buf_addf(to, ",%.*s\n", (int)(len - name - 1), line + name + 1);
+	} else {
+		buf_addf(to, "}%.*s\n", (int)(len - name), line + name);
+	}
+}
+
+void hub_metrics(struct buf *to)
+{
+	const struct node *n;
+
+	for (size_t i = 0; (n = node_at(i)); i++) {
+		buf_addf(to, "netd_node_ready{node=\"%s\"} %d\n", n->name,
+		         strcmp(node_state(n), "Ready") == 0);
+		for (size_t k = 0; k < NODE_ROLES; k++) {
+			const char *line = n->roles[k].told_ms ? n->roles[k].counters : "";
+
+			while (*line) {
+				size_t len = strcspn(line, "\n");
+
+				add_line(to, line, len, n->name);
+				line += len + (line[len] == '\n');
+			}
+		}
+	}
+}
+
 /* ---- connections ---- */
 
 static void forget(struct conn *c)
@@ -48,6 +168,9 @@ static void forget(struct conn *c)
 	self.strangers -= !c->node;
 	if (c->node && c->node->stream == c->stream) {
 		c->node->stream = NULL;
+		for (size_t i = 0; i < NODE_ROLES; i++) {
+			drop_role(&c->node->roles[i]);
+		}
 	}
 	loop_timer_free(c->deadline);
 	c->deadline = NULL;
@@ -232,13 +355,19 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 		}
 		return;
 	}
-	if (!c->node || (type != FRAME_BEAT && type != FRAME_RENEW)) {
+	if (!c->node || type == FRAME_JOIN || type == FRAME_HELLO) {
 		refuse(c, "a frame out of turn");
 		return;
 	}
 	c->node->seen_ms = clock_system.now_ms(&clock_system);
 	if (type == FRAME_RENEW) {
 		on_renew(c, r);
+	} else if (type == FRAME_ROLE_UP) {
+		on_role_up(c->node, get_u8(r));
+	} else if (type == FRAME_SAID) {
+		if (on_said(c->node, r) < 0) {
+			refuse(c, "a message that no role of a node may send");
+		}
 	} else {
 		AUTO_BUF struct buf b = { 0 };
 

@@ -16,6 +16,8 @@ enum frame_way {
 	FRAME_TO_NODE,
 };
 
+#define FRAME_MSG 5u /* bytes before a role's message in its frame */
+
 /* id, way, shortest and longest body in bytes */
 #define FRAME_TABLE(X)                                                                             \
 	X(JOIN, FRAME_TO_PLANE, 20, 6000)   /* secret, name, request, facts; the one without a */ \
@@ -27,7 +29,10 @@ enum frame_way {
 	X(BEAT, FRAME_TO_PLANE, 8, 8)       /* count */                                           \
 	X(BEATEN, FRAME_TO_NODE, 8, 8)      /* the same */                                        \
 	X(RENEW, FRAME_TO_PLANE, 20, 5000)  /* request */                                         \
-	X(ISSUED, FRAME_TO_NODE, 20, 5000)  /* certificate */
+	X(ISSUED, FRAME_TO_NODE, 20, 5000)  /* certificate */                                     \
+	X(ROLE_UP, FRAME_TO_PLANE, 1, 1)    /* a role of the node's, new or again */              \
+	X(TELL, FRAME_TO_NODE, FRAME_MSG, FRAME_MSG + MSG_BODY_MAX)  /* role, type, version: a */ \
+	X(SAID, FRAME_TO_PLANE, FRAME_MSG, FRAME_MSG + MSG_BODY_MAX) /* message to it, from it */
 
 enum frame_type {
 #define X(id, way, min, max) FRAME_##id,

@@ -31,6 +31,8 @@ int caller_load(void *arg, const char *key, uint64_t rev, const char *value);
 const struct caller *caller_of(const struct http_request *r);
 /* May they know of this path at all? What they may not know is answered as absent. */
 bool caller_sees(const struct caller *c, const char *path);
+/* An owner of all subscriptions: the plane's administrator. NULL is allowed. */
+bool caller_admin(const struct caller *c);
 bool caller_in(const struct caller *c, const char *subscription);
 /* Requests below /netd/callers and /netd/tokens; answers them. */
 void caller_request(struct http_request *r, const struct caller *c);

@@ -10,6 +10,7 @@
 #include "lib/base/own.h"
 #include "netd/api/api.h"
 #include "netd/balancer.h"
+#include "netd/node.h"
 #include "netd/drain.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
@@ -33,6 +34,9 @@ static void add_control(struct buf *to, const struct caller *who)
 	buf_addf(to, "netd_lb_drained_total %llu\nnetd_lb_outlived_drain_total %llu\n",
 	         (unsigned long long)drained, (unsigned long long)outlived);
 	balancer_metrics(to, sees, who);
+	if (caller_admin(who)) {
+		hub_metrics(to);
+	}
 }
 
 void health_request(struct http_request *r, const struct caller *who)

@@ -167,7 +167,7 @@ void nodes_request(struct http_request *r, const struct caller *c)
 	struct err e = ERR_INIT;
 	bool tokens = strcmp(r->path, "/netd/join-tokens") == 0;
 
-	if (c->role != CALLER_OWNER || c->subscriptions[0] != '*' || c->scope[0]) {
+	if (!caller_admin(c)) {
 		err_set(&e, ERR_FORBIDDEN, 0,
 		        "Nodes are managed by an owner of all subscriptions; '%s' is not one.",
 		        c->name);

@@ -286,6 +286,32 @@ ok(s == 200, "and changes those that it has", doc)
 call("POST", "/netd/nodes/node1/uncordon")
 ok(call("PUT", CG + "b", group("b"))[0] == 201, "until it is uncordoned")
 
+# ---- what roles of nodes say
+def metrics(node):
+    c = Unix("lab")
+    c.request("GET", "/metrics")
+    return [line for line in c.getresponse().read().decode().splitlines() if f'node="{node}"' in line]
+
+
+ok(wait(lambda: 'netd_node_ready{node="node2"} 1' in metrics("node2") and len(metrics("node2")) > 20), "counters of other nodes' roles, by node", metrics("node2"))
+ok(all(re.fullmatch(r'[a-z0-9_]+\{node="node2"(,[^}]*)?\} [0-9.e+-]+', line) for line in metrics("node2")), "each a line of its own", metrics("node2"))
+engine = next(int(p) for p in os.listdir("/proc") if p.isdigit() and b"--role\0engine" in cmdline(p) and b"/node2.conf" in cmdline(p))
+count = len(metrics("node2"))
+os.kill(engine, signal.SIGKILL)
+ok(wait(lambda: len(metrics("node2")) >= count and state_of("node2") == "Ready"), "an engine that dies there is back, and speaks", metrics("node2"))
+bearer = call("POST", "/netd/tokens", {"subscription": SUB})[1]["token"]
+h = http.client.HTTPSConnection("192.0.2.2", 8443, context=ssl.create_default_context(cafile=os.environ["NETD_CA"]), timeout=5)
+h.request("GET", "/metrics", headers={"Authorization": "Bearer " + bearer})
+ok(b"node=" not in h.getresponse().read(), "tenants are told of no node")
+hello = frame(3, text("0.1.0") + text("") + struct.pack("=II", 1, 1))
+for what, said in (("another role's message", frame(9, struct.pack("=B", 1)) + frame(11, struct.pack("=BHH", 1, 3, 2) + b"\0" * 21)), ("of a role that is not there", frame(11, struct.pack("=BHH", 2, 3, 2) + b"\0" * 21)),
+                   ("of no role", frame(11, struct.pack("=BHH", 77, 3, 2) + b"\0" * 21)), ("of no type", frame(9, struct.pack("=B", 1)) + frame(11, struct.pack("=BHH", 1, 60000, 2) + b"\0" * 21))):
+    s = raw(credentials("node3"))
+    s.sendall(hello + said)
+    got = answer(s)
+    ok(b"no role of a node may send" in got, f"a node that says what it may not, {what}: shown out", got)
+ok(wait(lambda: state_of("node3") == "Ready" and len(metrics("node3")) > 20, 15), "and the true one is there again", metrics("node3")[:3])
+
 # ---- removal
 s, doc, _ = call("DELETE", "/netd/nodes/node1")
 ok(s == 409 and "control" in doc["error"]["message"], "the node with control stays", doc)
