@@ -26,6 +26,8 @@ struct joined {
 /* ---- joined.c ---- */
 /* Has this node joined? False also where the file is absent or cannot be read. */
 bool joined_there(const struct config *c);
+/* May netd start? Not where the file is damaged, or a join did not end: this node would be a plane of its own, unasked. */
+int joined_check(const struct config *c, struct err *e) __attribute__((warn_unused_result));
 /* Reads the file; ERR_NOT_FOUND: there is none. */
 int joined_read(const struct config *c, struct joined *to, struct err *e)
 	__attribute__((warn_unused_result));
@@ -41,6 +43,6 @@ void facts_of(const struct config *c, struct node_facts *to);
 void agent_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
 
 /* ---- join.c: commands, run by root; exit statuses; they block ---- */
-int join_run(const struct config *c, const char *token);
+int join_run(const struct config *c, const char *token); /* "-": it is read from standard input */
 /* It forgets the plane. */
 int leave_run(const struct config *c);

@@ -215,6 +215,12 @@ static int join(struct joining *g, char *token)
 int join_run(const struct config *c, const char *token)
 {
 	struct joining g = { .config = c, .e = ERR_INIT };
+	char line[400] = "";
+
+	if (strcmp(token, "-") == 0) {
+		token = fgets(line, sizeof(line), stdin) ? line : "";
+		line[strcspn(line, "\r\n")] = '\0';
+	}
 	AUTO_FREE char *text = strdup(token);
 	int rc = text ? join(&g, text) : -1;
 
@@ -225,6 +231,7 @@ int join_run(const struct config *c, const char *token)
 		fprintf(stderr, "netd: join: %s\n", g.e.msg);
 	}
 	explicit_bzero(&g.j, sizeof(g.j));
+	explicit_bzero(line, sizeof(line));
 	return rc == 0 ? 0 : g.e.kind == ERR_UNAVAILABLE ? 75 : EX_CONFIG;
 }
 

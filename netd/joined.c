@@ -66,6 +66,20 @@ bool joined_there(const struct config *c)
 	return there;
 }
 
+int joined_check(const struct config *c, struct err *e)
+{
+	struct joined j;
+	int rc = joined_read(c, &j, e);
+
+	if (rc == 0 && !j.cert[0]) {
+		rc = err_set(e, ERR_INVALID, 0,
+		             "joining the plane at %s did not end: 'netd join' again, or 'netd leave'",
+		             j.plane);
+	}
+	explicit_bzero(&j, sizeof(j));
+	return rc < 0 && e->kind == ERR_NOT_FOUND ? 0 : rc;
+}
+
 static int write_all(int fd, const char *text, const char *path, struct err *e)
 {
 	size_t n = strlen(text);

@@ -523,7 +523,7 @@ static int supervise(void)
 		fprintf(stderr, "netd: must be started as root\n");
 		return EX_CONFIG;
 	}
-	if (check_default_pool(&e) < 0 || make_folders(&e) < 0 || open_listeners(&e) < 0 ||
+	if (joined_check(&self.config, &e) < 0 || check_default_pool(&e) < 0 || make_folders(&e) < 0 || open_listeners(&e) < 0 ||
 	    open_seal_key(&e) < 0) {
 		fprintf(stderr, "netd: %s\n", e.msg);
 		return EX_CONFIG;

@@ -424,17 +424,45 @@ static void sweep_tokens(void)
 	}
 }
 
+/* Where a node finds this one: the listener's address, or where that is any, what others reach this node by. */
+static int own_address(char to[static 64], struct err *e)
+{
+	const struct config *c = plane.config;
+	static const struct ip none;
+	struct ip ip;
+	uint16_t port;
+
+	if (ip_endpoint_parse(c->listen_nodes, 0, &ip, &port, e) < 0) {
+		return -1;
+	}
+	if (memcmp(ip.b, none.b, sizeof(ip.b)) != 0) {
+		snprintf(to, 64, "%s", c->listen_nodes);
+	} else if (!c->node_address[0]) {
+		return err_set(e, ERR_UNSUPPORTED, 0,
+		               "listen-nodes = %s says not where: set 'node-address' too",
+		               c->listen_nodes);
+	} else {
+		snprintf(to, 64, strchr(c->node_address, ':') ? "[%s]:%u" : "%s:%u",
+		         c->node_address, port);
+	}
+	return 0;
+}
+
 int node_token(const struct node_token *t, char to[static NODE_TOKEN_TEXT], node_reply_fn reply,
                void *arg, struct err *e)
 {
 	unsigned char raw[SECRET];
 	char secret[2 * SECRET + 1], key[100];
 	struct cert_says says;
+	char at[64];
 
 	if (!plane.config->listen_nodes[0]) {
 		return err_set(e, ERR_UNSUPPORTED, 0,
 		               "The plane takes no nodes: set 'listen-nodes = ADDRESS:PORT' in %s.",
 		               plane.config->path ? plane.config->path : "its configuration");
+	}
+	if (own_address(at, e) < 0) {
+		return -1;
 	}
 	if (!self.key[0] || cert_read(self.authority, &says, e) < 0) {
 		return err_set(e, ERR_UNAVAILABLE, 0,
@@ -449,8 +477,7 @@ int node_token(const struct node_token *t, char to[static NODE_TOKEN_TEXT], node
 	struct token *made = token_add();
 	made->is = *t;
 	hash_of(secret, made->hash);
-	snprintf(to, NODE_TOKEN_TEXT, "netd1/%s/%s/%s", plane.config->listen_nodes, says.print,
-	         secret);
+	snprintf(to, NODE_TOKEN_TEXT, "netd1/%s/%s/%s", at, says.print, secret);
 	explicit_bzero(secret, sizeof(secret));
 	key_of("join", made->hash, key);
 	AUTO_FREE char *row = token_row(made);

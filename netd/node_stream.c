@@ -36,7 +36,7 @@ struct stream {
 	stream_fn fn;
 	stream_closed_fn closed;
 	void *arg;
-	bool busy, freed, finishing, up_once;
+	bool busy, freed, finishing, up_once, choked;
 };
 
 void put_facts(struct buf *b, const struct node_facts *f)
@@ -195,6 +195,8 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 		if (s->up) {
 			s->up(s->arg);
 		}
+	} else if (s->choked) {
+		ended(s, "it does not read");
 	} else if (why) {
 		ended(s, why);
 	} else if (what & BEV_EVENT_TIMEOUT) {
@@ -266,8 +268,14 @@ void stream_send(struct stream *s, enum frame_type type, const struct buf *body)
 		                     (unsigned char)(type >> 8), (unsigned char)type };
 	struct evbuffer *out = bufferevent_get_output(s->bev);
 
-	if (s->freed || s->finishing || evbuffer_get_length(out) > QUEUE_MAX) {
-		return; /* a peer that does not read is found by its silence */
+	if (s->freed || s->finishing || s->choked) {
+		return;
+	}
+	if (evbuffer_get_length(out) > QUEUE_MAX) { /* what is left out would be missed: it begins anew */
+		s->choked = true;
+		bufferevent_disable(s->bev, EV_READ);
+		bufferevent_trigger_event(s->bev, BEV_EVENT_ERROR, BEV_TRIG_DEFER_CALLBACKS);
+		return;
 	}
 	bufferevent_write(s->bev, head, FRAME_HEAD);
 	if (body && body->len > 0) {

@@ -4,7 +4,7 @@
 import re, shutil, signal, ssl, stat
 from plane import *
 
-inside("node-cert-life=15", nodes=3)
+inside("node-cert-life=45", nodes=3)  # a third of it outlasts the pauses below
 t = Tap()
 ok = t.ok
 LAB, BUILD = os.environ["NETD_LAB"], os.environ["NETD_BUILD"]
@@ -44,8 +44,8 @@ def conf(node, name=None, **more):
     return base
 
 
-def join(base, text, node="node2"):
-    return on(node, BUILD + "/netd", "--config", base + ".conf", "join", text)
+def join(base, text, node="node2", **more):
+    return on(node, BUILD + "/netd", "--config", base + ".conf", "join", text, **more)
 
 
 def local(node, path, base=None):
@@ -200,7 +200,9 @@ r = join(b, one)
 ok(r.returncode == 78 and "was used by node 'extra'" in r.stderr, "a token lets one node in", r.stderr)
 doc = json.load(open(a + "/state/joined.json"))
 json.dump({**doc, "certificate": "", "number": 0}, open(a + "/state/joined.json", "w"))
-r = join(a, one)
+r = on("node2", BUILD + "/netd", "--config", a + ".conf")
+ok(r.returncode == 78 and "did not end" in r.stderr, "where a join did not end, netd does not start as something else", r.stderr)
+r = join(a, "-", input=one + "\n")
 ok(r.returncode == 0 and "number 4" in r.stdout, "an answer that was lost is given again, to the same key", r.stdout + r.stderr)
 c = conf("node2", "EXTRA")
 r = join(c, token())
@@ -212,6 +214,10 @@ os.makedirs(b + "/state", exist_ok=True)
 open(b + "/state/netd.db", "w").close()
 r = join(b, token())
 ok(r.returncode == 78 and "plane of its own" in r.stderr, "a node with a plane of its own keeps it", r.stderr)
+
+open(c + "/state/joined.json", "w").write("{")
+r = on("node2", BUILD + "/netd", "--config", c + ".conf")
+ok(r.returncode == 78 and "damaged" in r.stderr, "nor where the file is damaged", r.stderr)
 
 # ---- strangers at the listener
 s = raw()
@@ -251,7 +257,7 @@ call("DELETE", "/netd/nodes/later")
 
 # ---- certificates are renewed
 first = json.load(open(f"{LAB}/node3/state/joined.json"))
-ok(wait(lambda: json.load(open(f"{LAB}/node3/state/joined.json"))["certificate"] != first["certificate"], 20), "a certificate is renewed before its time is over")
+ok(wait(lambda: json.load(open(f"{LAB}/node3/state/joined.json"))["certificate"] != first["certificate"], 60), "a certificate is renewed before its time is over")
 now = json.load(open(f"{LAB}/node3/state/joined.json"))
 ok(now["key"] == first["key"] and now["authority"] == first["authority"], "for the same key, by the same authority")
 os.kill(agent_pid("node3"), signal.SIGKILL)
