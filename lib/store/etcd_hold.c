@@ -272,6 +272,34 @@ struct store_wait {
 	void *arg;
 };
 
+/* It could be taken: is there room to write it down? Asked by writing, since an etcd without space answers all else. */
+static void put_room(struct buf *b, const struct etcd_store *s, uint64_t fence)
+{
+	buf_addf(b, "{\"compare\":[");
+	etcd_put_compare(b, s, "fence", "", fence);
+	buf_addf(b, "],\"success\":[{\"request_put\":{\"key\":");
+	etcd_key(b, s->prefix, "room", "");
+	buf_addf(b, ",\"value\":");
+	etcd_put(b, "", s->name);
+	buf_addf(b, "}}]}");
+}
+
+static void on_room(void *arg, enum etcd_outcome outcome, json_t *doc, const struct err *refused)
+{
+	struct store_wait *w = arg;
+
+	(void)doc;
+	(void)refused;
+	if (w->store.closing) {
+		return;
+	}
+	if (outcome == ETCD_OK) {
+		w->fn(w->arg);
+	} else {
+		loop_timer_start(w->timer, LOOK_MS);
+	}
+}
+
 static void on_who(void *arg, enum etcd_outcome outcome, json_t *doc, const struct err *refused)
 {
 	struct store_wait *w = arg;
@@ -283,7 +311,11 @@ static void on_who(void *arg, enum etcd_outcome outcome, json_t *doc, const stru
 		return;
 	}
 	if (outcome == ETCD_OK && may_take(w->store.name, doc, &rev, &e) == 0) {
-		w->fn(w->arg);
+		AUTO_BUF struct buf b = { 0 };
+
+		put_room(&b, &w->store,
+		         etcd_number(etcd_answer_pair(doc, 1), "mod_revision"));
+		etcd_call(w->store.http, "/v3/kv/txn", &b, on_room, w);
 	} else {
 		loop_timer_start(w->timer, LOOK_MS);
 	}

@@ -209,6 +209,17 @@ goes_on("no space left")
 alarm("DEACTIVATE")
 ok(ready(200, 20) and role_pid("control") == control and '"n":"31"' in stored(RG), "room again: nothing had to restart, and what waited was executed", (call("GET", RG), stored(RG)))
 
+alarm("ACTIVATE")
+os.kill(control, 9)
+ok(wait(lambda: role_pid("control") not in (None, control)) and wait(lambda: "space exceeded" in json.dumps(call("PUT", RG, label(32))[1])), "no space when control begins: told as such", call("PUT", RG, label(32)))
+control = role_pid("control")
+time.sleep(3)
+ok(role_pid("control") == control, "and it waits, without beginning again and again")
+goes_on("no space at its start")
+alarm("DEACTIVATE")
+ok(ready(200, 20) and call("PUT", RG, label(33))[0] in (200, 201), "room again: it takes changes", call("GET", "/readyz"))
+control = role_pid("control")
+
 # cut off from etcd
 member_cut(0)
 ok(wait(lambda: call("GET", RG)[0] == 503, 10), "cut off: so is reading after the lease")
