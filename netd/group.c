@@ -331,6 +331,7 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
 		json_object_set_new(r->status, "secretsDue", json_true());
 	}
 	g->handed = g->started = g->failed = g->lost = g->down = false;
+	json_object_del(r->status, "rests"); /* its containers begin anew */
 	meter_change(r);
 	group_returns(g);
 	crash_point(CRASH_CONTROL_ACCEPTED);
@@ -465,6 +466,7 @@ void group_action(struct resource *r, const char *action,
 
 	g->down = stop;
 	json_object_set_new(r->status, "stopped", json_boolean(stop));
+	json_object_del(r->status, "rests");
 	(stop ? meter_end : meter_begin)(r);
 	group_event(r, stop ? "Stopping" : "Starting", action);
 	if (!stop) {

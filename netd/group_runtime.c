@@ -190,6 +190,49 @@ static void take_states(struct resource *r, const json_t *told)
 	json_object_set_new(r->status, "containers", next);
 }
 
+/* Have all its containers ended, and will nobody start them again? */
+static bool rests(const struct resource *r)
+{
+	const json_t *told = json_object_get(r->status, "containers"), *c;
+	bool failure = model_is(r->doc, "properties.restartPolicy", "OnFailure");
+	size_t i;
+
+	if (!failure && !model_is(r->doc, "properties.restartPolicy", "Never")) {
+		return false;
+	}
+	json_array_foreach(model_at(r->doc, "properties.containers"), i, c)
+	{
+		const json_t *now = json_object_get(json_object_get(told, model_str(c, "name")),
+		                                    "currentState");
+
+		if (!model_is(now, "state", "Terminated") ||
+		    (failure && json_integer_value(json_object_get(now, "exitCode")) != 0)) {
+			return false;
+		}
+	}
+	return i > 0;
+}
+
+/* Such a group costs nothing from then on, as in Azure (learn.microsoft.com, "Run containerized tasks with restart policies"). */
+static void account(struct group *g)
+{
+	bool now = rests(g->r);
+
+	if (now == json_is_true(json_object_get(g->r->status, "rests"))) {
+		return;
+	}
+	if (now) {
+		json_object_set_new(g->r->status, "rests", json_true());
+		meter_end(g->r);
+	} else {
+		json_object_del(g->r->status, "rests");
+		if (!g->down) {
+			meter_begin(g->r);
+		}
+	}
+	group_save(g);
+}
+
 static void refuse_tap(const char *id, const char *why)
 {
 	runtime_send(json_pack("{s:s, s:s, s:s}", "type", "tap", "id", id, "error", why), -1);
@@ -261,6 +304,9 @@ void group_runtime_message(const json_t *m)
 	}
 	if (json_object_get(m, "containers")) {
 		take_states(r, json_object_get(m, "containers"));
+		if (!g->deleting) {
+			account(g);
+		}
 	}
 	if (*model_str(m, "message")) {
 		group_event(r, model_str(m, "event"), model_str(m, "message"));

@@ -135,7 +135,7 @@ void meter_begin(struct resource *r)
 	json_t *m = meter_of(r);
 	double amounts[2] = { 0, 0 };
 
-	if (json_object_get(m, "open")) {
+	if (json_object_get(m, "open") || json_is_true(json_object_get(r->status, "rests"))) {
 		return;
 	}
 	tenant_amounts(r->doc, 1, amounts);
@@ -164,7 +164,8 @@ void meter_change(struct resource *r)
 bool meter_restore(struct resource *r)
 {
 	const json_t *open = json_object_get(meter_of(r), "open");
-	bool runs = !r->deleting && !json_is_true(json_object_get(r->status, "stopped"));
+	bool runs = !r->deleting && !json_is_true(json_object_get(r->status, "stopped")) &&
+	            !json_is_true(json_object_get(r->status, "rests"));
 
 	if (open && strcmp(model_str(open, "boot"), self.boot) != 0) {
 		int64_t at = json_integer_value(json_object_get(open, "from")),

@@ -20,7 +20,7 @@ void meter_start(void);
 bool meter_restore(struct resource *group);
 
 /* Its period begins, with the amounts of its document, or ends; into its status, which the caller stores. Nothing
- * when it is so already. */
+ * when it is so already, and none begins while its containers have ended for good ("rests" in its status). */
 void meter_begin(struct resource *group);
 void meter_end(struct resource *group);
 /* Another document, the same period unless its amounts differ. */

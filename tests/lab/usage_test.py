@@ -96,6 +96,40 @@ ok(len(usage(name="a")[0]) == 3, "the same document: the same period")
 expected = lambda: ((stopped - a1) + (time.monotonic() - again)) * 1000
 ok(abs(seconds("a") - expected()) < 300, "and the sum is what passed", (seconds("a"), expected()))
 
+# ---- containers that end for good
+def says(name, phase, code=0):
+    runtime.send({"type": "state", "id": (CG + name).lower(), "state": "started", "event": "", "message": "", "containers": {name: {"restartCount": 0, "currentState": {"state": phase, "exitCode": code}}}})
+    wait(lambda: call("GET", CG + name)[1]["properties"]["containers"][0]["properties"].get("instanceView", {}).get("currentState", {}).get("state") == phase)
+
+
+def grows(name):
+    was = seconds(name)
+    time.sleep(0.4)
+    return seconds(name) > was
+
+
+for name, policy in (("job", "Never"), ("retried", "OnFailure"), ("served", "Always")):
+    call("PUT", CG + name, group(name, restartPolicy=policy))
+    wait(lambda: state(CG + name) == "Succeeded")
+    says(name, "Running")
+    says(name, "Terminated", 1)
+ok(not grows("job") and grows("retried") and grows("served"), "a container that nobody starts again costs nothing", [usage(name=n)[0] for n in ("job", "retried")])
+says("retried", "Terminated", 0)
+ok(not grows("retried"), "OnFailure: once it has ended well")
+os.kill(role_pid("control"), signal.SIGKILL)
+wait(lambda: call("GET", "/readyz")[0] == 200, 20)
+ok(not grows("job") and not grows("retried") and grows("served"), "nor after control died")
+call("POST", CG + "job/start")
+says("job", "Running")
+ok(grows("job") and len(usage(name="job")[0]) == 2, "started: another period")
+says("job", "Terminated")
+call("PUT", CG + "retried", group("retried", restartPolicy="OnFailure", imageRegistryCredentials=[{"server": "x", "username": "u", "password": "p"}]))
+ok(not grows("job") and grows("retried"), "so does what is put anew", usage(name="retried")[0])
+says("retried", "Terminated", 0)
+ok(not grows("retried"), "until it has ended again")
+for name in ("job", "retried", "served"):
+    call("DELETE", CG + name)
+
 # ---- killed roles
 for i in range(6):
     os.kill(role_pid(["control", "engine"][i % 2]), signal.SIGKILL)
