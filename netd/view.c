@@ -164,13 +164,44 @@ static void view_subnet(const struct resource *vnet, const json_t *subnet, json_
 	}
 }
 
+/* Of public addresses and their prefixes: what they were given, and who uses it. */
+static void view_address(const struct resource *r, json_t *props)
+{
+	const char *name;
+	json_t *x;
+
+	if (*model_str(r->status, "address") || *model_str(r->status, "ipPrefix")) {
+		const struct resource *nat = routing_nat_of(r);
+
+		if (nat) {
+			json_object_set_new(props, "natGateway", json_pack("{s:s}", "id", nat->id));
+		}
+	}
+	if (*model_str(r->status, "ipPrefix")) {
+		json_object_set(props, "ipPrefix", json_object_get(r->status, "ipPrefix"));
+		json_t *list = json_array();
+		json_object_foreach(json_object_get(r->status, "used"), name, x)
+		{
+			json_array_append_new(list, json_pack("{s:O}", "id", x));
+		}
+		json_object_set_new(props, "publicIPAddresses", list);
+	}
+	if (*model_str(r->status, "address")) {
+		json_object_set(props, "ipAddress", json_object_get(r->status, "address"));
+	}
+	if (*model_str(r->status, "fqdn")) {
+		json_object_set(json_object_get(props, "dnsSettings"), "fqdn",
+		                json_object_get(r->status, "fqdn"));
+	}
+}
+
 json_t *view_resource(const struct resource *r)
 {
 	if (r->type == model_type_find("Microsoft.Resources/subscriptions")) {
 		return view_subscription(r->name);
 	}
 	json_t *doc = json_deep_copy(r->doc), *props = json_object_get(doc, "properties"), *x;
-	const char *state = r->deleting ? "Deleting" : group_state(r), *name;
+	const char *state = r->deleting ? "Deleting" : group_state(r);
 	char etag[64];
 	size_t i;
 
@@ -224,28 +255,6 @@ json_t *view_resource(const struct resource *r)
 	if (strstr(r->type->name, "/routeTables") || strstr(r->type->name, "/natGateways")) {
 		routing_view(r, props);
 	}
-	if (*model_str(r->status, "address") || *model_str(r->status, "ipPrefix")) {
-		const struct resource *nat = routing_nat_of(r);
-
-		if (nat) {
-			json_object_set_new(props, "natGateway", json_pack("{s:s}", "id", nat->id));
-		}
-	}
-	if (*model_str(r->status, "ipPrefix")) {
-		json_object_set(props, "ipPrefix", json_object_get(r->status, "ipPrefix"));
-		json_t *list = json_array();
-		json_object_foreach(json_object_get(r->status, "used"), name, x)
-		{
-			json_array_append_new(list, json_pack("{s:O}", "id", x));
-		}
-		json_object_set_new(props, "publicIPAddresses", list);
-	}
-	if (*model_str(r->status, "address")) {
-		json_object_set(props, "ipAddress", json_object_get(r->status, "address"));
-	}
-	if (*model_str(r->status, "fqdn")) {
-		json_object_set(json_object_get(props, "dnsSettings"), "fqdn",
-		                json_object_get(r->status, "fqdn"));
-	}
+	view_address(r, props);
 	return doc;
 }

@@ -41,6 +41,11 @@ int token_create(const char *caller, const char *subscription, const char *role,
 int token_list(bool json);
 int token_revoke(const char *id);
 
+/* Asks for something that has a secret (`body` is taken; seconds NULL: as long as by default), and prints its "token". */
+int token_draw(const char *path, json_t *body, const char *seconds);
+/* Prints the "value" of a list, as it is or a row each. */
+int token_rows(const char *path, bool json, const char *head, void (*row)(const json_t *x));
+
 /* node.c: nodes of the plane. Exit codes; NULL: not given. */
 int node_join_token(const char *name, const char *zone, const char *domain, const char *seconds);
 int node_list(bool json);

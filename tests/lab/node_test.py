@@ -4,7 +4,7 @@
 import re, shutil, signal, ssl, stat
 from plane import *
 
-inside("node-cert-life=45", nodes=3)  # a third of it outlasts the pauses below
+inside("node-cert-life=33", nodes=3)  # a third of it outlasts the pauses below
 t = Tap()
 ok = t.ok
 LAB, BUILD = os.environ["NETD_LAB"], os.environ["NETD_BUILD"]
