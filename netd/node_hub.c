@@ -19,7 +19,8 @@
 #include "netd/node.h"
 #include "netd/plane.h"
 
-#define STRANGERS_MAX 64 /* connections that have not said who they are */
+#define STRANGERS_MAX 64 /* connections that have not said who they are, */
+#define OF_ONE_MAX    8  /* and of them from one address: over that, who came first goes */
 #define DEADLINE_MS   10000
 
 struct conn {
@@ -125,12 +126,40 @@ void hub_ping(void)
 	}
 }
 
-/* "name value" or "name{label="x"} value", with one label more. Comments are left out: the first node's say it all. */
+#define NAME_CHARS  "abcdefghijklmnopqrstuvwxyz0123456789_"
+#define VALUE_CHARS "0123456789.+-e"
+
+/* Is it "name value", or "name{label="x"} value" with one label that is not the node's? Another node is believed no further. */
+static bool is_counter(const char *line, size_t len, size_t name)
+{
+	const char *p = line + name;
+
+	if (name == 0 || strncmp(line, "netd_node_", 10) == 0) {
+		return false;
+	}
+	if (*p == '{') {
+		size_t label = strspn(++p, NAME_CHARS);
+
+		if (label == 0 || strncmp(p, "node=", 5) == 0 || strncmp(p + label, "=\"", 2) != 0) {
+			return false;
+		}
+		p += label + 2;
+		p += strspn(p, NAME_CHARS "-");
+		if (strncmp(p, "\"}", 2) != 0) {
+			return false;
+		}
+		p += 2;
+	}
+	size_t value = *p == ' ' ? strspn(p + 1, VALUE_CHARS) : 0;
+	return value > 0 && p + 1 + value == line + len;
+}
+
+/* The line, with one label more. Comments are left out: the first node's say it all. */
 static void add_line(struct buf *to, const char *line, size_t len, const char *node)
 {
-	size_t name = strcspn(line, "{ \n");
+	size_t name = strspn(line, NAME_CHARS);
 
-	if (len == 0 || line[0] == '#' || name >= len) {
+	if (!is_counter(line, len, name)) {
 		return;
 	}
 	buf_addf(to, "%.*s{node=\"%s\"", (int)name, line, node);
@@ -388,19 +417,41 @@ void hub_drop(struct node *n)
 
 /* ---- listening ---- */
 
+/* Who holds connections open keeps nobody else out: the oldest stranger goes, of the same address where it has many. */
+static void make_room(const char *peer)
+{
+	struct conn *oldest = NULL, *same = NULL, *c;
+	size_t n = 0;
+
+	TAILQ_FOREACH(c, &self.conns, link)
+	{
+		bool is = !c->node && strcmp(c->peer, peer) == 0;
+
+		oldest = oldest || c->node ? oldest : c;
+		same = same || !is ? same : c;
+		n += is;
+	}
+	if (n >= OF_ONE_MAX) {
+		on_closed(same, "too many from its address");
+	} else if (self.strangers >= STRANGERS_MAX && oldest) {
+		on_closed(oldest, "too many that have not said who they are");
+	}
+}
+
 static void on_accept(void *arg)
 {
 	int fd;
 
 	(void)arg;
 	while ((fd = accept4(self.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
-		struct conn *c = self.strangers < STRANGERS_MAX ? calloc(1, sizeof(*c)) : NULL;
+		struct conn *c = calloc(1, sizeof(*c));
 
 		if (!c) {
 			close(fd);
 			continue;
 		}
 		http_peer(fd, c->peer);
+		make_room(c->peer);
 		self.strangers++;
 		TAILQ_INSERT_TAIL(&self.conns, c, link);
 		c->deadline = loop_timer_new(plane.loop, on_deadline, c);

@@ -57,6 +57,9 @@ void get_facts(struct reader *r, struct node_facts *f)
 	f->cpu = get_u32(r);
 	f->memory = get_u32(r);
 	r->failed = r->failed || (f->address[0] && ip_parse(f->address, &ip, &e) < 0);
+	for (const char *c = f->version; *c; c++) { /* it is told to people */
+		r->failed = r->failed || *c < ' ' || *c > '~';
+	}
 }
 
 int stream_certificates(SSL_CTX *ctx, const char *key, const char *cert, const char *authority,

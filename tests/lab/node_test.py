@@ -246,6 +246,8 @@ except OSError as e:
 ok(b"\x00\x00\x00\x02" not in got[:12] and any(w in got.lower() for w in (b"alert", b"reset", b"broken", b"eof")), "a certificate that nobody signed: no handshake", got)
 idle = [in_netns("node2", lambda: socket.create_connection(HUB, timeout=5)) for _ in range(150)]
 ok(state_of("node2") == "Ready" and len(nodes()) == 4, "150 who say nothing disturb nobody")
+os.kill(agent_pid("node3"), signal.SIGKILL)
+ok(wait(lambda: local("node3", "/readyz")[0] == 503, 3) and wait(lambda: local("node3", "/readyz")[0] == 200, 4), "a node comes in while they are there")
 started = time.time()
 idle[0].settimeout(20)
 ok(idle[0].recv(1) == b"" and time.time() - started < 13, "and are shown out")
@@ -316,7 +318,17 @@ for what, said in (("another role's message", frame(9, struct.pack("=B", 1)) + f
     s.sendall(hello + said)
     got = answer(s)
     ok(b"no role of a node may send" in got, f"a node that says what it may not, {what}: shown out", got)
-ok(wait(lambda: state_of("node3") == "Ready" and len(metrics("node3")) > 20, 15), "and the true one is there again", metrics("node3")[:3])
+PONG = [m for m in re.findall(r"X\((\w+), (\d+), ROLE", open(os.path.dirname(BUILD) + "/netd/message.h").read())].index(("PONG", "1"))
+lies = 'netd_node_ready{node="node1"} 0\nnetd_x{node="node1"} 1\nnetd_y{a="b"} 7\nnetd_z 1\\n2\nnetd_q{a="b} 1\nnetd_r 1 2\nno\n{} 1\n\x01 1\nnetd_s 4.5\n'
+s = raw(credentials("node3"))
+s.sendall(hello + frame(9, struct.pack("=B", 1)) + frame(11, struct.pack("=BHH", 1, PONG, 1) + struct.pack("=Q", 0) + text(lies)))
+ok(wait(lambda: 'netd_s{node="node3"} 4.5' in metrics("node3"), 3) and [m for m in metrics("node3") if "ready" not in m] == ['netd_y{node="node3",a="b"} 7', 'netd_s{node="node3"} 4.5'], "of what a node tells, what is no counter of its own is left out", metrics("node3"))
+ok("netd_x" not in str(metrics("node1")), "and none is told for another")
+s.close()
+s = raw(credentials("node3"))
+s.sendall(frame(3, text("0.1\xff\x01") + text("") + struct.pack("=II", 1, 1)))
+ok(b"greeting that is none" in answer(s), "a version that cannot be told")
+ok(wait(lambda: state_of("node3") == "Ready" and len(metrics("node3")) > 20, 40), "and the true one is there again", metrics("node3")[:3])
 
 # ---- removal
 s, doc, _ = call("DELETE", "/netd/nodes/node1")
