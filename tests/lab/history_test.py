@@ -4,7 +4,7 @@
 by a checker that finds what is wrong in wrong ones."""
 import random, signal
 from plane import *
-from history import linearizable
+from history import linearizable, plainly
 from members import *
 
 inside(store="etcd")
@@ -34,6 +34,22 @@ WRONG = {
 }
 bad = [name for name, h in RIGHT.items() if linearizable(h) is not None] + [name for name, h in WRONG.items() if linearizable(h) is None]
 ok(not bad, f"the checker takes {len(RIGHT)} right histories and finds {len(WRONG)} wrong ones", bad)
+
+
+def small(rng):
+    """A history of up to eight calls, right or wrong."""
+    h, n = [], rng.randint(1, 8)
+    for i in range(n):
+        kind, begin = rng.choice([P, G, G, D]), rng.randint(0, 12)
+        value = {P: i, G: rng.choice([None, *range(n)]), D: None}[kind]
+        h.append((begin, begin + rng.randint(1, 6), kind, value, "ok" if kind == G else rng.choice(["ok", "ok", "unknown", "fail"])))
+    return h
+
+
+rng = random.Random(SEED)
+some = [small(rng) for _ in range(2000)]
+judged = [(linearizable(h) is None, plainly(h)) for h in some]
+ok(all(a == b for a, b in judged) and 200 < sum(a for a, _ in judged) < 1800, "the checker says what trying every order says", [h for h, (a, b) in zip(some, judged) if a != b][:1])
 
 
 # ---- clients ----
