@@ -37,6 +37,10 @@ def tidy():
 
 
 atexit.register(tidy)
+# /etc is a copy: a file mounted over one there would come off when that is replaced outside, as ldconfig does when another test
+# installs a package.
+subprocess.run(["cp", "-a", "/etc", WORK + "/etc"], check=True)
+subprocess.run(["mount", "--bind", WORK + "/etc", "/etc"], check=True)
 for place in ("/opt", "/etc/cni", "/etc/containers", "/var/lib/cni", "/var/lib/containers", "/run/containerd", "/run/containers", "/run/libpod"):
     if not os.path.isdir(place):
         os.makedirs(place)
@@ -88,8 +92,7 @@ runc=["{shutil.which("runc")}"]
 open("/etc/containers/policy.json", "w").write('{"default":[{"type":"insecureAcceptAnything"}]}')
 # conmon starts `podman container cleanup` without an environment; unless that finds its libraries, podman waits 20 s for it.
 open(WORK + "/ld.conf", "w").write(f"include /etc/ld.so.conf.d/*.conf\n{at}/usr/lib/x86_64-linux-gnu\n")
-subprocess.run(["ldconfig", "-X", "-C", WORK + "/ld.cache", "-f", WORK + "/ld.conf"], check=True, stderr=subprocess.DEVNULL)
-subprocess.run(["mount", "--bind", WORK + "/ld.cache", "/etc/ld.so.cache"], check=True)  # the lab's mounts are its own
+subprocess.run(["ldconfig", "-X", "-f", WORK + "/ld.conf"], check=True, stderr=subprocess.DEVNULL)
 # In the node's network namespace, as a runtime is; the lab has its own of mounts and processes.
 PODMAN = ["nsenter", "--net=/run/netns/node1", "podman", "--storage-driver", "vfs", "--log-level", "error"]
 
