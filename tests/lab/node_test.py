@@ -318,7 +318,7 @@ for what, said in (("another role's message", frame(9, struct.pack("=B", 1)) + f
     s.sendall(hello + said)
     got = answer(s)
     ok(b"no role of a node may send" in got, f"a node that says what it may not, {what}: shown out", got)
-PONG = [m for m in re.findall(r"X\((\w+), (\d+), ROLE", open(os.path.dirname(BUILD) + "/netd/message.h").read())].index(("PONG", "1"))
+PONG = [m for m in re.findall(r"X\((\w+), (\d+), ROLE", open(os.path.dirname(os.path.abspath(__file__)) + "/../../netd/message.h").read())].index(("PONG", "1"))
 lies = 'netd_node_ready{node="node1"} 0\nnetd_x{node="node1"} 1\nnetd_y{a="b"} 7\nnetd_z 1\\n2\nnetd_q{a="b} 1\nnetd_r 1 2\nno\n{} 1\n\x01 1\nnetd_s 4.5\n'
 s = raw(credentials("node3"))
 s.sendall(hello + frame(9, struct.pack("=B", 1)) + frame(11, struct.pack("=BHH", 1, PONG, 1) + struct.pack("=Q", 0) + text(lies)))

@@ -68,20 +68,27 @@ static struct store *open_store(struct place *p, const char *name, struct err *e
 }
 
 /* While members die, opening takes more than one try: netd's control tries each second. */
+static bool try_open(struct place *p, struct err *e)
+{
+	for (int i = 0; i < OPEN_TRIES && !p->store; i++) {
+		p->store = open_store(p, "node1", e);
+		if (!p->store && e->kind != ERR_UNAVAILABLE) {
+			break;
+		}
+	}
+	return p->store != NULL;
+}
+
 static void open_again(struct place *p)
 {
 	struct err e = ERR_INIT;
 
-	for (int i = 0; i < OPEN_TRIES && !p->store; i++) {
-		p->store = open_store(p, "node1", &e);
-		if (!p->store && e.kind != ERR_UNAVAILABLE) {
-			break;
-		}
-	}
-	if (!p->store) {
+	if (!try_open(p, &e)) {
 		fail_msg("%s", e.msg);
 	}
 }
+
+static int tear_down(void **state);
 
 static int set_up(void **state)
 {
@@ -95,8 +102,13 @@ static int set_up(void **state)
 	snprintf(p->prefix, sizeof(p->prefix), "/test/%d.%ld.%ld/", getpid(), (long)t.tv_sec,
 	         t.tv_nsec);
 	p->loop = loop_new();
-	open_again(p);
 	*state = p;
+	struct err e = ERR_INIT;
+	if (!try_open(p, &e)) {
+		(void)tear_down(state);
+		*state = NULL;
+		fail_msg("%s", e.msg);
+	}
 	return 0;
 }
 
@@ -105,6 +117,9 @@ static int tear_down(void **state)
 	struct place *p = *state;
 	char command[80];
 
+	if (!p) { /* it was never set up */
+		return 0;
+	}
 	store_close(p->store);
 	loop_free(p->loop);
 	snprintf(command, sizeof(command), "rm -r %s", p->dir);
