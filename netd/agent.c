@@ -22,9 +22,7 @@
 #define RENEW_LOOK_MS  1000
 #define RENEW_AGAIN_MS 60000
 
-#define ROLES 4
-static struct channel *channels[ROLES]; /* to the node's other roles */
-static const enum role roles_of[ROLES] = { ROLE_ENGINE, ROLE_DNS, ROLE_PROBE, ROLE_SESSION };
+static struct channel *channels[CONTROL_PEERS]; /* to the node's other roles */
 
 static struct {
 	const struct config *config;
@@ -126,8 +124,8 @@ static void on_tell(struct reader *r)
 	uint16_t type = get_u16(r), version = get_u16(r);
 	struct buf body = { .data = (uint8_t *)(uintptr_t)r->p, .len = r->left };
 
-	for (size_t i = 0; i < ROLES; i++) {
-		if (roles_of[i] == role && message_may(ROLE_CONTROL, role, type, version, r->left)) {
+	for (size_t i = 0; i < CONTROL_PEERS; i++) {
+		if (control_peers[i] == role && message_may(ROLE_CONTROL, role, type, version, r->left)) {
 			channel_send(channels[i], (enum msg_type)type, &body, -1);
 			return;
 		}
@@ -153,11 +151,6 @@ static void on_role(void *arg, enum role from, enum msg_type type, struct reader
 	}
 }
 
-static void on_role_up(enum role role)
-{
-	say_up(role);
-}
-
 static void on_welcome(uint32_t number)
 {
 	log_info("plane.reached", LOG_STR("at", self.j.plane), LOG_NUM("number", number));
@@ -165,9 +158,9 @@ static void on_welcome(uint32_t number)
 	self.refused[0] = '\0';
 	self.retry_ms = RETRY_MIN_MS;
 	loop_timer_start(self.beat, 0);
-	for (size_t i = 0; i < ROLES; i++) {
+	for (size_t i = 0; i < CONTROL_PEERS; i++) {
 		if (channels[i]) {
-			say_up(roles_of[i]);
+			say_up(control_peers[i]);
 		}
 	}
 }
@@ -294,7 +287,7 @@ static void serve_api(const int fds[FD_N])
 
 void agent_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
 {
-	struct role_peer peers[ROLES];
+	struct role_peer peers[CONTROL_PEERS];
 	struct err e = ERR_INIT;
 
 	self.config = c;
@@ -307,10 +300,10 @@ void agent_run(const struct config *c, struct loop *l, const int fds[FD_N], int 
 	log_info("agent.start", LOG_STR("node", self.j.name), LOG_STR("plane", self.j.plane));
 	self.retry = loop_timer_new(l, connect_plane, NULL);
 	self.beat = loop_timer_new(l, on_beat, NULL);
-	for (size_t i = 0; i < ROLES; i++) {
-		peers[i] = (struct role_peer){ roles_of[i], &channels[i], on_role, on_role_up };
+	for (size_t i = 0; i < CONTROL_PEERS; i++) {
+		peers[i] = (struct role_peer){ control_peers[i], &channels[i], on_role, say_up };
 	}
 	serve_api(fds);
 	connect_plane(NULL);
-	role_serve(ROLE_CONTROL, l, main_fd, peers, ROLES);
+	role_serve(ROLE_CONTROL, l, main_fd, peers, CONTROL_PEERS);
 }

@@ -42,7 +42,7 @@
 #define RELINK_MS      500
 
 static struct loop_timer *sweep, *relink;
-#define PEERS 4
+#define PEERS CONTROL_PEERS
 static char pongs[PEERS][4096]; /* last counters of engine, dns, probe and session */
 static int64_t pong_ms[PEERS], ping_ms, swept_ms;
 _Static_assert(CONFIG_GATEWAYS_MAX <= 64, "a bit for each given namespace");
@@ -159,16 +159,14 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 /* A role that ended comes back by itself; one that did not is linked anew. */
 static void on_relink(void *arg)
 {
-	static const enum role peers[] = { ROLE_ENGINE, ROLE_DNS, ROLE_PROBE, ROLE_SESSION };
-
 	(void)arg;
-	for (size_t i = 0; i < ARRAY_N(peers); i++) {
+	for (size_t i = 0; i < CONTROL_PEERS; i++) {
 		struct buf b = { 0 };
 
-		if (*peer_channel(peers[i])) {
+		if (*peer_channel(control_peers[i])) {
 			continue;
 		}
-		put_u32(&b, peers[i]);
+		put_u32(&b, control_peers[i]);
 		channel_send(plane.to_main, MSG_RELINK, &b, -1);
 		buf_fini(&b);
 	}

@@ -16,11 +16,11 @@
 #include "lib/store/seal.h"
 #include "netd/agent.h"
 #include "netd/plane.h"
+#include "vnet/plan.h"
 
 #define AUTHORITY_S (10 * 365 * 86400LL)
 #define SERVER_S    (10 * 365 * 86400LL) /* made anew at each start */
 #define TOKENS_MAX  1000
-#define REMOVES_MAX 16 /* pairs that go with a node: its row, tokens that it joined by */
 #define SECRET      24 /* bytes */
 
 struct token {
@@ -360,7 +360,7 @@ static void submit(const struct store_op *ops, size_t n, node_reply_fn reply, vo
 	store_submit(plane.store, ops, n, stored, w);
 }
 
-int node_cordon(struct node *n, bool cordoned, node_reply_fn reply, void *arg)
+void node_cordon(struct node *n, bool cordoned, node_reply_fn reply, void *arg)
 {
 	char key[100];
 
@@ -368,33 +368,21 @@ int node_cordon(struct node *n, bool cordoned, node_reply_fn reply, void *arg)
 	key_of("node", n->name, key);
 	AUTO_FREE char *row = row_of(n);
 	submit(&(struct store_op){ .key = key, .value = row }, 1, reply, arg);
-	return 0;
 }
 
 int node_remove(struct node *n, node_reply_fn reply, void *arg, struct err *e)
 {
-	struct store_op ops[REMOVES_MAX];
-	char keys[REMOVES_MAX][100];
-	size_t m = 1;
+	char key[100];
 
 	if (!n->key[0]) {
 		return err_set(e, ERR_CONFLICT, 0,
 		               "Node '%s' has the plane's control; it cannot be removed.", n->name);
 	}
 	log_info("node.removed", LOG_STR("name", n->name), LOG_NUM("number", n->number));
-	key_of("node", n->name, keys[0]);
-	ops[0] = (struct store_op){ .key = keys[0] };
+	key_of("node", n->name, key);
 	hub_drop(n);
-	for (size_t i = self.n_tokens; i-- > 0;) { /* the token it came by lets it in no more */
-		if (strcmp(self.tokens[i].used_key, n->key) == 0 && m < REMOVES_MAX) {
-			key_of("join", self.tokens[i].hash, keys[m]);
-			ops[m] = (struct store_op){ .key = keys[m] };
-			m++;
-			self.tokens[i] = self.tokens[--self.n_tokens];
-		}
-	}
 	drop(n);
-	submit(ops, m, reply, arg);
+	submit(&(struct store_op){ .key = key }, 1, reply, arg);
 	return 0;
 }
 
@@ -519,7 +507,8 @@ static int check_join(const struct token *t, const char *name, const char *print
 		return err_set(e, ERR_FORBIDDEN, 0, "The token is for a node of the name '%s'.",
 		               t->is.name);
 	}
-	if (t->used_by[0] && (strcasecmp(t->used_by, name) != 0 || strcmp(t->used_key, print) != 0)) {
+	/* Said again for an answer that was lost: the node is there, and has this key. One that was removed does not come back so. */
+	if (t->used_by[0] && (!n || strcasecmp(t->used_by, name) != 0 || strcmp(t->used_key, print) != 0)) {
 		return err_set(e, ERR_FORBIDDEN, 0, "The token was used by node '%s'.", t->used_by);
 	}
 	if (n && strcmp(n->key, print) != 0) {
@@ -527,6 +516,10 @@ static int check_join(const struct token *t, const char *name, const char *print
 		               "The plane has a node '%s' already; 'netctl node remove %s', or "
 		               "another node-name.",
 		               n->name, n->name);
+	}
+	if (!n && self.last >= PLAN_NODE_MAX) {
+		return err_set(e, ERR_LIMIT, 0, "A plane has given its %u numbers of nodes.",
+		               PLAN_NODE_MAX);
 	}
 	return self.n < NODES_MAX ? 0
 	                          : err_set(e, ERR_LIMIT, 0, "A plane has at most %d nodes.",

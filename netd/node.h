@@ -13,9 +13,9 @@
 #include "lib/base/cert.h"
 #include "lib/base/err.h"
 #include "netd/node_stream.h"
+#include "netd/role.h"
 
-#define NODES_MAX  4096
-#define NODE_ROLES 4 /* of a node that control speaks to: engine, dns, probe, session */
+#define NODES_MAX 4096
 
 struct node {
 	char name[CERT_NAME], zone[CERT_NAME], domain[CERT_NAME]; /* domain: that fails as one */
@@ -32,7 +32,7 @@ struct node {
 		struct channel *channel; /* NULL: away */
 		char counters[4096];     /* as it told them last, and when; 0: not yet */
 		int64_t told_ms;
-	} roles[NODE_ROLES];
+	} roles[CONTROL_PEERS]; /* by control_peers */
 };
 
 /* ---- node.c ---- */
@@ -52,7 +52,7 @@ int node_takes_groups(struct err *e);
 
 /* The following change the store; reply(arg, e) is called once it is durable. */
 typedef void (*node_reply_fn)(void *arg, const struct err *e);
-int node_cordon(struct node *n, bool cordoned, node_reply_fn reply, void *arg);
+void node_cordon(struct node *n, bool cordoned, node_reply_fn reply, void *arg);
 /* Its credentials are worth nothing from now on. ERR_CONFLICT: control's own. */
 int node_remove(struct node *n, node_reply_fn reply, void *arg, struct err *e);
 
@@ -65,7 +65,7 @@ struct node_token {
 int node_token(const struct node_token *t, char to[static NODE_TOKEN_TEXT], node_reply_fn reply,
                void *arg, struct err *e);
 /* A node that has a token's secret joins, by its request for a certificate: the number and the certificate it gets, to be told
- * once reply says so. The same key again, within the token's time, gets the same. ERR_FORBIDDEN: no such token. */
+ * once reply says so. The same key again, within the token's time, gets the same, while the node is not removed. ERR_FORBIDDEN: no such token. */
 int node_join(const char *secret, const char *name, const char *request, uint32_t *number,
               char cert[static CERT_TEXT], node_reply_fn reply, void *arg, struct err *e);
 /* A new certificate for the key that it has. */

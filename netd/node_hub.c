@@ -18,6 +18,7 @@
 #include "netd/api/http.h"
 #include "netd/node.h"
 #include "netd/plane.h"
+#include "netd/role.h"
 
 #define STRANGERS_MAX 64 /* connections that have not said who they are, */
 #define OF_ONE_MAX    8  /* and of them from one address: over that, who came first goes */
@@ -44,8 +45,6 @@ static struct {
 
 /* ---- roles of nodes ---- */
 
-static const enum role roles_of[NODE_ROLES] = { ROLE_ENGINE, ROLE_DNS, ROLE_PROBE, ROLE_SESSION };
-
 static void drop_role(struct node_role *r)
 {
 	channel_free(r->channel);
@@ -56,8 +55,8 @@ static void drop_role(struct node_role *r)
 /* NULL: none that control speaks to. */
 static struct node_role *role_of(struct node *n, uint8_t role)
 {
-	for (size_t i = 0; i < NODE_ROLES; i++) {
-		if (roles_of[i] == role) {
+	for (size_t i = 0; i < CONTROL_PEERS; i++) {
+		if (control_peers[i] == role) {
 			return &n->roles[i];
 		}
 	}
@@ -120,7 +119,7 @@ void hub_ping(void)
 
 	put_u64(&b, 0);
 	for (size_t i = 0; node_at(i); i++) {
-		for (size_t k = 0; k < NODE_ROLES; k++) {
+		for (size_t k = 0; k < CONTROL_PEERS; k++) {
 			channel_send(node_at(i)->roles[k].channel, MSG_PING, &b, -1);
 		}
 	}
@@ -177,7 +176,7 @@ void hub_metrics(struct buf *to)
 	for (size_t i = 0; (n = node_at(i)); i++) {
 		buf_addf(to, "netd_node_ready{node=\"%s\"} %d\n", n->name,
 		         strcmp(node_state(n), "Ready") == 0);
-		for (size_t k = 0; k < NODE_ROLES; k++) {
+		for (size_t k = 0; k < CONTROL_PEERS; k++) {
 			const char *line = n->roles[k].told_ms ? n->roles[k].counters : "";
 
 			while (*line) {
@@ -197,7 +196,7 @@ static void forget(struct conn *c)
 	self.strangers -= !c->node;
 	if (c->node && c->node->stream == c->stream) {
 		c->node->stream = NULL;
-		for (size_t i = 0; i < NODE_ROLES; i++) {
+		for (size_t i = 0; i < CONTROL_PEERS; i++) {
 			drop_role(&c->node->roles[i]);
 		}
 	}

@@ -74,6 +74,8 @@ const struct role_row roles[ROLE_N] = {
 	                   control_run },
 };
 
+const enum role control_peers[CONTROL_PEERS] = { ROLE_ENGINE, ROLE_DNS, ROLE_PROBE, ROLE_SESSION };
+
 static int64_t resolver_user(const struct config *c)
 {
 	return c->user_resolver;

@@ -37,6 +37,9 @@ struct role_row {
 	void (*run)(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
 };
 extern const struct role_row roles[ROLE_N];
+/* Those that control has a channel to, on its own node and on others. */
+#define CONTROL_PEERS 4
+extern const enum role control_peers[CONTROL_PEERS];
 
 /* Number of the descriptor of the channel to the supervisor; those of the row follow. */
 #define ROLE_FD_MAIN 3

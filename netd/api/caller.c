@@ -200,12 +200,12 @@ bool caller_sees(const struct caller *c, const char *path)
 
 /* ---- /netd/callers, /netd/tokens ---- */
 
-/* What one may give away: nothing that one does not have. */
 bool caller_admin(const struct caller *c)
 {
 	return c && c->role == CALLER_OWNER && c->subscriptions[0] == '*' && !c->scope[0];
 }
 
+/* What one may give away: nothing that one does not have. */
 static bool covers(const struct caller *who, const struct caller *c)
 {
 	AUTO_FREE char *list = strdup(c->subscriptions);

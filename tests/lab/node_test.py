@@ -253,9 +253,14 @@ idle[0].settimeout(20)
 ok(idle[0].recv(1) == b"" and time.time() - started < 13, "and are shown out")
 for s in idle:
     s.close()
-r = join(conf("node2", "later"), token(), "node2")
+last = token()
+r = join(conf("node2", "later"), last, "node2")
 ok(r.returncode == 0, "then others come in again", r.stderr)
 call("DELETE", "/netd/nodes/later")
+doc = json.load(open(LAB + "/extra-later/state/joined.json"))
+json.dump({**doc, "certificate": "", "number": 0}, open(LAB + "/extra-later/state/joined.json", "w"))
+r = join(LAB + "/extra-later", last, "node2")
+ok(r.returncode == 78 and "was used by node 'later'" in r.stderr and "later" not in nodes(), "one that was removed does not come back by its token and key", r.stderr)
 
 # ---- certificates are renewed
 first = json.load(open(f"{LAB}/node3/state/joined.json"))
