@@ -15,6 +15,7 @@
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "netd/api/api.h"
+#include "netd/runtime.h"
 
 #define RETRY_MIN_MS   200
 #define RETRY_MAX_MS   5000
@@ -105,6 +106,48 @@ static void on_issued(struct reader *r)
 	explicit_bzero(&j, sizeof(j));
 }
 
+/* ---- namespaces that the runtime is to have ---- */
+
+static struct held {
+	uint32_t serial; /* of the group */
+	int fd;
+} *held;
+static size_t n_held;
+
+static void let_go(uint32_t serial)
+{
+	for (size_t i = 0; i < n_held; i++) {
+		if (held[i].serial == serial) {
+			close(held[i].fd);
+			held[i] = held[--n_held];
+			return;
+		}
+	}
+}
+
+/* Until the plane says that the runtime gets it; the plane has no use for a descriptor of this node's. */
+static void hold(uint32_t serial, int fd)
+{
+	let_go(serial);
+	struct held *v = realloc(held, (n_held + 1) * sizeof(*v));
+
+	if (!v) {
+		abort();
+	}
+	held = v;
+	held[n_held++] = (struct held){ serial, fd };
+}
+
+static int held_fd(uint32_t serial)
+{
+	for (size_t i = 0; i < n_held; i++) {
+		if (held[i].serial == serial) {
+			return held[i].fd;
+		}
+	}
+	return -1;
+}
+
 /* ---- messages between the plane and the node's roles ---- */
 
 static void say_up(enum role role)
@@ -126,6 +169,12 @@ static void on_tell(struct reader *r)
 
 	for (size_t i = 0; i < CONTROL_PEERS; i++) {
 		if (control_peers[i] == role && message_may(ROLE_CONTROL, role, type, version, r->left)) {
+			if (type == MSG_OWNER_DEL) {
+				struct reader head = *r;
+
+				(void)get_u64(&head);
+				let_go((uint32_t)get_u64(&head)); /* of a group, if any */
+			}
 			channel_send(channels[i], (enum msg_type)type, &body, -1);
 			return;
 		}
@@ -138,7 +187,13 @@ static void on_role(void *arg, enum role from, enum msg_type type, struct reader
 	AUTO_BUF struct buf b = { 0 };
 
 	(void)arg;
-	if (self.welcome && fd < 0) { /* what comes with a descriptor is this node's own affair */
+	if (fd >= 0 && type == MSG_ENGINE_DONE && r->left >= 8) {
+		struct reader head = *r;
+
+		hold((uint32_t)get_u64(&head), fd);
+		fd = -1;
+	}
+	if (self.welcome && fd < 0) { /* what else comes with a descriptor is this node's own affair */
 		put_u8(&b, (uint8_t)from);
 		put_u16(&b, (uint16_t)type);
 		put_u16(&b, message_version(type));
@@ -149,6 +204,62 @@ static void on_role(void *arg, enum role from, enum msg_type type, struct reader
 	if (fd >= 0) {
 		close(fd);
 	}
+}
+
+/* ---- the runtime ---- */
+
+static void say_runtime(bool there)
+{
+	AUTO_BUF struct buf b = { 0 };
+
+	if (self.welcome) {
+		put_u8(&b, there);
+		stream_send(self.plane, FRAME_RUNTIME_UP, &b);
+	}
+}
+
+static void on_runtime_hello(void)
+{
+	say_runtime(true);
+}
+
+static void on_runtime_gone(void)
+{
+	say_runtime(false);
+}
+
+static void on_runtime_said(const json_t *m)
+{
+	char *text = self.welcome ? json_dumps(m, JSON_COMPACT) : NULL;
+	struct buf b = { 0 };
+
+	if (text) {
+		buf_add(&b, text, strlen(text));
+		stream_send(self.plane, FRAME_RUNTIME_SAID, &b);
+	}
+	buf_fini(&b);
+	free(text);
+}
+
+/* A frame for the runtime; a group's comes with its namespace. */
+static void on_runtime_told(struct reader *r)
+{
+	uint32_t serial = get_u32(r);
+	json_t *m = json_loadb((const char *)r->p, r->left, JSON_REJECT_DUPLICATES, NULL);
+	char path[200];
+
+	r->left = 0;
+	if (!json_is_object(m)) {
+		log_warn("plane.runtime", LOG_STR("error", "a frame that is no JSON object"));
+	} else if (serial) {
+		snprintf(path, sizeof(path), "%s/ns/g%u", self.config->run_dir, serial);
+		json_object_set_new(m, "namespace", json_string(path));
+		runtime_send(json_incref(m), held_fd(serial));
+		let_go(serial);
+	} else {
+		runtime_send(json_incref(m), -1);
+	}
+	json_decref(m);
 }
 
 static void on_welcome(uint32_t number)
@@ -162,6 +273,9 @@ static void on_welcome(uint32_t number)
 		if (channels[i]) {
 			say_up(control_peers[i]);
 		}
+	}
+	if (runtime_connected()) {
+		say_runtime(true);
 	}
 }
 
@@ -180,6 +294,8 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 		on_tell(r);
 	} else if (type == FRAME_ISSUED) {
 		on_issued(r);
+	} else if (type == FRAME_RUNTIME) {
+		on_runtime_told(r);
 	}
 }
 
@@ -304,6 +420,7 @@ void agent_run(const struct config *c, struct loop *l, const int fds[FD_N], int 
 		peers[i] = (struct role_peer){ control_peers[i], &channels[i], on_role, say_up };
 	}
 	serve_api(fds);
+	runtime_serve(l, fds[FD_RUNTIME], on_runtime_hello, on_runtime_said, on_runtime_gone);
 	connect_plane(NULL);
 	role_serve(ROLE_CONTROL, l, main_fd, peers, CONTROL_PEERS);
 }

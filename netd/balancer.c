@@ -281,7 +281,7 @@ static void evaluate(struct balancer *b)
 		uint64_t owner = fabric_owner(table_number(b->r), vnet);
 
 		unique(&set);
-		fabric_put(owner, &set);
+		fabric_put(owner, vnet, &set);
 		fabric_sign(owner, b->sign);
 	}
 	kset_fini(&set);

@@ -48,8 +48,11 @@ bool balancer_has(const struct resource *group);
  * *drain_s, 0: they say none. */
 bool balancer_leads_to(const struct resource *group, uint32_t *drain_s);
 /* The probe role is there and wants its list; it says something of a backend (MSG_PROBE_STATE). */
-void balancer_probe_up(void);
-void balancer_probe_said(uint64_t target, bool up, const char *why);
+struct node;
+/* Those of the VNet, at the node that it is on: asked, or not any more. */
+void balancer_probes(uint32_t vnet, bool asked);
+void balancer_probe_up(const struct node *n);
+void balancer_probe_said(const struct node *n, uint64_t target, bool up, const char *why);
 
 /* What GET shows beside the document. */
 void balancer_view(const struct resource *r, json_t *props);

@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/own.h"
 #include "netd/balancer_live.h"
+#include "netd/home.h"
 #include "netd/where.h"
 
 struct lb_target {
@@ -91,7 +92,7 @@ static void send_target(const struct lb_target *t, const json_t *probe)
 	put_u16(&b, (uint16_t)(threshold > 1 ? threshold : fails ? fails : 1));
 	put_u8(&b, t->state == LB_UP);
 	put_str(&b, path);
-	channel_send(plane.probe, MSG_PROBE_SET, &b, -1);
+	channel_send(home_channel(t->b->vnet, ROLE_PROBE), MSG_PROBE_SET, &b, -1);
 	buf_fini(&b);
 }
 
@@ -110,7 +111,7 @@ static void send_outside(const struct lb_target *t)
 	put_u16(&b, 1);
 	put_u8(&b, t->state == LB_UP);
 	put_str(&b, "");
-	channel_send(plane.probe, MSG_PROBE_SET, &b, -1);
+	channel_send(home_channel(t->b->vnet, ROLE_PROBE), MSG_PROBE_SET, &b, -1);
 	buf_fini(&b);
 }
 
@@ -226,14 +227,20 @@ json_t *lb_available(const struct balancer *b, const json_t *rule, const struct 
 	                                     : 0.0);
 }
 
-static void drop(struct lb_target *t)
+static void send_end(const struct lb_target *t)
 {
 	struct buf m = { 0 };
-	size_t i = id_at(t->id);
 
 	put_u64(&m, t->id);
-	channel_send(plane.probe, MSG_PROBE_DEL, &m, -1);
+	channel_send(home_channel(t->b->vnet, ROLE_PROBE), MSG_PROBE_DEL, &m, -1);
 	buf_fini(&m);
+}
+
+static void drop(struct lb_target *t)
+{
+	size_t i = id_at(t->id);
+
+	send_end(t);
 	memmove(&by_id[i], &by_id[i + 1], (n_ids - i - 1) * sizeof(struct lb_target *));
 	n_ids--;
 	where_drop(&by_address, number_of(t->b), &t->ip, (uintptr_t)t);
@@ -264,33 +271,47 @@ enum lb_health lb_health_of(const struct resource *r, const char *probe, const s
 	return t ? t->state : LB_UNKNOWN;
 }
 
-void balancer_probe_up(void)
+static void send_any(const struct lb_target *t)
 {
-	struct buf none = { 0 };
+	const json_t *probe = lb_named(t->b->r->doc, LB_PROBES, t->probe, NULL);
 
-	channel_send(plane.probe, MSG_PROBE_BEGIN, NULL, -1);
-	for (size_t i = 0; i < n_ids; i++) {
-		const json_t *probe =
-			lb_named(by_id[i]->b->r->doc, LB_PROBES, by_id[i]->probe, NULL);
-
-		if (by_id[i]->port) {
-			send_outside(by_id[i]);
-		} else if (probe) {
-			send_target(by_id[i], probe);
-		}
+	if (t->port) {
+		send_outside(t);
+	} else if (probe) {
+		send_target(t, probe);
 	}
-	channel_send(plane.probe, MSG_PROBE_END, NULL, -1);
-	buf_fini(&none);
 }
 
-void balancer_probe_said(uint64_t id, bool up, const char *why)
+void balancer_probes(uint32_t vnet, bool asked)
+{
+	for (size_t i = 0; i < n_ids; i++) {
+		if (by_id[i]->b->vnet == vnet) {
+			(asked ? send_any : send_end)(by_id[i]);
+		}
+	}
+}
+
+void balancer_probe_up(const struct node *n)
+{
+	struct channel *c = node_channel(n, ROLE_PROBE);
+
+	channel_send(c, MSG_PROBE_BEGIN, NULL, -1);
+	for (size_t i = 0; i < n_ids; i++) {
+		if (home_of(by_id[i]->b->vnet) == n) {
+			send_any(by_id[i]);
+		}
+	}
+	channel_send(c, MSG_PROBE_END, NULL, -1);
+}
+
+void balancer_probe_said(const struct node *n, uint64_t id, bool up, const char *why)
 {
 	size_t i = id_at(id);
 	struct lb_target *t = i < n_ids && by_id[i]->id == id ? by_id[i] : NULL;
 	char text[IP_TEXT];
 
-	if (!t) {
-		return; /* forgotten meanwhile */
+	if (!t || home_of(t->b->vnet) != n) {
+		return; /* forgotten, or elsewhere meanwhile */
 	}
 	bool was = t->state == LB_UP;
 	if (t->port) {

@@ -182,7 +182,7 @@ void change_replan(struct resource *r)
 	}
 	if (in_plans(r)) {
 		gateway_hold();
-		fabric_vnets(tenant_of(r->id)->number);
+		fabric_vnets(tenant_of(r->id)->number, NULL);
 	}
 	if (json_is_true(model_at(r->doc, "properties.flushConnection"))) {
 		flush_begin(r); /* after the rules: messages keep their order */
@@ -471,7 +471,7 @@ static void remove_row(struct resource *r, void (*reply)(void *arg, const struct
 	table_remove(r);
 	if (connection) {
 		gateway_hold();
-		fabric_vnets(tenant);
+		fabric_vnets(tenant, NULL);
 	}
 	wait(applied, p);
 }

@@ -27,6 +27,7 @@
 #include "netd/fabric.h"
 #include "netd/flush.h"
 #include "netd/gateway.h"
+#include "netd/home.h"
 #include "netd/meter.h"
 #include "netd/ngroup.h"
 #include "netd/node.h"
@@ -42,17 +43,17 @@
 #define RELINK_MS      500
 
 static struct loop_timer *sweep, *relink;
-#define PEERS CONTROL_PEERS
-static char pongs[PEERS][4096]; /* last counters of engine, dns, probe and session */
-static int64_t pong_ms[PEERS], ping_ms, swept_ms;
+static int64_t ping_ms, swept_ms;
 _Static_assert(CONFIG_GATEWAYS_MAX <= 64, "a bit for each given namespace");
 static uint64_t
 	awaited; /* given namespaces to hear of before the engine is told its list, a bit each */
 
 const char *control_metrics(int i, int64_t *age_ms)
 {
-	*age_ms = pong_ms[i] ? clock_system.now_ms(&clock_system) - pong_ms[i] : -1;
-	return pongs[i];
+	const struct node_role *r = node_own() ? &node_own()->roles[i] : NULL;
+
+	*age_ms = r && r->told_ms ? clock_system.now_ms(&clock_system) - r->told_ms : -1;
+	return r ? r->counters : "";
 }
 
 static void ping(void)
@@ -68,16 +69,6 @@ static void ping(void)
 	buf_fini(&b);
 }
 
-/* The peers: 0 engine, 1 dns, 2 probe, 3 session; PEERS: it is none. */
-static unsigned peer_place(uint32_t role)
-{
-	return role == ROLE_ENGINE    ? 0
-	       : role == ROLE_DNS     ? 1
-	       : role == ROLE_PROBE   ? 2
-	       : role == ROLE_SESSION ? 3
-	                              : PEERS;
-}
-
 static struct channel **peer_channel(uint32_t role)
 {
 	return role == ROLE_ENGINE  ? &plane.engine
@@ -86,40 +77,10 @@ static struct channel **peer_channel(uint32_t role)
 	                            : &plane.session;
 }
 
-static void on_peer(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
+/* What only the node with control may say: of given namespaces, of groups that runtimes made, of sessions and serials. */
+static void own_said(enum msg_type type, uint64_t request, struct reader *r)
 {
-	char text[4096];
-	uint64_t request = get_u64(r);
-
-	(void)arg;
-	if (type == MSG_PONG) {
-		unsigned i = peer_place(from) % PEERS;
-
-		if (from == ROLE_ENGINE && request) {
-			fabric_answered(request);
-		}
-		get_str(r, pongs[i], sizeof(pongs[i]));
-		pong_ms[i] = clock_system.now_ms(&clock_system);
-	} else if (type == MSG_FLOW_LIST) {
-		flush_flows((uint32_t)request, (uint32_t)(request >> 32), r);
-	} else if (type == MSG_DRAINED) {
-		drain_answered((uint32_t)request, (uint32_t)(request >> 32), r);
-	} else if (type == MSG_COUNTER_LIST) {
-		if (!meter_counted((uint32_t)request, r)) {
-			counters_list((uint32_t)request, (uint32_t)(request >> 32), r);
-		}
-	} else if (type == MSG_PROBE_STATE) {
-		bool up = get_u8(r);
-
-		get_str(r, text, sizeof(text));
-		if (reader_done(r)) {
-			balancer_probe_said(request, up, text);
-		}
-	} else if (type == MSG_NAMES_ANSWER) {
-		names_answer(request, r);
-	} else if (type == MSG_NAMES_PART) {
-		names_part(request, r);
-	} else if (type == MSG_GUEST_GONE) {
+	if (type == MSG_GUEST_GONE) {
 		cni_gone((uint32_t)request);
 	} else if (type == MSG_SESSION_BEGIN) {
 		exec_begin(request);
@@ -131,28 +92,125 @@ static void on_peer(void *arg, enum role from, enum msg_type type, struct reader
 		if (given < CONFIG_GATEWAYS_MAX && awaited & UINT64_C(1) << given) {
 			awaited &= ~(UINT64_C(1) << given); /* told twice counts once */
 			if (awaited == 0) {
-				group_engine_list();
+				group_engine_list(node_own());
 			}
 		}
+	} else {
+		r->failed = true;
+	}
+}
+
+/* An answer about a VNet: from its node, or it is not listened to. */
+static void vnet_said(const struct node *n, enum msg_type type, uint64_t request, struct reader *r)
+{
+	uint32_t low = (uint32_t)request, high = (uint32_t)(request >> 32);
+	uint32_t vnet = type == MSG_DRAINED ? low : high;
+
+	if (home_of(vnet) != n) {
+		r->left = 0;
+	} else if (type == MSG_FLOW_LIST) {
+		flush_flows(low, high, r);
+	} else if (type == MSG_DRAINED) {
+		drain_answered(low, high, r);
+	} else if (!meter_counted(low, r)) {
+		counters_list(low, high, r);
+	}
+}
+
+void control_said(struct node *n, enum role from, enum msg_type type, struct reader *r, int fd)
+{
+	char text[4096];
+	uint64_t request = get_u64(r);
+	struct node_role *role = n ? node_role(n, (uint8_t)from) : NULL;
+
+	if (type == MSG_PONG && role) {
+		if (from == ROLE_ENGINE && request) {
+			fabric_answered(n, request);
+		}
+		get_str(r, role->counters, sizeof(role->counters));
+		role->told_ms = clock_system.now_ms(&clock_system);
+	} else if (type == MSG_PROBE_STATE) {
+		bool up = get_u8(r);
+
+		get_str(r, text, sizeof(text));
+		if (reader_done(r)) {
+			balancer_probe_said(n, request, up, text);
+		}
+	} else if (type == MSG_FLOW_LIST || type == MSG_DRAINED || type == MSG_COUNTER_LIST) {
+		vnet_said(n, type, request, r);
+	} else if (type == MSG_NAMES_ANSWER) {
+		names_answer(request, r);
+	} else if (type == MSG_NAMES_PART) {
+		names_part(request, r);
 	} else if (type == MSG_ENGINE_DONE) {
 		bool ok = get_u8(r);
 
 		get_str(r, text, sizeof(text));
 		if (reader_done(r)) {
-			group_engine_done(request, ok, text, fd);
+			group_engine_done(n, request, ok, text, fd);
 			fd = -1;
 		}
 	} else if (type == MSG_DNS_DONE) {
 		(void)get_u8(r);
 		get_str(r, text, sizeof(text));
-		if (reader_done(r) && !zone_answered(request)) {
-			group_dns_done(request);
+		if (reader_done(r)) {
+			zone_answered(n, request);
 		}
+	} else if (n == node_own()) {
+		own_said(type, request, r);
 	} else {
-		r->failed = true;
+		r->left = 0;
 	}
 	if (fd >= 0) {
 		close(fd);
+	}
+}
+
+static void on_peer(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
+{
+	(void)arg;
+	control_said(node_own(), from, type, r, fd);
+}
+
+void control_peer_up(struct node *n, enum role peer)
+{
+	if (plane.blind) { /* an empty list would take everything away */
+		log_warn("store.blind", LOG_STR("keeps", roles[peer].name));
+	} else if (peer == ROLE_ENGINE) {
+		group_engine_up(n);
+		if (n == node_own()) {
+			awaited = 0; /* what they lead to is part of the list */
+			for (size_t i = 0; i < plane.config->n_gateways; i++) {
+				awaited |= UINT64_C(1) << i;
+			}
+			channel_send(plane.engine, MSG_LEARN, NULL, -1);
+		}
+		if (n != node_own() || awaited == 0) {
+			group_engine_list(n);
+		}
+	} else if (peer == ROLE_DNS) {
+		zone_dns_up(n);
+	} else if (peer == ROLE_PROBE) {
+		balancer_probe_up(n);
+	}
+}
+
+void control_peer_gone(struct node *n, enum role peer)
+{
+	if (!n) {
+		return;
+	}
+	node_role(n, (uint8_t)peer)->told_ms = 0;
+	if (peer == ROLE_DNS) {
+		zone_dns_gone(n);
+	}
+	if (peer == ROLE_DNS && n == node_own()) {
+		names_dns_gone();
+	}
+	if (peer == ROLE_ENGINE) {
+		*(n == node_own() ? &plane.engine_synced : &n->synced) = false;
+		fabric_answered(n, UINT64_MAX);
+		drain_engine_gone(n);
 	}
 }
 
@@ -181,16 +239,7 @@ static void on_peer_closed(void *arg, enum role peer)
 	*c = NULL;
 	relink = relink ? relink : loop_timer_new(plane.loop, on_relink, NULL);
 	loop_timer_start(relink, RELINK_MS);
-	pong_ms[peer_place(peer) % PEERS] = 0;
-	if (peer == ROLE_DNS) {
-		zone_dns_gone();
-		names_dns_gone();
-	}
-	if (peer == ROLE_ENGINE) {
-		plane.engine_synced = false;
-		fabric_engine_gone();
-		drain_engine_gone();
-	}
+	control_peer_gone(node_own(), peer);
 }
 
 static void on_main(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
@@ -200,33 +249,17 @@ static void on_main(void *arg, enum role from, enum msg_type type, struct reader
 	(void)arg;
 	(void)from;
 	(void)type;
-	if (fd < 0 || peer_place(peer) == PEERS) {
+	if (fd < 0 || peer < ROLE_ENGINE || peer > ROLE_SESSION) {
 		return;
 	}
 	struct channel **c = peer_channel(peer);
 	channel_free(*c);
-	if (peer == ROLE_ENGINE) {
-		fabric_engine_gone();
+	if (peer == ROLE_ENGINE && node_own()) {
+		fabric_answered(node_own(), UINT64_MAX);
 	}
 	*c = channel_new(plane.loop, fd, ROLE_CONTROL, (enum role)peer, on_peer, on_peer_closed,
 	                 NULL);
-	if (plane.blind) { /* an empty list would take everything away */
-		log_warn("store.blind", LOG_STR("keeps", roles[peer].name));
-	} else if (peer == ROLE_ENGINE) {
-		group_engine_up();
-		awaited = 0; /* what they lead to is part of the list */
-		for (size_t i = 0; i < plane.config->n_gateways; i++) {
-			awaited |= UINT64_C(1) << i;
-		}
-		channel_send(plane.engine, MSG_LEARN, NULL, -1);
-		if (awaited == 0) {
-			group_engine_list();
-		}
-	} else if (peer == ROLE_DNS) {
-		group_dns_up();
-	} else if (peer == ROLE_PROBE) {
-		balancer_probe_up();
-	}
+	control_peer_up(node_own(), (enum role)peer);
 	ping();
 }
 
@@ -287,6 +320,9 @@ static void load(void)
 		prefix_restore(plane.v[i]);
 		if (strstr(plane.v[i]->type->name, "containerGroups")) {
 			group_load(plane.v[i]);
+		} else if (strcmp(plane.v[i]->type->name, "Microsoft.Network/virtualNetworks") == 0) {
+			home_restore(plane.v[i], (uint32_t)json_integer_value(
+							 json_object_get(plane.v[i]->status, "serial")));
 		}
 	}
 	for (size_t i = 0; i < plane.n; i++) {
@@ -359,6 +395,21 @@ static void on_sweep(void *arg)
 	loop_timer_start(sweep, 50);
 }
 
+static void own_runtime_up(void)
+{
+	group_runtime_up(node_own());
+}
+
+static void own_runtime_said(const json_t *m)
+{
+	group_runtime_message(node_own(), m);
+}
+
+static void own_runtime_gone(void)
+{
+	group_runtime_gone(node_own());
+}
+
 void control_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
 {
 	if (joined_there(c)) { /* the plane is another node's */
@@ -372,8 +423,7 @@ void control_run(const struct config *c, struct loop *l, const int fds[FD_N], in
 	load();
 	loop_signal(l, SIGTERM, role_stop, l);
 	if (!plane.blind) { /* else a runtime would be told that there is no group */
-		runtime_serve(l, fds[FD_RUNTIME], group_runtime_up, group_runtime_message,
-		              group_runtime_gone);
+		runtime_serve(l, fds[FD_RUNTIME], own_runtime_up, own_runtime_said, own_runtime_gone);
 	}
 	if (!plane.blind) {
 		hub_serve(fds[FD_NODES]);

@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/loop.h"
 #include "netd/fabric.h"
+#include "netd/home.h"
 #include "netd/plane.h"
 
 #define POLL_MS 200
@@ -87,10 +88,10 @@ static void ask_next(void)
 		w->asked = true;
 		n++;
 	}
-	if (first && plane.engine) {
+	if (first && home_channel(first->d.vnet, ROLE_ENGINE)) {
 		asked_vnet = first->d.vnet;
 		asked_mode = first->cutting ? DRAIN_CUT : DRAIN_COUNT;
-		channel_send(plane.engine, MSG_DRAIN, &b, -1);
+		home_tell(asked_vnet, MSG_DRAIN, &b, -1);
 	}
 	buf_fini(&b);
 }
@@ -127,8 +128,7 @@ void drain_forget(const struct drain *d)
 	put_u32(&b, d->vnet);
 	put_u8(&b, DRAIN_FORGET);
 	put_drain(&b, d);
-	channel_send(plane.engine, MSG_DRAIN, &b,
-	             -1); /* after the change: messages keep their order */
+	home_tell(d->vnet, MSG_DRAIN, &b, -1); /* after the change: messages keep their order */
 	buf_fini(&b);
 }
 
@@ -188,9 +188,9 @@ void drain_answered(uint32_t vnet, uint32_t mode, struct reader *r)
 	ask_next();
 }
 
-void drain_engine_gone(void)
+void drain_engine_gone(const struct node *n)
 {
-	asked_vnet = 0;
+	asked_vnet = home_of(asked_vnet) == n ? 0 : asked_vnet;
 }
 
 void drain_counts(uint64_t *drained, uint64_t *outlived)

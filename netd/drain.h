@@ -34,6 +34,7 @@ void drain_forget(const struct drain *d);
 /* MSG_DRAINED */
 void drain_answered(uint32_t vnet, uint32_t mode, struct reader *r);
 /* The engine is away: what it was asked, it is asked again. */
-void drain_engine_gone(void);
+struct node;
+void drain_engine_gone(const struct node *n);
 /* Flows that ended in time, and that had to be ended, since the start. */
 void drain_counts(uint64_t *drained, uint64_t *outlived);

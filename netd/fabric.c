@@ -10,11 +10,14 @@
 
 #include "lib/base/own.h"
 #include "netd/fabric_parts.h"
+#include "netd/home.h"
 
 /* ---- what the engine has ---- */
 
 struct sent {
 	uint64_t owner;
+	uint32_t at;   /* number of the node that has it; 0: the home of */
+	uint32_t vnet; /* this VNet */
 	uint64_t sign; /* of what it was planned from; 0: plan again */
 	struct kset set;
 	bool used; /* while a VNet is planned */
@@ -22,14 +25,14 @@ struct sent {
 static struct sent *sent;
 static size_t n_sent, cap_sent;
 
-static size_t sent_at(uint64_t owner)
+static size_t sent_at(uint64_t owner, uint32_t at)
 {
 	size_t lo = 0, hi = n_sent;
 
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
 
-		if (sent[mid].owner < owner) {
+		if (sent[mid].owner < owner || (sent[mid].owner == owner && sent[mid].at < at)) {
 			lo = mid + 1;
 		} else {
 			hi = mid;
@@ -38,17 +41,17 @@ static size_t sent_at(uint64_t owner)
 	return lo;
 }
 
-static struct sent *sent_get(uint64_t owner)
+static struct sent *sent_get(uint64_t owner, uint32_t at)
 {
-	size_t i = sent_at(owner);
+	size_t i = sent_at(owner, at);
 
-	return i < n_sent && sent[i].owner == owner ? &sent[i] : NULL;
+	return i < n_sent && sent[i].owner == owner && sent[i].at == at ? &sent[i] : NULL;
 }
 
-static struct sent *sent_make(uint64_t owner)
+static struct sent *sent_make(uint64_t owner, uint32_t at)
 {
-	struct sent *s = sent_get(owner);
-	size_t i = sent_at(owner);
+	struct sent *s = sent_get(owner, at);
+	size_t i = sent_at(owner, at);
 
 	if (s) {
 		return s;
@@ -61,9 +64,15 @@ static struct sent *sent_make(uint64_t owner)
 		}
 	}
 	memmove(&sent[i + 1], &sent[i], (n_sent - i) * sizeof(*sent));
-	sent[i] = (struct sent){ .owner = owner };
+	sent[i] = (struct sent){ .owner = owner, .at = at };
 	n_sent++;
 	return &sent[i];
+}
+
+/* Who is told of it; NULL: nobody now. */
+static struct node *node_of(const struct sent *s)
+{
+	return s->at ? node_numbered(s->at) : home_of(s->vnet);
 }
 
 /* ---- sending ---- */
@@ -76,7 +85,7 @@ static void part_begin(struct buf *b, uint64_t owner, uint8_t flags, size_t n)
 	put_u32(b, (uint32_t)n);
 }
 
-static void send_steps(uint64_t owner, const struct kop *v, size_t n, bool whole)
+static void send_steps(const struct sent *s, const struct kop *v, size_t n, bool whole)
 {
 	size_t i = 0;
 
@@ -86,12 +95,12 @@ static void send_steps(uint64_t owner, const struct kop *v, size_t n, bool whole
 		unsigned flags = (i == 0 ? PART_FIRST : 0) | (i + some == n ? PART_LAST : 0) |
 		                 (whole ? PART_WHOLE : 0);
 
-		part_begin(&b, owner, (uint8_t)flags, some);
+		part_begin(&b, s->owner, (uint8_t)flags, some);
 		for (size_t k = i; k < i + some; k++) {
 			put_u8(&b, (uint8_t)v[k].verb);
 			put_kobj(&b, v[k].o);
 		}
-		channel_send(plane.engine, MSG_OWNER_PART, &b, -1);
+		node_tell(node_of(s), MSG_OWNER_PART, &b, -1);
 		buf_fini(&b);
 		i += some;
 	} while (i < n);
@@ -104,12 +113,13 @@ static void send_whole(const struct sent *s)
 	for (size_t i = 0; i < s->set.n; i++) {
 		kops_add(&ops, KOP_ADD, &s->set.v[i]);
 	}
-	send_steps(s->owner, ops.v, ops.n, true);
+	send_steps(s, ops.v, ops.n, true);
 	kops_fini(&ops);
 }
 
-static void send_difference(uint64_t owner, const struct kset *was, const struct kset *now)
+static void send_difference(const struct sent *s, const struct kset *was)
 {
+	const struct kset *now = &s->set;
 	struct kops ops = { 0 };
 	size_t i = 0, j = 0;
 
@@ -132,19 +142,20 @@ static void send_difference(uint64_t owner, const struct kset *was, const struct
 		abort();
 	}
 	if (ops.n > 0) {
-		send_steps(owner, ops.v, ops.n, false);
+		send_steps(s, ops.v, ops.n, false);
 	}
 	kops_fini(&ops);
 }
 
-void fabric_put(uint64_t owner, struct kset *objects)
+static void put(uint64_t owner, uint32_t at, uint32_t vnet, struct kset *objects)
 {
-	struct sent *s = sent_get(owner);
+	struct sent *s = sent_get(owner, at);
 	bool fresh = s == NULL;
 
 	kset_sort(objects);
 	if (fresh) {
-		s = sent_make(owner);
+		s = sent_make(owner, at);
+		s->vnet = vnet;
 	}
 	struct kset was = s->set;
 	s->set = *objects;
@@ -153,32 +164,90 @@ void fabric_put(uint64_t owner, struct kset *objects)
 	if (fresh) {
 		send_whole(s);
 	} else {
-		send_difference(owner, &was, &s->set);
+		send_difference(s, &was);
 	}
 	kset_fini(&was);
 }
 
-void fabric_drop(uint64_t owner)
+static void drop(struct sent *s)
 {
-	struct sent *s = sent_get(owner);
 	struct buf b = { 0 };
 
-	if (!s) {
-		return;
-	}
+	put_u64(&b, 0);
+	put_u64(&b, s->owner);
+	node_tell(node_of(s), MSG_OWNER_DEL, &b, -1);
+	buf_fini(&b);
 	kset_fini(&s->set);
 	memmove(s, s + 1, (size_t)(sent + n_sent - s - 1) * sizeof(*s));
 	n_sent--;
-	put_u64(&b, 0);
-	put_u64(&b, owner);
-	channel_send(plane.engine, MSG_OWNER_DEL, &b, -1);
-	buf_fini(&b);
 }
 
-void fabric_resend(void)
+void fabric_ways(uint64_t owner, uint32_t vnet, const struct kset *objects)
+{
+	const struct node *home = home_of(vnet), *n;
+
+	for (size_t i = 0; (n = node_at(i)); i++) {
+		struct sent *s = sent_get(owner, n->number);
+		struct kset set = { 0 };
+
+		if (n != home && home && node_ingress(n)) {
+			vnet_plan_ways(objects, home->number, &set);
+		}
+		if (set.n > 0 || set.failed) {
+			put(owner, n->number, vnet, &set);
+		} else if (s) {
+			drop(s);
+		}
+		kset_fini(&set);
+	}
+}
+
+void fabric_put(uint64_t owner, uint32_t vnet, struct kset *objects)
+{
+	put(owner, 0, vnet, objects);
+	const struct kset planned = sent_get(owner, 0)->set; /* its place may move */
+	fabric_ways(owner, vnet, &planned);
+}
+
+void fabric_put_at(uint64_t owner, const struct node *n, struct kset *objects)
+{
+	put(owner, n->number, 0, objects);
+}
+
+void fabric_drop(uint64_t owner)
+{
+	size_t i;
+
+	while (i = sent_at(owner, 0), i < n_sent && sent[i].owner == owner) {
+		drop(&sent[i]);
+	}
+}
+
+void fabric_drop_vnet(uint32_t vnet)
+{
+	for (size_t i = n_sent; i-- > 0;) {
+		if (sent[i].vnet == vnet) {
+			drop(&sent[i]);
+		}
+	}
+}
+
+void fabric_resend(const struct node *n)
 {
 	for (size_t i = 0; i < n_sent; i++) {
-		send_whole(&sent[i]);
+		if (node_of(&sent[i]) == n) {
+			send_whole(&sent[i]);
+		}
+	}
+}
+
+void fabric_forget(const struct node *n)
+{
+	for (size_t i = n_sent; i-- > 0;) {
+		if (sent[i].at == n->number) {
+			kset_fini(&sent[i].set);
+			memmove(&sent[i], &sent[i + 1], (--n_sent - i) * sizeof(*sent));
+		}
 	}
 }
 
@@ -186,12 +255,12 @@ void fabric_resend(void)
 
 bool fabric_sent(uint64_t owner)
 {
-	return sent_get(owner) != NULL;
+	return sent_get(owner, 0) != NULL;
 }
 
 bool fabric_stays(uint64_t owner, uint64_t sign)
 {
-	struct sent *s = sent_get(owner);
+	struct sent *s = sent_get(owner, 0);
 	bool stays = s && s->sign == sign;
 
 	if (stays) {
@@ -202,12 +271,12 @@ bool fabric_stays(uint64_t owner, uint64_t sign)
 
 void fabric_sign(uint64_t owner, uint64_t sign)
 {
-	sent_get(owner)->sign = sign;
+	sent_get(owner, 0)->sign = sign;
 }
 
 static bool in_vnet(const struct sent *s, uint32_t vnet)
 {
-	return s->owner >> 32 && (uint32_t)s->owner == vnet;
+	return !s->at && s->owner >> 32 && (uint32_t)s->owner == vnet;
 }
 
 void fabric_begin(uint32_t vnet)
@@ -222,6 +291,7 @@ void fabric_end(uint32_t vnet)
 	for (size_t i = n_sent; i-- > 0;) {
 		if (in_vnet(&sent[i], vnet) && !sent[i].used) {
 			fabric_drop(sent[i].owner);
+			i = i < n_sent ? i : n_sent; /* its ways went too */
 		}
 	}
 }
@@ -236,39 +306,56 @@ struct waiter {
 };
 static STAILQ_HEAD(waiters, waiter) waiters = STAILQ_HEAD_INITIALIZER(waiters);
 
+/* Has every engine answered what it was asked up to then? A question that was asked later is answered later. */
+static bool answered(uint64_t request)
+{
+	const struct node *n;
+
+	for (size_t i = 0; (n = node_at(i)); i++) {
+		if (n->answered < (n->asked < request ? n->asked : request)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 void fabric_wait(void (*done)(void *arg), void *arg)
 {
 	static uint64_t last;
 	struct waiter *w = calloc(1, sizeof(*w));
 	struct buf b = { 0 };
+	struct node *n;
 
 	if (!w) {
 		abort();
 	}
-	if (!plane.engine) {
+	*w = (struct waiter){ .request = ++last, .done = done, .arg = arg };
+	put_u64(&b, w->request);
+	for (size_t i = 0; (n = node_at(i)); i++) {
+		if (n->touched && node_channel(n, ROLE_ENGINE)) {
+			n->touched = false;
+			n->asked = w->request;
+			/* Answered after what came before. */
+			channel_send(node_channel(n, ROLE_ENGINE), MSG_PING, &b, -1);
+		}
+	}
+	buf_fini(&b);
+	if (answered(w->request)) {
 		free(w);
 		done(arg);
 		return;
 	}
-	*w = (struct waiter){ .request = ++last, .done = done, .arg = arg };
 	STAILQ_INSERT_TAIL(&waiters, w, link);
-	put_u64(&b, w->request);
-	channel_send(plane.engine, MSG_PING, &b, -1); /* answered after what came before */
-	buf_fini(&b);
 }
 
-void fabric_answered(uint64_t request)
+void fabric_answered(struct node *n, uint64_t request)
 {
 	struct waiter *w;
 
-	while ((w = STAILQ_FIRST(&waiters)) && w->request <= request) {
+	n->answered = request < n->asked ? request : n->asked;
+	while ((w = STAILQ_FIRST(&waiters)) && answered(w->request)) {
 		STAILQ_REMOVE_HEAD(&waiters, link);
 		w->done(w->arg);
 		free(w);
 	}
-}
-
-void fabric_engine_gone(void)
-{
-	fabric_answered(UINT64_MAX);
 }

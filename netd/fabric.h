@@ -10,18 +10,31 @@
 /* Numbers of owners that have none of their own. */
 #define OWNER_GATEWAY 1u
 
-/* What the owner should have; taken, empty afterwards. */
-void fabric_put(uint64_t owner, struct kset *objects);
+struct node;
+/* What the owner, of that VNet, should have; taken, empty afterwards. Nodes that public addresses come in by get the ways there. */
+void fabric_put(uint64_t owner, uint32_t vnet, struct kset *objects);
+/* The same of an owner that is the node's own. */
+void fabric_put_at(uint64_t owner, const struct node *n, struct kset *objects);
+/* The ways alone, for an owner that is sent otherwise: of a group. */
+void fabric_ways(uint64_t owner, uint32_t vnet, const struct kset *objects);
 /* It should have nothing; absent is fine. */
 void fabric_drop(uint64_t owner);
-/* All of it anew, to an engine that has come back. */
-void fabric_resend(void);
+void fabric_drop_vnet(uint32_t vnet); /* all that is of it */
+/* All that the node should have anew, to an engine that has come back. */
+void fabric_resend(const struct node *n);
+/* Plans the node's gateway again; and those of all that are there: one came, went, or has another address. */
+void fabric_gateway(const struct node *n);
+void fabric_gateways(void);
+/* All that is not a group's, for an engine that has come up. */
+void fabric_list(const struct node *n);
+/* The node is about to be no more. */
+void fabric_forget(const struct node *n);
 
 /* Plans the VNet that has this number again: router, security groups, bridges. Not live: does
  * nothing. */
 void fabric_vnet(uint32_t vnet);
-/* The same for all live VNets; of that tenant (number), 0: of all. */
-void fabric_vnets(uint32_t tenant);
+/* The same for all live VNets; of that tenant (number), 0: of all; on that node, NULL: on any. */
+void fabric_vnets(uint32_t tenant, const struct node *n);
 /* Its last group has gone. */
 void fabric_vnet_gone(uint32_t vnet);
 
@@ -31,9 +44,8 @@ struct ip_prefix;
 #define FABRIC_VTAG_MAX 5200 /* prefixes of the VNet, its peers, and what its gateway has learned */
 size_t fabric_vtag(const struct resource *vnet, struct ip_prefix *to, size_t max);
 
-/* Calls done once the engine has done all that it was sent so far; at once when it is away: it
- * gets the whole list when it comes back. */
+/* Calls done once the engines have done all that they were sent so far; at once when they are away: they get the whole list
+ * when they come back. */
 void fabric_wait(void (*done)(void *arg), void *arg);
-/* The engine answered, or is gone. */
-void fabric_answered(uint64_t request);
-void fabric_engine_gone(void);
+/* The node's engine answered, or (UINT64_MAX) is gone. */
+void fabric_answered(struct node *n, uint64_t request);

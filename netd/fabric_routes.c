@@ -162,7 +162,7 @@ void fabric_plan_table(const struct subnet *s, struct resource *v, const struct 
 	}
 	n = add_throws(v, plan, n, ARRAY_N(plan));
 	vnet_plan_routes(s->vnet, KOBJ_TABLE_BASE + s->id, plan, n, &set);
-	fabric_put(fabric_owner(s->id, s->vnet), &set);
+	fabric_put(fabric_owner(s->id, s->vnet), s->vnet, &set);
 }
 
 /* ---- peerings ---- */
@@ -241,7 +241,7 @@ static void plan_peer_side(struct resource *v, const struct routing_peer *p)
 	                             .holes = holes,
 	                             .n_holes = gateway_holes(v, holes, FABRIC_VTAG_MAX) },
 		&set);
-	fabric_put(fabric_owner(peer, number), &set);
+	fabric_put(fabric_owner(peer, number), number, &set);
 }
 
 /* Both sides, the one with the link first. */
@@ -294,5 +294,5 @@ void fabric_plan_gateway(struct resource *v)
 	                                      .holes = holes,
 	                                      .n_holes = gateway_holes(v, holes, FABRIC_VTAG_MAX) },
 	                &set);
-	fabric_put(fabric_owner(path.given, table_number(v)), &set);
+	fabric_put(fabric_owner(path.given, table_number(v)), table_number(v), &set);
 }

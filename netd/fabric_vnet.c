@@ -9,6 +9,7 @@
 #include "netd/config.h"
 #include "netd/fabric_parts.h"
 #include "netd/gateway.h"
+#include "netd/home.h"
 #include "netd/security.h"
 #include "netd/zone.h"
 
@@ -99,7 +100,7 @@ static void plan_router(const struct subnet *s, const struct resource *v)
 	                                    .vtag = tags,
 	                                    .n_vtag = fabric_vtag(v, tags, FABRIC_VTAG_MAX) },
 	               &set);
-	fabric_put(s->vnet, &set);
+	fabric_put(s->vnet, s->vnet, &set);
 }
 
 static void plan_asgs(uint32_t vnet, const uint32_t *numbers, size_t n)
@@ -113,7 +114,7 @@ static void plan_asgs(uint32_t vnet, const uint32_t *numbers, size_t n)
 			nsg_asg_name(numbers[i], family, o.dev);
 			kset_add(&set, &o);
 		}
-		fabric_put(fabric_owner(numbers[i], vnet), &set);
+		fabric_put(fabric_owner(numbers[i], vnet), vnet, &set);
 	}
 }
 
@@ -132,7 +133,7 @@ static void plan_security(uint32_t vnet, struct resource *nsg)
 	security_read(nsg, &g);
 	vnet_plan_nsg(&g, vnet, &set);
 	nsg_fini(&g);
-	fabric_put(owner, &set);
+	fabric_put(owner, vnet, &set);
 	fabric_sign(owner, nsg->etag);
 }
 
@@ -147,7 +148,7 @@ static void plan_nat(uint32_t vnet, struct resource *nat)
 	                                  .addrs = addrs,
 	                                  .n_addrs = routing_nat_addresses(nat, addrs) },
 	              &set);
-	fabric_put(fabric_owner(table_number(nat), vnet), &set);
+	fabric_put(fabric_owner(table_number(nat), vnet), vnet, &set);
 }
 
 /* ---- subnets ---- */
@@ -167,7 +168,7 @@ static void plan_bridges(const struct subnet *s, const struct plan_subnet *as)
 		p.bridge = s->bridges[i].id;
 		p.more = s->bridges[i].id != s->id;
 		vnet_plan_subnet(&p, &set);
-		fabric_put(s->bridges[i].id, &set);
+		fabric_put(s->bridges[i].id, s->vnet, &set);
 	}
 }
 
@@ -232,7 +233,7 @@ void fabric_vnet(uint32_t vnet)
 	}
 }
 
-void fabric_vnets(uint32_t tenant)
+void fabric_vnets(uint32_t tenant, const struct node *n)
 {
 	const struct subnet *s;
 	uint32_t last = 0;
@@ -240,7 +241,8 @@ void fabric_vnets(uint32_t tenant)
 	for (size_t i = 0; (s = subnet_at(i)); i++) {
 		const struct resource *v = s->vnet != last ? table_numbered(s->vnet) : NULL;
 
-		if (s->vnet != last && (!tenant || (v && tenant_of(v->id)->number == tenant))) {
+		if (s->vnet != last && (!tenant || (v && tenant_of(v->id)->number == tenant)) &&
+		    (!n || home_of(s->vnet) == n)) {
 			fabric_vnet(s->vnet);
 		}
 		last = s->vnet;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "lib/base/log.h"
-#include "netd/fabric.h"
+#include "netd/home.h"
 #include "netd/subnet.h"
 #include "netd/trace.h"
 
@@ -27,7 +27,7 @@ void flush_begin(struct resource *nsg)
 		last = s->vnet;
 		put_u32(&b, number);
 		put_u32(&b, s->vnet);
-		channel_send(plane.engine, MSG_FLOWS, &b, -1);
+		home_tell(s->vnet, MSG_FLOWS, &b, -1);
 		buf_fini(&b);
 	}
 }
@@ -54,7 +54,7 @@ void flush_flows(uint32_t token, uint32_t vnet, struct reader *r)
 	trace_forget();
 	if (denied > 0) {
 		log_info("nsg.flushed", LOG_STR("id", nsg->id), LOG_NUM("flows", denied));
-		channel_send(plane.engine, MSG_FLOWS_DEL, &b, -1);
+		home_tell(vnet, MSG_FLOWS_DEL, &b, -1);
 	}
 	buf_fini(&b);
 }

@@ -414,7 +414,7 @@ void gateway_learned(uint32_t ns, bool there, struct reader *r)
 		const struct resource *c = connections.v[k];
 
 		if (given_by(c->id, circuit(c->doc)) == (int)i) {
-			fabric_vnets(tenant_of(c->id)->number);
+			fabric_vnets(tenant_of(c->id)->number, NULL);
 			return; /* a namespace has one connection */
 		}
 	}

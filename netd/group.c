@@ -15,8 +15,10 @@
 #include "netd/api/logs.h"
 #include "netd/balancer.h"
 #include "netd/cni.h"
+#include "netd/fabric.h"
 #include "netd/group_parts.h"
 #include "netd/guest.h"
+#include "netd/home.h"
 #include "netd/meter.h"
 #include "netd/ngroup.h"
 #include "netd/runtime.h"
@@ -37,7 +39,6 @@ struct commit {
 
 static bool retries;     /* some group's attach failed */
 static bool room_wanted; /* some group waits for room */
-int64_t group_runtime_left_ms = -1;
 
 /* ---- helpers ---- */
 
@@ -179,14 +180,14 @@ static void removed(void *arg, const struct err *e, uint64_t rev)
 }
 
 /* A runtime that is away is waited for a little: its containers should end before their network. */
-static bool runtime_expected(void)
+static bool runtime_expected(struct node *n)
 {
 	int64_t now = clock_system.now_ms(&clock_system);
 
-	if (group_runtime_left_ms < 0) { /* netd has just begun: it will be back soon */
-		group_runtime_left_ms = now;
+	if (n && n->runtime_left_ms < 0) { /* netd has just begun: it will be back soon */
+		n->runtime_left_ms = now;
 	}
-	return runtime_connected() || now - group_runtime_left_ms < RUNTIME_WAIT_MS;
+	return node_runtime(n) || (n && now - n->runtime_left_ms < RUNTIME_WAIT_MS);
 }
 
 static void remove_row(struct group *g)
@@ -214,8 +215,8 @@ static void take_down(struct group *g)
 	if (!g->drained) {
 		return; /* drained() goes on */
 	}
-	if (g->held && !g->stopped && runtime_expected()) {
-		if (!g->stop_sent && runtime_connected()) {
+	if (g->held && !g->stopped && runtime_expected(group_node(g))) {
+		if (!g->stop_sent && node_runtime(group_node(g))) {
 			group_send_stop(g, true);
 			g->stop_sent = true;
 		}
@@ -223,7 +224,7 @@ static void take_down(struct group *g)
 	}
 	if (!g->detached) {
 		crash_point(CRASH_CONTROL_STOPPED);
-		if (plane.engine_synced) {
+		if (home_synced(group_vnet(g))) {
 			meter_ask_group(g->r); /* its link goes with what it counted */
 			network_drop_group(g->r, group_ask(g, ASK_DETACH));
 		}
@@ -265,7 +266,7 @@ void group_advance(struct group *g)
 		crash_point(CRASH_CONTROL_ATTACHED);
 		g->waits = !spot_fits() && !g->held;
 		room_wanted = room_wanted || g->waits;
-		if (runtime_connected() && !g->lost && !g->waits) {
+		if (node_runtime(group_node(g)) && !g->lost && !g->waits) {
 			group_hand_over(g);
 		}
 		return;
@@ -327,8 +328,10 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
 	json_object_set_new(r->status, "generation", json_integer((json_int_t)r->etag));
 	if (json_equal(full, r->doc)) {
 		json_object_del(r->status, "secretsDue");
+		json_object_del(r->status, "secrets");
 	} else {
 		json_object_set_new(r->status, "secretsDue", json_true());
+		json_object_set_new(r->status, "secrets", json_true());
 	}
 	g->handed = g->started = g->failed = g->lost = g->down = false;
 	json_object_del(r->status, "rests"); /* its containers begin anew */
@@ -340,7 +343,7 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
 	}
 	/* The kernel's work runs beside the commit, which begins first: whom the message wakes may take this core. */
 	table_save(rows, 2, applied, commit_new(g, reply, arg));
-	if (plane.engine_synced) {
+	if (home_synced(group_vnet(g))) {
 		send_group(g);
 	}
 }
@@ -412,7 +415,7 @@ void group_check_network(struct resource *r, int fd)
 	close(fd);
 	put_u64(&b, group_ask(r->group, ASK_CHECK));
 	put_u64(&b, group_serial(r->group));
-	channel_send(plane.engine, MSG_OWNER_CHECK, &b, -1);
+	home_tell(group_vnet(r->group), MSG_OWNER_CHECK, &b, -1);
 	buf_fini(&b);
 }
 
@@ -473,7 +476,7 @@ void group_action(struct resource *r, const char *action,
 		g->started = g->ready = false;
 	}
 	balancer_group(r, true);
-	runtime_send(json_pack("{s:s, s:s}", "type", action, "id", r->key), -1);
+	group_tell(g, json_pack("{s:s, s:s}", "type", action, "id", r->key));
 	table_save(&r, 1, applied, commit_new(g, reply, arg)); /* advances */
 }
 
@@ -509,32 +512,43 @@ static void guest_failed(struct group *g, const char *text)
 	}
 }
 
+/* True once for each node whose runtime is not waited for any more: what is deleted there goes on. */
+static bool nobody_comes(void)
+{
+	bool some = false;
+	struct node *n;
+
+	for (size_t i = 0; (n = node_at(i)); i++) {
+		bool waited = runtime_expected(n);
+
+		some = some || (n->runtime_waited && !waited);
+		n->runtime_waited = waited;
+	}
+	return some;
+}
+
 void group_retry(int64_t now_ms)
 {
-	static bool waited = true;
 	bool left = false;
 
 	bool room = room_wanted && spot_fits(); /* those that wait for it go on */
 
 	room_wanted = room_wanted && !room;
-	if (waited != runtime_expected()) {
-		waited = !waited;
-		retries = retries || !waited;
-	}
+	retries = nobody_comes() || retries;
 	for (size_t i = 0; (retries || room) && i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
 
 		if (g && g->waits && room) {
 			group_advance(g);
 		}
-		if (g && g->deleting && !waited) {
+		if (g && g->deleting && !runtime_expected(group_node(g))) {
 			group_advance(g);
 		}
 		if (!g || !g->retry_ms || g->deleting) {
 			continue;
 		}
 		left = true;
-		if (g->retry_at_ms <= now_ms && plane.engine_synced) {
+		if (g->retry_at_ms <= now_ms && home_synced(group_vnet(g))) {
 			g->retry_at_ms = INT64_MAX;
 			send_group(g);
 		}
@@ -542,7 +556,26 @@ void group_retry(int64_t now_ms)
 	retries = left;
 }
 
-void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
+/* The engine of the node has its list. */
+static void synced(struct node *n)
+{
+	*(n == node_own() ? &plane.engine_synced : &n->synced) = true;
+	for (size_t i = 0; i < plane.n; i++) {
+		struct group *x = plane.v[i]->group;
+
+		if (!x || group_node(x) != n) {
+			continue;
+		}
+		if (x->deleting) {
+			/* Its deletion may have begun after the list was sent: it is asked for again. */
+			group_advance(x);
+		} else {
+			send_group(x); /* for the descriptor */
+		}
+	}
+}
+
+void group_engine_done(struct node *n, uint64_t request, bool ok, const char *text, int fd)
 {
 	enum ask ask = (enum ask)(request >> 56);
 
@@ -556,19 +589,9 @@ void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
 	struct group *g = ask == ASK_SYNC ? NULL : group_by_serial((uint32_t)request);
 
 	if (ask == ASK_SYNC) {
-		plane.engine_synced = true;
-		for (size_t i = 0; i < plane.n; i++) {
-			struct group *x = plane.v[i]->group;
-
-			if (x && x->deleting) {
-				/* Its deletion may have begun after the list was sent: it is asked for again. */
-				group_advance(x);
-			} else if (x) {
-				send_group(x); /* for the descriptor */
-			}
-		}
+		synced(n);
 	}
-	if (!g) {
+	if (!g || group_node(g) != n) { /* it was moved meanwhile */
 		if (fd >= 0) {
 			close(fd);
 		}
@@ -609,30 +632,31 @@ void group_engine_done(uint64_t request, bool ok, const char *text, int fd)
 	group_advance(g);
 }
 
-void group_engine_up(void)
+void group_engine_up(struct node *n)
 {
-	plane.engine_synced = false;
-	spare_forget();
-	channel_send(plane.engine, MSG_SYNC_BEGIN, NULL, -1);
+	*(n == node_own() ? &plane.engine_synced : &n->synced) = false;
+	spare_forget(n);
+	node_tell(n, MSG_SYNC_BEGIN, NULL, -1);
 }
 
-void group_engine_list(void)
+void group_engine_list(struct node *n)
 {
 	struct buf b = { 0 };
 
-	network_send_base();
+	fabric_list(n);
 	for (size_t i = 0; i < plane.n; i++) {
 		const struct group *g = plane.v[i]->group;
 
-		if (g && !g->deleting && g->guest) {
+		if (!g || g->deleting || (group_node(g) != n && !node_ingress(n))) {
+			continue;
+		}
+		if (g->guest && group_node(g) == n) {
 			guest_send(g->r, g->ns_fd);
 		}
-		if (g && !g->deleting) {
-			network_send_group(g->r, 0);
-		}
+		network_send_group(g->r, 0);
 	}
 	put_u64(&b, (uint64_t)ASK_SYNC << 56);
-	channel_send(plane.engine, MSG_SYNC_END, &b, -1);
+	node_tell(n, MSG_SYNC_END, &b, -1);
 	buf_fini(&b);
 }
 
@@ -653,9 +677,11 @@ void group_dns_done(uint64_t request)
 	group_advance(g);
 }
 
-void group_dns_up(void)
+void zone_dns_up(struct node *n)
 {
-	zone_list_begin();
+	bool own = n == node_own();
+
+	zone_list_begin(n);
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
 
@@ -663,10 +689,10 @@ void group_dns_up(void)
 			network_publish_public(plane.v[i], true);
 			continue;
 		}
-		g->naming = false;
+		g->naming = g->naming && !own;
 		if (has_name(g) && !g->deleting && !g->down && g->ready) {
-			send_name(g, true);
-		} else if (g->deleting && !g->unnamed) {
+			zone_group(g->r, true, own ? group_ask(g, ASK_NAME) : 0);
+		} else if (own && g->deleting && !g->unnamed) {
 			g->unnamed = true;
 			group_advance(g);
 			i = (size_t)-1; /* the table may have changed */
@@ -675,5 +701,5 @@ void group_dns_up(void)
 			}
 		}
 	}
-	zone_list_end();
+	zone_list_end(n);
 }

@@ -6,10 +6,26 @@
 #include <string.h>
 
 #include "netd/group_parts.h"
+#include "netd/home.h"
 
 uint32_t group_serial(const struct group *g)
 {
 	return (uint32_t)json_integer_value(json_object_get(g->r->status, "serial"));
+}
+
+uint32_t group_vnet(const struct group *g)
+{
+	return (uint32_t)json_integer_value(json_object_get(g->r->status, "vnet"));
+}
+
+struct node *group_node(const struct group *g)
+{
+	return home_of(group_vnet(g));
+}
+
+void group_tell(const struct group *g, json_t *m)
+{
+	node_runtime_send(group_node(g), m, 0, -1);
 }
 
 uint64_t group_ask(const struct group *g, enum ask ask)

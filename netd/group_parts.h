@@ -50,7 +50,16 @@ struct group {
 /* Does what is next; group.c. */
 void group_advance(struct group *g);
 void group_save(struct group *g);     /* its status; nobody waits */
-extern int64_t group_runtime_left_ms; /* when the runtime left; -1: it was not there yet */
+
+/* Where it is, and its VNet's number. NULL: on a node that was removed. */
+struct node *group_node(const struct group *g);
+uint32_t group_vnet(const struct group *g);
+/* Tells the runtime there; takes the reference. */
+void group_tell(const struct group *g, json_t *m);
+
+/* Its VNet is about to leave its node, and has come to another: what runs there ends, and begins anew here. */
+void group_leave(uint32_t vnet);
+void group_arrive(uint32_t vnet);
 
 /* Groups by number: answers of engine and dns carry it. */
 uint32_t group_serial(const struct group *g);

@@ -14,8 +14,8 @@
 #include "netd/balancer.h"
 #include "netd/group_parts.h"
 #include "netd/meter.h"
+#include "netd/home.h"
 #include "netd/ngroup.h"
-#include "netd/runtime.h"
 
 static json_t *resolv_conf(const struct group *g)
 {
@@ -97,7 +97,7 @@ void group_hand_over(struct group *g)
 	if (*model_str(g->r->status, "from")) {
 		json_object_set(m, "from", json_object_get(g->r->status, "from"));
 	}
-	runtime_send(m, g->ns_fd);
+	node_runtime_send(group_node(g), m, group_serial(g), g->ns_fd);
 	json_decref(g->full);
 	g->full = NULL;
 	g->handed = g->held = true;
@@ -114,22 +114,21 @@ void group_hand_over(struct group *g)
 
 void group_send_stop(struct group *g, bool remove)
 {
-	runtime_send(json_pack("{s:s, s:s, s:i, s:b, s:O*}", "type", "stop", "id", g->r->key,
-	                       "graceSeconds", 30, "remove", remove, "from",
-	                       json_object_get(g->r->status, "from")),
-	             -1);
+	group_tell(g, json_pack("{s:s, s:s, s:i, s:b, s:O*}", "type", "stop", "id", g->r->key,
+	                        "graceSeconds", 30, "remove", remove, "from",
+	                        json_object_get(g->r->status, "from")));
 }
 
 /* The list: groups that are ready to run come at once, others when their network stands; its end
  * names all, so that the runtime ends what is not ours any more and nothing else. */
-void group_runtime_up(void)
+void group_runtime_up(struct node *n)
 {
 	json_t *ids = json_array();
 
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
 
-		if (!g || g->guest) {
+		if (!g || g->guest || group_node(g) != n) {
 			continue;
 		}
 		json_array_append_new(ids, json_string(g->r->key));
@@ -143,7 +142,7 @@ void group_runtime_up(void)
 			group_hand_over(g);
 		}
 	}
-	runtime_send(json_pack("{s:s, s:o}", "type", "listEnd", "ids", ids), -1);
+	node_runtime_send(n, json_pack("{s:s, s:o}", "type", "listEnd", "ids", ids), 0, -1);
 }
 
 /* What the runtime says of containers, with the times when it was first said; a restart's last state stays to be seen. */
@@ -233,13 +232,14 @@ static void account(struct group *g)
 	group_save(g);
 }
 
-static void refuse_tap(const char *id, const char *why)
+static void refuse_tap(struct node *n, const char *id, const char *why)
 {
-	runtime_send(json_pack("{s:s, s:s, s:s}", "type", "tap", "id", id, "error", why), -1);
+	node_runtime_send(n, json_pack("{s:s, s:s, s:s}", "type", "tap", "id", id, "error", why), 0,
+	                  -1);
 }
 
 /* The runtime wants a tap in the group's namespace, or (queues 0) none; the group is handed over again when it is there. */
-static void take_tap(struct group *g, const json_t *m)
+static void take_tap(struct node *n, struct group *g, const json_t *m)
 {
 	const json_t *queues = json_object_get(m, "queues"), *owner = json_object_get(m, "owner");
 
@@ -247,12 +247,12 @@ static void take_tap(struct group *g, const json_t *m)
 	    json_integer_value(queues) > 256 ||
 	    (owner && (!json_is_integer(owner) || json_integer_value(owner) < 0 ||
 	               json_integer_value(owner) >= UINT32_MAX))) {
-		refuse_tap(model_str(m, "id"),
+		refuse_tap(n, model_str(m, "id"),
 		           "accepted are queues, 0 to 256, and owner, a user's number");
 		return;
 	}
 	if (!g || g->guest || g->deleting) {
-		refuse_tap(model_str(m, "id"), "no such group");
+		refuse_tap(n, model_str(m, "id"), "no such group");
 		return;
 	}
 	if (json_integer_value(queues) > 0) {
@@ -267,36 +267,41 @@ static void take_tap(struct group *g, const json_t *m)
 
 void group_tap_done(struct group *g, bool ok, const char *text)
 {
-	if (g->deleting || !runtime_connected()) {
+	if (g->deleting || !node_runtime(group_node(g))) {
 		return; /* the next runtime is told with all else */
 	}
 	if (!ok) {
-		refuse_tap(g->r->key, text);
+		refuse_tap(group_node(g), g->r->key, text);
 	} else if (g->handed) {
 		group_hand_over(g);
 	}
 }
 
-void group_runtime_message(const json_t *m)
+/* A runtime is believed of groups on its node alone. */
+void group_runtime_message(struct node *n, const json_t *m)
 {
 	struct resource *r = table_get(model_str(m, "id"));
-	struct group *g = r ? r->group : NULL;
+	struct group *g = r && r->group && group_node(r->group) == n ? r->group : NULL;
 	const char *state = model_str(m, "state");
 
 	if (model_is(m, "type", "logs")) {
-		logs_answer(m);
+		logs_answer(n, m);
 		return;
 	}
 	if (model_is(m, "type", "usage")) {
-		meter_reported(m);
+		if (g) {
+			meter_reported(m);
+		}
 		return;
 	}
 	if (model_is(m, "type", "exec")) {
-		exec_answer(m);
+		if (n == node_own()) {
+			exec_answer(m);
+		}
 		return;
 	}
 	if (model_is(m, "type", "tap")) {
-		take_tap(g, m);
+		take_tap(n, g, m);
 		return;
 	}
 	if (!g || g->guest) {
@@ -340,17 +345,17 @@ void group_runtime_message(const json_t *m)
 	group_advance(g);
 }
 
-void group_runtime_gone(void)
+void group_runtime_gone(struct node *n)
 {
-	group_runtime_left_ms = clock_system.now_ms(&clock_system);
-	logs_sweep(INT64_MAX);
+	n->runtime_left_ms = clock_system.now_ms(&clock_system);
+	logs_gone(n);
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
 
-		if (g && !g->deleting && !g->guest) {
+		if (g && !g->deleting && !g->guest && group_node(g) == n) {
 			g->handed =
 				false; /* its containers run on; it is told again when it is back */
-			if (plane.engine_synced && g->attached) {
+			if (node_synced(n) && g->attached) {
 				network_send_group(g->r, group_ask(g, ASK_ATTACH));
 			}
 		}

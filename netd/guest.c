@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/base/own.h"
+#include "netd/home.h"
 #include "netd/where.h"
 
 static struct where published; /* groups by VNet and a digest of address, protocol, port */
@@ -182,6 +183,6 @@ void guest_send(const struct resource *r, int fd)
 	put_u8(&b, routed && *model_str(r->status, "ip6"));
 	put_str(&b, model_str(g, "ifname"));
 	put_str(&b, model_str(g, "netns"));
-	channel_send(plane.engine, MSG_GUEST, &b, fd);
+	home_tell(vnet_of(r), MSG_GUEST, &b, fd);
 	buf_fini(&b);
 }

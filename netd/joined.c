@@ -4,7 +4,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <jansson.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +119,35 @@ int joined_write(const struct config *c, const struct joined *j, struct err *e)
 	return 0;
 }
 
+/* The device that has the address. */
+static void find_underlay(struct node_facts *f)
+{
+	struct ifaddrs *all = NULL;
+	struct err e = ERR_INIT;
+	struct ip want, ip;
+
+	if (!f->address[0] || ip_parse(f->address, &want, &e) < 0 || getifaddrs(&all) < 0) {
+		return;
+	}
+	for (const struct ifaddrs *x = all; x && !f->underlay[0]; x = x->ifa_next) {
+		int family = x->ifa_addr ? x->ifa_addr->sa_family : 0;
+
+		if (family == AF_INET) {
+			ip = (struct ip){ .family = 4 };
+			memcpy(ip.b, &((const struct sockaddr_in *)(const void *)x->ifa_addr)->sin_addr, 4);
+		} else if (family == AF_INET6) {
+			ip = (struct ip){ .family = 6 };
+			memcpy(ip.b, &((const struct sockaddr_in6 *)(const void *)x->ifa_addr)->sin6_addr, 16);
+		} else {
+			continue;
+		}
+		if (ip_compare(&ip, &want) == 0) {
+			snprintf(f->underlay, sizeof(f->underlay), "%s", x->ifa_name);
+		}
+	}
+	freeifaddrs(all);
+}
+
 void facts_of(const struct config *c, struct node_facts *to)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES),
@@ -128,4 +159,6 @@ void facts_of(const struct config *c, struct node_facts *to)
 	};
 	snprintf(to->version, sizeof(to->version), "%s", NETD_VERSION);
 	snprintf(to->address, sizeof(to->address), "%s", c->node_address);
+	snprintf(to->run_dir, sizeof(to->run_dir), "%s", c->run_dir);
+	find_underlay(to);
 }

@@ -176,11 +176,9 @@ static int open_own(struct err *e)
 {
 	const char *nodes = self.config.listen_nodes;
 
-	self.fds[FD_RUNTIME] = listen_unix("runtime.sock", SOCK_STREAM, 0600, e);
 	self.fds[FD_CNI] = listen_unix("cni.sock", SOCK_STREAM, 0600, e);
 	self.fds[FD_NODES] = nodes[0] ? listen_ip("listen-nodes", nodes, SOCK_STREAM, e) : -1;
-	return self.fds[FD_RUNTIME] < 0 || self.fds[FD_CNI] < 0 ||
-	                       (nodes[0] && self.fds[FD_NODES] < 0)
+	return self.fds[FD_CNI] < 0 || (nodes[0] && self.fds[FD_NODES] < 0)
 	               ? -1
 	               : 0;
 }
@@ -193,7 +191,9 @@ static int open_listeners(struct err *e)
 		self.fds[i] = -1;
 	}
 	self.fds[FD_API_UNIX] = listen_unix("api.sock", SOCK_STREAM, 0666, e);
-	if (self.fds[FD_API_UNIX] < 0 || (!joined_there(c) && open_own(e) < 0)) {
+	self.fds[FD_RUNTIME] = listen_unix("runtime.sock", SOCK_STREAM, 0600, e);
+	if (self.fds[FD_API_UNIX] < 0 || self.fds[FD_RUNTIME] < 0 ||
+	    (!joined_there(c) && open_own(e) < 0)) {
 		return -1;
 	}
 	if (c->listen_api[0]) {

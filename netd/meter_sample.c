@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/own.h"
 #include "netd/group_parts.h"
+#include "netd/home.h"
 #include "netd/meter.h"
 #include "netd/meter_parts.h"
 #include "netd/subnet.h"
@@ -34,7 +35,7 @@ static void ask(uint32_t vnet, uint32_t what)
 	put_u32(&b, TOKEN);
 	put_u32(&b, vnet);
 	put_u32(&b, what);
-	channel_send(plane.engine, MSG_COUNTERS, &b, -1);
+	home_tell(vnet, MSG_COUNTERS, &b, -1);
 	buf_fini(&b);
 }
 
@@ -206,7 +207,7 @@ void meter_sample_sweep(void)
 {
 	int64_t now = meter_now() / MINUTE_MS;
 
-	if (now != minute && plane.engine_synced) {
+	if (now != minute && node_own() && node_synced(node_own())) {
 		minute = now;
 		if (plane.groups > 0) {
 			meter_ask_all(NULL);

@@ -3,16 +3,14 @@
  * Addresses and plans of groups: from documents to what the engine is sent. VNets and subnets live
  * in the kernel from their first group to their last. See plane.h.
  */
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #include "lib/base/own.h"
 #include "netd/fabric.h"
 #include "netd/guest.h"
+#include "netd/home.h"
 #include "netd/plane.h"
 #include "netd/spare.h"
 #include "netd/subnet.h"
@@ -46,6 +44,7 @@ static void place_group(const struct resource *g, bool there)
 	static const char *const keys[] = { "ip4", "ip6" };
 
 	guest_place(g, there);
+	home_count(number(g->status, "vnet"), g->doc, there ? 1 : -1);
 	for (size_t i = 0; i < ARRAY_N(keys); i++) {
 		struct ip ip = table_ip(g->status, keys[i]);
 
@@ -57,7 +56,7 @@ static void place_group(const struct resource *g, bool there)
 }
 
 /* The subscription's own VNet for groups without one: a subnet of the plane's. */
-static struct subnet *platform_of(struct resource *g)
+static struct subnet *platform_of(const struct resource *g)
 {
 	static const struct ip_prefix prefix[2] = {
 		{ { 4, { 100, 64 } }, 16 }, { { 6, { 0xfd, 0x6e, 0x65, 0x74, 0x64 } }, 64 }
@@ -226,12 +225,39 @@ static void take_spare_port(struct resource *g, struct subnet *s, uint32_t bridg
 	json_object_set_new(g->status, "bridge", json_integer(bridge));
 }
 
+static bool is_live(const struct subnet *s)
+{
+	return s->groups > 0 || s->held || s->idle_until_ms;
+}
+
+/* The node of the group's VNet; an error leaves nothing of a subnet that was made for it. */
+static int take_node(struct resource *g, struct subnet *s, struct resource *vnet, struct err *e)
+{
+	const struct subnet *x;
+	bool live = false;
+
+	for (size_t i = subnet_first(s->vnet); (x = subnet_at(i)) && x->vnet == s->vnet; i++) {
+		live = live || is_live(x);
+	}
+	if (home_choose(s->vnet, live, g->doc, guest_of(g) != NULL, e) < 0) {
+		if (!is_live(s)) {
+			subnet_free(s);
+		}
+		return -1;
+	}
+	home_note(g, s->vnet);
+	if (vnet) {
+		home_note(vnet, s->vnet);
+	}
+	return 0;
+}
+
 int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 {
 	*vnet = NULL;
 	struct subnet *s = subnet_of_document(g, vnet, e);
 
-	if (!s) {
+	if (!s || take_node(g, s, *vnet, e) < 0) {
 		return -1;
 	}
 	uint32_t bridge = 0, spare = guest_of(g) ? 0 : spare_take(s, &bridge);
@@ -247,7 +273,7 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 	    (guest_of(g) && guest_check(g, e) < 0)) {
 		network_release(g); /* what it has so far */
 		if (spare) {
-			network_drop_number(spare);
+			network_drop_number(s->vnet, spare);
 		}
 		return -1;
 	}
@@ -265,6 +291,7 @@ static struct subnet *subnet_of_status(const struct resource *g)
 	    (*p6 && ip_prefix_parse(p6, &prefix[1], &e) < 0)) {
 		return NULL;
 	}
+	home_restore(g, number(g->status, "vnet"));
 	struct subnet *s = subnet_make(number(g->status, "vnet"), number(g->status, "subnet"));
 	for (int f = 0; f < 2; f++) {
 		if (prefix[f].ip.family) {
@@ -324,13 +351,14 @@ void network_restore(struct resource *g)
 	place_group(g, true);
 }
 
-static void send_del(uint64_t owner, uint64_t request)
+static void send_del(uint32_t vnet, uint64_t owner, uint64_t request)
 {
 	struct buf b = { 0 };
 
+	fabric_drop(owner); /* its ways */
 	put_u64(&b, request);
 	put_u64(&b, owner);
-	channel_send(plane.engine, MSG_OWNER_DEL, &b, -1);
+	home_tell(vnet, MSG_OWNER_DEL, &b, -1);
 	buf_fini(&b);
 }
 
@@ -342,6 +370,7 @@ void network_subnet_gone(struct subnet *s)
 	subnet_free(s);
 	if (!subnet_any(vnet)) {
 		fabric_vnet_gone(vnet);
+		home_forget(vnet);
 	} else {
 		fabric_vnet(vnet);
 	}
@@ -425,7 +454,8 @@ void network_release(struct resource *g)
 
 /* ---- to the engine ---- */
 
-static void send_owner(uint64_t owner, const struct kset *objects, uint64_t request, bool want_fd)
+static void send_owner(uint32_t vnet, uint64_t owner, const struct kset *objects, uint64_t request,
+                       bool want_fd)
 {
 	struct buf b = { 0 };
 
@@ -436,43 +466,9 @@ static void send_owner(uint64_t owner, const struct kset *objects, uint64_t requ
 	for (size_t i = 0; i < objects->n; i++) {
 		put_kobj(&b, &objects->v[i]);
 	}
-	channel_send(plane.engine, MSG_OWNER_SET, &b, -1);
+	home_tell(vnet, MSG_OWNER_SET, &b, -1);
 	buf_fini(&b);
-}
-
-static void plan_gateway(void)
-{
-	const struct config *c = plane.config;
-	struct kset set = { 0 };
-	struct plan_gateway p = { .pools = c->pools,
-		                  .n_pools = (size_t)c->n_pools,
-		                  .mtu = (uint32_t)c->mtu,
-		                  .shortcut = c->bpf };
-	struct err e = ERR_INIT;
-
-	snprintf(p.uplink, sizeof(p.uplink), "%s", c->uplink);
-	if (c->uplink[0]) {
-		struct ifreq ifr = { 0 };
-		AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-		memcpy(ifr.ifr_name, c->uplink, strnlen(c->uplink, IFNAMSIZ - 1));
-		if (fd >= 0 && ioctl(fd, SIOCGIFHWADDR, &ifr) == 0) {
-			memcpy(p.uplink_mac, ifr.ifr_hwaddr.sa_data, 6);
-		}
-	}
-	(void)!(c->hop4[0] && ip_parse(c->hop4, &p.hop4, &e));
-	(void)!(c->hop6[0] && ip_parse(c->hop6, &p.hop6, &e));
-	(void)!(c->host4[0] && ip_parse(c->host4, &p.host4, &e));
-	(void)!(c->host6[0] && ip_parse(c->host6, &p.host6, &e));
-	vnet_plan_gateway(&p, &set);
-	fabric_put(OWNER_GATEWAY, &set);
-}
-
-void network_send_base(void)
-{
-	plan_gateway();
-	fabric_vnets(0);
-	fabric_resend();
+	fabric_ways(owner, vnet, objects);
 }
 
 /* Numbers of the application security groups that the group belongs to. */
@@ -592,11 +588,11 @@ void network_send_group(const struct resource *g, uint64_t request)
 		fabric_vnet(s->vnet);
 	}
 	if (p.forward) { /* routes may wait for it */
-		fabric_vnets(tenant_of(g->id)->number);
+		fabric_vnets(tenant_of(g->id)->number, NULL);
 	}
 	plan_tap(g, &p);
 	vnet_plan_group(&p, &set);
-	send_owner(p.ns, &set, request, true);
+	send_owner(s->vnet, p.ns, &set, request, true);
 	kset_fini(&set);
 }
 
@@ -609,16 +605,16 @@ void network_send_spare(const struct subnet *s, uint32_t spare, uint32_t bridge,
 	struct kset set = { 0 };
 
 	vnet_plan_group(&p, &set);
-	send_owner(p.ns, &set, request, false);
+	send_owner(s->vnet, p.ns, &set, request, false);
 	kset_fini(&set);
 }
 
-void network_drop_number(uint32_t n)
+void network_drop_number(uint32_t vnet, uint32_t n)
 {
-	send_del(n, 0);
+	send_del(vnet, n, 0);
 }
 
 void network_drop_group(const struct resource *g, uint64_t request)
 {
-	send_del(number(g->status, "serial"), request);
+	send_del(number(g->status, "vnet"), number(g->status, "serial"), request);
 }

@@ -31,6 +31,7 @@ struct token {
 
 static struct {
 	struct node **v; /* sorted by name */
+	struct node *own; /* of them; it stays */
 	size_t n;
 	struct token *tokens;
 	size_t n_tokens;
@@ -76,6 +77,7 @@ static struct node *add(const char *name)
 	memmove(&v[i + 1], &v[i], (self.n - i) * sizeof(struct node *));
 	self.n++;
 	snprintf(n->name, sizeof(n->name), "%s", name);
+	n->runtime_left_ms = -1;
 	v[i] = n;
 	return n;
 }
@@ -263,11 +265,24 @@ void node_start(void)
 
 /* ---- asking ---- */
 
-const struct node *node_own(void)
+struct node *node_own(void)
 {
-	const struct node *n = node_find(plane.config->node);
+	if (!self.own) {
+		struct node *n = node_find(plane.config->node);
 
-	return n && !n->key[0] ? n : NULL;
+		self.own = n && !n->key[0] ? n : NULL;
+	}
+	return self.own;
+}
+
+struct node *node_numbered(uint32_t number)
+{
+	for (size_t i = 0; i < self.n; i++) {
+		if (self.v[i]->number == number) {
+			return self.v[i];
+		}
+	}
+	return NULL;
 }
 
 const char *node_authority(void)
@@ -321,15 +336,16 @@ json_t *node_view(const struct node *n)
 
 int node_takes_groups(struct err *e)
 {
-	const struct node *own = node_own();
+	bool any = self.n == 0;
 
-	if (own && own->cordoned) {
-		return err_set_at(e, ERR_CONFLICT, "ServiceUnavailable", "",
-		                  "The requested resource is not available in the location '%s' at "
-		                  "this moment: no node takes new groups (node '%s' is cordoned).",
-		                  plane.config->region, own->name);
+	for (size_t i = 0; i < self.n; i++) {
+		any = any || node_usable(self.v[i]);
 	}
-	return 0;
+	return any ? 0
+	           : err_set_at(e, ERR_CONFLICT, "ServiceUnavailable", "",
+	                        "The requested resource is not available in the location '%s' at "
+	                        "this moment: no node takes new groups (all are cordoned, or away).",
+	                        plane.config->region);
 }
 
 /* ---- changing ---- */

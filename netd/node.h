@@ -23,11 +23,20 @@ struct node {
 	uint32_t number;      /* from 1, never another's afterwards */
 	int64_t joined_ms;    /* since 1970 */
 	bool cordoned;        /* takes no new groups */
+	bool fenced;          /* lost what it had: no other node takes packets from it, until it is heard of again */
 	/* What it said last, and is not stored: */
 	struct node_facts facts;
 	int64_t seen_ms;      /* by a clock that does not jump; 0: not since control runs */
 	int64_t cert_until_s; /* of the certificate that it showed */
 	struct stream *stream; /* NULL: not connected */
+	bool synced;           /* its engine has all that it should have; control's own: plane.engine_synced */
+	bool touched;          /* its engine was told something since it was asked how far it is: fabric.c */
+	uint64_t asked, answered;
+	bool names_touched;    /* the same of its dns role: zone_node.c */
+	bool runtime;          /* one is connected there, */
+	bool runtime_waited;     /* it was expected when last looked */
+	int64_t runtime_left_ms; /* or left then; -1: none came yet */
+	double used[2];        /* cpu and GB that groups on it ask for */
 	struct node_role {
 		struct channel *channel; /* NULL: away */
 		char counters[4096];     /* as it told them last, and when; 0: not yet */
@@ -43,11 +52,26 @@ void node_start(void);
 
 struct node *node_find(const char *name); /* in any case; NULL: none */
 struct node *node_at(size_t i);           /* by name; NULL: no more */
-const struct node *node_own(void);
+struct node *node_own(void);
+struct node *node_numbered(uint32_t number); /* NULL: none */
+/* Its role's channel; NULL: away, or no such node. */
+struct channel *node_channel(const struct node *n, enum role role);
+bool node_synced(const struct node *n);
+bool node_ready(const struct node *n);
+bool node_ingress(const struct node *n); /* public addresses come in there: it has an uplink */
+bool node_usable(const struct node *n); /* it is there, and takes new groups */
+/* Cores and GB that groups may ask for there; 0: no limit. */
+void node_capacity(const struct node *n, double to[2]);
+/* Tells its engine; a descriptor does not cross nodes. */
+void node_tell(struct node *n, enum msg_type type, const struct buf *body, int fd);
+/* Its runtime: is there one, and a frame to it (takes the reference); `serial`: number of the group whose namespace goes along,
+ * 0 none. On control's own node that is `fd`. */
+bool node_runtime(const struct node *n);
+void node_runtime_send(struct node *n, json_t *m, uint32_t serial, int fd);
 /* "Ready", "NotReady" (its lease ran out), "Unknown" (control has just started). Static. */
 const char *node_state(const struct node *n);
 json_t *node_view(const struct node *n); /* new reference */
-/* May a new group be placed on this node? ERR_CONFLICT ServiceUnavailable: no. */
+/* May a new group be placed on any node? ERR_CONFLICT ServiceUnavailable: no. */
 int node_takes_groups(struct err *e);
 
 /* The following change the store; reply(arg, e) is called once it is durable. */
@@ -74,6 +98,15 @@ int node_renew(const struct node *n, const char *request, char cert[static CERT_
 /* A certificate for the plane's own end, for a key of its own; and who signed it. */
 int node_server(char key[static CERT_TEXT], char cert[static CERT_TEXT], struct err *e);
 const char *node_authority(void);
+
+/* Of control_peers; NULL: none that control speaks to. */
+struct node_role *node_role(struct node *n, uint8_t role);
+
+/* ---- control.c ---- */
+/* A role of the node said something; is there, or there again; is away. */
+void control_said(struct node *n, enum role from, enum msg_type type, struct reader *r, int fd);
+void control_peer_up(struct node *n, enum role peer);
+void control_peer_gone(struct node *n, enum role peer);
 
 /* ---- node_hub.c ---- */
 /* Serves the listening descriptor; -1: there is none. */

@@ -16,6 +16,7 @@
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "netd/api/http.h"
+#include "netd/fabric.h"
 #include "netd/node.h"
 #include "netd/plane.h"
 #include "netd/role.h"
@@ -52,17 +53,6 @@ static void drop_role(struct node_role *r)
 	r->told_ms = 0;
 }
 
-/* NULL: none that control speaks to. */
-static struct node_role *role_of(struct node *n, uint8_t role)
-{
-	for (size_t i = 0; i < CONTROL_PEERS; i++) {
-		if (control_peers[i] == role) {
-			return &n->roles[i];
-		}
-	}
-	return NULL;
-}
-
 static void carry(void *arg, enum role peer, enum msg_type type, uint16_t version,
                   const struct buf *body)
 {
@@ -78,35 +68,58 @@ static void carry(void *arg, enum role peer, enum msg_type type, uint16_t versio
 	stream_send(n->stream, FRAME_TELL, &b);
 }
 
-/* What roles of other nodes say: counters, so far. */
 static void on_role(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
 {
-	struct node_role *role = role_of(arg, (uint8_t)from);
+	control_said(arg, from, type, r, fd);
+}
 
-	(void)fd;
-	if (type == MSG_PONG) {
-		(void)get_u64(r);
-		get_str(r, role->counters, sizeof(role->counters));
-		role->told_ms = clock_system.now_ms(&clock_system);
-	} else {
-		r->left = 0;
+static void on_role_up(struct node *n, uint8_t name, bool up)
+{
+	struct node_role *r = node_role(n, name);
+
+	if (!r) {
+		return;
+	}
+	if (r->channel) {
+		drop_role(r);
+		control_peer_gone(n, (enum role)name);
+	}
+	if (up) {
+		r->channel = channel_carried(ROLE_CONTROL, (enum role)name, carry, n, on_role, n);
+		control_peer_up(n, (enum role)name);
 	}
 }
 
-static void on_role_up(struct node *n, uint8_t name)
+static void on_runtime_up(struct node *n, bool up)
 {
-	struct node_role *r = role_of(n, name);
-
-	if (r) {
-		drop_role(r);
-		r->channel = channel_carried(ROLE_CONTROL, (enum role)name, carry, n, on_role, n);
+	if (n->runtime) {
+		n->runtime = false;
+		group_runtime_gone(n);
 	}
+	n->runtime = up;
+	if (up) {
+		group_runtime_up(n);
+	}
+}
+
+/* -1: it is no JSON object. */
+static int on_runtime_said(struct node *n, struct reader *r)
+{
+	json_t *m = json_loadb((const char *)r->p, r->left, JSON_REJECT_DUPLICATES, NULL);
+	bool good = n->runtime && json_is_object(m) && json_is_string(json_object_get(m, "type"));
+
+	r->left = 0;
+	if (good) {
+		group_runtime_message(n, m);
+	}
+	json_decref(m);
+	return good ? 0 : -1;
 }
 
 /* -1: that role may not say this, or is not there. */
 static int on_said(struct node *n, struct reader *r)
 {
-	struct node_role *role = role_of(n, get_u8(r));
+	struct node_role *role = node_role(n, get_u8(r));
 	uint16_t type = get_u16(r), version = get_u16(r);
 
 	return role && role->channel ? channel_take(role->channel, type, version, r->p, r->left)
@@ -191,14 +204,26 @@ void hub_metrics(struct buf *to)
 
 /* ---- connections ---- */
 
+/* Nothing of it is heard any more. */
+static void away(struct node *n)
+{
+	for (size_t i = 0; i < CONTROL_PEERS; i++) {
+		if (n->roles[i].channel) {
+			drop_role(&n->roles[i]);
+			control_peer_gone(n, control_peers[i]);
+		}
+	}
+	on_runtime_up(n, false);
+}
+
 static void forget(struct conn *c)
 {
+	struct node *gone = NULL;
+
 	self.strangers -= !c->node;
 	if (c->node && c->node->stream == c->stream) {
 		c->node->stream = NULL;
-		for (size_t i = 0; i < CONTROL_PEERS; i++) {
-			drop_role(&c->node->roles[i]);
-		}
+		gone = c->node;
 	}
 	loop_timer_free(c->deadline);
 	c->deadline = NULL;
@@ -206,6 +231,9 @@ static void forget(struct conn *c)
 	c->gone = true;
 	if (!c->joins) {
 		free(c);
+	}
+	if (gone) {
+		away(gone);
 	}
 }
 
@@ -287,6 +315,8 @@ static void greet(struct conn *c, struct node *n, const struct node_facts *facts
 	if (!n->facts.address[0]) {
 		snprintf(n->facts.address, sizeof(n->facts.address), "%.45s", c->peer);
 	}
+	n->fenced = false;
+	fabric_gateways(); /* they may not know it, or another address of it */
 	loop_timer_start(c->deadline, NODE_LEASE_MS);
 	put_u32(&b, n->number);
 	stream_send(c->stream, FRAME_WELCOME, &b);
@@ -390,8 +420,14 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 	c->node->seen_ms = clock_system.now_ms(&clock_system);
 	if (type == FRAME_RENEW) {
 		on_renew(c, r);
-	} else if (type == FRAME_ROLE_UP) {
-		on_role_up(c->node, get_u8(r));
+	} else if (type == FRAME_ROLE_UP || type == FRAME_ROLE_GONE) {
+		on_role_up(c->node, get_u8(r), type == FRAME_ROLE_UP);
+	} else if (type == FRAME_RUNTIME_UP) {
+		on_runtime_up(c->node, get_u8(r));
+	} else if (type == FRAME_RUNTIME_SAID) {
+		if (on_runtime_said(c->node, r) < 0) {
+			refuse(c, "a frame of a runtime's that is none");
+		}
 	} else if (type == FRAME_SAID) {
 		if (on_said(c->node, r) < 0) {
 			refuse(c, "a message that no role of a node may send");

@@ -43,8 +43,19 @@ void put_facts(struct buf *b, const struct node_facts *f)
 {
 	put_str(b, f->version);
 	put_str(b, f->address);
+	put_str(b, f->underlay);
+	put_str(b, f->run_dir);
 	put_u32(b, f->cpu);
 	put_u32(b, f->memory);
+}
+
+/* It is told to people, and in documents. */
+static bool is_plain(const char *text)
+{
+	while (*text > ' ' - 1 && *text <= '~') {
+		text++;
+	}
+	return *text == '\0';
 }
 
 void get_facts(struct reader *r, struct node_facts *f)
@@ -54,12 +65,12 @@ void get_facts(struct reader *r, struct node_facts *f)
 
 	get_str(r, f->version, sizeof(f->version));
 	get_str(r, f->address, sizeof(f->address));
+	get_str(r, f->underlay, sizeof(f->underlay));
+	get_str(r, f->run_dir, sizeof(f->run_dir));
 	f->cpu = get_u32(r);
 	f->memory = get_u32(r);
 	r->failed = r->failed || (f->address[0] && ip_parse(f->address, &ip, &e) < 0);
-	for (const char *c = f->version; *c; c++) { /* it is told to people */
-		r->failed = r->failed || *c < ' ' || *c > '~';
-	}
+	r->failed = r->failed || !is_plain(f->version) || !is_plain(f->underlay) || !is_plain(f->run_dir);
 }
 
 int stream_certificates(SSL_CTX *ctx, const char *key, const char *cert, const char *authority,

@@ -16,15 +16,16 @@ enum frame_way {
 	FRAME_TO_NODE,
 };
 
+#define FRAME_JSON_MAX (4u << 20) /* as the runtime's own frames: runtime.c */
 #define FRAME_MSG 5u /* bytes before a role's message in its frame */
 
 /* id, way, shortest and longest body in bytes */
 #define FRAME_TABLE(X)                                                                             \
-	X(JOIN, FRAME_TO_PLANE, 20, 6000)   /* secret, name, request, facts; the one without a */ \
+	X(JOIN, FRAME_TO_PLANE, 24, 6000)   /* secret, name, request, facts; the one without a */ \
 	                                    /* certificate */                                     \
 	X(JOINED, FRAME_TO_NODE, 20, 10000) /* number, certificate, authority */                  \
 	X(REFUSED, FRAME_TO_NODE, 2, 600)   /* why; the connection ends */                        \
-	X(HELLO, FRAME_TO_PLANE, 10, 600)   /* facts: put_facts() */                              \
+	X(HELLO, FRAME_TO_PLANE, 14, 600)   /* facts: put_facts() */                              \
 	X(WELCOME, FRAME_TO_NODE, 4, 4)     /* number */                                          \
 	X(BEAT, FRAME_TO_PLANE, 8, 8)       /* count */                                           \
 	X(BEATEN, FRAME_TO_NODE, 8, 8)      /* the same */                                        \
@@ -32,7 +33,12 @@ enum frame_way {
 	X(ISSUED, FRAME_TO_NODE, 20, 5000)  /* certificate */                                     \
 	X(ROLE_UP, FRAME_TO_PLANE, 1, 1)    /* a role of the node's, new or again */              \
 	X(TELL, FRAME_TO_NODE, FRAME_MSG, FRAME_MSG + MSG_BODY_MAX)  /* role, type, version: a */ \
-	X(SAID, FRAME_TO_PLANE, FRAME_MSG, FRAME_MSG + MSG_BODY_MAX) /* message to it, from it */
+	X(SAID, FRAME_TO_PLANE, FRAME_MSG, FRAME_MSG + MSG_BODY_MAX) /* message to it, from it */ \
+	X(ROLE_GONE, FRAME_TO_PLANE, 1, 1)           /* it is away */                             \
+	X(RUNTIME_UP, FRAME_TO_PLANE, 1, 1) /* 1: the node's runtime is there; 0: it has left */  \
+	X(RUNTIME_SAID, FRAME_TO_PLANE, 2, FRAME_JSON_MAX) /* a frame of the runtime's */         \
+	X(RUNTIME, FRAME_TO_NODE, 6, FRAME_JSON_MAX) /* one to it: number of the group whose */   \
+	                                             /* namespace goes along, 0 none; JSON */
 
 enum frame_type {
 #define X(id, way, min, max) FRAME_##id,
@@ -55,6 +61,8 @@ int frame_head(const uint8_t head[static FRAME_HEAD], enum frame_way way, enum f
 struct node_facts {
 	char version[32];
 	char address[IP_TEXT]; /* that other nodes reach it by; "": as the plane sees it */
+	char underlay[16];     /* the device that has this address; "": none has */
+	char run_dir[100];     /* where its namespaces are */
 	uint32_t cpu, memory;  /* cores and GB that its groups may ask for */
 };
 void put_facts(struct buf *b, const struct node_facts *f);

@@ -160,12 +160,11 @@ uint32_t network_bridge_of(const struct resource *group);
 /* Sends what a group's network needs to the engine: gateway, VNet, subnet (when they are not
  * there yet), then the group itself. `request` comes back with the group's answer. */
 void network_send_group(const struct resource *group, uint64_t request);
-void network_send_base(void); /* the gateway, and VNets and subnets in use */
 void network_drop_group(const struct resource *group, uint64_t request);
 /* A spare (spare.h): sends its plan; takes a number's owner away; one port less in a bridge, which goes with its
  * last unless it is the subnet's own. */
 void network_send_spare(const struct subnet *s, uint32_t spare, uint32_t bridge, uint64_t request);
-void network_drop_number(uint32_t n);
+void network_drop_number(uint32_t vnet, uint32_t n);
 void network_port_give(struct subnet *s, uint32_t bridge);
 /* Public address for a publicIPAddresses resource. */
 int network_public(uint8_t family, uint32_t tenant, struct ip *ret, struct err *e);
@@ -245,15 +244,15 @@ void group_renamed(struct resource *r, const char *was);
 /* Start, restart or stop; reply is called once it is durable. */
 void group_action(struct resource *r, const char *action,
                   void (*reply)(void *arg, const struct err *e), void *arg);
-void group_engine_done(uint64_t request, bool ok, const char *text, int fd);
+struct node;
+void group_engine_done(struct node *n, uint64_t request, bool ok, const char *text, int fd);
 void group_retry(int64_t now_ms); /* attaches that failed, when their time has come */
-void group_engine_up(void);       /* the engine is there: a list begins, */
-void group_engine_list(void);     /* and is said whole */
+void group_engine_up(struct node *n);   /* its engine is there: a list begins, */
+void group_engine_list(struct node *n); /* and is said whole */
 void group_dns_done(uint64_t request);
-void group_dns_up(void);
-void group_runtime_up(void);
-void group_runtime_message(const json_t *m);
-void group_runtime_gone(void);
+void group_runtime_up(struct node *n);
+void group_runtime_message(struct node *n, const json_t *m);
+void group_runtime_gone(struct node *n);
 const char *group_state(const struct resource *r); /* provisioningState */
 void group_event(struct resource *r, const char *name, const char *message);
 /* Is it ready, and to stay? */

@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/loop.h"
 #include "netd/group_parts.h"
+#include "netd/home.h"
 #include "netd/plane.h"
 
 #define SPARES_MAX  1024 /* of all subnets */
@@ -107,7 +108,7 @@ static void drop_at(size_t i)
 	struct subnet *s = subnet_find(spares[i].vnet, spares[i].subnet);
 	uint32_t bridge = spares[i].bridge;
 
-	network_drop_number(spares[i].number);
+	network_drop_number(spares[i].vnet, spares[i].number);
 	remove_at(i);
 	if (s) {
 		network_port_give(s, bridge);
@@ -128,14 +129,15 @@ void spare_drop(const struct subnet *s)
 	}
 }
 
-void spare_forget(void)
+void spare_forget(const struct node *n)
 {
-	while (n_spares > 0) {
-		const struct spare *x = &spares[--n_spares];
-		struct subnet *s = subnet_find(x->vnet, x->subnet);
+	for (size_t i = n_spares; i-- > 0;) {
+		const struct spare x = spares[i];
+		struct subnet *s = home_of(x.vnet) == n ? subnet_find(x.vnet, x.subnet) : NULL;
 
 		if (s) {
-			network_port_give(s, x->bridge);
+			remove_at(i);
+			network_port_give(s, x.bridge);
 		}
 	}
 }
@@ -162,7 +164,7 @@ static void make(const struct demand *d)
 	struct subnet *s = subnet_find(d->vnet, d->subnet);
 	struct subnet_bridge *b = s ? subnet_bridge_free(s) : NULL;
 
-	if (!b || n_spares == SPARES_MAX) {
+	if (!b || n_spares == SPARES_MAX || !home_synced(s->vnet)) {
 		return;
 	}
 	b->ports++;
@@ -177,7 +179,7 @@ static void on_refill(void *arg)
 	bool more = false;
 
 	(void)arg;
-	if (!plane.engine_synced || now_ms() - last_ms < REFILL_MS) {
+	if (now_ms() - last_ms < REFILL_MS) {
 		loop_timer_start(refill, REFILL_MS);
 		return;
 	}

@@ -18,8 +18,9 @@
 uint32_t spare_take(struct subnet *s, uint32_t *bridge);
 /* All of the subnet's go. */
 void spare_drop(const struct subnet *s);
-/* The engine begins anew, and has none. */
-void spare_forget(void);
+/* The node's engine begins anew, and has none. */
+struct node;
+void spare_forget(const struct node *n);
 /* The engine's answer about one. */
 void spare_done(uint32_t number, bool ok);
 /* Those that nobody wanted for a while go. */

@@ -9,7 +9,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/own.h"
-#include "netd/runtime.h"
+#include "netd/group_parts.h"
 
 bool spot_is(const json_t *doc)
 {
@@ -41,9 +41,8 @@ static void evict(struct resource *r, uint32_t notice_s)
 	log_info("spot.evict", LOG_STR("id", r->id), LOG_NUM("notice", notice_s));
 	json_object_set_new(r->status, "notice", json_integer(notice_s));
 	group_event(r, "Preempting", "the container group has to make room");
-	runtime_send(json_pack("{s:s, s:s, s:i}", "type", "preempt", "id", r->key, "noticeSeconds",
-	                       (int)notice_s),
-	             -1);
+	group_tell(r->group, json_pack("{s:s, s:s, s:i}", "type", "preempt", "id", r->key,
+	                               "noticeSeconds", (int)notice_s));
 	if (json_object_get(r->status, "orchestrator")) {
 		json_object_set_new(r->status, "retired", json_true());
 		group_delete(r, nobody, NULL);

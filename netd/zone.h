@@ -18,6 +18,7 @@
 #define ZONE_LINKS_MAX    1000u   /* as Azure */
 #define ZONE_REGISTER_MAX 100u    /* links with registration; as Azure */
 
+struct node;
 /* In memory beside a zone's resource. */
 struct zone {
 	uint8_t origin[DNS_NAME_MAX];
@@ -125,13 +126,15 @@ void zone_tell_vnets(void);
 /* Public zones' serials have come this far; none is used again after a restart. */
 void zone_serial(uint32_t serial);
 void zone_serial_load(const json_t *row);
-/* Between the two, everything is told; for the dns role that has come up. */
-void zone_list_begin(void);
-void zone_list_end(void);
-/* Calls fn(arg) once the dns role answers with what it was told so far; at once when it is away. */
+/* Between the two, everything that is for that node is told; its dns role has come up. */
+void zone_list_begin(struct node *n);
+void zone_list_end(struct node *n);
+/* Calls fn(arg) once all dns roles answer with what they were told so far; at once when they are away. */
 void zone_wait(void (*fn)(void *arg), void *arg);
-bool zone_answered(uint64_t request); /* false: it was not zone_wait()'s */
-void zone_dns_gone(void);
+/* That node's answered; is away. zone_dns_up(): is there, and is told all; group.c. */
+void zone_answered(const struct node *n, uint64_t request);
+void zone_dns_gone(const struct node *n);
+void zone_dns_up(struct node *n);
 /* Links of a VNet, or of a zone, in no order; NULL at the end. */
 struct zone_link_walk {
 	uint32_t vnet, zone; /* the number of one, the other 0 */

@@ -179,6 +179,11 @@ static struct zone_keys *keys_of(const char *origin)
 	return k;
 }
 
+bool zone_keys_any(const char *origin)
+{
+	return keys_of(origin) != NULL;
+}
+
 void zone_keys_tell(uint64_t zone, const char *origin)
 {
 	const struct zone_keys *k = keys_of(origin);
@@ -191,7 +196,7 @@ void zone_keys_tell(uint64_t zone, const char *origin)
 		put_u8(&b, k->v[i].state == ACTIVE);
 		buf_add(&b, k->v[i].private, 32);
 	}
-	channel_send(plane.dns, MSG_ZONE_KEYS, &b, -1);
+	zone_send_to(node_own(), MSG_ZONE_KEYS, &b); /* no other node has keys */
 	if (!b.failed) {
 		OPENSSL_cleanse(b.data, b.len);
 	}

@@ -15,7 +15,6 @@
 #include "netd/zone_parts.h"
 
 #define REGISTERED_TTL 10 /* seconds; Azure's */
-#define BATCH_BYTES    100000u
 
 static struct where groups;           /* registered: by VNet and a digest of the name */
 static struct where by_vnet, by_zone; /* links, at no address */
@@ -36,59 +35,6 @@ struct resource *zone_next_link(struct zone_link_walk *w)
 static bool link_registers(const struct resource *link)
 {
 	return json_is_true(model_at(link->doc, "properties.registrationEnabled"));
-}
-
-/* ---- names on their way ---- */
-
-void batch_begin(struct batch *b, uint64_t request)
-{
-	*b = (struct batch){ .request = request };
-	put_u64(&b->body, request);
-	put_u16(&b->body, 0);
-}
-
-static void batch_flush(struct batch *b)
-{
-	if (!b->body.failed) {
-		b->body.data[8] = (uint8_t)b->n;
-		b->body.data[9] = (uint8_t)(b->n >> 8);
-		channel_send(plane.dns, MSG_NAME_SET, &b->body, -1);
-	}
-	buf_fini(&b->body);
-}
-
-void batch_name(struct batch *b, uint64_t zone, const uint8_t *name, size_t len,
-                struct dns_sets *sets)
-{
-	const struct dns_set *v = dns_sets_close(sets);
-
-	if (b->body.len > BATCH_BYTES || b->n == UINT16_MAX) {
-		uint64_t request = b->request;
-
-		memset(b->body.data, 0, 8); /* the last one is answered */
-		batch_flush(b);
-		batch_begin(b, request);
-	}
-	put_u64(&b->body, zone);
-	put_u8(&b->body, (uint8_t)len);
-	buf_add(&b->body, name, len);
-	put_u8(&b->body, (uint8_t)sets->n);
-	for (size_t i = 0; i < sets->n; i++) {
-		size_t bytes = (size_t)(v[i].end - v[i].data);
-
-		put_u16(&b->body, v[i].type);
-		put_u32(&b->body, v[i].ttl_s);
-		put_u8(&b->body, v[i].count);
-		put_u16(&b->body, (uint16_t)bytes);
-		buf_add(&b->body, v[i].data, bytes);
-	}
-	b->n++;
-	dns_sets_fini(sets);
-}
-
-void batch_end(struct batch *b)
-{
-	batch_flush(b);
 }
 
 /* ---- what a name has ---- */
@@ -408,16 +354,7 @@ void zone_send_zone(uint64_t number, const uint8_t *origin, size_t len)
 	put_u32(&b, zone_serial_next());
 	put_u8(&b, (uint8_t)len);
 	buf_add(&b, origin, len);
-	channel_send(plane.dns, MSG_ZONE_SET, &b, -1);
-	buf_fini(&b);
-}
-
-void zone_send_gone(uint64_t number)
-{
-	struct buf b = { 0 };
-
-	put_u64(&b, number);
-	channel_send(plane.dns, MSG_ZONE_DEL, &b, -1);
+	zone_send(number, MSG_ZONE_SET, &b);
 	buf_fini(&b);
 }
 
@@ -436,7 +373,7 @@ void zone_tell_gone(const struct resource *zone)
 {
 	uint32_t number = table_number((struct resource *)(uintptr_t)zone);
 
-	zone_send_gone(number);
+	zone_gone_everywhere(number);
 	zone_health_forget_zone(number);
 }
 
@@ -476,6 +413,22 @@ void zone_tell_link(const struct resource *link, bool there)
 	}
 }
 
+/* The names alone. */
+static void tell_registered(const struct resource *zone, uint32_t vnet)
+{
+	struct batch b;
+
+	batch_begin(&b, 0);
+	for (size_t i = 0; i < plane.n; i++) {
+		const struct resource *g = plane.v[i];
+
+		if (g->group && vnet_of(g) == vnet && zone_group_registered(g)) {
+			tell_name(&b, zone, g->name, NULL);
+		}
+	}
+	batch_end(&b);
+}
+
 /* Names that the VNet's groups have, or had, in the zone. */
 void zone_tell_registration(const struct resource *zone, uint32_t vnet)
 {
@@ -492,6 +445,32 @@ void zone_tell_registration(const struct resource *zone, uint32_t vnet)
 		}
 	}
 	batch_end(&b);
+}
+
+void zone_tell_whole(const struct resource *zone)
+{
+	char prefix[2000];
+	struct batch b;
+
+	zone_tell(zone);
+	batch_begin(&b, 0);
+	int n = snprintf(prefix, sizeof(prefix), "%s/", zone->key);
+	for (size_t i = table_from(prefix);
+	     table_at(i) && strncmp(table_at(i)->key, prefix, (size_t)n) == 0; i++) {
+		if (zone_is_record(table_at(i))) {
+			tell_name(&b, zone, table_at(i)->name, NULL);
+		}
+	}
+	batch_end(&b);
+	struct zone_link_walk w = { .zone = table_number((struct resource *)(uintptr_t)zone) };
+	const struct resource *link;
+	while ((link = zone_next_link(&w))) {
+		struct resource *v = link_registers(link) ? zone_link_vnet(link) : NULL;
+
+		if (v) {
+			tell_registered(zone, table_number(v));
+		}
+	}
 }
 
 void zone_list_private(void)

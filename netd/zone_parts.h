@@ -5,6 +5,7 @@
 #pragma once
 
 #include "dns/cookie.h"
+#include "netd/node.h"
 #include "netd/zone.h"
 
 /* Numbers of zones that are nobody's resource: public ones, a VNet's own, and its reverse zones. Those of private
@@ -17,11 +18,27 @@ enum {
 #define REGISTERED_NEGATIVE \
 	5 /* seconds that a missing name may be remembered: names come in milliseconds */
 
-/* Names on their way to the dns role, in as few messages as they fit in. */
+/* ---- zone_node.c ---- */
+/* To each dns role that has the zone; to that node's. */
+void zone_send(uint64_t zone, enum msg_type type, const struct buf *body);
+void zone_send_to(struct node *n, enum msg_type type, const struct buf *body);
+/* The node, another than control's, gets the private zone with all its names, unless it has it. */
+void zone_bring(struct node *n, const struct resource *zone);
+/* It loses those that no VNet on it is linked to. */
+void zone_trim(struct node *n);
+void zone_gone_everywhere(uint64_t number);
+/* What is said from now on is for that node alone, whose list it is; NULL: for all again. */
+void zone_only(struct node *n);
+
+/* Names on their way to dns roles, in as few messages as they fit in. */
 struct batch {
-	struct buf body;
 	uint64_t request;
-	unsigned n;
+	struct batch_part {
+		struct node *node;
+		struct buf body;
+		unsigned names;
+	} *v;
+	size_t n;
 };
 void batch_begin(struct batch *b, uint64_t request);
 /* All that the name has; the sets are given up. */
@@ -31,10 +48,10 @@ void batch_end(struct batch *b);
 
 /* ---- zone_names.c ---- */
 void zone_send_zone(uint64_t number, const uint8_t *origin, size_t len);
-void zone_send_gone(uint64_t number);
 void zone_tell_groups(uint32_t vnet);
 void zone_tell_registration(const struct resource *zone, uint32_t vnet);
 void zone_list_private(void);
+void zone_tell_whole(const struct resource *zone); /* itself and all its names */
 
 /* ---- zone_view.c ---- */
 uint32_t zone_serial_next(void);  /* that a new zone begins with */
@@ -51,6 +68,7 @@ size_t zone_piece_origin(const struct ip_prefix *p, size_t i, uint8_t to[DNS_NAM
 /* ---- zone_keys.c ---- */
 /* The dns role gets the keys of a public zone, none when it is not signed. */
 void zone_keys_tell(uint64_t zone, const char *origin);
+bool zone_keys_any(const char *origin); /* is it signed? */
 void zone_keys_records(const char *origin, const uint8_t *wire, size_t len, struct dns_sets *to);
 
 /* ---- zone_file.c ---- */
@@ -87,6 +105,7 @@ void zone_catalog_begin(struct batch *b, uint64_t zone);
 void zone_catalog_member(struct batch *b, uint64_t zone, const uint8_t *origin, size_t len);
 
 /* ---- zone_public.c ---- */
+bool zone_is_public(uint64_t number);
 void zone_public_keys(const char *origin); /* they have changed */
 /* A public name's addresses begin or end to be answered, by name and in reverse; "" does nothing. */
 void zone_public_name(struct batch *b, const char *fqdn, const struct ip *addrs, size_t n,

@@ -561,6 +561,11 @@ void zone_public_again(uint64_t zone, const char *name)
 
 /* ---- the whole list ---- */
 
+bool zone_is_public(uint64_t number)
+{
+	return number == ZONE_GROUPS || number == ZONE_ADDRESSES || number >= CATALOG;
+}
+
 void zone_public_list(void)
 {
 	look(false);

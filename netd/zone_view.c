@@ -9,6 +9,7 @@
 
 #include "dns/zone.h"
 #include "lib/base/own.h"
+#include "netd/home.h"
 #include "netd/ruleset.h"
 #include "netd/subnet.h"
 #include "netd/zone_parts.h"
@@ -196,7 +197,7 @@ static void each_reverse(const struct live *l, bool there)
 				tell_zone(reverse_number(l->vnet, n), origin,
 				          zone_piece_origin(&l->space[i], k, origin));
 			} else {
-				zone_send_gone(reverse_number(l->vnet, n));
+				zone_gone_everywhere(reverse_number(l->vnet, n));
 			}
 		}
 	}
@@ -386,15 +387,21 @@ static void build_view(const struct live *l, struct buf *b)
 	}
 }
 
+/* Zones before who sees them. */
 static void send_view(struct live *l)
 {
+	struct node *home = home_of(l->vnet);
 	struct buf b = { 0 };
 
 	build_view(l, &b);
 	if (!b.failed && (b.len != l->view.len || memcmp(b.data, l->view.data, b.len) != 0)) {
-		channel_send(plane.dns, MSG_VIEW_SET, &b, -1);
+		for (size_t i = 0; i < n_linked; i++) {
+			zone_bring(home, linked[i].zone);
+		}
+		zone_send_to(home, MSG_VIEW_SET, &b);
 		buf_fini(&l->view);
 		l->view = b;
+		zone_trim(home);
 		return;
 	}
 	buf_fini(&b);
@@ -448,53 +455,71 @@ void zone_tell_vnet_gone(uint32_t vnet)
 		return;
 	}
 	put_u32(&b, vnet);
-	channel_send(plane.dns, MSG_VIEW_DEL, &b, -1);
+	zone_send_to(home_of(vnet), MSG_VIEW_DEL, &b);
 	buf_fini(&b);
 	each_reverse(l, false);
-	zone_send_gone(zone_own(vnet));
+	zone_gone_everywhere(zone_own(vnet));
 	size_t i = live_at(vnet);
 	buf_fini(&l->view);
 	free(l);
 	n_lives--;
 	memmove(&lives[i], &lives[i + 1], (n_lives - i) * sizeof(struct live *));
+	zone_trim(home_of(vnet));
 }
 
 /* ---- the whole list ---- */
 
-void zone_list_begin(void)
+void zone_list_begin(struct node *n)
 {
-	channel_send(plane.dns, MSG_NAMES_BEGIN, NULL, -1);
+	zone_only(n);
+	zone_send_to(n, MSG_NAMES_BEGIN, NULL);
 	zone_public_list();
 	for (size_t i = 0; i < n_lives; i++) {
-		buf_fini(&lives[i]->view);
-		lives[i]->view = (struct buf){ 0 };
-		tell_own_zones(lives[i]);
+		if (home_of(lives[i]->vnet) == n) {
+			buf_fini(&lives[i]->view);
+			lives[i]->view = (struct buf){ 0 };
+			tell_own_zones(lives[i]);
+		}
 	}
-	zone_list_private();
+	if (n == node_own()) {
+		zone_list_private();
+	}
 }
 
-void zone_list_end(void)
+/* A signed zone is answered for by the node that has its keys. */
+static bool is_signed(void *arg, const uint8_t *origin, size_t len)
+{
+	char text[DNS_NAME_TEXT];
+
+	(void)arg;
+	return zone_keys_any(dns_name_print(origin, len, text));
+}
+
+void zone_list_end(struct node *n)
 {
 	struct buf b = { 0 };
 
-	unsigned n = 0;
+	unsigned zones = 0;
 
 	put_u32(&b, DNS_VIEW_PUBLIC);
 	put_u8(&b, 0);
 	put_u16(&b, 0);
-	zone_public_links(&b, &n, NULL, NULL);
+	zone_public_links(&b, &zones, n == node_own() ? NULL : is_signed, NULL);
 	if (!b.failed) {
-		b.data[5] = (uint8_t)n;
-		b.data[6] = (uint8_t)(n >> 8);
+		b.data[5] = (uint8_t)zones;
+		b.data[6] = (uint8_t)(zones >> 8);
 	}
-	channel_send(plane.dns, MSG_VIEW_SET, &b, -1);
+	zone_send_to(n, MSG_VIEW_SET, &b);
 	buf_fini(&b);
 	for (size_t i = 0; i < n_lives; i++) {
-		send_view(lives[i]);
+		if (home_of(lives[i]->vnet) == n) {
+			send_view(lives[i]);
+		}
 	}
 	put_u64(&b, 0);
-	channel_send(plane.dns, MSG_NAMES_END, &b, -1);
+	zone_send_to(n, MSG_NAMES_END, &b);
 	buf_fini(&b);
+	zone_only(NULL);
 }
 
 /* ---- serials ---- */
@@ -526,63 +551,4 @@ void zone_serial(uint32_t serial)
 	snprintf(row, sizeof(row), "{\"next\":%u}", serial_ceiling);
 	store_submit(plane.store, &(struct store_op){ .key = "meta/dns-serial", .value = row }, 1,
 	             control_saved, NULL);
-}
-
-/* ---- who waits for the dns role ---- */
-
-struct waiting {
-	void (*fn)(void *arg);
-	void *arg;
-	struct waiting *next;
-};
-static struct waiting *first, **last = &first;
-
-#define ASK_ZONES (UINT64_C(0x5a) << 56)
-
-static void answer_first(void)
-{
-	struct waiting *w = first;
-
-	first = w->next;
-	last = first ? last : &first;
-	w->fn(w->arg);
-	free(w);
-}
-
-void zone_wait(void (*fn)(void *arg), void *arg)
-{
-	struct waiting *w = malloc(sizeof(*w));
-	struct batch b;
-
-	if (!w) {
-		abort();
-	}
-	if (!plane.dns) {
-		free(w);
-		fn(arg);
-		return;
-	}
-	*w = (struct waiting){ fn, arg, NULL };
-	*last = w;
-	last = &w->next;
-	batch_begin(&b, ASK_ZONES);
-	batch_end(&b);
-}
-
-bool zone_answered(uint64_t request)
-{
-	if (request != ASK_ZONES) {
-		return false;
-	}
-	if (first) {
-		answer_first();
-	}
-	return true;
-}
-
-void zone_dns_gone(void)
-{
-	while (first) {
-		answer_first();
-	}
 }

@@ -190,14 +190,17 @@ void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
 	                                   .mac = host_mac,
 	                                   .peer_mac = mac,
 	                                   .mtu = p->mtu });
+	o.index = p->leaf ? KOBJ_NODES_INDEX : 0;
 	kset_add(to, &o);
 	add_rules(to, KOBJ_NS_GATEWAY);
 	add_addr(to, KOBJ_NS_GATEWAY, "lo", &gw4, 32);
 	add_addr(to, KOBJ_NS_GATEWAY, "lo", &outside6.ip, outside6.len);
 	plan_neigh(to, KOBJ_NS_GATEWAY, "up0", &host4, host_mac);
 	plan_neigh(to, KOBJ_NS_GATEWAY, "up0", &host6, host_mac);
-	add_default(to, KOBJ_NS_GATEWAY, &host4, "up0");
-	add_default(to, KOBJ_NS_GATEWAY, &host6, "up0");
+	if (!p->leaf) {
+		add_default(to, KOBJ_NS_GATEWAY, &host4, "up0");
+		add_default(to, KOBJ_NS_GATEWAY, &host6, "up0");
+	}
 	plan_neigh(to, KOBJ_NS_HOST, "netd0", &gw4, mac);
 	plan_neigh(to, KOBJ_NS_HOST, "netd0", &gw6, mac);
 	for (int f = 0; f < 2; f++) {
@@ -209,7 +212,7 @@ void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
 			plan_route_add(to, KOBJ_NS_GATEWAY, &one, f ? &host6 : &host4, "up0");
 		}
 	}
-	for (size_t i = 0; i < p->n_pools; i++) {
+	for (size_t i = 0; i < p->n_pools && !p->leaf; i++) {
 		const struct ip_prefix *pool = &p->pools[i];
 
 		plan_route_add(to, KOBJ_NS_HOST, pool, pool->ip.family == 4 ? &gw4 : &gw6, "netd0");

@@ -7,11 +7,11 @@
 
 #include "vnet/plan_parts.h"
 
-/* The device's index is the number in its name, which is nothing else's in the VNet: its own. */
-static void device(uint32_t vnet_ns, char to[static KOBJ_NAME])
+/* The device's index is the number in its name, which is nothing else's there: in a VNet its own. */
+static void device(uint32_t ns, char to[static KOBJ_NAME])
 {
 	memset(to, 0, KOBJ_NAME);
-	snprintf(to, KOBJ_NAME, "vx%u", vnet_ns);
+	snprintf(to, KOBJ_NAME, "vx%u", ns == KOBJ_NS_GATEWAY ? KOBJ_NODES_INDEX : ns);
 }
 
 /* A router's address and MAC on the device follow from its node's number: 169.254.128.0/17 and fe80::6e65:0:0/96. */
@@ -57,23 +57,29 @@ static void plan_router(const struct plan_fabric *p, const char *dev, const stru
 	}
 }
 
-void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to)
+static void plan_link(const struct plan_fabric *p, uint32_t index, const char *dev, struct kset *to)
 {
-	char dev[KOBJ_NAME];
-	struct plan_guard g = { .ns = p->vnet_ns, .other = p->vnet_ns, .dev = dev };
-
-	device(p->vnet_ns, dev);
 	struct kobj o = plan_object(p->vnet_ns, KOBJ_LINK, KOBJ_LINK_VXLAN, dev);
+
 	o.family = p->self.underlay.family;
 	memcpy(o.addr, p->self.underlay.b, 16);
 	o.table = p->vni;
-	o.index = p->vnet_ns;
+	o.index = index;
 	o.mtu = p->mtu;
 	mac_of(p->self.node, o.mac);
 	kset_add(to, &o);
 	for (size_t i = 0; i < p->n_others; i++) {
 		plan_router(p, dev, &p->others[i], to);
 	}
+}
+
+void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to)
+{
+	char dev[KOBJ_NAME];
+	struct plan_guard g = { .ns = p->vnet_ns, .other = p->vnet_ns, .dev = dev };
+
+	device(p->vnet_ns, dev);
+	plan_link(p, p->vnet_ns, dev, to);
 	for (size_t i = 0; i < p->n_space; i++) {
 		plan_guard_source(&g, p->space[i].ip.family, KOBJ_SIDE_PREFIX, p->space[i].len,
 		                  p->space[i].ip.b);
@@ -93,4 +99,43 @@ void vnet_plan_remote(uint32_t vnet_ns, const struct ip_prefix *prefix, uint32_t
 	device(vnet_ns, dev);
 	via_of(node, prefix->ip.family, &via);
 	plan_route_add(to, vnet_ns, prefix, &via, dev);
+}
+
+void vnet_plan_gateways(const struct plan_fabric *p, uint32_t out, struct kset *to)
+{
+	char dev[KOBJ_NAME];
+
+	device(p->vnet_ns, dev);
+	plan_link(p, KOBJ_NODES_INDEX, dev, to);
+	for (uint8_t family = 4; out && family <= 6; family += 2) {
+		struct ip_prefix all = { .ip = { .family = family } };
+		struct ip via;
+
+		via_of(out, family, &via);
+		plan_route_add(to, p->vnet_ns, &all, &via, dev);
+	}
+}
+
+/* A public address is a host's route in the gateway, to the link of its VNet: vnet_plan_public(). */
+void vnet_plan_ways(const struct kset *objects, uint32_t node, struct kset *to)
+{
+	char dev[KOBJ_NAME];
+
+	device(KOBJ_NS_GATEWAY, dev);
+	for (size_t i = 0; i < objects->n; i++) {
+		const struct kobj *o = &objects->v[i];
+		struct ip ip = { .family = o->family }, via;
+
+		if (o->ns != KOBJ_NS_GATEWAY || o->kind != KOBJ_ROUTE || o->dev[0] != 'v' ||
+		    o->plen != ip_bits(o->family)) {
+			continue;
+		}
+		memcpy(ip.b, o->addr, 16);
+		via_of(node, o->family, &via);
+		plan_route_add(to, KOBJ_NS_GATEWAY, &(struct ip_prefix){ ip, o->plen }, &via, dev);
+		plan_neigh(to, KOBJ_NS_GATEWAY, "up0", &ip, NULL);
+		struct kobj source = plan_elem(KOBJ_NS_GATEWAY, KOBJ_SET_SOURCE4, &ip);
+		memcpy(source.dev, dev, KOBJ_NAME);
+		kset_add(to, &source);
+	}
 }

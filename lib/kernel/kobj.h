@@ -229,7 +229,7 @@ struct kobj {
 	uint8_t mac[6];    /* LINK, NEIGH */
 	uint16_t via_port; /* ELEM data, host order */
 	uint32_t flags;    /* LINK; TAP: number of the user who may attach to it, and 1 (0: root) */
-	/* LINK: interface index in its namespace; ELEM: class, last port, mark; RATE: bytes at once to the group;
+	/* LINK: interface index in its namespace; RULESET_GATEWAY: of the link that leads out, 0 the uplink's; ELEM: class, last port, mark; RATE: bytes at once to the group;
 	 * TAP: 1, or 2 when it has several queues */
 	uint32_t index;
 	uint32_t mtu;           /* LINK, bytes; RATE: bytes at once from the group */
@@ -239,7 +239,8 @@ struct kobj {
 	char peer[KOBJ_NAME];
 };
 
-#define KOBJ_PEER_INDEX 2u
+#define KOBJ_PEER_INDEX  2u
+#define KOBJ_NODES_INDEX 3u /* of the gateway's link to other nodes */
 
 /* A KOBJ_FILTER spelt out. Its chain is `dev`, its place in it the key; the rest is packed into the
  * value, with a hash that a dump gives back. */

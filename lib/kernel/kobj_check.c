@@ -41,7 +41,8 @@ static bool own_device(const struct kobj *o)
 		return strcmp(d, "netd0") == 0;
 	}
 	if (o->ns == KOBJ_NS_GATEWAY) {
-		return strcmp(d, "up0") == 0 || strcmp(d, "lo") == 0 || name_is(d, "v");
+		return strcmp(d, "up0") == 0 || strcmp(d, "lo") == 0 || name_is(d, "v") ||
+		       strcmp(d, "vx3") == 0; /* KOBJ_NODES_INDEX */
 	}
 	return strcmp(d, "lo") == 0 || strcmp(d, "eth0") == 0 || strcmp(d, "gw0") == 0 ||
 	       name_is(d, "vx") || name_is(d, "br") || name_is(d, "p") || name_is(d, "x") || name_is(d, "y") ||
@@ -193,9 +194,10 @@ static int check_port(const struct kobj *o, struct err *e)
 static int check_nodes(const struct kobj *o, struct err *e)
 {
 	if (o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_VXLAN &&
-	    (o->ns < KOBJ_NS_FIRST || !name_is(o->dev, "vx") || !o->family || !o->table ||
+	    (o->ns < KOBJ_NS_GATEWAY || !name_is(o->dev, "vx") ||
+	     (o->ns == KOBJ_NS_GATEWAY && strcmp(o->dev, "vx3") != 0) || !o->family || !o->table ||
 	     o->table >= 1u << 24)) {
-		return refuse(o, e, "not a VNet's link to other nodes");
+		return refuse(o, e, "not a link of a VNet's, or the gateway's, to other nodes");
 	}
 	if (o->kind == KOBJ_RULESET && o->peer[0] && o->sub != KOBJ_RULESET_UPLINK) {
 		return refuse(o, e, "the host alone has an underlay");

@@ -408,6 +408,18 @@ static void nd_match(struct nftnl_rule *r, uint8_t low, uint8_t high)
 	nft_cmp(r, NFT_CMP_LTE, R(0), &high, 1);
 }
 
+/* What came from another node and would go back there has an address that no node has any more, or not yet. */
+static void turn(struct build *w, uint32_t index)
+{
+	nft_rules_chain(w, &(struct hook){ "turn", "filter", NF_INET_FORWARD, 0, NF_ACCEPT, NULL });
+	struct nftnl_rule *r = nft_rules_rule(w);
+	nft_iif(r, NFT_CMP_EQ, index);
+	nft_oif(r, NFT_CMP_EQ, index);
+	nft_counter(r);
+	nft_verdict(r, NF_DROP);
+	nft_rules_end(w, r, "no loop between nodes");
+}
+
 static void gateway(struct build *w)
 {
 	nft_rules_table(w, NFPROTO_INET);
@@ -430,6 +442,10 @@ static void gateway(struct build *w)
 	source_rule(w, 4);
 	source_rule(w, 6);
 	nft_rules_iif(w, IF_OUT, BIT_GUARD | BIT_NSG, NF_ACCEPT, "from the uplink");
+	if (w->o->index) {
+		nft_rules_iif(w, w->o->index, BIT_GUARD | BIT_NSG, NF_ACCEPT, "from the node that has an uplink");
+		turn(w, w->o->index);
+	}
 
 	/* ARP asks the routing rules whether an address is to be answered for: it needs the mark too. */
 	nft_rules_table(w, NFPROTO_ARP);

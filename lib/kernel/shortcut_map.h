@@ -14,6 +14,7 @@ struct shortcut_prefix {
 	__u8 addr[16];
 };
 
-/* up0 in the gateway's namespace, netd0 in the host's. */
+/* up0 in the gateway's namespace, its link to other nodes, netd0 in the host's. */
 #define SHORTCUT_UPLINK_INDEX 2
+#define SHORTCUT_NODES_INDEX  3
 #define SHORTCUT_HOST_INDEX   7234932

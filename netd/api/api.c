@@ -24,8 +24,10 @@
 #include "netd/api/usage.h"
 #include "netd/api/watch.h"
 #include "netd/api/zones.h"
+#include "netd/group_parts.h"
 #include "netd/guest.h"
 #include "netd/ngroup.h"
+#include "netd/node.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 #include "netd/spot.h"
@@ -305,23 +307,29 @@ static void delete (struct http_request *r, struct resource *x)
 	}
 }
 
+/* Where its namespace is: for the node's own tools. */
+static json_t *place_of(const struct resource *x)
+{
+	const json_t *cni = guest_of(x), *pub = json_object_get(x->status, "pub4");
+	const struct node *n = group_node(x->group);
+	bool own = !n || n == node_own();
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/ns/g%lld", own ? plane.config->run_dir : n->facts.run_dir,
+	         (long long)json_integer_value(json_object_get(x->status, "serial")));
+	return json_pack("{s:s, s:s, s:s, s:O*, s:O*}", "node", n ? n->name : "", "namespace",
+	                 cni ? model_str(cni, "netns") : path, "address",
+	                 model_str(x->status, "ip4"), "publicAddress", pub, "cni", cni);
+}
+
 static void get(struct http_request *r, const struct resource *x)
 {
 	char headers[128];
 
 	snprintf(headers, sizeof(headers), "ETag: W/\"%llu\"\r\n", (unsigned long long)x->etag);
 	json_t *view = view_resource(x);
-	if (x->group && r->unix_socket) { /* the node's own tools see where the namespace is */
-		const json_t *cni = guest_of(x), *pub = json_object_get(x->status, "pub4");
-		char path[256];
-
-		snprintf(path, sizeof(path), "%s/ns/g%lld", plane.config->run_dir,
-		         (long long)json_integer_value(json_object_get(x->status, "serial")));
-		json_object_set_new(view, "netd",
-		                    json_pack("{s:s, s:s, s:s, s:O*, s:O*}", "node", "local",
-		                              "namespace", cni ? model_str(cni, "netns") : path,
-		                              "address", model_str(x->status, "ip4"),
-		                              "publicAddress", pub, "cni", cni));
+	if (x->group && r->unix_socket) {
+		json_object_set_new(view, "netd", place_of(x));
 	}
 	api_json(r, 200, headers, view);
 }

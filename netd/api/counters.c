@@ -13,6 +13,7 @@
 #include "lib/base/own.h"
 #include "netd/api/api.h"
 #include "netd/fabric.h"
+#include "netd/home.h"
 #include "netd/security.h"
 #include "netd/subnet.h"
 
@@ -202,7 +203,7 @@ static void ask(struct job *j, uint32_t vnet)
 	put_u32(&b, j->token);
 	put_u32(&b, vnet);
 	put_u32(&b, COUNTERS_ALL);
-	channel_send(plane.engine, MSG_COUNTERS, &b, -1);
+	home_tell(vnet, MSG_COUNTERS, &b, -1);
 	buf_fini(&b);
 	j->asked++;
 }

@@ -20,6 +20,7 @@
 #include "netd/api/api.h"
 #include "netd/group_parts.h"
 #include "netd/guest.h"
+#include "netd/node.h"
 #include "netd/runtime.h"
 
 #define TICKETS_MAX  4096
@@ -133,6 +134,12 @@ static int check(const struct resource *x, struct err *e)
 	if (x->deleting || !x->group->started || x->group->down) {
 		return err_set_at(e, ERR_CONFLICT, "ContainerNotRunning", "",
 		                  "The containers of '%s' do not run now.", x->name);
+	}
+	if (group_node(x->group) != node_own()) {
+		return err_set_at(e, ERR_CONFLICT, "ContainerExecUnavailable", "",
+		                  "'%s' is on another node than the plane's control: exec and attach "
+		                  "reach that node's own runtime alone.",
+		                  x->name);
 	}
 	if (!runtime_connected() || !plane.session) {
 		return err_set_at(e, ERR_UNAVAILABLE, "ContainerExecUnavailable", "",

@@ -13,7 +13,8 @@
 #include "lib/base/own.h"
 #include "lib/model/model.h"
 #include "netd/api/api.h"
-#include "netd/runtime.h"
+#include "netd/group_parts.h"
+#include "netd/node.h"
 
 #define WAIT_MS  5000
 #define TAIL_MAX 100000
@@ -21,6 +22,7 @@
 struct waiting {
 	TAILQ_ENTRY(waiting) link;
 	struct http_request *r;
+	const struct node *node; /* that was asked */
 	json_int_t number;
 	int64_t until_ms;
 };
@@ -54,7 +56,9 @@ void logs_request(struct http_request *r, const char *group, const char *contain
 		}
 	}
 	(void)http_query(r, "timestamps", stamps, sizeof(stamps));
-	if (!runtime_connected()) {
+	const struct resource *x = table_get(group);
+	struct node *n = x && x->group ? group_node(x->group) : NULL;
+	if (!node_runtime(n)) {
 		answer_unavailable(r);
 		return;
 	}
@@ -63,16 +67,16 @@ void logs_request(struct http_request *r, const char *group, const char *contain
 		abort();
 	}
 	*w = (struct waiting){ .r = r,
+		               .node = n,
 		               .number = ++next_number,
 		               .until_ms = clock_system.now_ms(&clock_system) + WAIT_MS };
 	TAILQ_INSERT_TAIL(&waiting, w, link);
-	runtime_send(json_pack("{s:s, s:s, s:s, s:I, s:b, s:I}", "type", "logs", "id", group,
-	                       "container", container, "tail", (json_int_t)tail, "timestamps",
-	                       strcasecmp(stamps, "true") == 0, "request", w->number),
-	             -1);
+	group_tell(x->group, json_pack("{s:s, s:s, s:s, s:I, s:b, s:I}", "type", "logs", "id", group,
+	                               "container", container, "tail", (json_int_t)tail, "timestamps",
+	                               strcasecmp(stamps, "true") == 0, "request", w->number));
 }
 
-void logs_answer(const json_t *m)
+void logs_answer(const struct node *n, const json_t *m)
 {
 	json_int_t number = json_integer_value(json_object_get(m, "request"));
 	const json_t *content = json_object_get(m, "content");
@@ -80,7 +84,7 @@ void logs_answer(const json_t *m)
 
 	TAILQ_FOREACH(w, &waiting, link)
 	{
-		if (w->number != number) {
+		if (w->number != number || w->node != n) {
 			continue;
 		}
 		TAILQ_REMOVE(&waiting, w, link);
@@ -94,13 +98,30 @@ void logs_answer(const json_t *m)
 	}
 }
 
+static void give_up(struct waiting *w)
+{
+	TAILQ_REMOVE(&waiting, w, link);
+	answer_unavailable(w->r);
+	free(w);
+}
+
 void logs_sweep(int64_t now_ms)
 {
 	struct waiting *w;
 
 	while ((w = TAILQ_FIRST(&waiting)) && w->until_ms <= now_ms) {
-		TAILQ_REMOVE(&waiting, w, link);
-		answer_unavailable(w->r);
-		free(w);
+		give_up(w);
+	}
+}
+
+void logs_gone(const struct node *n)
+{
+	struct waiting *w, *next;
+
+	for (w = TAILQ_FIRST(&waiting); w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (w->node == n) {
+			give_up(w);
+		}
 	}
 }

@@ -15,6 +15,7 @@
 #include "dns/zone.h"
 #include "lib/base/own.h"
 #include "netd/api/api.h"
+#include "netd/home.h"
 #include "netd/zone.h"
 
 struct job {
@@ -104,7 +105,7 @@ static void look_up(struct http_request *r, uint32_t view)
 		put_u64(&b, job_new(r)->token);
 		put_u32(&b, view);
 		buf_add(&b, packet, len);
-		channel_send(plane.dns, MSG_NAMES_ASK, &b, -1);
+		channel_send(home_channel(view, ROLE_DNS), MSG_NAMES_ASK, &b, -1);
 		buf_fini(&b);
 	}
 }

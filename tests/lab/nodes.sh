@@ -34,6 +34,7 @@ user-resolver = 70004
 user-session = 70005
 EOT
 		nodes_config "$1"
+		case " ${config[*]} " in *" node-cpu "*) ;; *) printf 'node-cpu = %s\n' 10000; printf 'node-memory = %s\n' 10000 ;; esac
 		printf '%s\n' "${config[@]}" | grep -v "^pool "
 	} >"$lab/node$1.conf"
 }

@@ -5,6 +5,7 @@ import array, fcntl, http.client, json, os, select, socket, struct, subprocess, 
 SUB = os.environ.get("NETD_SUBSCRIPTION", "00000000-0000-0000-0000-000000000001")
 RG = f"/subscriptions/{SUB}/resourceGroups/demo"
 CG = RG + "/providers/Microsoft.ContainerInstance/containerGroups/"
+HOME = os.environ.get("NETD_LAB_HOME", "1")  # number of the node that groups are on
 VNET = RG + "/providers/Microsoft.Network/virtualNetworks/"
 
 
@@ -94,7 +95,7 @@ def dig(name, kind="A"):
 
 
 def namespaces():
-    return sorted(n for n in os.listdir(os.environ["NETD_LAB"] + "/node1/run/ns") if n != "gw")
+    return sorted(n for n in os.listdir(os.environ["NETD_LAB"] + f"/node{HOME}/run/ns") if n != "gw")
 
 
 def page(ip, port=80):
@@ -152,7 +153,7 @@ class Runtime(threading.Thread):
                 while self.away:
                     time.sleep(0.02)
                 self.sock = socket.socket(socket.AF_UNIX)
-                self.sock.connect(os.environ["NETD_LAB"] + "/node1/run/runtime.sock")
+                self.sock.connect(os.environ["NETD_LAB"] + f"/node{HOME}/run/runtime.sock")
                 self.send({"type": "hello", "version": 1})
                 self.talk()
             except OSError:

@@ -124,6 +124,7 @@ SEC("tc") int gateway(struct __sk_buff *skb)
 	if (bpf_fib_lookup(skb, &p.to, sizeof(p.to), BPF_FIB_LOOKUP_DIRECT) !=
 	            BPF_FIB_LKUP_RET_SUCCESS ||
 	    p.to.ifindex == skb->ifindex ||
+	    p.to.ifindex == SHORTCUT_NODES_INDEX || /* it has no inner end */
 	    (skb->ifindex != SHORTCUT_UPLINK_INDEX && home(skb, &p) != skb->ifindex)) {
 		return TC_ACT_UNSPEC;
 	}

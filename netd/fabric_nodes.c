@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Each node's own part: its gateway, and the link between the gateways of nodes, by which what comes in at one reaches the
+ * VNets of others. See fabric.h and docs/architecture.md, "Between nodes".
+ */
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "lib/base/own.h"
+#include "netd/agent.h"
+#include "netd/fabric_parts.h"
+#include "netd/home.h"
+
+#define GATEWAYS_VNI 1u /* those of VNets are their numbers, which begin at KOBJ_NS_FIRST */
+
+/* Its address in the network between the nodes; false: none is known, or no device has it. */
+static bool underlay_of(const struct node *n, struct node_facts *facts, struct ip *ip)
+{
+	struct err e = ERR_INIT;
+
+	*facts = n->facts;
+	if (n == node_own()) {
+		facts_of(plane.config, facts);
+	}
+	return facts->underlay[0] && ip_parse(facts->address, ip, &e) == 0;
+}
+
+/* The nodes that the gateway of `n` speaks to: one with an uplink to all, others to those that have one. */
+static size_t others_of(const struct node *n, uint8_t family, struct plan_router *to)
+{
+	struct node_facts facts;
+	const struct node *x;
+	struct ip ip;
+	size_t k = 0;
+
+	for (size_t i = 0; (x = node_at(i)) && k < NODES_MAX; i++) {
+		if (x != n && !x->fenced && (node_ingress(n) || node_ingress(x)) &&
+		    underlay_of(x, &facts, &ip) && ip.family == family) {
+			to[k++] = (struct plan_router){ x->number, ip };
+		}
+	}
+	return k;
+}
+
+static void read_uplink(const struct config *c, struct plan_gateway *p)
+{
+	struct ifreq ifr = { 0 };
+	struct err e = ERR_INIT;
+	AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	memcpy(p->uplink, c->uplink, strnlen(c->uplink, KOBJ_NAME - 1));
+	memcpy(ifr.ifr_name, c->uplink, strnlen(c->uplink, IFNAMSIZ - 1));
+	if (c->uplink[0] && fd >= 0 && ioctl(fd, SIOCGIFHWADDR, &ifr) == 0) {
+		memcpy(p->uplink_mac, ifr.ifr_hwaddr.sa_data, 6);
+	}
+	(void)!(c->hop4[0] && ip_parse(c->hop4, &p->hop4, &e));
+	(void)!(c->hop6[0] && ip_parse(c->hop6, &p->hop6, &e));
+	(void)!(c->host4[0] && ip_parse(c->host4, &p->host4, &e));
+	(void)!(c->host6[0] && ip_parse(c->host6, &p->host6, &e));
+}
+
+void fabric_gateway(const struct node *n)
+{
+	static struct plan_router others[NODES_MAX];
+	static struct ip members[NODES_MAX];
+	const struct config *c = plane.config;
+	struct plan_gateway p = { .mtu = (uint32_t)c->mtu, .shortcut = c->bpf };
+	struct plan_fabric f = { .vnet_ns = KOBJ_NS_GATEWAY,
+		                 .vni = GATEWAYS_VNI,
+		                 .mtu = (uint32_t)c->mtu,
+		                 .self = { .node = n->number },
+		                 .others = others };
+	bool linked;
+	struct node_facts facts;
+	struct kset set = { 0 };
+
+	if (node_ingress(n)) {
+		p.pools = c->pools;
+		p.n_pools = (size_t)c->n_pools;
+		read_uplink(c, &p);
+	} else {
+		p.leaf = true;
+	}
+	linked = node_at(1) && underlay_of(n, &facts, &f.self.underlay);
+	if (linked) {
+		f.n_others = others_of(n, f.self.underlay.family, others);
+		for (size_t i = 0; i < f.n_others; i++) {
+			members[i] = others[i].underlay;
+		}
+		memcpy(p.underlay, facts.underlay, sizeof(p.underlay));
+		p.members = members;
+		p.n_members = f.n_others;
+	}
+	vnet_plan_gateway(&p, &set);
+	if (linked) {
+		vnet_plan_gateways(&f, p.leaf && node_own() ? node_own()->number : 0, &set);
+	}
+	fabric_put_at(OWNER_GATEWAY, n, &set);
+}
+
+void fabric_gateways(void)
+{
+	const struct node *n;
+
+	for (size_t i = 0; (n = node_at(i)); i++) {
+		if (node_channel(n, ROLE_ENGINE)) {
+			fabric_gateway(n);
+		}
+	}
+}
+
+void fabric_list(const struct node *n)
+{
+	fabric_gateway(n);
+	fabric_vnets(0, n == node_own() ? NULL : n);
+	fabric_resend(n);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Groups of a VNet that goes to another node. See group_parts.h, home.h.
+ */
+#include <unistd.h>
+
+#include "netd/balancer.h"
+#include "netd/group_parts.h"
+#include "netd/home.h"
+#include "netd/meter.h"
+#include "netd/ngroup.h"
+
+/* The i-th resource, when it is a group in the VNet. */
+static struct group *group_in(size_t i, uint32_t vnet)
+{
+	struct group *g = plane.v[i]->group;
+
+	return g && group_vnet(g) == vnet ? g : NULL;
+}
+
+/* A runtime that is there ends its containers; one that is not is told by its next list. */
+static void leave(struct group *g)
+{
+	if (g->held && !g->guest && !g->stop_sent && node_runtime(group_node(g))) {
+		group_send_stop(g, true);
+	}
+	meter_ask_group(g->r); /* its link goes with what it counted */
+	network_drop_group(g->r, 0);
+}
+
+void group_leave(uint32_t vnet)
+{
+	for (size_t i = 0; i < plane.n; i++) {
+		struct group *g = group_in(i, vnet);
+
+		if (g) {
+			leave(g);
+		}
+	}
+}
+
+static void arrive(struct group *g)
+{
+	json_t *status = g->r->status;
+
+	home_note(g->r, group_vnet(g));
+	home_count(group_vnet(g), g->r->doc, 1);
+	if (g->ns_fd >= 0) {
+		close(g->ns_fd);
+		g->ns_fd = -1;
+	}
+	if (g->deleting) { /* there is nothing of it here */
+		g->stopped = g->detached = true;
+		group_advance(g);
+		return;
+	}
+	if (json_object_get(status, "secrets") && !g->full) { /* that runtime alone had them */
+		g->lost = true;
+		group_event(g->r, "SecretsLost",
+		            "the group's secrets were on the node that it has left; send it again");
+	}
+	g->attached = g->handed = g->started = g->ready = g->held = g->stop_sent = g->stopped = false;
+	json_object_set_new(status, "ready", json_false());
+	json_object_del(status, "containers");
+	json_object_del(status, "rests");
+	group_event(g->r, "Moved", "the container group begins anew on another node");
+	group_save(g);
+	balancer_group(g->r, true);
+	ngroup_member(g->r, true);
+	network_send_group(g->r, group_ask(g, ASK_ATTACH));
+	group_advance(g);
+}
+
+void group_arrive(uint32_t vnet)
+{
+	for (size_t i = 0; i < plane.n; i++) {
+		struct group *g = group_in(i, vnet);
+
+		if (g) {
+			arrive(g);
+		}
+	}
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See home.h.
+ */
+#include "netd/home.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/log.h"
+#include "lib/base/own.h"
+#include "netd/balancer.h"
+#include "netd/fabric.h"
+#include "netd/gateway.h"
+#include "netd/group_parts.h"
+#include "netd/routing.h"
+#include "netd/spare.h"
+#include "netd/subnet.h"
+#include "netd/zone.h"
+
+struct home {
+	uint32_t vnet;
+	struct node *node; /* NULL: it was removed */
+};
+static struct home *homes; /* sorted; of those that were said */
+static size_t n_homes, cap_homes;
+
+static size_t place(uint32_t vnet)
+{
+	size_t lo = 0, hi = n_homes;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (homes[mid].vnet < vnet) {
+			lo = mid + 1;
+		} else {
+			hi = mid;
+		}
+	}
+	return lo;
+}
+
+struct node *home_of(uint32_t vnet)
+{
+	size_t i = place(vnet);
+
+	return i < n_homes && homes[i].vnet == vnet ? homes[i].node : node_own();
+}
+
+void home_set(uint32_t vnet, struct node *n)
+{
+	size_t i = place(vnet);
+
+	if (i < n_homes && homes[i].vnet == vnet) {
+		homes[i].node = n;
+		return;
+	}
+	if (n_homes == cap_homes) {
+		cap_homes = cap_homes ? cap_homes * 2 : 64;
+		homes = realloc(homes, cap_homes * sizeof(*homes));
+		if (!homes) {
+			abort();
+		}
+	}
+	memmove(&homes[i + 1], &homes[i], (n_homes - i) * sizeof(*homes));
+	homes[i] = (struct home){ vnet, n };
+	n_homes++;
+}
+
+void home_forget(uint32_t vnet)
+{
+	size_t i = place(vnet);
+
+	if (i < n_homes && homes[i].vnet == vnet) {
+		memmove(&homes[i], &homes[i + 1], (--n_homes - i) * sizeof(*homes));
+	}
+}
+
+void home_lost(const struct node *n)
+{
+	for (size_t i = 0; i < n_homes; i++) {
+		homes[i].node = homes[i].node == n ? NULL : homes[i].node;
+	}
+}
+
+uint32_t home_next(const struct node *n, uint32_t after)
+{
+	for (size_t i = place(after + 1); i < n_homes; i++) {
+		if (homes[i].node == n) {
+			return homes[i].vnet;
+		}
+	}
+	return 0;
+}
+
+struct channel *home_channel(uint32_t vnet, enum role role)
+{
+	return node_channel(home_of(vnet), role);
+}
+
+bool home_synced(uint32_t vnet)
+{
+	return node_synced(home_of(vnet));
+}
+
+void home_tell(uint32_t vnet, enum msg_type type, const struct buf *body, int fd)
+{
+	node_tell(home_of(vnet), type, body, fd);
+}
+
+void home_note(struct resource *r, uint32_t vnet)
+{
+	const struct node *n = home_of(vnet);
+
+	if (n) {
+		json_object_set_new(r->status, "node", json_integer(n->number));
+	}
+}
+
+/* One that was removed meanwhile: the VNet is nowhere until it is moved. */
+void home_restore(const struct resource *r, uint32_t vnet)
+{
+	uint32_t number = (uint32_t)json_integer_value(json_object_get(r->status, "node"));
+
+	if (number && vnet) {
+		home_set(vnet, node_numbered(number));
+	}
+}
+
+void home_count(uint32_t vnet, const json_t *doc, int sign)
+{
+	struct node *n = home_of(vnet);
+
+	if (n) {
+		tenant_amounts(doc, sign, n->used);
+	}
+}
+
+/* ---- choosing ---- */
+
+/* A node that may have one more group of that size; *free gets the smaller part of it that would be left. */
+static bool fits(const struct node *n, const double wants[2], double *left)
+{
+	double has[2];
+
+	node_capacity(n, has);
+	*left = 1;
+	for (int k = 0; k < 2; k++) {
+		double part = has[k] > 0 ? (has[k] - n->used[k] - wants[k]) / has[k] : 1;
+
+		*left = part < *left ? part : *left;
+	}
+	return *left >= 0;
+}
+
+static int no_room(const double wants[2], const char *why, struct err *e)
+{
+	return err_set_at(e, ERR_CONFLICT, "ServiceUnavailable", "",
+	                  "The requested resource is not available in the location '%s' at this "
+	                  "moment: %g cpu and %g GB were requested; %s.",
+	                  plane.config->region, wants[0], wants[1], why);
+}
+
+/* Routers of peered VNets have a link: they are on one node. False: its peers are on several. */
+static bool beside_peers(const struct resource *v, struct node **to)
+{
+	struct routing_peer p;
+	struct gateway own;
+
+	if (v && gateway_of(v, &own)) { /* the namespace that was given is there */
+		*to = node_own();
+	}
+	for (size_t i = 0; v && routing_peer(v, i, &p); i++) {
+		uint32_t peer = table_number(p.vnet);
+
+		if (!subnet_any(peer)) {
+			continue;
+		}
+		if (*to && home_of(peer) != *to) {
+			return false;
+		}
+		*to = home_of(peer);
+	}
+	return true;
+}
+
+static bool in_zone(const struct node *n, const json_t *doc)
+{
+	const json_t *zones = json_object_get(doc, "zones");
+
+	const char *zone = json_string_value(json_array_get(zones, 0));
+
+	return !zone || strcmp(zone, n->zone) == 0;
+}
+
+/* The zone that is asked for, then who has most room. */
+static struct node *best(const json_t *doc, const double wants[2])
+{
+	struct node *found = NULL, *n;
+	double most = 0, left;
+	bool zoned = false;
+
+	for (size_t i = 0; (n = node_at(i)); i++) {
+		if (!node_usable(n) || !fits(n, wants, &left)) {
+			continue;
+		}
+		bool zone = in_zone(n, doc);
+
+		if (!found || (zone && !zoned) ||
+		    (zone == zoned && (left > most || (left == most && n->number < found->number)))) {
+			found = n;
+			most = left;
+			zoned = zone;
+		}
+	}
+	return found;
+}
+
+int home_choose(uint32_t vnet, bool live, const json_t *doc, bool here, struct err *e)
+{
+	struct node *n = live ? home_of(vnet) : here ? node_own() : NULL;
+	const struct resource *v = vnet ? table_numbered(vnet) : NULL;
+	double wants[2] = { 0 }, left;
+
+	if (!node_at(1)) {
+		return 0; /* there is one node: tenant_room() has said */
+	}
+	tenant_amounts(doc, 1, wants);
+	if (!n && !beside_peers(v, &n)) {
+		return no_room(wants, "the VNets that its VNet is peered with are on several nodes", e);
+	}
+	if (here && n && n != node_own()) {
+		return no_room(wants, "its VNet is on another node than the runtime that asks", e);
+	}
+	if (n && n->cordoned) {
+		return no_room(wants, "the node that its VNet is on takes no new groups", e);
+	}
+	if (n && !fits(n, wants, &left)) {
+		return no_room(wants, "the node that its VNet is on has no room", e);
+	}
+	n = n ? n : best(doc, wants);
+	if (!n) {
+		return no_room(wants, "no node that takes new groups has room", e);
+	}
+	home_set(vnet, n);
+	return 0;
+}
+
+/* ---- moving ---- */
+
+void home_move(uint32_t vnet, struct node *to)
+{
+	struct resource *v = table_numbered(vnet);
+	struct node *from = home_of(vnet);
+	struct subnet *s;
+
+	log_info("vnet.moved", LOG_NUM("number", vnet), LOG_STR("from", from ? from->name : ""),
+	         LOG_STR("to", to->name));
+	balancer_probes(vnet, false);
+	zone_tell_vnet_gone(vnet);
+	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
+		spare_drop(s);
+		s->sent = false;
+	}
+	group_leave(vnet);
+	fabric_drop_vnet(vnet);
+	for (size_t i = 0; i < plane.n; i++) {
+		if (plane.v[i]->group && group_vnet(plane.v[i]->group) == vnet) {
+			home_count(vnet, plane.v[i]->doc, -1);
+		}
+	}
+	home_set(vnet, to);
+	if (v) {
+		home_note(v, vnet);
+		table_save(&v, 1, control_saved, NULL);
+	}
+	fabric_vnet(vnet);
+	group_arrive(vnet);
+	balancer_probes(vnet, true);
+}

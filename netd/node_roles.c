@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See node.h: what control says to a node, its own or another, is said here.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "netd/node.h"
+#include "netd/plane.h"
+#include "netd/runtime.h"
+
+static bool is_own(const struct node *n)
+{
+	return !n->key[0];
+}
+
+struct node_role *node_role(struct node *n, uint8_t role)
+{
+	for (size_t i = 0; i < CONTROL_PEERS; i++) {
+		if (control_peers[i] == role) {
+			return &n->roles[i];
+		}
+	}
+	return NULL;
+}
+
+struct channel *node_channel(const struct node *n, enum role role)
+{
+	if (!n) {
+		return NULL;
+	}
+	if (is_own(n)) {
+		return role == ROLE_ENGINE  ? plane.engine
+		       : role == ROLE_DNS   ? plane.dns
+		       : role == ROLE_PROBE ? plane.probe
+		                            : plane.session;
+	}
+	const struct node_role *r = node_role((struct node *)(uintptr_t)n, (uint8_t)role);
+	return r ? r->channel : NULL;
+}
+
+bool node_synced(const struct node *n)
+{
+	return n && (is_own(n) ? plane.engine_synced : n->synced);
+}
+
+bool node_ready(const struct node *n)
+{
+	return strcmp(node_state(n), "Ready") == 0;
+}
+
+bool node_ingress(const struct node *n)
+{
+	return is_own(n);
+}
+
+bool node_usable(const struct node *n)
+{
+	return !n->cordoned && (is_own(n) || (node_ready(n) && n->synced));
+}
+
+void node_capacity(const struct node *n, double to[2])
+{
+	to[0] = is_own(n) ? (double)plane.config->node_cpu : n->facts.cpu;
+	to[1] = is_own(n) ? (double)plane.config->node_memory : n->facts.memory;
+}
+
+void node_tell(struct node *n, enum msg_type type, const struct buf *body, int fd)
+{
+	if (n) {
+		n->touched = true;
+		channel_send(node_channel(n, ROLE_ENGINE), type, body, is_own(n) ? fd : -1);
+	}
+}
+
+bool node_runtime(const struct node *n)
+{
+	return n && (is_own(n) ? runtime_connected() : n->runtime);
+}
+
+void node_runtime_send(struct node *n, json_t *m, uint32_t serial, int fd)
+{
+	if (n && is_own(n)) {
+		runtime_send(m, fd);
+		return;
+	}
+	char *text = n && n->runtime ? json_dumps(m, JSON_COMPACT) : NULL;
+
+	json_decref(m);
+	if (text) {
+		struct buf b = { 0 };
+
+		put_u32(&b, serial);
+		buf_add(&b, text, strlen(text));
+		stream_send(n->stream, FRAME_RUNTIME, &b);
+		explicit_bzero(text, strlen(text)); /* may hold secrets */
+		if (b.data) {
+			explicit_bzero(b.data, b.len);
+		}
+		buf_fini(&b);
+	}
+	free(text);
+}
