@@ -9,10 +9,11 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/group_parts.h"
 #include "netd/guest.h"
+#include "netd/home.h"
 #include "netd/ngroup.h"
 #include "netd/part.h"
-#include "netd/plane.h"
 #include "netd/standby.h"
 #include "netd/zone.h"
 
@@ -210,7 +211,8 @@ static int take_standby(struct resource *r, const char *id, const json_t *doc,
 	AUTO_FREE char *was = strdup(r->key), *was_id = strdup(r->id);
 	json_auto_t *before = json_incref(r->doc);
 
-	if (tenant_room(id, before, doc, e) < 0) {
+	if (tenant_room(id, before, doc, e) < 0 ||
+	    home_room(group_vnet(r->group), before, doc, e) < 0) {
 		return -1;
 	}
 	bool registered = zone_group_registered(r);
@@ -221,7 +223,11 @@ static int take_standby(struct resource *r, const char *id, const json_t *doc,
 	}
 	table_rename(r, id);
 	r->doc = model_public(r->type, doc);
+	home_count(group_vnet(r->group), before, -1);
+	home_count(group_vnet(r->group), r->doc, 1);
 	if (group_name(r, e) < 0) {
+		home_count(group_vnet(r->group), r->doc, -1);
+		home_count(group_vnet(r->group), before, 1);
 		table_rename(r, was_id);
 		if (registered) {
 			zone_group(r, true, 0);
@@ -264,7 +270,9 @@ int change_put_group(struct resource *r, const char *id, const struct model_type
 	if (ready) {
 		return take_standby(ready, id, doc, reply, arg, ret, e);
 	}
-	if (tenant_room(id, made ? NULL : r->doc, doc, e) < 0) {
+	uint32_t home = made ? 0 : group_vnet(r->group);
+	if (tenant_room(id, made ? NULL : r->doc, doc, e) < 0 ||
+	    (!made && home_room(home, r->doc, doc, e) < 0)) {
 		return -1;
 	}
 	tenant_count(id, made ? NULL : r->doc, doc);
@@ -283,7 +291,11 @@ int change_put_group(struct resource *r, const char *id, const struct model_type
 		uint64_t etag = r->etag;
 
 		change_set(r, doc);
+		home_count(home, was, -1);
+		home_count(home, doc, 1);
 		if (group_name(r, e) < 0) {
+			home_count(home, doc, -1);
+			home_count(home, was, 1);
 			tenant_count(id, doc, was);
 			json_decref(r->doc);
 			json_decref(r->status);

@@ -363,6 +363,7 @@ static void on_sweep(void *arg)
 	exec_sweep(now);
 	meter_sweep(now);
 	spare_sweep(now);
+	home_sweep(now);
 	zone_public_look(now);
 	zone_health_look(now);
 	zone_keys_sweep();

@@ -10,6 +10,7 @@
 #include "netd/config.h"
 #include "netd/fabric_parts.h"
 #include "netd/gateway.h"
+#include "netd/home.h"
 #include "netd/message.h"
 
 static bool in_space(const struct resource *v, const struct ip *ip)
@@ -252,7 +253,7 @@ void fabric_plan_peers(struct resource *v)
 	for (size_t i = 0; routing_peer(v, i, &p); i++) {
 		uint32_t number = table_number(v), peer = table_number(p.vnet);
 
-		if (!subnet_any(peer) || !fabric_sent(peer) ||
+		if (!subnet_any(peer) || !fabric_sent(peer) || home_of(peer) != home_of(number) ||
 		    !routing_peer_back(v, p.vnet, &back)) {
 			continue; /* nobody there; it plans both sides when it comes */
 		}
@@ -278,7 +279,7 @@ void fabric_plan_gateway(struct resource *v)
 	size_t m = gateway_routes(v, learned, LEARNED_MAX, &path);
 	size_t n = vnet_space(v, space, FABRIC_VTAG_MAX);
 
-	if (!path.given || path.hub) {
+	if (!path.given || path.hub || home_of(table_number(v)) != node_own()) {
 		return;
 	}
 	for (size_t i = 0; gateway_guest(v, i, &guest); i++) {

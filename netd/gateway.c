@@ -12,6 +12,7 @@
 #include "lib/base/own.h"
 #include "netd/config.h"
 #include "netd/fabric.h"
+#include "netd/home.h"
 #include "netd/routing.h"
 #include "netd/subnet.h"
 
@@ -264,6 +265,14 @@ int gateway_check_connection(const struct resource *r, const char *id, const jso
 	if (!g || strcasecmp(g->type->name, GATEWAY_TYPE) != 0 ||
 	    tenant_of(g->id) != tenant_of(id)) {
 		return absent(to, id, at, e);
+	}
+	AUTO_FREE char *vnet = vnet_of(g->doc);
+	const struct resource *v = vnet ? table_get(vnet) : NULL;
+	uint32_t number = v ? (uint32_t)json_integer_value(json_object_get(v->status, "serial")) : 0;
+	if (subnet_any(number) && home_of(number) != node_own()) {
+		return err_set_at(e, ERR_CONFLICT, "VirtualNetworksApart", at,
+		                  "The gateway's VNet has container groups on another node than the one that "
+		                  "the network of the administrator is on; have it moved there.");
 	}
 	if (given_by(id, circuit(doc)) < 0) {
 		return absent(*model_str(doc, peer) ? model_str(doc, peer) : "(none)", id, peer, e);

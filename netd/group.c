@@ -264,7 +264,7 @@ void group_advance(struct group *g)
 	}
 	if (!g->handed) {
 		crash_point(CRASH_CONTROL_ATTACHED);
-		g->waits = !spot_fits() && !g->held;
+		g->waits = !spot_fits(group_node(g)) && !g->held;
 		room_wanted = room_wanted || g->waits;
 		if (node_runtime(group_node(g)) && !g->lost && !g->waits) {
 			group_hand_over(g);
@@ -531,15 +531,15 @@ void group_retry(int64_t now_ms)
 {
 	bool left = false;
 
-	bool room = room_wanted && spot_fits(); /* those that wait for it go on */
+	bool room = room_wanted; /* those that wait for it, and have it now, go on */
 
-	room_wanted = room_wanted && !room;
+	room_wanted = false;
 	retries = nobody_comes() || retries;
 	for (size_t i = 0; (retries || room) && i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
 
 		if (g && g->waits && room) {
-			group_advance(g);
+			group_advance(g); /* or waits on */
 		}
 		if (g && g->deleting && !runtime_expected(group_node(g))) {
 			group_advance(g);
@@ -560,6 +560,11 @@ void group_retry(int64_t now_ms)
 static void synced(struct node *n)
 {
 	*(n == node_own() ? &plane.engine_synced : &n->synced) = true;
+	if (n->fenced) { /* it has nothing any more that is another's */
+		n->fenced = false;
+		node_save(n);
+		fabric_gateways();
+	}
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *x = plane.v[i]->group;
 
@@ -572,6 +577,25 @@ static void synced(struct node *n)
 		} else {
 			send_group(x); /* for the descriptor */
 		}
+	}
+}
+
+static void attached(struct group *g)
+{
+	if (!g->attached) {
+		g->attached = true;
+		balancer_group(g->r, true);
+	}
+}
+
+/* Nodes that public addresses come in by know the way to the group of that number. */
+static void reached(void *serial)
+{
+	struct group *g = group_by_serial((uint32_t)(uintptr_t)serial);
+
+	if (g) {
+		attached(g);
+		group_advance(g);
 	}
 }
 
@@ -616,11 +640,13 @@ void group_engine_done(struct node *n, uint64_t request, bool ok, const char *te
 		}
 		g->ns_fd = fd;
 		fd = -1;
-		if (!g->attached) {
-			g->attached = true;
-			balancer_group(g->r, true);
-		}
 		g->retry_ms = 0;
+		if (n == node_own()) {
+			attached(g);
+		} else { /* others have been told the way there */
+			fabric_wait(reached, (void *)(uintptr_t)group_serial(g));
+			return;
+		}
 	} else if (ask == ASK_ATTACH && g->guest) {
 		guest_failed(g, text);
 	} else if (ask == ASK_ATTACH) {

@@ -9,6 +9,7 @@
 #include "netd/home.h"
 #include "netd/meter.h"
 #include "netd/ngroup.h"
+#include "netd/spot.h"
 
 /* The i-th resource, when it is a group in the VNet. */
 static struct group *group_in(size_t i, uint32_t vnet)
@@ -44,7 +45,9 @@ static void arrive(struct group *g)
 	json_t *status = g->r->status;
 
 	home_note(g->r, group_vnet(g));
-	home_count(group_vnet(g), g->r->doc, 1);
+	if (!spot_is_out(g->r)) {
+		home_count(group_vnet(g), g->r->doc, 1);
+	}
 	if (g->ns_fd >= 0) {
 		close(g->ns_fd);
 		g->ns_fd = -1;

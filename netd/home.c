@@ -7,16 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/log.h"
 #include "lib/base/own.h"
-#include "netd/balancer.h"
-#include "netd/fabric.h"
 #include "netd/gateway.h"
 #include "netd/group_parts.h"
 #include "netd/routing.h"
-#include "netd/spare.h"
+#include "netd/spot.h"
 #include "netd/subnet.h"
-#include "netd/zone.h"
 
 struct home {
 	uint32_t vnet;
@@ -84,16 +80,6 @@ void home_lost(const struct node *n)
 	}
 }
 
-uint32_t home_next(const struct node *n, uint32_t after)
-{
-	for (size_t i = place(after + 1); i < n_homes; i++) {
-		if (homes[i].node == n) {
-			return homes[i].vnet;
-		}
-	}
-	return 0;
-}
-
 struct channel *home_channel(uint32_t vnet, enum role role)
 {
 	return node_channel(home_of(vnet), role);
@@ -123,7 +109,7 @@ void home_restore(const struct resource *r, uint32_t vnet)
 {
 	uint32_t number = (uint32_t)json_integer_value(json_object_get(r->status, "node"));
 
-	if (number && vnet) {
+	if (number && vnet && !subnet_any(vnet)) {
 		home_set(vnet, node_numbered(number));
 	}
 }
@@ -194,15 +180,14 @@ static bool in_zone(const struct node *n, const json_t *doc)
 	return !zone || strcmp(zone, n->zone) == 0;
 }
 
-/* The zone that is asked for, then who has most room. */
-static struct node *best(const json_t *doc, const double wants[2])
+struct node *home_best(const json_t *doc, const double wants[2], const struct node *except)
 {
 	struct node *found = NULL, *n;
 	double most = 0, left;
 	bool zoned = false;
 
 	for (size_t i = 0; (n = node_at(i)); i++) {
-		if (!node_usable(n) || !fits(n, wants, &left)) {
+		if (n == except || !node_usable(n) || !fits(n, wants, &left)) {
 			continue;
 		}
 		bool zone = in_zone(n, doc);
@@ -217,15 +202,39 @@ static struct node *best(const json_t *doc, const double wants[2])
 	return found;
 }
 
+/* Room for that much more on the node: there is, or Spot groups make it, and it is waited for (spot_fits()). */
+static bool has_room(const struct node *n, const json_t *doc, const double more[2])
+{
+	double left, has[2], over[2];
+
+	if (fits(n, more, &left)) {
+		return true;
+	}
+	node_capacity(n, has);
+	for (int k = 0; k < 2; k++) {
+		over[k] = has[k] > 0 ? n->used[k] + more[k] - has[k] : 0;
+	}
+	return !spot_is(doc) && spot_evict(n, 0, over, SPOT_NOTICE_S, NULL);
+}
+
+int home_room(uint32_t vnet, const json_t *was, const json_t *doc, struct err *e)
+{
+	const struct node *n = home_of(vnet);
+	double more[2] = { 0 };
+
+	tenant_amounts(doc, 1, more);
+	tenant_amounts(was, -1, more);
+	return !n || (more[0] <= 0 && more[1] <= 0) || has_room(n, doc, more)
+	               ? 0
+	               : no_room(more, "the node that it is on has no room", e);
+}
+
 int home_choose(uint32_t vnet, bool live, const json_t *doc, bool here, struct err *e)
 {
 	struct node *n = live ? home_of(vnet) : here ? node_own() : NULL;
 	const struct resource *v = vnet ? table_numbered(vnet) : NULL;
-	double wants[2] = { 0 }, left;
+	double wants[2] = { 0 };
 
-	if (!node_at(1)) {
-		return 0; /* there is one node: tenant_room() has said */
-	}
 	tenant_amounts(doc, 1, wants);
 	if (!n && !beside_peers(v, &n)) {
 		return no_room(wants, "the VNets that its VNet is peered with are on several nodes", e);
@@ -233,49 +242,19 @@ int home_choose(uint32_t vnet, bool live, const json_t *doc, bool here, struct e
 	if (here && n && n != node_own()) {
 		return no_room(wants, "its VNet is on another node than the runtime that asks", e);
 	}
-	if (n && n->cordoned) {
+	if (n && doc && n->cordoned) {
 		return no_room(wants, "the node that its VNet is on takes no new groups", e);
 	}
-	if (n && !fits(n, wants, &left)) {
+	if (n && !has_room(n, doc, wants)) {
 		return no_room(wants, "the node that its VNet is on has no room", e);
 	}
-	n = n ? n : best(doc, wants);
+	n = n ? n : home_best(doc, wants, NULL);
+	for (size_t i = 0; !n && node_at(i); i++) {
+		n = node_usable(node_at(i)) && has_room(node_at(i), doc, wants) ? node_at(i) : NULL;
+	}
 	if (!n) {
 		return no_room(wants, "no node that takes new groups has room", e);
 	}
 	home_set(vnet, n);
 	return 0;
-}
-
-/* ---- moving ---- */
-
-void home_move(uint32_t vnet, struct node *to)
-{
-	struct resource *v = table_numbered(vnet);
-	struct node *from = home_of(vnet);
-	struct subnet *s;
-
-	log_info("vnet.moved", LOG_NUM("number", vnet), LOG_STR("from", from ? from->name : ""),
-	         LOG_STR("to", to->name));
-	balancer_probes(vnet, false);
-	zone_tell_vnet_gone(vnet);
-	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
-		spare_drop(s);
-		s->sent = false;
-	}
-	group_leave(vnet);
-	fabric_drop_vnet(vnet);
-	for (size_t i = 0; i < plane.n; i++) {
-		if (plane.v[i]->group && group_vnet(plane.v[i]->group) == vnet) {
-			home_count(vnet, plane.v[i]->doc, -1);
-		}
-	}
-	home_set(vnet, to);
-	if (v) {
-		home_note(v, vnet);
-		table_save(&v, 1, control_saved, NULL);
-	}
-	fabric_vnet(vnet);
-	group_arrive(vnet);
-	balancer_probes(vnet, true);
 }

@@ -13,6 +13,7 @@
 #include "netd/home.h"
 #include "netd/plane.h"
 #include "netd/spare.h"
+#include "netd/spot.h"
 #include "netd/subnet.h"
 #include "netd/where.h"
 #include "vnet/plan.h"
@@ -44,7 +45,9 @@ static void place_group(const struct resource *g, bool there)
 	static const char *const keys[] = { "ip4", "ip6" };
 
 	guest_place(g, there);
-	home_count(number(g->status, "vnet"), g->doc, there ? 1 : -1);
+	if (!spot_is_out(g)) {
+		home_count(number(g->status, "vnet"), g->doc, there ? 1 : -1);
+	}
 	for (size_t i = 0; i < ARRAY_N(keys); i++) {
 		struct ip ip = table_ip(g->status, keys[i]);
 

@@ -15,6 +15,8 @@
 #include "lib/base/own.h"
 #include "lib/store/seal.h"
 #include "netd/agent.h"
+#include "netd/fabric.h"
+#include "netd/home.h"
 #include "netd/plane.h"
 #include "vnet/plan.h"
 
@@ -93,9 +95,11 @@ static void drop(struct node *n)
 
 static char *row_of(const struct node *n)
 {
-	json_t *row = json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:b}", "name", n->name, "number",
-	                        (int)n->number, "zone", n->zone, "domain", n->domain, "key", n->key,
-	                        "joined", (json_int_t)n->joined_ms, "cordoned", n->cordoned);
+	json_t *row = json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:b, s:b, s:s, s:s}", "name",
+	                        n->name, "number", (int)n->number, "zone", n->zone, "domain",
+	                        n->domain, "key", n->key, "joined", (json_int_t)n->joined_ms,
+	                        "cordoned", n->cordoned, "fenced", n->fenced, "address",
+	                        n->facts.address, "underlay", n->facts.underlay);
 	char *text = json_dumps(row, JSON_COMPACT);
 
 	json_decref(row);
@@ -129,6 +133,9 @@ static void load_node(const json_t *row)
 	n->number = (uint32_t)integer(row, "number");
 	n->joined_ms = integer(row, "joined");
 	n->cordoned = json_is_true(json_object_get(row, "cordoned"));
+	n->fenced = json_is_true(json_object_get(row, "fenced"));
+	copy(row, "address", n->facts.address, sizeof(n->facts.address));
+	copy(row, "underlay", n->facts.underlay, sizeof(n->facts.underlay));
 	self.last = n->number > self.last ? n->number : self.last;
 }
 
@@ -376,6 +383,16 @@ static void submit(const struct store_op *ops, size_t n, node_reply_fn reply, vo
 	store_submit(plane.store, ops, n, stored, w);
 }
 
+void node_save(const struct node *n)
+{
+	char key[100];
+
+	key_of("node", n->name, key);
+	AUTO_FREE char *row = row_of(n);
+	store_submit(plane.store, &(struct store_op){ .key = key, .value = row }, 1, control_saved,
+	             NULL);
+}
+
 void node_cordon(struct node *n, bool cordoned, node_reply_fn reply, void *arg)
 {
 	char key[100];
@@ -397,7 +414,10 @@ int node_remove(struct node *n, node_reply_fn reply, void *arg, struct err *e)
 	log_info("node.removed", LOG_STR("name", n->name), LOG_NUM("number", n->number));
 	key_of("node", n->name, key);
 	hub_drop(n);
+	fabric_forget(n);
+	home_lost(n);
 	drop(n);
+	fabric_gateways();
 	submit(&(struct store_op){ .key = key }, 1, reply, arg);
 	return 0;
 }

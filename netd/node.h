@@ -58,6 +58,7 @@ struct node *node_numbered(uint32_t number); /* NULL: none */
 struct channel *node_channel(const struct node *n, enum role role);
 bool node_synced(const struct node *n);
 bool node_ready(const struct node *n);
+bool node_lost(const struct node *n); /* silent for longer than its lease */
 bool node_ingress(const struct node *n); /* public addresses come in there: it has an uplink */
 bool node_usable(const struct node *n); /* it is there, and takes new groups */
 /* Cores and GB that groups may ask for there; 0: no limit. */
@@ -74,6 +75,7 @@ json_t *node_view(const struct node *n); /* new reference */
 /* May a new group be placed on any node? ERR_CONFLICT ServiceUnavailable: no. */
 int node_takes_groups(struct err *e);
 
+void node_save(const struct node *n); /* its row; nobody waits */
 /* The following change the store; reply(arg, e) is called once it is durable. */
 typedef void (*node_reply_fn)(void *arg, const struct err *e);
 void node_cordon(struct node *n, bool cordoned, node_reply_fn reply, void *arg);

@@ -310,13 +310,17 @@ static void greet(struct conn *c, struct node *n, const struct node_facts *facts
 	self.strangers -= !c->node;
 	c->node = n;
 	n->stream = c->stream;
+	bool moved = strcmp(n->facts.address, facts->address[0] ? facts->address : c->peer) != 0 ||
+	             strcmp(n->facts.underlay, facts->underlay) != 0;
 	n->facts = *facts;
 	n->seen_ms = clock_system.now_ms(&clock_system);
 	if (!n->facts.address[0]) {
 		snprintf(n->facts.address, sizeof(n->facts.address), "%.45s", c->peer);
 	}
-	n->fenced = false;
-	fabric_gateways(); /* they may not know it, or another address of it */
+	if (moved) { /* kept: the others go on sending there while control begins anew */
+		node_save(n);
+	}
+	fabric_gateways();
 	loop_timer_start(c->deadline, NODE_LEASE_MS);
 	put_u32(&b, n->number);
 	stream_send(c->stream, FRAME_WELCOME, &b);

@@ -49,6 +49,11 @@ bool node_ready(const struct node *n)
 	return strcmp(node_state(n), "Ready") == 0;
 }
 
+bool node_lost(const struct node *n)
+{
+	return strcmp(node_state(n), "NotReady") == 0;
+}
+
 bool node_ingress(const struct node *n)
 {
 	return is_own(n);

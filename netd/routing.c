@@ -11,6 +11,7 @@
 
 #include "lib/base/own.h"
 #include "netd/gateway.h"
+#include "netd/home.h"
 
 #define VNET_TYPE "Microsoft.Network/virtualNetworks"
 #define NAT_TYPE  "Microsoft.Network/natGateways"
@@ -384,6 +385,10 @@ int routing_check_peerings(const char *id, const json_t *doc, struct err *e)
 			                  "Cannot create or update peering %s: the address spaces "
 			                  "of the two virtual networks overlap.",
 			                  model_str(x, "name"));
+		}
+		struct resource *own = by_id(id, VNET_TYPE);
+		if (own && home_together(table_number(own), table_number((struct resource *)(uintptr_t)r), at, e) < 0) {
+			return -1;
 		}
 		if (check_gateways(id, list, i, r, at, e) < 0) {
 			return -1;

@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/own.h"
 #include "netd/group_parts.h"
+#include "netd/home.h"
 
 bool spot_is(const json_t *doc)
 {
@@ -31,6 +32,7 @@ static void nobody(void *arg, const struct err *e)
 static void stop(struct resource *r)
 {
 	tenant_count(r->id, r->doc, NULL); /* its room is free; spot_resume() takes it again */
+	home_count(group_vnet(r->group), r->doc, -1);
 	json_object_set_new(r->status, "evicted", json_string("Preempted"));
 	group_action(r, "stop", nobody, NULL);
 	group_event(r, "Preempted", "the container group was stopped to make room");
@@ -63,29 +65,30 @@ static int by_age(const void *a, const void *b)
 	return (m < n) - (m > n);
 }
 
-bool spot_evict(size_t groups, const double amounts[2], uint32_t notice_s, json_t *list)
+bool spot_evict(const struct node *n, size_t groups, const double amounts[2], uint32_t notice_s,
+                json_t *list)
 {
 	AUTO_FREE struct resource **v = calloc(plane.n + 1, sizeof(struct resource *));
 	double left[2] = { amounts ? amounts[0] : 0, amounts ? amounts[1] : 0 };
-	size_t n = 0, take = 0;
+	size_t m = 0, take = 0;
 
 	for (size_t i = 0; v && i < plane.n; i++) {
 		struct resource *r = plane.v[i];
 
-		if (!r->group || !spot_is(r->doc)) {
+		if (!r->group || !spot_is(r->doc) || (n && group_node(r->group) != n)) {
 			continue;
 		}
 		if (!leaves(r)) {
-			v[n++] = r;
-		} else if (strcmp(model_str(r->status, "evicted"), "Preempted") != 0) {
+			v[m++] = r;
+		} else if (!spot_is_out(r)) {
 			groups -= groups > 0; /* on its way */
 			tenant_amounts(r->doc, -1, left);
 		}
 	}
-	if (n > 1) {
-		qsort(v, n, sizeof(*v), by_age);
+	if (m > 1) {
+		qsort(v, m, sizeof(*v), by_age);
 	}
-	while (take < n && (groups > 0 || left[0] > 0 || left[1] > 0)) {
+	while (take < m && (groups > 0 || left[0] > 0 || left[1] > 0)) {
 		tenant_amounts(v[take++]->doc, -1, left);
 		groups -= groups > 0;
 	}
@@ -101,24 +104,34 @@ bool spot_evict(size_t groups, const double amounts[2], uint32_t notice_s, json_
 	return true;
 }
 
-bool spot_fits(void)
+bool spot_fits(const struct node *n)
 {
 	const struct config *c = plane.config;
+	double has[2] = { 0 };
 
-	return (!c->node_cpu || plane.used[0] <= (double)c->node_cpu) &&
-	       (!c->node_memory || plane.used[1] <= (double)c->node_memory) &&
+	if (n) {
+		node_capacity(n, has);
+	}
+	return (has[0] <= 0 || n->used[0] <= has[0]) && (has[1] <= 0 || n->used[1] <= has[1]) &&
 	       (!c->max_groups || plane.groups <= c->max_groups);
+}
+
+bool spot_is_out(const struct resource *r)
+{
+	return strcmp(model_str(r->status, "evicted"), "Preempted") == 0;
 }
 
 int spot_resume(struct resource *r, struct err *e)
 {
-	if (strcmp(model_str(r->status, "evicted"), "Preempted") != 0) {
+	if (!spot_is_out(r)) {
 		return 0;
 	}
-	if (tenant_room(r->id, NULL, r->doc, e) < 0) {
+	if (tenant_room(r->id, NULL, r->doc, e) < 0 ||
+	    home_room(group_vnet(r->group), NULL, r->doc, e) < 0) {
 		return -1;
 	}
 	tenant_count(r->id, NULL, r->doc);
+	home_count(group_vnet(r->group), r->doc, 1);
 	json_object_del(r->status, "evicted");
 	json_object_del(r->status, "notice");
 	group_restore_flows(r);

@@ -89,18 +89,15 @@ void tenant_amounts(const json_t *doc, int sign, double to[2])
 	}
 }
 
-/* Azure's codes: ContainerGroupQuotaReached, and ServiceUnavailable where a region has no room. */
+/* Azure's codes: ContainerGroupQuotaReached, and ServiceUnavailable where a region has no room. That of nodes is home.c's. */
 int tenant_room(const char *id, const json_t *was, const json_t *doc, struct err *e)
 {
 	const struct config *c = plane.config;
 	const struct tenant *t = tenant_of(id);
-	double wants[2] = { 0 }, had[2] = { 0 };
 
 	if (!was && node_takes_groups(e) < 0) {
 		return -1;
 	}
-	tenant_amounts(doc, 1, wants);
-	tenant_amounts(was, 1, had);
 	if (!was && c->limit_groups && t->groups >= c->limit_groups) {
 		return err_set_at(
 			e, ERR_CONFLICT, "ContainerGroupQuotaReached", "",
@@ -108,20 +105,13 @@ int tenant_room(const char *id, const json_t *was, const json_t *doc, struct err
 			"limit %lld, usage %u, requested 1.",
 			c->region, (long long)c->limit_groups, t->groups);
 	}
-	double over[2] = { plane.used[0] + wants[0] - had[0] - (double)c->node_cpu,
-		           plane.used[1] + wants[1] - had[1] - (double)c->node_memory };
-	size_t more = !was && c->max_groups && plane.groups >= c->max_groups
-	                      ? (size_t)(plane.groups + 1 - c->max_groups)
-	                      : 0;
-	over[0] = c->node_cpu ? over[0] : 0;
-	over[1] = c->node_memory ? over[1] : 0;
-	/* Spot groups make room for others, which wait for it (spot_fits()). */
-	if ((more || over[0] > 0 || over[1] > 0) &&
-	    (spot_is(doc) || !spot_evict(more, over, SPOT_NOTICE_S, NULL))) {
+	if (!was && c->max_groups && plane.groups >= c->max_groups &&
+	    (spot_is(doc) || !spot_evict(NULL, (size_t)(plane.groups + 1 - c->max_groups), NULL,
+	                                 SPOT_NOTICE_S, NULL))) {
 		return err_set_at(e, ERR_CONFLICT, "ServiceUnavailable", "",
 		                  "The requested resource is not available in the location '%s' at "
-		                  "this moment: %g cpu and %g GB were requested.",
-		                  c->region, wants[0], wants[1]);
+		                  "this moment: it has %lld container groups, as many as it may.",
+		                  c->region, (long long)plane.groups);
 	}
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "lib/base/own.h"
 #include "netd/balancer.h"
 #include "netd/gateway.h"
+#include "netd/home.h"
 #include "netd/plane.h"
 #include "netd/routing.h"
 #include "netd/subnet.h"
@@ -614,6 +615,13 @@ void vnet_hold(struct resource *v, const char *name, bool held)
 		return;
 	}
 	number_vnet(v);
+	uint32_t vnet = number(v->status, "serial");
+	struct err e = ERR_INIT;
+	home_restore(v, vnet);
+	if (!subnet_any(vnet) && !json_object_get(v->status, "node") &&
+	    home_choose(vnet, false, NULL, false, &e) == 0) {
+		home_note(v, vnet);
+	}
 	table_save(&v, 1, control_saved, NULL);
 	size_t n = vnet_subnet_prefixes(doc, prefix, ARRAY_N(prefix));
 	s = subnet_make(number(v->status, "serial"), subnet_number(v, name));

@@ -90,7 +90,8 @@ static const char usage_text[] =
 	"  netctl token create [--subscription ID] [--role reader|contributor|owner]\n"
 	"         [--scope ID] [--caller NAME] [--seconds N]   prints a new token, once\n"
 	"  netctl token list | token revoke ID\n"
-	"  netctl node list | node cordon|uncordon|remove NAME\n"
+	"  netctl node list | node cordon|uncordon|drain|remove NAME\n"
+	"  netctl node take NAME VNET-ID        moves a VNet there; its containers begin anew\n"
 	"  netctl node join-token [--name NODE] [--zone Z] [--fault-domain D] [--seconds N]\n"
 	"                                                prints what `netd join` takes, once\n"
 	"  netctl completion                             bash completion\n"
@@ -130,7 +131,7 @@ static const char completion_text[] =
 	"			get:2 | describe:2 | delete:2 | counters:2) list=$(netctl get \"${words[1]}\" \"${group[@]}\" -o name 2>/dev/null) ;;\n"
 	"			events:1 | logs:1 | exec:1 | attach:1) list=$(netctl get cg \"${group[@]}\" -o name 2>/dev/null) ;;\n"
 	"			token:1) list='create list revoke' ;;\n"
-	"			node:1) list='list join-token cordon uncordon remove reclaim' ;;\n"
+	"			node:1) list='list join-token cordon uncordon drain take remove reclaim' ;;\n"
 	"			node:2) list=$(netctl node list 2>/dev/null | awk 'NR > 1 { print $1 }') ;;\n"
 	"			esac\n"
 	"		fi ;;\n"
@@ -644,6 +645,9 @@ static int run(int n, char **words)
 	}
 	if (strcmp(verb, "node") == 0 && n == 2 && strcmp(words[1], "list") == 0) {
 		return node_list(strcmp(self.output, "table") != 0);
+	}
+	if (strcmp(verb, "node") == 0 && n == 4 && strcmp(words[1], "take") == 0) {
+		return node_take(words[2], words[3]);
 	}
 	if (strcmp(verb, "node") == 0 && n == 3) {
 		return node_change(words[1], words[2]);

@@ -49,8 +49,9 @@ int token_rows(const char *path, bool json, const char *head, void (*row)(const 
 /* node.c: nodes of the plane. Exit codes; NULL: not given. */
 int node_join_token(const char *name, const char *zone, const char *domain, const char *seconds);
 int node_list(bool json);
-/* `what`: cordon, uncordon or remove; else it is said what is accepted. */
+/* `what`: cordon, uncordon, drain or remove; else it is said what is accepted. */
 int node_change(const char *what, const char *name);
+int node_take(const char *name, const char *vnet); /* `vnet`: its id */
 
 /* names.c. Exit codes. `vnet`: NULL, as the public is answered. */
 int names_lookup(const char *name, const char *type, const char *vnet);

@@ -47,10 +47,11 @@ int node_change(const char *what, const char *name)
 	char path[200];
 	json_t *answer = NULL;
 
-	if (!removes && strcmp(what, "cordon") != 0 && strcmp(what, "uncordon") != 0) {
+	if (!removes && strcmp(what, "cordon") != 0 && strcmp(what, "uncordon") != 0 &&
+	    strcmp(what, "drain") != 0) {
 		fprintf(stderr,
-		        "netctl: node %s: accepted are list, join-token, cordon, uncordon, remove and "
-		        "reclaim\n",
+		        "netctl: node %s: accepted are list, join-token, cordon, uncordon, drain, take, "
+		        "remove and reclaim\n",
 		        what);
 		return 64;
 	}
@@ -59,5 +60,18 @@ int node_change(const char *what, const char *name)
 	long status = netctl_request(removes ? "DELETE" : "POST", path, NULL, &answer, NULL);
 	int rc = status == 204 ? 0 : netctl_failed(status, answer);
 	json_decref(answer);
+	return rc;
+}
+
+int node_take(const char *name, const char *vnet)
+{
+	char path[200];
+	json_t *answer = NULL, *body = json_pack("{s:s}", "virtualNetwork", vnet);
+
+	snprintf(path, sizeof(path), "/netd/nodes/%.63s/take", name);
+	long status = netctl_request("POST", path, body, &answer, NULL);
+	int rc = status == 204 ? 0 : netctl_failed(status, answer);
+	json_decref(answer);
+	json_decref(body);
 	return rc;
 }

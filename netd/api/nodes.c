@@ -9,9 +9,11 @@
 #include <string.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/own.h"
 #include "lib/model/model.h"
 #include "netd/api/api.h"
-#include "netd/node.h"
+#include "netd/home.h"
+#include "netd/plane.h"
 
 #define TOKEN_S     3600
 #define TOKEN_MAX_S (7 * 86400)
@@ -131,6 +133,64 @@ static void list(struct http_request *r)
 	api_json(r, 200, "", json_pack("{s:o}", "value", value));
 }
 
+struct drain_wish {
+	struct http_request *r;
+	char node[CERT_NAME];
+};
+
+static struct drain_wish *drain_new(struct http_request *r, const struct node *n)
+{
+	struct drain_wish *d = calloc(1, sizeof(*d));
+
+	if (!d) {
+		abort();
+	}
+	d->r = r;
+	snprintf(d->node, sizeof(d->node), "%s", n->name);
+	return d;
+}
+
+/* It takes no new groups from now on: those that it has go elsewhere. */
+static void cordoned(void *arg, const struct err *e)
+{
+	struct drain_wish *d = arg;
+	const struct node *n = node_find(d->node);
+	struct err why = ERR_INIT;
+
+	if (e) {
+		api_error(d->r, e);
+	} else if (n && home_drain(n, &why) > 0) {
+		api_error(d->r, &why);
+	} else {
+		http_reply(d->r, 204, "", NULL, 0);
+	}
+	free(d);
+}
+
+/* The node gets a VNet: {"virtualNetwork": its id}. */
+static void take(struct http_request *r, struct node *n)
+{
+	struct err e = ERR_INIT;
+	json_t *doc = api_body(r);
+
+	if (!doc) {
+		return;
+	}
+	AUTO_FREE char *key = table_key(model_str(doc, "virtualNetwork"));
+	struct resource *v = table_get(key);
+	json_decref(doc);
+	if (!v || strcmp(v->type->name, "Microsoft.Network/virtualNetworks") != 0) {
+		err_set_at(&e, ERR_INVALID, NULL, "virtualNetwork",
+		           "'virtualNetwork': accepted is the id of one that is there.");
+	} else if (!node_ready(n) || !node_synced(n)) {
+		err_set(&e, ERR_CONFLICT, 0, "Node '%s' is not ready.", n->name);
+	} else if (home_move(table_number(v), n, &e) == 0) {
+		http_reply(r, 204, "", NULL, 0);
+		return;
+	}
+	api_error(r, &e);
+}
+
 static void of_node(struct http_request *r, const char *rest)
 {
 	char name[CERT_NAME] = "";
@@ -154,10 +214,14 @@ static void of_node(struct http_request *r, const char *rest)
 		}
 	} else if (posts && (strcmp(action, "cordon") == 0 || strcmp(action, "uncordon") == 0)) {
 		node_cordon(n, action[0] == 'c', answered, r);
+	} else if (posts && strcmp(action, "drain") == 0) {
+		node_cordon(n, true, cordoned, drain_new(r, n));
+	} else if (posts && strcmp(action, "take") == 0) {
+		take(r, n);
 	} else {
 		err_set(&e, ERR_METHOD, 0,
-		        "Accepted are GET and DELETE of a node, and POST of its 'cordon' and "
-		        "'uncordon'.");
+		        "Accepted are GET and DELETE of a node, and POST of its 'cordon', "
+		        "'uncordon', 'drain' and 'take'.");
 		api_error(r, &e);
 	}
 }

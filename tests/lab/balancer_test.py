@@ -115,7 +115,7 @@ s = socket.create_connection((ip, 90), 2)
 ok(s.recv(99).decode() == s.getsockname()[0], "a backend sees the client's address")
 
 # ---- a stranger who says that he is the platform ----
-V_ROUTER = next(f"{os.environ['NETD_LAB']}/node1/run/ns/{n}" for n in namespaces() if n[0] == "v")
+V_ROUTER = next(f"{NS}/{n}" for n in namespaces() if n[0] == "v")
 
 
 def refused_sources():
@@ -220,8 +220,8 @@ keeper = subprocess.Popen(["nsenter", "--net=" + ms[3][0], sys.executable, "-c",
 keeper.stdout.readline()
 d = doc(ips[3:], [rule("lb", "idle", port=92, to=92, probe=None, enableTcpReset=True, idleTimeoutInMinutes=4), rule("lb", "silent", port=93, to=91, probe=None)])
 set_lb(d)
-V = [n for n in os.listdir(os.environ["NETD_LAB"] + "/node1/run/ns") if n[0] == "v"][0]
-V = os.environ["NETD_LAB"] + "/node1/run/ns/" + V
+V = [n for n in os.listdir(NS) if n[0] == "v"][0]
+V = NS + "/" + V
 h3 = hold(1, 92)
 h4 = hold(3, 93)
 ok([l for l, _ in told(h3, 1, 5) + told(h4, 1, 5)] == ["ready"] * 2, "four connections, idle")

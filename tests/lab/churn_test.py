@@ -62,7 +62,7 @@ t.ok(m["netd_engine_steps_total"] <= 8, "taking over changes nothing of the tena
 
 
 def empty_kernel():
-    ns = os.environ["NETD_LAB"] + "/node1/run/ns/"
+    ns = NS + "/"
     for f in os.listdir(ns):
         subprocess.run(["umount", "-l", ns + f])
         os.unlink(ns + f)
@@ -78,7 +78,7 @@ t.ok(wait(lambda: done() == 0 and not addresses(), 60), "all are deleted", len(a
 print(f"# {N} groups deleted in {time.time() - start:.2f} s")
 t.ok(wait(lambda: namespaces() == []), "no namespace is left", namespaces()[:5])
 t.ok(dig("label-g1.westeurope.azurecontainer.io")[0] == "NXDOMAIN", "no name is left")
-gw = subprocess.run(["nsenter", "--net=" + os.environ["NETD_LAB"] + "/node1/run/ns/gw", "sh", "-c",
+gw = subprocess.run(["nsenter", "--net=" + NS + "/gw", "sh", "-c",
                      "ip route | grep -c ' dev v'; ip neigh show proxy | wc -l"], capture_output=True, text=True).stdout.split()
 t.ok(gw == ["0", "0"], "no route and no neighbour is left in the gateway", gw)
 t.end()

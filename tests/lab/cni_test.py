@@ -198,7 +198,7 @@ for want, what, kw in (
 ok("bad" not in groups() and n.addresses() is None, "and nothing came of any")
 r = plugin("ADD", base, container="host", netns="/run/netns/node1")
 ok(code(r) != 0 and "host's network namespace" in r[1]["details"], "the host's own namespace is refused", r)
-inner = os.environ["NETD_LAB"] + "/node1/run/ns/"
+inner = NS + "/"
 for own in ["gw"] + namespaces()[:1]:
     r = plugin("ADD", base, container="own", netns=inner + own)
     ok(code(r) != 0 and "netd's own" in r[1]["details"], f"so is one of the plane's ({own[0]})", r)
@@ -337,7 +337,7 @@ was = role_pid("engine")
 os.kill(was, 9)
 ok(near(speed(n, there), 20e6), "also while the engine is killed and comes back")
 wait(lambda: plugin("STATUS", base) == (0, None))
-router = os.environ["NETD_LAB"] + "/node1/run/ns/" + [x for x in os.listdir(os.environ["NETD_LAB"] + "/node1/run/ns") if x[0] == "v"][0]
+router = NS + "/" + [x for x in os.listdir(NS) if x[0] == "v"][0]
 port = json.loads(n.run("ip", "-j", "link", "show", "dev", "eth0").stdout)[0]["link_index"]
 inside_router = lambda c: subprocess.run(["nsenter", "--net=" + router, "sh", "-c", c], capture_output=True, text=True).stdout
 held = lambda: (inside_router(f"tc qdisc show dev p{port}; tc qdisc show dev i{port}").count("tbf"), inside_router(f"tc filter show dev p{port} ingress").count("mirred"))

@@ -51,7 +51,7 @@ a, aip = member("a", "v", "s")
 b, bip = member("b", "v", "s")
 servers = [serve(b, bip, "80,81")]
 ok(ask(a, bip, 80) == aip and ask(a, bip, 81, timeout=0.3) == "timeout", "before")
-router = next(os.environ["NETD_LAB"] + "/node1/run/ns/" + n for n in namespaces() if n[0] == "v")
+router = next(NS + "/" + n for n in namespaces() if n[0] == "v")
 stands = lambda: sorted(l for l in inns(router, "nft list chains; nft list sets; nft list maps").splitlines() if " L" in l or " N" in l)
 first = stands()
 ping = subprocess.Popen(["nsenter", "--net=" + a, "ping", "-i", "0.005", "-c", "300", bip], stdout=subprocess.PIPE, text=True)

@@ -36,7 +36,7 @@ C, c = member("b1", "b", "one")
 far = serve("/run/netns/internet", "192.0.2.1")
 servers = [serve(A, a, "80,81"), serve(C, c)]
 pip = call("GET", N + "publicIPAddresses/p")[1]["properties"]["ipAddress"]
-run = os.environ["NETD_LAB"] + "/node1/run/ns/"
+run = NS + "/"
 router = next(run + n for n in namespaces() if n[0] == "v" and "10.1.1.1" in inns(run + n, "ip -o addr"))
 # all that stands there, without what counts or moves by itself
 STILL = "nft list ruleset; ip -o link; ip -o addr; ip route show table all; ip -6 route show table all; ip rule; ip -6 rule; ip neigh show nud permanent; ip -6 neigh show nud permanent; bridge fdb"

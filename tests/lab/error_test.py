@@ -107,7 +107,7 @@ s, doc, _ = call("PUT", CG + "t3", tiny("t3"))
 ok(s == 201 and doc["properties"]["ipAddress"]["ip"] == "10.7.0.5", "and its addresses come back", doc)
 
 # an attach that fails is repaired, told, and handed over only then
-ns = os.environ["NETD_LAB"] + "/node1/run/ns"
+ns = NS
 subprocess.run(f"mount --bind {ns} {ns} && mount -o remount,ro,bind {ns}", shell=True, check=True)
 call("PUT", CG + "late", group("late"))
 events = lambda: [e["name"] for e in (call("GET", CG + "late")[1] or {"properties": {"instanceView": {"events": []}}})["properties"]["instanceView"]["events"]]

@@ -15,7 +15,7 @@ ROUND, ROUNDS = (100, 100) if LONG else (40, 8)
 ROLES = ("engine", "control", "dns", "probe", "session")
 runtime = Runtime()
 SUBNET = VNET + "net/subnets/pods"
-RUN = os.environ["NETD_LAB"] + "/node1/run/ns"
+RUN = NS
 call("PUT", RG, {"location": "westeurope"})
 call("PUT", VNET + "net", {"location": "westeurope", "properties": {"addressSpace": {"addressPrefixes": ["10.1.0.0/16"]}, "subnets": [
     {"name": "pods", "properties": {"addressPrefix": "10.1.0.0/20", "delegations": [{"name": "aci", "properties": {"serviceName": "Microsoft.ContainerInstance/containerGroups"}}]}}]}})

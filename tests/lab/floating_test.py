@@ -58,7 +58,7 @@ for i, (ns, own) in enumerate(ms):
     inns(ns, f"ip addr add {f}/32 dev lo; ip addr add {g}/32 dev lo; ip addr add {fin}/32 dev lo; ip -6 addr add {f6}/128 dev lo nodad")
     servers.append(subprocess.Popen(["nsenter", "--net=" + ns, sys.executable, "-c", SERVER, f"m{i}", own, f, g, fin, ips6[i], f6], stdout=subprocess.PIPE, text=True))
     servers[-1].stdout.readline()
-lab = os.environ["NETD_LAB"] + "/node1/run/ns/"
+lab = NS + "/"
 router = lab + next(n for n in namespaces() if n[0] == "v")
 port_of = lambda ns: "p" + ns.rsplit("/g", 1)[1]
 

@@ -56,7 +56,7 @@ c.sendall(req)
 ok(b"200" in c.recv(1000), "a connection from before is alive")
 
 # repair of what strangers take
-ns = os.environ["NETD_LAB"] + "/node1/run/ns/"
+ns = NS + "/"
 g, v = [n for n in namespaces() if n[0] == "g"][0], [n for n in namespaces() if n[0] == "v"][0]
 for who, cmd in ((v, "nft flush ruleset"), (g, "ip link del eth0"), ("gw", "ip route flush table main"),
                  (v, "ip link set gw0 down")):

@@ -34,7 +34,10 @@ user-resolver = 70004
 user-session = 70005
 EOT
 		nodes_config "$1"
-		case " ${config[*]} " in *" node-cpu "*) ;; *) printf 'node-cpu = %s\n' 10000; printf 'node-memory = %s\n' 10000 ;; esac
+		local k
+		for k in node-cpu node-memory; do # the machine's own are too few for a lab
+			case " ${config[*]} " in *"$k "*) ;; *) echo "$k = 10000" ;; esac
+		done
 		printf '%s\n' "${config[@]}" | grep -v "^pool "
 	} >"$lab/node$1.conf"
 }

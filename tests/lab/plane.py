@@ -6,6 +6,7 @@ SUB = os.environ.get("NETD_SUBSCRIPTION", "00000000-0000-0000-0000-000000000001"
 RG = f"/subscriptions/{SUB}/resourceGroups/demo"
 CG = RG + "/providers/Microsoft.ContainerInstance/containerGroups/"
 HOME = os.environ.get("NETD_LAB_HOME", "1")  # number of the node that groups are on
+NS = os.environ.get("NETD_LAB", "") + f"/node{HOME}/run/ns"  # its namespaces
 VNET = RG + "/providers/Microsoft.Network/virtualNetworks/"
 
 
@@ -136,6 +137,9 @@ class Runtime(threading.Thread):
         self.serve, self.servers, self.groups, self.stops, self.held, self.told = serve, {}, {}, [], [], []
         self.start()
 
+    def path(self):
+        return f"{os.environ['NETD_LAB']}/node{HOME}/run/runtime.sock"
+
     def send(self, m):
         data = json.dumps(m).encode()
         self.sock.sendall(struct.pack(">I", len(data)) + data)
@@ -153,7 +157,7 @@ class Runtime(threading.Thread):
                 while self.away:
                     time.sleep(0.02)
                 self.sock = socket.socket(socket.AF_UNIX)
-                self.sock.connect(os.environ["NETD_LAB"] + f"/node{HOME}/run/runtime.sock")
+                self.sock.connect(self.path())
                 self.send({"type": "hello", "version": 1})
                 self.talk()
             except OSError:

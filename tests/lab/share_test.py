@@ -56,7 +56,7 @@ flooders = [vnet(i, 2) for i in range(FLOODERS)]
 (a, _), (b, bip) = vnet("calm", 2)
 server = run(b, "import socket\ns=socket.create_server(('0.0.0.0',80),backlog=500)\nprint('ready',flush=True)\nwhile 1: s.accept()[0].close()")
 server.stdout.readline()
-routers = {n: os.environ["NETD_LAB"] + "/node1/run/ns/" + n for n in namespaces() if n[0] == "v"}
+routers = {n: NS + "/" + n for n in namespaces() if n[0] == "v"}
 flows = lambda r: int(subprocess.run(["nsenter", "--net=" + r, "cat", "/proc/sys/net/netfilter/nf_conntrack_count"], capture_output=True, text=True).stdout)
 N = 400
 lost, calm = run(a, CONNECT, bip, N).communicate()[0].split()

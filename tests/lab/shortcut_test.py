@@ -20,7 +20,7 @@ d = balancer("lb", {"f": "f", "f6": "p6"}, [pool(members=[own]), pool("b6", memb
 d["properties"]["frontendIPConfigurations"][1]["properties"]["privateIPAddressVersion"] = "IPv6"
 s, d, _ = call("PUT", LB + "lb", d)
 ok(s == 201 and wait(lambda: up("lb", "http") == 1 and up("lb", "six") == 1, 15), "a frontend of each family", d)
-lab = os.environ["NETD_LAB"] + "/node1/run/ns/"
+lab = NS + "/"
 gw, router = lab + "gw", lab + next(n for n in namespaces() if n[0] == "v")
 link = "v" + router.rsplit("/v", 1)[1]
 host = "/run/netns/node1"

@@ -53,7 +53,7 @@ ip = call("GET", CG + "next")[1]["properties"]["ipAddress"]["ip"]
 other = call("GET", CG + "one")[1]["netd"]["namespace"]
 ok(wait(lambda: subprocess.run(["nsenter", "--net=" + other, "curl", "-s", "-m", "1", f"http://{ip}/"], capture_output=True).returncode == 0), "and is reached")
 ok(wait(lambda: len(spares()) == 8), "another spare is made, eight at most", spares())
-inside_spare = os.environ["NETD_LAB"] + "/node1/run/ns/" + spares()[0]
+inside_spare = NS + "/" + spares()[0]
 subprocess.run(["nsenter", "--net=" + inside_spare, "sh", "-c", "ip addr add 10.1.0.200/24 dev eth0; ip route add default via 10.1.0.1; ip neigh add 10.1.0.1 lladdr 12:34:56:78:9a:bc dev eth0"], capture_output=True)
 ok(subprocess.run(["nsenter", "--net=" + inside_spare, "curl", "-s", "-m", "1", f"http://{ip}/"], capture_output=True).returncode != 0, "nothing that is sent from a spare passes")
 

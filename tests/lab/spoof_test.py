@@ -31,7 +31,7 @@ X, x = places["x"]
 ns = lambda n, c: subprocess.run(["nsenter", "--net=" + n, "sh", "-c", c], capture_output=True, text=True).stdout
 six = lambda n: re.search(r"inet6 (fd00\S+)/", ns(n, "ip -6 addr show eth0")).group(1)
 a6, v6 = six(A), six(V)
-run = os.environ["NETD_LAB"] + "/node1/run/ns/"
+run = NS + "/"
 router = next(run + n for n in namespaces() if n[0] == "v" and "10.1.1.4" in ns(run + n, "ip route") and A.rsplit("/g", 1)[1] in ns(run + n, "ip link"))
 mac = lambda n: re.search(r"link/ether (\S+)", ns(n, "ip link show eth0")).group(1)
 am, vm, gm = mac(A), mac(V), "12:34:56:78:9a:bc"

@@ -85,7 +85,7 @@ ok(updates > 100 and sent > 5000, "enough of both", (updates, sent))
 ok(through == 0, f"{updates} updates under {sent} probes: no denied packet passed", through)
 ok(lost == 0, "and no allowed one was lost", lost)
 # a stranger takes the rules away: closed until they are back, and when they come
-router = next(os.environ["NETD_LAB"] + "/node1/run/ns/" + n for n in namespaces() if n[0] == "v")
+router = next(NS + "/" + n for n in namespaces() if n[0] == "v")
 
 
 def take_away(i):

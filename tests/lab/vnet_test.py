@@ -23,7 +23,7 @@ c1, c1ip = member("c1", "c", "one")
 far = serve("/run/netns/internet", "192.0.2.1", "80,81")
 servers = [serve(ns, ip) for ns, ip in ((a1, a1ip), (a2, a2ip), (b1, b1ip), (c1, c1ip))]
 router = lambda g: "/".join(g.split("/")[:-1]) + "/v" + str(call("GET", "/metrics") and 0)
-vnets = [os.environ["NETD_LAB"] + "/node1/run/ns/" + x for x in namespaces() if x[0] == "v"]
+vnets = [NS + "/" + x for x in namespaces() if x[0] == "v"]
 
 # ---- egress ----
 shared = ask(a1, "192.0.2.1")
