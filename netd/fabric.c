@@ -191,7 +191,7 @@ void fabric_ways(uint64_t owner, uint32_t vnet, const struct kset *objects)
 		struct kset set = { 0 };
 
 		if (n != home && home && node_ingress(n)) {
-			vnet_plan_ways(objects, home->number, &set);
+			vnet_plan_ways(objects, home->number, n == node_own(), &set);
 		}
 		if (set.n > 0 || set.failed) {
 			put(owner, n->number, vnet, &set);
@@ -204,6 +204,7 @@ void fabric_ways(uint64_t owner, uint32_t vnet, const struct kset *objects)
 
 void fabric_put(uint64_t owner, uint32_t vnet, struct kset *objects)
 {
+	fabric_unanswered(vnet, objects);
 	put(owner, 0, vnet, objects);
 	const struct kset planned = sent_get(owner, 0)->set; /* its place may move */
 	fabric_ways(owner, vnet, &planned);

@@ -22,6 +22,8 @@ void fabric_drop(uint64_t owner);
 void fabric_drop_vnet(uint32_t vnet); /* all that is of it */
 /* All that the node should have anew, to an engine that has come back. */
 void fabric_resend(const struct node *n);
+/* Who has a public address is answered by control's own node alone, wherever the VNet is: what answers elsewhere is left out. */
+void fabric_unanswered(uint32_t vnet, struct kset *set);
 /* Plans the node's gateway again; and those of all that are there: one came, went, or has another address. */
 void fabric_gateway(const struct node *n);
 void fabric_gateways(void);

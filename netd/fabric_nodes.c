@@ -3,12 +3,9 @@
  * Each node's own part: its gateway, and the link between the gateways of nodes, by which what comes in at one reaches the
  * VNets of others. See fabric.h and docs/architecture.md, "Between nodes".
  */
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #include "lib/base/own.h"
 #include "netd/agent.h"
@@ -46,21 +43,14 @@ static size_t others_of(const struct node *n, uint8_t family, struct plan_router
 	return k;
 }
 
-static void read_uplink(const struct config *c, struct plan_gateway *p)
+static void read_uplink(const struct node_facts *f, struct plan_gateway *p)
 {
-	struct ifreq ifr = { 0 };
 	struct err e = ERR_INIT;
-	AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	memcpy(p->uplink, c->uplink, strnlen(c->uplink, KOBJ_NAME - 1));
-	memcpy(ifr.ifr_name, c->uplink, strnlen(c->uplink, IFNAMSIZ - 1));
-	if (c->uplink[0] && fd >= 0 && ioctl(fd, SIOCGIFHWADDR, &ifr) == 0) {
-		memcpy(p->uplink_mac, ifr.ifr_hwaddr.sa_data, 6);
-	}
-	(void)!(c->hop4[0] && ip_parse(c->hop4, &p->hop4, &e));
-	(void)!(c->hop6[0] && ip_parse(c->hop6, &p->hop6, &e));
-	(void)!(c->host4[0] && ip_parse(c->host4, &p->host4, &e));
-	(void)!(c->host6[0] && ip_parse(c->host6, &p->host6, &e));
+	memcpy(p->uplink, f->uplink, KOBJ_NAME);
+	memcpy(p->uplink_mac, f->uplink_mac, 6);
+	(void)!(f->hop4[0] && ip_parse(f->hop4, &p->hop4, &e));
+	(void)!(f->hop6[0] && ip_parse(f->hop6, &p->hop6, &e));
 }
 
 void fabric_gateway(const struct node *n)
@@ -74,18 +64,22 @@ void fabric_gateway(const struct node *n)
 		                 .mtu = (uint32_t)c->mtu,
 		                 .self = { .node = n->number },
 		                 .others = others };
-	bool linked;
 	struct node_facts facts;
 	struct kset set = { 0 };
+	struct err e = ERR_INIT;
+	bool linked = underlay_of(n, &facts, &f.self.underlay) && node_at(1);
 
 	if (node_ingress(n)) {
 		p.pools = c->pools;
 		p.n_pools = (size_t)c->n_pools;
-		read_uplink(c, &p);
+		read_uplink(&facts, &p);
 	} else {
 		p.leaf = true;
 	}
-	linked = node_at(1) && underlay_of(n, &facts, &f.self.underlay);
+	if (n == node_own()) {
+		(void)!(c->host4[0] && ip_parse(c->host4, &p.host4, &e));
+		(void)!(c->host6[0] && ip_parse(c->host6, &p.host6, &e));
+	}
 	if (linked) {
 		f.n_others = others_of(n, f.self.underlay.family, others);
 		for (size_t i = 0; i < f.n_others; i++) {
@@ -95,6 +89,7 @@ void fabric_gateway(const struct node *n)
 		p.members = members;
 		p.n_members = f.n_others;
 	}
+	p.linked = linked;
 	vnet_plan_gateway(&p, &set);
 	if (linked) {
 		vnet_plan_gateways(&f, p.leaf && node_own() ? node_own()->number : 0, &set);
@@ -118,4 +113,21 @@ void fabric_list(const struct node *n)
 	fabric_gateway(n);
 	fabric_vnets(0, n == node_own() ? NULL : n);
 	fabric_resend(n);
+}
+
+void fabric_unanswered(uint32_t vnet, struct kset *set)
+{
+	size_t n = 0;
+
+	if (home_of(vnet) == node_own()) {
+		return;
+	}
+	for (size_t i = 0; i < set->n; i++) {
+		const struct kobj *o = &set->v[i];
+
+		if (o->ns != KOBJ_NS_GATEWAY || o->kind != KOBJ_NEIGH || o->sub != KOBJ_NEIGH_PROXY) {
+			set->v[n++] = *o;
+		}
+	}
+	set->n = n;
 }

@@ -6,10 +6,13 @@
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <jansson.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -119,6 +122,18 @@ int joined_write(const struct config *c, const struct joined *j, struct err *e)
 	return 0;
 }
 
+/* The gateway's end has the uplink's own MAC. */
+static void read_mac(struct node_facts *f)
+{
+	struct ifreq ifr = { 0 };
+	AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	memcpy(ifr.ifr_name, f->uplink, strnlen(f->uplink, IFNAMSIZ - 1));
+	if (f->uplink[0] && fd >= 0 && ioctl(fd, SIOCGIFHWADDR, &ifr) == 0) {
+		memcpy(f->uplink_mac, ifr.ifr_hwaddr.sa_data, 6);
+	}
+}
+
 /* The device that has the address. */
 static void find_underlay(struct node_facts *f)
 {
@@ -160,5 +175,9 @@ void facts_of(const struct config *c, struct node_facts *to)
 	snprintf(to->version, sizeof(to->version), "%s", NETD_VERSION);
 	snprintf(to->address, sizeof(to->address), "%s", c->node_address);
 	snprintf(to->run_dir, sizeof(to->run_dir), "%s", c->run_dir);
+	snprintf(to->uplink, sizeof(to->uplink), "%s", c->uplink);
+	snprintf(to->hop4, sizeof(to->hop4), "%s", c->hop4);
+	snprintf(to->hop6, sizeof(to->hop6), "%s", c->hop6);
+	read_mac(to);
 	find_underlay(to);
 }

@@ -595,6 +595,7 @@ void network_send_group(const struct resource *g, uint64_t request)
 	}
 	plan_tap(g, &p);
 	vnet_plan_group(&p, &set);
+	fabric_unanswered(s->vnet, &set);
 	send_owner(s->vnet, p.ns, &set, request, true);
 	kset_fini(&set);
 }

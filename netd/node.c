@@ -95,11 +95,12 @@ static void drop(struct node *n)
 
 static char *row_of(const struct node *n)
 {
-	json_t *row = json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:b, s:b, s:s, s:s}", "name",
+	json_t *row = json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:b, s:b, s:s, s:s, s:s}", "name",
 	                        n->name, "number", (int)n->number, "zone", n->zone, "domain",
 	                        n->domain, "key", n->key, "joined", (json_int_t)n->joined_ms,
 	                        "cordoned", n->cordoned, "fenced", n->fenced, "address",
-	                        n->facts.address, "underlay", n->facts.underlay);
+	                        n->facts.address, "underlay", n->facts.underlay, "uplink",
+	                        n->facts.uplink);
 	char *text = json_dumps(row, JSON_COMPACT);
 
 	json_decref(row);
@@ -136,6 +137,7 @@ static void load_node(const json_t *row)
 	n->fenced = json_is_true(json_object_get(row, "fenced"));
 	copy(row, "address", n->facts.address, sizeof(n->facts.address));
 	copy(row, "underlay", n->facts.underlay, sizeof(n->facts.underlay));
+	copy(row, "uplink", n->facts.uplink, sizeof(n->facts.uplink));
 	self.last = n->number > self.last ? n->number : self.last;
 }
 

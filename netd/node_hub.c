@@ -311,14 +311,18 @@ static void greet(struct conn *c, struct node *n, const struct node_facts *facts
 	c->node = n;
 	n->stream = c->stream;
 	bool moved = strcmp(n->facts.address, facts->address[0] ? facts->address : c->peer) != 0 ||
-	             strcmp(n->facts.underlay, facts->underlay) != 0;
+	             strcmp(n->facts.underlay, facts->underlay) != 0,
+	     opens = strcmp(n->facts.uplink, facts->uplink) != 0;
 	n->facts = *facts;
 	n->seen_ms = clock_system.now_ms(&clock_system);
 	if (!n->facts.address[0]) {
 		snprintf(n->facts.address, sizeof(n->facts.address), "%.45s", c->peer);
 	}
-	if (moved) { /* kept: the others go on sending there while control begins anew */
+	if (moved || opens) { /* kept: the others go on sending there while control begins anew */
 		node_save(n);
+	}
+	if (opens) { /* ways lead in by it, or not any more */
+		fabric_vnets(0, NULL);
 	}
 	fabric_gateways();
 	loop_timer_start(c->deadline, NODE_LEASE_MS);

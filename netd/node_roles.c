@@ -56,7 +56,7 @@ bool node_lost(const struct node *n)
 
 bool node_ingress(const struct node *n)
 {
-	return is_own(n);
+	return is_own(n) || n->facts.uplink[0];
 }
 
 bool node_usable(const struct node *n)

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "lib/base/loop.h"
+#include "lib/base/own.h"
 
 #define QUEUE_MAX (32u << 20) /* bytes that wait for a peer that does not read */
 #define FINISH_S  5
@@ -45,6 +46,10 @@ void put_facts(struct buf *b, const struct node_facts *f)
 	put_str(b, f->address);
 	put_str(b, f->underlay);
 	put_str(b, f->run_dir);
+	put_str(b, f->uplink);
+	buf_add(b, f->uplink_mac, sizeof(f->uplink_mac));
+	put_str(b, f->hop4);
+	put_str(b, f->hop6);
 	put_u32(b, f->cpu);
 	put_u32(b, f->memory);
 }
@@ -67,10 +72,18 @@ void get_facts(struct reader *r, struct node_facts *f)
 	get_str(r, f->address, sizeof(f->address));
 	get_str(r, f->underlay, sizeof(f->underlay));
 	get_str(r, f->run_dir, sizeof(f->run_dir));
+	get_str(r, f->uplink, sizeof(f->uplink));
+	get_bytes(r, f->uplink_mac, sizeof(f->uplink_mac));
+	get_str(r, f->hop4, sizeof(f->hop4));
+	get_str(r, f->hop6, sizeof(f->hop6));
 	f->cpu = get_u32(r);
 	f->memory = get_u32(r);
-	r->failed = r->failed || (f->address[0] && ip_parse(f->address, &ip, &e) < 0);
-	r->failed = r->failed || !is_plain(f->version) || !is_plain(f->underlay) || !is_plain(f->run_dir);
+	const char *const addresses[] = { f->address, f->hop4, f->hop6 };
+	for (size_t i = 0; i < ARRAY_N(addresses); i++) {
+		r->failed = r->failed || (addresses[i][0] && ip_parse(addresses[i], &ip, &e) < 0);
+	}
+	r->failed = r->failed || !is_plain(f->version) || !is_plain(f->underlay) ||
+	            !is_plain(f->run_dir) || !is_plain(f->uplink);
 }
 
 int stream_certificates(SSL_CTX *ctx, const char *key, const char *cert, const char *authority,

@@ -21,11 +21,11 @@ enum frame_way {
 
 /* id, way, shortest and longest body in bytes */
 #define FRAME_TABLE(X)                                                                             \
-	X(JOIN, FRAME_TO_PLANE, 24, 6000)   /* secret, name, request, facts; the one without a */ \
+	X(JOIN, FRAME_TO_PLANE, 36, 6000)   /* secret, name, request, facts; the one without a */ \
 	                                    /* certificate */                                     \
 	X(JOINED, FRAME_TO_NODE, 20, 10000) /* number, certificate, authority */                  \
 	X(REFUSED, FRAME_TO_NODE, 2, 600)   /* why; the connection ends */                        \
-	X(HELLO, FRAME_TO_PLANE, 14, 600)   /* facts: put_facts() */                              \
+	X(HELLO, FRAME_TO_PLANE, 26, 600)   /* facts: put_facts() */                              \
 	X(WELCOME, FRAME_TO_NODE, 4, 4)     /* number */                                          \
 	X(BEAT, FRAME_TO_PLANE, 8, 8)       /* count */                                           \
 	X(BEATEN, FRAME_TO_NODE, 8, 8)      /* the same */                                        \
@@ -63,6 +63,9 @@ struct node_facts {
 	char address[IP_TEXT]; /* that other nodes reach it by; "": as the plane sees it */
 	char underlay[16];     /* the device that has this address; "": none has */
 	char run_dir[100];     /* where its namespaces are */
+	char uplink[16];       /* its own way to the internet, "": by a node that has one */
+	uint8_t uplink_mac[6];
+	char hop4[IP_TEXT], hop6[IP_TEXT]; /* next hops behind the uplink, "" none */
 	uint32_t cpu, memory;  /* cores and GB that its groups may ask for */
 };
 void put_facts(struct buf *b, const struct node_facts *f);

@@ -190,7 +190,8 @@ void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
 	                                   .mac = host_mac,
 	                                   .peer_mac = mac,
 	                                   .mtu = p->mtu });
-	o.index = p->leaf ? KOBJ_NODES_INDEX : 0;
+	o.index = p->linked ? KOBJ_NODES_INDEX : 0;
+	o.flags = p->leaf ? KOBJ_LEAF : 0;
 	kset_add(to, &o);
 	add_rules(to, KOBJ_NS_GATEWAY);
 	add_addr(to, KOBJ_NS_GATEWAY, "lo", &gw4, 32);

@@ -23,7 +23,8 @@ struct plan_gateway {
 	struct ip hop4, hop6; /* next hops behind it, family 0 none */
 	uint32_t mtu;         /* bytes */
 	bool shortcut; /* its devices pass its stack by, where the kernel can (KOBJ_SHORTCUT) */
-	bool leaf;     /* the way out is another node: vnet_plan_gateways() */
+	bool leaf;     /* the way out is another node, and */
+	bool linked;   /* it has a link to others: vnet_plan_gateways() */
 	/* The host's device that encapsulated packets of other nodes come by, "" none; and who may send them. */
 	char underlay[KOBJ_NAME];
 	const struct ip *members;
@@ -113,8 +114,9 @@ void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to);
 /* The gateways' own: public addresses of VNets on other nodes. `vnet_ns` is the gateway's, `space` unused. `out`: number of the
  * node by whose uplink this one's VNets leave and are reached; 0: it has an uplink of its own. Beside vnet_plan_gateway(). */
 void vnet_plan_gateways(const struct plan_fabric *p, uint32_t out, struct kset *to);
-/* Of the objects of a VNet that is on that node: ways to its public addresses, for the gateway of another. */
-void vnet_plan_ways(const struct kset *objects, uint32_t node, struct kset *to);
+/* Of the objects of a VNet that is on that node: ways to its public addresses, for the gateway of another, which (`answers`) is
+ * asked for them on its uplink. */
+void vnet_plan_ways(const struct kset *objects, uint32_t node, bool answers, struct kset *to);
 /* A prefix of the VNet's, a group's address say, is on that node. */
 void vnet_plan_remote(uint32_t vnet_ns, const struct ip_prefix *prefix, uint32_t node,
                       struct kset *to);

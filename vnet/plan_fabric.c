@@ -117,7 +117,7 @@ void vnet_plan_gateways(const struct plan_fabric *p, uint32_t out, struct kset *
 }
 
 /* A public address is a host's route in the gateway, to the link of its VNet: vnet_plan_public(). */
-void vnet_plan_ways(const struct kset *objects, uint32_t node, struct kset *to)
+void vnet_plan_ways(const struct kset *objects, uint32_t node, bool answers, struct kset *to)
 {
 	char dev[KOBJ_NAME];
 
@@ -133,7 +133,9 @@ void vnet_plan_ways(const struct kset *objects, uint32_t node, struct kset *to)
 		memcpy(ip.b, o->addr, 16);
 		via_of(node, o->family, &via);
 		plan_route_add(to, KOBJ_NS_GATEWAY, &(struct ip_prefix){ ip, o->plen }, &via, dev);
-		plan_neigh(to, KOBJ_NS_GATEWAY, "up0", &ip, NULL);
+		if (answers) {
+			plan_neigh(to, KOBJ_NS_GATEWAY, "up0", &ip, NULL);
+		}
 		struct kobj source = plan_elem(KOBJ_NS_GATEWAY, KOBJ_SET_SOURCE4, &ip);
 		memcpy(source.dev, dev, KOBJ_NAME);
 		kset_add(to, &source);

@@ -204,6 +204,7 @@ enum kobj_pset {
 /* LINK flags */
 #define KOBJ_ISOLATED 0x1u /* bridge port: isolated, no learning, no flooding */
 #define KOBJ_SHORTCUT 0x2u /* gateway: what is only routed passes its stack by (shortcut.h) */
+#define KOBJ_LEAF 0x4u /* RULESET_GATEWAY: it has no uplink, and leaves by another node's */
 /* NEIGH sub */
 #define KOBJ_NEIGH_PROXY 1
 
@@ -229,7 +230,7 @@ struct kobj {
 	uint8_t mac[6];    /* LINK, NEIGH */
 	uint16_t via_port; /* ELEM data, host order */
 	uint32_t flags;    /* LINK; TAP: number of the user who may attach to it, and 1 (0: root) */
-	/* LINK: interface index in its namespace; RULESET_GATEWAY: of the link that leads out, 0 the uplink's; ELEM: class, last port, mark; RATE: bytes at once to the group;
+	/* LINK: interface index in its namespace; RULESET_GATEWAY: of its link to other nodes, 0 none; ELEM: class, last port, mark; RATE: bytes at once to the group;
 	 * TAP: 1, or 2 when it has several queues */
 	uint32_t index;
 	uint32_t mtu;           /* LINK, bytes; RATE: bytes at once from the group */

@@ -409,6 +409,16 @@ void nft_local(struct nftnl_rule *r, bool source)
 	nft_cmp(r, NFT_CMP_EQ, R(0), &local, 4);
 }
 
+void nft_way(struct nftnl_rule *r, uint32_t op, uint32_t index)
+{
+	struct nftnl_expr *x = add(r, "fib");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR | NFTA_FIB_F_MARK);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_OIF);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_DREG, R(0));
+	nft_cmp(r, op, R(0), &index, 4);
+}
+
 static void immediate(struct nftnl_rule *r, uint32_t reg, const void *data, uint32_t len)
 {
 	struct nftnl_expr *x = add(r, "immediate");

@@ -73,6 +73,9 @@ void nft_snat_range(struct nftnl_rule *r, uint32_t family, const uint32_t reg[st
                     uint32_t flags);
 /* The packet's destination, or its source, is an address of the namespace: fib daddr type local. */
 void nft_local(struct nftnl_rule *r, bool source);
+/* The packet's destination is routed by another device, or none, than that (NFT_CMP_NEQ), by the mark that it has now: fib
+ * daddr . mark oif. */
+void nft_way(struct nftnl_rule *r, uint32_t op, uint32_t index);
 /* A constant into the register. */
 void nft_address(struct nftnl_rule *r, uint32_t reg, const uint8_t *addr, uint32_t len);
 void nft_fwd(struct nftnl_rule *r, uint32_t ifindex, uint8_t family, const uint8_t *hop);

@@ -442,9 +442,17 @@ static void gateway(struct build *w)
 	source_rule(w, 4);
 	source_rule(w, 6);
 	nft_rules_iif(w, IF_OUT, BIT_GUARD | BIT_NSG, NF_ACCEPT, "from the uplink");
-	if (w->o->index) {
-		nft_rules_iif(w, w->o->index, BIT_GUARD | BIT_NSG, NF_ACCEPT, "from the node that has an uplink");
+	if (w->o->index && w->o->flags & KOBJ_LEAF) {
+		nft_rules_iif(w, w->o->index, BIT_GUARD | BIT_NSG, NF_ACCEPT, "from a node that has an uplink");
 		turn(w, w->o->index);
+	} else if (w->o->index) { /* what it is not the source of, and has come in by another uplink, is for a VNet here */
+		nft_rules_iif(w, w->o->index, BIT_GUARD | BIT_NSG, -1, "from another node");
+		r = nft_rules_rule(w);
+		nft_iif(r, NFT_CMP_EQ, w->o->index);
+		nft_way(r, NFT_CMP_NEQ, IF_OUT);
+		nft_way(r, NFT_CMP_NEQ, w->o->index);
+		nft_verdict(r, NF_ACCEPT);
+		nft_rules_end(w, r, "to a VNet here");
 	}
 
 	/* ARP asks the routing rules whether an address is to be answered for: it needs the mark too. */

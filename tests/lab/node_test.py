@@ -221,7 +221,7 @@ ok(r.returncode == 78 and "damaged" in r.stderr, "nor where the file is damaged"
 
 # ---- strangers at the listener
 s = raw()
-s.sendall(frame(3, text("0.1.0") + text("") * 3 + struct.pack("=II", 1, 1)))
+s.sendall(frame(3, text("0.1.0") + text("") * 4 + bytes(6) + text("") * 2 + struct.pack("=II", 1, 1)))
 got = answer(s)
 ok(b"a certificate is needed" in got, "a greeting without a certificate", got)
 s = raw()
@@ -233,13 +233,13 @@ for what, data in (("no type", struct.pack(">IH", 10, 999) + b"x" * 8), ("a wron
     s.sendall(data)
     ok(len(answer(s)) < 700, f"a frame that is none, {what}: the connection ends")
 s = raw()
-s.sendall(frame(0, text("x" * 48) + text("n") + text("no request") + text("0.1.0") + text("no address") + text("") * 2 + struct.pack("=II", 1, 1)))
+s.sendall(frame(0, text("x" * 48) + text("n") + text("no request") + text("0.1.0") + text("no address") + text("") * 3 + bytes(6) + text("") * 2 + struct.pack("=II", 1, 1)))
 ok(b"to join that is none" in answer(s), "a request to join that is none")
 subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=node2",
                 "-keyout", LAB + "/false.key", "-out", LAB + "/false.pem"], check=True, capture_output=True)
 try:
     s = raw((LAB + "/false.pem", LAB + "/false.key"))
-    s.sendall(frame(3, text("0.1.0") + text("") * 3 + struct.pack("=II", 1, 1)))
+    s.sendall(frame(3, text("0.1.0") + text("") * 4 + bytes(6) + text("") * 2 + struct.pack("=II", 1, 1)))
     got = answer(s)
 except OSError as e:
     got = str(e).encode()
@@ -316,7 +316,7 @@ bearer = call("POST", "/netd/tokens", {"subscription": SUB})[1]["token"]
 h = http.client.HTTPSConnection("192.0.2.2", 8443, context=ssl.create_default_context(cafile=os.environ["NETD_CA"]), timeout=5)
 h.request("GET", "/metrics", headers={"Authorization": "Bearer " + bearer})
 ok(b"node=" not in h.getresponse().read(), "tenants are told of no node")
-hello = frame(3, text("0.1.0") + text("") * 3 + struct.pack("=II", 1, 1))
+hello = frame(3, text("0.1.0") + text("") * 4 + bytes(6) + text("") * 2 + struct.pack("=II", 1, 1))
 for what, said in (("another role's message", frame(9, struct.pack("=B", 1)) + frame(11, struct.pack("=BHH", 1, 3, 2) + b"\0" * 21)), ("of a role that is not there", frame(11, struct.pack("=BHH", 2, 3, 2) + b"\0" * 21)),
                    ("of no role", frame(11, struct.pack("=BHH", 77, 3, 2) + b"\0" * 21)), ("of no type", frame(9, struct.pack("=B", 1)) + frame(11, struct.pack("=BHH", 1, 60000, 2) + b"\0" * 21))):
     s = raw(credentials("node3"))
@@ -331,7 +331,7 @@ ok(wait(lambda: 'netd_s{node="node3"} 4.5' in metrics("node3"), 3) and [m for m 
 ok("netd_x" not in str(metrics("node1")), "and none is told for another")
 s.close()
 s = raw(credentials("node3"))
-s.sendall(frame(3, text("0.1\xff\x01") + text("") * 3 + struct.pack("=II", 1, 1)))
+s.sendall(frame(3, text("0.1\xff\x01") + text("") * 4 + bytes(6) + text("") * 2 + struct.pack("=II", 1, 1)))
 ok(b"greeting that is none" in answer(s), "a version that cannot be told")
 ok(wait(lambda: state_of("node3") == "Ready" and len(metrics("node3")) > 20, 40), "and the true one is there again", metrics("node3")[:3])
 
@@ -348,7 +348,7 @@ r = netctl("node", "remove", "node2")
 ok(r.returncode == 0 and "node2" not in nodes(), "netctl node remove", r.stderr)
 ok(wait(lambda: "removed" in (local("node2", "/readyz")[1] or {}).get("refused", "")), "the node is told so", local("node2", "/readyz"))
 s = raw(held)
-s.sendall(frame(3, text("0.1.0") + text("") * 3 + struct.pack("=II", 1, 1)))
+s.sendall(frame(3, text("0.1.0") + text("") * 4 + bytes(6) + text("") * 2 + struct.pack("=II", 1, 1)))
 got = answer(s)
 ok(b"was removed" in got, "its certificate is worth nothing", got)
 r = on("node2", BUILD + "/netd", "--config", f"{LAB}/node2.conf", "leave")

@@ -13,6 +13,13 @@ nodes_link() { # NODES: namespaces and underlay
 	done
 }
 
+# Its own way to the internet: 192.88.K.0/24 and 2001:db8:88K::/64, where the internet has .1 and ::1.
+node_uplink() { # K
+	ip link add name net$1 netns internet type veth peer name wan netns node$1 && ip -n internet link set net$1 up && ip -n node$1 link set wan up &&
+	ip -n internet addr add 192.88.$1.1/24 dev net$1 && ip -n node$1 addr add 192.88.$1.2/24 dev wan &&
+	ip -n internet addr add 2001:db8:88$1::1/64 dev net$1 nodad && ip -n node$1 addr add 2001:db8:88$1::2/64 dev wan nodad
+}
+
 nodes_config() { # K: what all nodes have
 	echo "node-address = 10.98.0.$1"
 	[ "$1" != 1 ] || echo "listen-nodes = 10.98.0.1:8446"
@@ -34,6 +41,7 @@ user-resolver = 70004
 user-session = 70005
 EOT
 		nodes_config "$1"
+		[ "$uplinks" = 0 ] || printf '%s\n' "uplink = wan" "next-hop4 = 192.88.$1.1" "next-hop6 = 2001:db8:88$1::1"
 		local k
 		for k in node-cpu node-memory; do # the machine's own are too few for a lab
 			case " ${config[*]} " in *"$k "*) ;; *) echo "$k = 10000" ;; esac
@@ -56,6 +64,7 @@ node_run() { # K: netd there, until the lab ends; restarted when it dies
 
 node_start() { # K
 	local token
+	[ "$uplinks" = 0 ] || node_uplink "$1" || return 1
 	node_file "$1"
 	token=$(env -u NETD_API NETD_SOCKET=$lab/node1/run/api.sock "$build/netctl" node join-token --zone "$(( ($1 - 1) % 3 + 1 ))") || return 1
 	nsenter --net=/run/netns/node$1 "$build/netd" --config "$lab/node$1.conf" join "$token" >>"$lab/netd$1.log" 2>&1 || return 1

@@ -290,9 +290,9 @@ class Tap:
         sys.exit(1 if self.failed or not self.n else 0)
 
 
-def inside(*config, runtime=False, store=None, nodes=1):
-    """Re-executes the test in a lab, unless it is in one; `runtime`: with the example runtime; `store`: on etcd, say; `nodes`: of the plane."""
+def inside(*config, runtime=False, store=None, nodes=1, uplinks=False):
+    """Re-executes the test in a lab, unless it is in one; `runtime`: with the example runtime; `store`: on etcd, say; `nodes`: of the plane; `uplinks`: of all of them."""
     if "NETD_LAB" not in os.environ:
         here = os.path.dirname(os.path.abspath(__file__))
         args = [a for c in config for a in ("--config", c)]
-        os.execv(here + "/run", [here + "/run", *([] if runtime else ["--no-runtime"]), *(["--store", store] if store else []), "--nodes", str(nodes), *args, "--", sys.executable, *sys.argv])
+        os.execv(here + "/run", [here + "/run", *([] if runtime else ["--no-runtime"]), *(["--store", store] if store else []), "--nodes", str(nodes), *(["--uplinks"] if uplinks else []), *args, "--", sys.executable, *sys.argv])
