@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -15,6 +16,7 @@
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "netd/api/api.h"
+#include "netd/carry.h"
 #include "netd/runtime.h"
 
 #define RETRY_MIN_MS   200
@@ -50,6 +52,7 @@ static void connect_plane(void *arg);
 static void on_closed(void *arg, const char *why)
 {
 	(void)arg;
+	carry_gone(NULL);
 	stream_free(self.plane);
 	self.plane = NULL;
 	loop_timer_stop(self.beat);
@@ -262,6 +265,25 @@ static void on_runtime_told(struct reader *r)
 	json_decref(m);
 }
 
+/* A session: the runtime gets one end of a stream, the plane has the other. */
+static void on_session(struct reader *r)
+{
+	uint64_t session = get_u64(r);
+	json_t *m = json_loadb((const char *)r->p, r->left, JSON_REJECT_DUPLICATES, NULL);
+	int pair[2];
+
+	r->left = 0;
+	if (!json_is_object(m) || !runtime_connected() ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		carry_refuse(self.plane, FRAME_CARRY_UP, session);
+	} else {
+		runtime_send(json_incref(m), pair[0]);
+		close(pair[0]);
+		carry_begin(self.loop, NULL, self.plane, FRAME_CARRY_UP, session, pair[1]);
+	}
+	json_decref(m);
+}
+
 static void on_welcome(uint32_t number)
 {
 	log_info("plane.reached", LOG_STR("at", self.j.plane), LOG_NUM("number", number));
@@ -296,6 +318,10 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 		on_issued(r);
 	} else if (type == FRAME_RUNTIME) {
 		on_runtime_told(r);
+	} else if (type == FRAME_SESSION) {
+		on_session(r);
+	} else if (type == FRAME_CARRY_DOWN && carry_frame(NULL, r) < 0) {
+		log_warn("plane.session", LOG_STR("error", "a packet that is none"));
 	}
 }
 

@@ -295,9 +295,7 @@ void group_runtime_message(struct node *n, const json_t *m)
 		return;
 	}
 	if (model_is(m, "type", "exec")) {
-		if (n == node_own()) {
-			exec_answer(m);
-		}
+		exec_answer(n, m);
 		return;
 	}
 	if (model_is(m, "type", "tap")) {

@@ -68,6 +68,8 @@ void node_tell(struct node *n, enum msg_type type, const struct buf *body, int f
 /* Its runtime: is there one, and a frame to it (takes the reference); `serial`: number of the group whose namespace goes along,
  * 0 none. On control's own node that is `fd`. */
 bool node_runtime(const struct node *n);
+/* A session of its runtime's: `m` (taken) asks for it, the socket is its end here (taken). */
+void node_session(struct node *n, json_t *m, uint64_t session, int fd);
 void node_runtime_send(struct node *n, json_t *m, uint32_t serial, int fd);
 /* "Ready", "NotReady" (its lease ran out), "Unknown" (control has just started). Static. */
 const char *node_state(const struct node *n);

@@ -16,6 +16,7 @@
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "netd/api/http.h"
+#include "netd/carry.h"
 #include "netd/fabric.h"
 #include "netd/node.h"
 #include "netd/plane.h"
@@ -207,6 +208,7 @@ void hub_metrics(struct buf *to)
 /* Nothing of it is heard any more. */
 static void away(struct node *n)
 {
+	carry_gone(n);
 	for (size_t i = 0; i < CONTROL_PEERS; i++) {
 		if (n->roles[i].channel) {
 			drop_role(&n->roles[i]);
@@ -432,6 +434,10 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 		on_role_up(c->node, get_u8(r), type == FRAME_ROLE_UP);
 	} else if (type == FRAME_RUNTIME_UP) {
 		on_runtime_up(c->node, get_u8(r));
+	} else if (type == FRAME_CARRY_UP) {
+		if (carry_frame(c->node, r) < 0) {
+			refuse(c, "a packet of a session's that is none");
+		}
 	} else if (type == FRAME_RUNTIME_SAID) {
 		if (on_runtime_said(c->node, r) < 0) {
 			refuse(c, "a frame of a runtime's that is none");

@@ -4,7 +4,10 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "lib/base/own.h"
+#include "netd/carry.h"
 #include "netd/node.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
@@ -105,4 +108,20 @@ void node_runtime_send(struct node *n, json_t *m, uint32_t serial, int fd)
 		buf_fini(&b);
 	}
 	free(text);
+}
+
+void node_session(struct node *n, json_t *m, uint64_t session, int fd)
+{
+	AUTO_FREE char *text = json_dumps(m, JSON_COMPACT);
+	AUTO_BUF struct buf b = { 0 };
+
+	json_decref(m);
+	if (!text || !n->stream) {
+		close(fd);
+		return;
+	}
+	put_u64(&b, session);
+	buf_add(&b, text, strlen(text));
+	stream_send(n->stream, FRAME_SESSION, &b);
+	carry_begin(plane.loop, n, n->stream, FRAME_CARRY_DOWN, session, fd);
 }

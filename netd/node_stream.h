@@ -17,6 +17,7 @@ enum frame_way {
 };
 
 #define FRAME_JSON_MAX (4u << 20) /* as the runtime's own frames: runtime.c */
+#define FRAME_PACKET   32769u     /* kind, SESSION_PACKET bytes: lib/base/session.h */
 #define FRAME_MSG 5u /* bytes before a role's message in its frame */
 
 /* id, way, shortest and longest body in bytes */
@@ -38,7 +39,11 @@ enum frame_way {
 	X(RUNTIME_UP, FRAME_TO_PLANE, 1, 1) /* 1: the node's runtime is there; 0: it has left */  \
 	X(RUNTIME_SAID, FRAME_TO_PLANE, 2, FRAME_JSON_MAX) /* a frame of the runtime's */         \
 	X(RUNTIME, FRAME_TO_NODE, 6, FRAME_JSON_MAX) /* one to it: number of the group whose */   \
-	                                             /* namespace goes along, 0 none; JSON */
+	                                             /* namespace goes along, 0 none; JSON */     \
+	X(SESSION, FRAME_TO_NODE, 10, FRAME_JSON_MAX) /* session, JSON: the runtime gets it */    \
+	                                              /* with a stream, carried by the next two */ \
+	X(CARRY_DOWN, FRAME_TO_NODE, 9, 9 + FRAME_PACKET) /* session, what, bytes: carry.c */     \
+	X(CARRY_UP, FRAME_TO_PLANE, 9, 9 + FRAME_PACKET)
 
 enum frame_type {
 #define X(id, way, min, max) FRAME_##id,

@@ -32,6 +32,7 @@ struct ticket {
 	TAILQ_ENTRY(ticket) link;
 	uint64_t number;
 	json_t *frame; /* for the runtime; NULL: it was sent */
+	const struct node *node; /* to which one's */
 	int64_t until_ms;
 };
 static TAILQ_HEAD(tickets, ticket) tickets = TAILQ_HEAD_INITIALIZER(tickets);
@@ -135,13 +136,7 @@ static int check(const struct resource *x, struct err *e)
 		return err_set_at(e, ERR_CONFLICT, "ContainerNotRunning", "",
 		                  "The containers of '%s' do not run now.", x->name);
 	}
-	if (group_node(x->group) != node_own()) {
-		return err_set_at(e, ERR_CONFLICT, "ContainerExecUnavailable", "",
-		                  "'%s' is on another node than the plane's control: exec and attach "
-		                  "reach that node's own runtime alone.",
-		                  x->name);
-	}
-	if (!runtime_connected() || !plane.session) {
+	if (!node_runtime(group_node(x->group)) || !plane.session) {
 		return err_set_at(e, ERR_UNAVAILABLE, "ContainerExecUnavailable", "",
 		                  "The container runtime does not answer now.");
 	}
@@ -266,9 +261,11 @@ static void answer(uint64_t ticket, const char *why, int fd)
 void exec_begin(uint64_t ticket)
 {
 	struct ticket *t = find(ticket);
+	const struct resource *x = t && t->frame ? table_get(model_str(t->frame, "id")) : NULL;
+	struct node *n = x && x->group ? group_node(x->group) : NULL;
 	int pair[2];
 
-	if (!t || !t->frame || !runtime_connected()) {
+	if (!node_runtime(n)) {
 		answer(ticket, "the container runtime does not answer now", -1);
 		return;
 	}
@@ -276,20 +273,25 @@ void exec_begin(uint64_t ticket)
 		answer(ticket, "no descriptor is left", -1);
 		return;
 	}
-	runtime_send(TAKE_PTR(t->frame), pair[0]);
+	t->node = n;
+	if (n == node_own()) {
+		runtime_send(TAKE_PTR(t->frame), pair[0]);
+		close(pair[0]);
+	} else {
+		node_session(n, TAKE_PTR(t->frame), ticket, pair[0]);
+	}
 	answer(ticket, NULL, pair[1]);
-	close(pair[0]);
 	close(pair[1]);
 }
 
-void exec_answer(const json_t *m)
+void exec_answer(const struct node *n, const json_t *m)
 {
 	json_int_t request = json_integer_value(json_object_get(m, "request"));
 	struct ticket *t;
 
 	TAILQ_FOREACH(t, &tickets, link)
 	{
-		if ((json_int_t)(t->number >> 11) == request) {
+		if (t->node == n && (json_int_t)(t->number >> 11) == request) {
 			end(t->number, "", model_str(m, "error"));
 			drop(t);
 			return;

@@ -17,7 +17,8 @@ void exec_request(struct http_request *r, const struct caller *who, struct resou
 /* The session role: the ticket's caller is there. */
 void exec_begin(uint64_t ticket);
 /* The runtime's "exec" frame: it cannot. */
-void exec_answer(const json_t *m);
+struct node;
+void exec_answer(const struct node *n, const json_t *m);
 /* All sessions of a caller end: they may not call any more. */
 void exec_end(const char *caller);
 /* Tickets whose time is over. */
