@@ -266,6 +266,9 @@ int gateway_check_connection(const struct resource *r, const char *id, const jso
 	    tenant_of(g->id) != tenant_of(id)) {
 		return absent(to, id, at, e);
 	}
+	if (given_by(id, circuit(doc)) < 0) {
+		return absent(*model_str(doc, peer) ? model_str(doc, peer) : "(none)", id, peer, e);
+	}
 	AUTO_FREE char *vnet = vnet_of(g->doc);
 	const struct resource *v = vnet ? table_get(vnet) : NULL;
 	uint32_t number = v ? (uint32_t)json_integer_value(json_object_get(v->status, "serial")) : 0;
@@ -273,9 +276,6 @@ int gateway_check_connection(const struct resource *r, const char *id, const jso
 		return err_set_at(e, ERR_CONFLICT, "VirtualNetworksApart", at,
 		                  "The gateway's VNet has container groups on another node than the one that "
 		                  "the network of the administrator is on; have it moved there.");
-	}
-	if (given_by(id, circuit(doc)) < 0) {
-		return absent(*model_str(doc, peer) ? model_str(doc, peer) : "(none)", id, peer, e);
 	}
 	if ((other = gateway_connection(g)) && other != r) {
 		return err_set_at(e, ERR_INVALID, "VirtualNetworkGatewayConnectionLimitReached", at,

@@ -169,6 +169,7 @@ static void removed(void *arg, const struct err *e, uint64_t rev)
 		close(g->ns_fd);
 	}
 	json_decref(g->full);
+	json_decref(g->kept);
 	group_number_drop(g);
 	balancer_group(g->r, false);
 	ngroup_member(g->r, false);
@@ -324,6 +325,8 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
 	struct resource *rows[2] = { r, vnet };
 
 	json_decref(g->full);
+	json_decref(g->kept);
+	g->kept = NULL;
 	g->full = full;
 	json_object_set_new(r->status, "generation", json_integer((json_int_t)r->etag));
 	if (json_equal(full, r->doc)) {

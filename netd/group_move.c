@@ -57,6 +57,10 @@ static void arrive(struct group *g)
 		group_advance(g);
 		return;
 	}
+	if (!g->full && g->kept) {
+		g->full = g->kept;
+		g->kept = NULL;
+	}
 	if (json_object_get(status, "secrets") && !g->full) { /* that runtime alone had them */
 		g->lost = true;
 		group_event(g->r, "SecretsLost",

@@ -30,6 +30,7 @@ struct group_wait {
 struct group {
 	struct resource *r;
 	json_t *full; /* document with secrets, until the runtime has it */
+	json_t *kept; /* the same afterwards, where there are other nodes: should its own be lost */
 	int ns_fd;
 	bool attached, handed, started, ready, named, naming;
 	bool deleting, unnamed, stopped, detached, removing, failed, down;

@@ -98,7 +98,12 @@ void group_hand_over(struct group *g)
 		json_object_set(m, "from", json_object_get(g->r->status, "from"));
 	}
 	node_runtime_send(group_node(g), m, group_serial(g), g->ns_fd);
-	json_decref(g->full);
+	if (g->full && node_at(1)) {
+		json_decref(g->kept);
+		g->kept = g->full;
+	} else {
+		json_decref(g->full);
+	}
 	g->full = NULL;
 	g->handed = g->held = true;
 	if (json_object_get(g->r->status, "secretsDue")) {

@@ -453,6 +453,9 @@ void kobj_format(const struct kobj *o, struct buf *to)
 		if (o->peer[0]) {
 			buf_addf(to, " underlay %s", o->peer);
 		}
+		if (o->index) {
+			buf_addf(to, " nodes %u%s", o->index, o->flags & KOBJ_LEAF ? " leaf" : "");
+		}
 		break;
 	case KOBJ_SET:
 		buf_addf(to, " %s %s", o->dev, pset_names[o->sub]);

@@ -202,6 +202,11 @@ static int check_nodes(const struct kobj *o, struct err *e)
 	if (o->kind == KOBJ_RULESET && o->peer[0] && o->sub != KOBJ_RULESET_UPLINK) {
 		return refuse(o, e, "the host alone has an underlay");
 	}
+	if (o->kind == KOBJ_RULESET && (o->index || o->flags) &&
+	    (o->sub != KOBJ_RULESET_GATEWAY || o->index != KOBJ_NODES_INDEX ||
+	     (o->flags & ~KOBJ_LEAF))) {
+		return refuse(o, e, "the gateway alone has a link to all nodes");
+	}
 	if (o->kind == KOBJ_FDB && (o->family != 0) != name_is(o->dev, "vx")) {
 		return refuse(o, e, "a node's address goes with a link to other nodes");
 	}

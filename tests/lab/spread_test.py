@@ -172,6 +172,16 @@ w.join()
 ok(not misses, "no request to a group on node2 failed meanwhile", len(misses))
 ok({k: sorted(os.listdir(f"{LAB}/node{k}/run/ns")) for k in (1, 2, 3)} == before, "and each node has what it had")
 
+def counters():
+    text = subprocess.run(["curl", "-s", "--unix-socket", os.environ["NETD_SOCKET"], "http://lab/metrics"], capture_output=True, text=True).stdout
+    return {m: v for m, v in (l.rsplit(" ", 1) for l in text.split("\n") if "netd_engine_repairs_total" in l or "netd_engine_failures_total" in l)}
+
+
+time.sleep(1)
+was = counters()
+time.sleep(3)
+ok(len(was) == 6 and counters() == was, "no engine finds anything to repair", (was, counters()))
+
 # ---- drain
 s, doc, _ = post("drain", node="node2")
 ok(s == 204 and nodes()["node2"]["cordoned"], "node2 is drained", (s, doc))

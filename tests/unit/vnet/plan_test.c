@@ -299,6 +299,41 @@ static void between_nodes(void **state)
 	golden("fabric.txt", &set);
 }
 
+/* Gateways of two nodes with an uplink and one without, and what the second is told of a VNet that is on the third. */
+static void gateways_of_nodes(void **state)
+{
+	struct ip_prefix pools[] = { net("203.0.113.0/24"), net("2001:db8:1::/64") };
+	struct plan_router others[] = { { 1, ip("10.98.0.1") }, { 3, ip("10.98.0.3") } };
+	struct ip members[] = { ip("10.98.0.1"), ip("10.98.0.3") };
+	struct ip pub = ip("203.0.113.9"), pub6 = ip("2001:db8:1::9");
+	struct plan_gateway gw = { .mtu = 1500, .underlay = "under0", .linked = true, .members = members, .n_members = 2 };
+	struct plan_fabric f = { .vnet_ns = KOBJ_NS_GATEWAY, .vni = 1, .mtu = 1500, .others = others };
+	struct kset set = { 0 }, vnet = { 0 };
+
+	(void)state;
+	vnet_plan_public(16, &pub, &vnet);
+	vnet_plan_public(16, &pub6, &vnet);
+	gw.pools = pools;
+	gw.n_pools = 2;
+	snprintf(gw.uplink, sizeof(gw.uplink), "wan");
+	f.self = (struct plan_router){ 2, ip("10.98.0.2") };
+	f.n_others = 2;
+	vnet_plan_gateway(&gw, &set);
+	vnet_plan_gateways(&f, 0, &set);
+	vnet_plan_ways(&vnet, 3, false, &set);
+	golden("gateways.txt", &set);
+
+	set = (struct kset){ 0 }; /* the one without, which leaves by the first; who is asked answers */
+	gw = (struct plan_gateway){ .mtu = 1500, .underlay = "under0", .linked = true, .leaf = true, .members = members, .n_members = 1 };
+	f.self = (struct plan_router){ 3, ip("10.98.0.3") };
+	f.n_others = 1;
+	vnet_plan_gateway(&gw, &set);
+	vnet_plan_gateways(&f, 1, &set);
+	vnet_plan_ways(&vnet, 2, true, &set);
+	golden("leaf.txt", &set);
+	kset_fini(&vnet);
+}
+
 /* The same input gives the same bytes, whatever the stack held before. */
 static void pure(void **state)
 {
@@ -362,6 +397,14 @@ static void refused(void **state)
 		{ .ns = 16, .kind = KOBJ_FDB, .dev = "vx16" },
 		{ .ns = 16, .kind = KOBJ_FDB, .dev = "br17", .family = 4 },
 		{ .ns = 16, .kind = KOBJ_RULESET, .sub = KOBJ_RULESET_VNET, .peer = "eth9" },
+		{ .ns = 16, .kind = KOBJ_RULESET, .sub = KOBJ_RULESET_VNET, .index = KOBJ_NODES_INDEX },
+		{ .ns = 1, .kind = KOBJ_RULESET, .sub = KOBJ_RULESET_GATEWAY, .index = 16 },
+		{ .ns = 1,
+		  .kind = KOBJ_RULESET,
+		  .sub = KOBJ_RULESET_GATEWAY,
+		  .index = KOBJ_NODES_INDEX,
+		  .flags = KOBJ_ISOLATED },
+		{ .ns = 1, .kind = KOBJ_LINK, .sub = KOBJ_LINK_VXLAN, .dev = "vx4", .family = 4, .table = 1 },
 		{ .ns = 16, .kind = KOBJ_ELEM, .sub = 99 },
 	};
 	struct err e = ERR_INIT;
@@ -473,7 +516,7 @@ int main(void)
 		cmocka_unit_test(gateway),   cmocka_unit_test(group),
 		cmocka_unit_test(guests),    cmocka_unit_test(spare_and_machine),
 		cmocka_unit_test(routing),   cmocka_unit_test(given),
-		cmocka_unit_test(between_nodes),
+		cmocka_unit_test(between_nodes), cmocka_unit_test(gateways_of_nodes),
 		cmocka_unit_test(pure),      cmocka_unit_test(refused),
 		cmocka_unit_test(addresses), cmocka_unit_test(rests),
 		cmocka_unit_test(prefixes)
