@@ -17,6 +17,7 @@
 #include "lib/base/own.h"
 #include "netd/api/api.h"
 #include "netd/carry.h"
+#include "netd/fabric.h"
 #include "netd/runtime.h"
 
 #define RETRY_MIN_MS   200
@@ -33,7 +34,7 @@ static struct {
 	struct joined j;
 	struct cert_says says; /* of its certificate */
 	struct stream *plane;
-	struct loop_timer *retry, *beat;
+	struct loop_timer *retry, *beat, *lease;
 	bool welcome;
 	char refused[600]; /* why, the last time */
 	int64_t retry_ms, heard_ms, beat_ms, renew_ms;
@@ -163,6 +164,71 @@ static void say_up(enum role role)
 	}
 }
 
+/* ---- the way in ---- */
+
+#define ROUTES_MAX 512
+
+/* Routes of the host's to pools, as the plane gave them: what routing daemons announce. */
+static struct kobj routes[ROUTES_MAX];
+static size_t n_routes;
+
+/* A change of the gateway's: which of them came or went? */
+static void note_routes(const struct buf *body)
+{
+	struct reader r = { body->data, body->len, false };
+	struct kobj o;
+
+	(void)get_u64(&r);
+	if (get_u64(&r) != OWNER_GATEWAY) {
+		return;
+	}
+	uint8_t flags = get_u8(&r);
+	uint32_t n = get_u32(&r);
+	n_routes = flags & PART_WHOLE && flags & PART_FIRST ? 0 : n_routes;
+	for (uint32_t i = 0; i < n && !r.failed; i++) {
+		uint8_t verb = get_u8(&r);
+		size_t k = 0;
+
+		get_kobj(&r, &o);
+		if (r.failed || o.ns != KOBJ_NS_HOST || o.kind != KOBJ_ROUTE) {
+			continue;
+		}
+		while (k < n_routes && kobj_compare(&routes[k], &o) != 0) {
+			k++;
+		}
+		if (verb == KOP_DEL && k < n_routes) {
+			routes[k] = routes[--n_routes];
+		} else if (verb != KOP_DEL && k < ROUTES_MAX) {
+			routes[k] = o;
+			n_routes += k == n_routes;
+		}
+	}
+}
+
+/* The plane has not been heard of for the lease, and takes this node for lost: no other takes packets from it, so nothing should
+ * come in here. The plane's list brings the routes back. */
+static void withdraw(void *arg)
+{
+	struct buf b = { 0 };
+
+	(void)arg;
+	if (n_routes == 0) {
+		return;
+	}
+	log_warn("node.withdraws", LOG_NUM("routes", n_routes));
+	put_u64(&b, 0);
+	put_u64(&b, OWNER_GATEWAY);
+	put_u8(&b, PART_FIRST | PART_LAST);
+	put_u32(&b, (uint32_t)n_routes);
+	for (size_t i = 0; i < n_routes; i++) {
+		put_u8(&b, KOP_DEL);
+		put_kobj(&b, &routes[i]);
+	}
+	channel_send(channels[0], MSG_OWNER_PART, &b, -1); /* the engine's: control_peers */
+	buf_fini(&b);
+	n_routes = 0;
+}
+
 /* A message to one of them: the plane is believed no further than a control of this node would be. */
 static void on_tell(struct reader *r)
 {
@@ -177,6 +243,9 @@ static void on_tell(struct reader *r)
 
 				(void)get_u64(&head);
 				let_go((uint32_t)get_u64(&head)); /* of a group, if any */
+			}
+			if (type == MSG_OWNER_PART) {
+				note_routes(&body);
 			}
 			channel_send(channels[i], (enum msg_type)type, &body, -1);
 			return;
@@ -306,11 +375,15 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 	(void)arg;
 	self.heard_ms = now_ms();
 	if (type == FRAME_REFUSED) {
+		withdraw(NULL);
 		get_str(r, self.refused, sizeof(self.refused));
 		log_error("plane.refused", LOG_STR("why", self.refused));
 		self.retry_ms = REFUSED_MS;
 		on_closed(NULL, self.refused);
-	} else if (type == FRAME_WELCOME) {
+		return;
+	}
+	loop_timer_start(self.lease, NODE_LEASE_MS);
+	if (type == FRAME_WELCOME) {
 		on_welcome(get_u32(r));
 	} else if (type == FRAME_TELL) {
 		on_tell(r);
@@ -354,6 +427,16 @@ static void on_beat(void *arg)
 		renew();
 	}
 	loop_timer_start(self.beat, RENEW_LOOK_MS);
+}
+
+/* The plane takes this node for lost: what it says afterwards is heard by a new connection, with the whole list. */
+static void on_lease(void *arg)
+{
+	(void)arg;
+	withdraw(NULL);
+	if (self.plane && self.welcome) {
+		on_closed(NULL, "no word from it");
+	}
 }
 
 static SSL_CTX *context(struct err *e)
@@ -442,6 +525,7 @@ void agent_run(const struct config *c, struct loop *l, const int fds[FD_N], int 
 	log_info("agent.start", LOG_STR("node", self.j.name), LOG_STR("plane", self.j.plane));
 	self.retry = loop_timer_new(l, connect_plane, NULL);
 	self.beat = loop_timer_new(l, on_beat, NULL);
+	self.lease = loop_timer_new(l, on_lease, NULL);
 	for (size_t i = 0; i < CONTROL_PEERS; i++) {
 		peers[i] = (struct role_peer){ control_peers[i], &channels[i], on_role, say_up };
 	}

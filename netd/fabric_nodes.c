@@ -73,6 +73,7 @@ void fabric_gateway(const struct node *n)
 		p.pools = c->pools;
 		p.n_pools = (size_t)c->n_pools;
 		read_uplink(&facts, &p);
+		p.closed = n->drained && facts.uplink[0];
 	} else {
 		p.leaf = true;
 	}

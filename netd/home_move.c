@@ -235,6 +235,7 @@ void home_sweep(int64_t now_ms)
 		if (!n->fenced) {
 			log_warn("node.lost", LOG_STR("name", n->name));
 			n->fenced = true;
+			hub_lost(n);
 			node_save(n);
 			fabric_gateways(); /* nobody takes packets from it any more */
 		}

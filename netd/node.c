@@ -95,10 +95,11 @@ static void drop(struct node *n)
 
 static char *row_of(const struct node *n)
 {
-	json_t *row = json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:b, s:b, s:s, s:s, s:s}", "name",
+	json_t *row = json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:b, s:b, s:b, s:s, s:s, s:s}", "name",
 	                        n->name, "number", (int)n->number, "zone", n->zone, "domain",
 	                        n->domain, "key", n->key, "joined", (json_int_t)n->joined_ms,
-	                        "cordoned", n->cordoned, "fenced", n->fenced, "address",
+	                        "cordoned", n->cordoned, "drained", n->drained, "fenced",
+	                        n->fenced, "address",
 	                        n->facts.address, "underlay", n->facts.underlay, "uplink",
 	                        n->facts.uplink);
 	char *text = json_dumps(row, JSON_COMPACT);
@@ -134,6 +135,7 @@ static void load_node(const json_t *row)
 	n->number = (uint32_t)integer(row, "number");
 	n->joined_ms = integer(row, "joined");
 	n->cordoned = json_is_true(json_object_get(row, "cordoned"));
+	n->drained = json_is_true(json_object_get(row, "drained"));
 	n->fenced = json_is_true(json_object_get(row, "fenced"));
 	copy(row, "address", n->facts.address, sizeof(n->facts.address));
 	copy(row, "underlay", n->facts.underlay, sizeof(n->facts.underlay));
@@ -330,9 +332,9 @@ json_t *node_view(const struct node *n)
 	if (own) {
 		facts_of(plane.config, &facts);
 	}
-	json_t *doc = json_pack("{s:s, s:i, s:s, s:b, s:b, s:s, s:s, s:s, s:s, s:i, s:i}", "name",
+	json_t *doc = json_pack("{s:s, s:i, s:s, s:b, s:b, s:b, s:s, s:s, s:s, s:s, s:i, s:i}", "name",
 	                        n->name, "number", (int)n->number, "state", node_state(n), "control",
-	                        own, "cordoned", n->cordoned, "zone", n->zone, "faultDomain",
+	                        own, "cordoned", n->cordoned, "drained", n->drained, "zone", n->zone, "faultDomain",
 	                        n->domain, "version", facts.version, "address", facts.address,
 	                        "cpu", (int)facts.cpu, "memoryInGB", (int)facts.memory);
 
@@ -395,11 +397,13 @@ void node_save(const struct node *n)
 	             NULL);
 }
 
-void node_cordon(struct node *n, bool cordoned, node_reply_fn reply, void *arg)
+void node_cordon(struct node *n, bool cordoned, bool drained, node_reply_fn reply, void *arg)
 {
 	char key[100];
 
 	n->cordoned = cordoned;
+	n->drained = drained || (cordoned && n->drained);
+	fabric_gateway(n);
 	key_of("node", n->name, key);
 	AUTO_FREE char *row = row_of(n);
 	submit(&(struct store_op){ .key = key, .value = row }, 1, reply, arg);

@@ -23,6 +23,7 @@ struct node {
 	uint32_t number;      /* from 1, never another's afterwards */
 	int64_t joined_ms;    /* since 1970 */
 	bool cordoned;        /* takes no new groups */
+	bool drained;         /* and its way in is not announced */
 	bool fenced;          /* lost what it had: no other node takes packets from it, until it is heard of again */
 	/* What it said last, and is not stored: */
 	struct node_facts facts;
@@ -80,7 +81,8 @@ int node_takes_groups(struct err *e);
 void node_save(const struct node *n); /* its row; nobody waits */
 /* The following change the store; reply(arg, e) is called once it is durable. */
 typedef void (*node_reply_fn)(void *arg, const struct err *e);
-void node_cordon(struct node *n, bool cordoned, node_reply_fn reply, void *arg);
+/* `drained`: cordoned, and public addresses should come in elsewhere. */
+void node_cordon(struct node *n, bool cordoned, bool drained, node_reply_fn reply, void *arg);
 /* Its credentials are worth nothing from now on. ERR_CONFLICT: control's own. */
 int node_remove(struct node *n, node_reply_fn reply, void *arg, struct err *e);
 
@@ -117,6 +119,8 @@ void control_peer_gone(struct node *n, enum role peer);
 void hub_serve(int fd);
 /* The node was removed: it is told so. */
 void hub_drop(struct node *n);
+/* Its lease ran out: it comes back by a new connection, and gets all that it should have. */
+void hub_lost(struct node *n);
 /* Asks each role of each node for its counters. */
 void hub_ping(void);
 /* What they told, and which nodes are there, as lines of Prometheus' text format with the label node. */

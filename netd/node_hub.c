@@ -466,6 +466,16 @@ void hub_drop(struct node *n)
 	}
 }
 
+void hub_lost(struct node *n)
+{
+	for (struct conn *c = TAILQ_FIRST(&self.conns), *next; c; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->node == n) {
+			on_closed(c, "its lease ran out");
+		}
+	}
+}
+
 /* ---- listening ---- */
 
 /* Who holds connections open keeps nobody else out: the oldest stranger goes, of the same address where it has many. */

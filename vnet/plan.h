@@ -24,6 +24,7 @@ struct plan_gateway {
 	uint32_t mtu;         /* bytes */
 	bool shortcut; /* its devices pass its stack by, where the kernel can (KOBJ_SHORTCUT) */
 	bool leaf;     /* the way out is another node, and */
+	bool closed;   /* the host has no routes to pools, which is what routing daemons announce */
 	bool linked;   /* it has a link to others: vnet_plan_gateways() */
 	/* The host's device that encapsulated packets of other nodes come by, "" none; and who may send them. */
 	char underlay[KOBJ_NAME];

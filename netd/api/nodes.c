@@ -213,9 +213,9 @@ static void of_node(struct http_request *r, const char *rest)
 			api_error(r, &e);
 		}
 	} else if (posts && (strcmp(action, "cordon") == 0 || strcmp(action, "uncordon") == 0)) {
-		node_cordon(n, action[0] == 'c', answered, r);
+		node_cordon(n, action[0] == 'c', false, answered, r);
 	} else if (posts && strcmp(action, "drain") == 0) {
-		node_cordon(n, true, cordoned, drain_new(r, n));
+		node_cordon(n, true, true, cordoned, drain_new(r, n));
 	} else if (posts && strcmp(action, "take") == 0) {
 		take(r, n);
 	} else {

@@ -93,6 +93,77 @@ ok("to a VNet here" in text and "from a node that has an uplink" not in text, "a
 text = inns(f"{LAB}/node2/run/ns/gw", "nft list set inet netd source4")
 ok(f'"vx3" . {where[1][1]}' in text and f'"vx3" . {where[3][1]}' in text and f'"vx3" . {where[2][1]}' not in text, "by address", text)
 
+# ---- announced by BGP, by BIRD of Debian on each node: the internet shares flows between those that announce
+at, env = peers_all("bird2")
+birds = {}
+
+
+def bird(where, name, text):
+    open(f"{LAB}/bird-{name}.conf", "w").write("log stderr all;\nprotocol device { scan time 1; }\n" + text)
+    return subprocess.Popen(["nsenter", "--net=/run/netns/" + where, at + "/usr/sbin/bird", "-f", "-c", f"{LAB}/bird-{name}.conf", "-s", f"{LAB}/bird-{name}.ctl"],
+                            env=env, stderr=open(f"{LAB}/bird-{name}.log", "w"))
+
+
+def next_hops():
+    out = subprocess.run(["ip", "-n", "internet", "-j", "route", "show", "203.0.113.0/24"], capture_output=True, text=True).stdout
+    r = json.loads(out or "[]")
+    return {h["gateway"] for x in r for h in x.get("nexthops", [x])}
+
+
+for k in where:
+    for ip in (where[k][1],):
+        net("route", "flush", ip)
+net("route", "flush", "203.0.113.0/24")
+subprocess.run(["ip", "netns", "exec", "internet", "sysctl", "-qw", "net.ipv4.fib_multipath_hash_policy=1"])
+for k in (2, 3):
+    birds[k] = bird(f"node{k}", f"node{k}", f"""router id 192.88.{k}.2;
+protocol kernel {{ learn; scan time 1; ipv4 {{ import where ifname = "netd0"; export none; }}; }}
+protocol bgp {{ local 192.88.{k}.2 as 6500{k}; neighbor 192.88.{k}.1 as 65000; hold time 3; connect delay time 1; connect retry time 1; error wait time 1, 2; ipv4 {{ import none; export where ifname = "netd0"; }}; }}
+""")
+bird("internet", "internet", "router id 192.0.2.1;\nprotocol kernel { merge paths on; ipv4 { import none; export all; }; }\n" + "".join(
+    f"protocol bgp n{k} {{ local 192.88.{k}.1 as 65000; neighbor 192.88.{k}.2 as 6500{k}; hold time 3; connect delay time 1; connect retry time 1; error wait time 1, 2; ipv4 {{ import all; export none; }}; }}\n" for k in (2, 3)))
+both = {"192.88.2.2", "192.88.3.2"}
+ok(wait(lambda: next_hops() == both, 20), "both nodes announce the pool", (next_hops(), open(f"{LAB}/bird-internet.log").read()[-600:]))
+pub = next((where[k][1] for k in where if where[k][1].startswith("203.0.113.")), None)
+target = where[1]
+if not pub:  # the pool on the link is what groups got: one more of the routed one
+    path, pub, _ = target
+    net("route", "replace", pub, "nexthop", "via", "192.88.2.2", "nexthop", "via", "192.88.3.2")
+bad, stop, total = [], threading.Event(), [0]
+
+
+def load():
+    while not stop.is_set():
+        total[0] += 1
+        if page(pub) is None:
+            bad.append(time.time())
+        time.sleep(0.005)
+
+
+w = threading.Thread(target=load, daemon=True)
+w.start()
+time.sleep(1)
+ok(total[0] > 50 and not bad, f"flows over both ({total[0]})", len(bad))
+s, doc, _ = call("POST", "/netd/nodes/node3/drain")
+ok(s == 204 and wait(lambda: next_hops() == {"192.88.2.2"}, 10), "a node that is drained announces nothing any more", (s, doc, next_hops()))
+time.sleep(0.5)
+before = len(bad)
+ok(not bad, "and no request failed", len(bad))
+call("POST", "/netd/nodes/node3/uncordon")
+ok(wait(lambda: next_hops() == both, 15), "until it is uncordoned", next_hops())
+control = [int(p) for p in os.listdir("/proc") if p.isdigit() and b"--role\0control" in cmdline(p) and b"/node3.conf" in cmdline(p)][0]
+subprocess.run(["nsenter", "--net=/run/netns/node3", "nft", "add table inet cut; add chain inet cut o { type filter hook output priority 0; }; add rule inet cut o tcp dport 8446 drop"], check=True)
+began = time.time()
+ok(wait(lambda: next_hops() == {"192.88.2.2"}, 15), "one that does not reach the plane withdraws by itself", next_hops())
+print(f"# withdrawn after {time.time() - began:.1f} s")
+subprocess.run(["nsenter", "--net=/run/netns/node3", "nft", "delete table inet cut"], check=True)
+ok(wait(lambda: next_hops() == both, 20), "and is back with it", next_hops())
+stop.set()
+w.join()
+print(f"# {len(bad)} of {total[0]} requests failed while a node was cut off, which takes the lease to tell")
+birds[2].kill()
+ok(wait(lambda: next_hops() == {"192.88.3.2"}, 10), "a node that is gone is left out by BGP itself", next_hops())
+
 # ---- all goes
 for k in where:
     call("DELETE", where[k][0])
