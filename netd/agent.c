@@ -34,7 +34,7 @@ static struct {
 	struct joined j;
 	struct cert_says says; /* of its certificate */
 	struct stream *plane;
-	struct loop_timer *retry, *beat, *lease;
+	struct loop_timer *retry, *beat, *lease, *withdraws;
 	bool welcome;
 	char refused[600]; /* why, the last time */
 	int64_t retry_ms, heard_ms, beat_ms, renew_ms;
@@ -205,8 +205,8 @@ static void note_routes(const struct buf *body)
 	}
 }
 
-/* The plane has not been heard of for the lease, and takes this node for lost: no other takes packets from it, so nothing should
- * come in here. The plane's list brings the routes back. */
+/* The node was removed from the plane, or the administrator wants it to let nothing in that long after the plane was heard of. Preset
+ * is that it stays: the plane may be what is away, not this node. The plane's list brings the routes back. */
 static void withdraw(void *arg)
 {
 	struct buf b = { 0 };
@@ -243,6 +243,9 @@ static void on_tell(struct reader *r)
 
 				(void)get_u64(&head);
 				let_go((uint32_t)get_u64(&head)); /* of a group, if any */
+			}
+			while (type == MSG_SYNC_BEGIN && n_held > 0) { /* it has others, or none, from now on */
+				let_go(held[0].serial);
 			}
 			if (type == MSG_OWNER_PART) {
 				note_routes(&body);
@@ -383,6 +386,9 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 		return;
 	}
 	loop_timer_start(self.lease, NODE_LEASE_MS);
+	if (self.config->withdraw_s) {
+		loop_timer_start(self.withdraws, self.config->withdraw_s * 1000);
+	}
 	if (type == FRAME_WELCOME) {
 		on_welcome(get_u32(r));
 	} else if (type == FRAME_TELL) {
@@ -433,7 +439,6 @@ static void on_beat(void *arg)
 static void on_lease(void *arg)
 {
 	(void)arg;
-	withdraw(NULL);
 	if (self.plane && self.welcome) {
 		on_closed(NULL, "no word from it");
 	}
@@ -526,6 +531,7 @@ void agent_run(const struct config *c, struct loop *l, const int fds[FD_N], int 
 	self.retry = loop_timer_new(l, connect_plane, NULL);
 	self.beat = loop_timer_new(l, on_beat, NULL);
 	self.lease = loop_timer_new(l, on_lease, NULL);
+	self.withdraws = loop_timer_new(l, withdraw, NULL);
 	for (size_t i = 0; i < CONTROL_PEERS; i++) {
 		peers[i] = (struct role_peer){ control_peers[i], &channels[i], on_role, say_up };
 	}

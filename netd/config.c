@@ -69,6 +69,8 @@ static const struct key {
 	  "that other nodes reach this one by; empty: the one it reaches its plane by"),
 	T("listen-nodes", KIND_ENDPOINT, listen_nodes, "",
 	  "address:port that other nodes of this plane connect to (docs/nodes.md); empty: none can join"),
+	N("withdraw-after", withdraw_s, 0, 86400, "0",
+	  "seconds without the plane until a node that joined has no routes to pools any more; 0: it keeps them"),
 	N("node-cert-life", node_cert_s, 10, 31536000, "2592000",
 	  "seconds that a node's certificate is valid; it is renewed when a third is left"),
 	T("run-dir", KIND_TEXT, run_dir, "/run/netd", "folder of sockets and namespaces"),

@@ -86,7 +86,7 @@ struct config {
 	size_t n_zone_files;
 	struct plan_target targets[CONFIG_TARGETS_MAX];
 	size_t n_targets;
-	int64_t node_cpu, node_memory, node_cert_s, limit_groups, limit_addresses, limit_labels, limit_records,
+	int64_t node_cpu, node_memory, node_cert_s, withdraw_s, limit_groups, limit_addresses, limit_labels, limit_records,
 		limit_requests, usage_days, pool_links;
 };
 

@@ -112,7 +112,7 @@ static void vnet_said(const struct node *n, enum msg_type type, uint64_t request
 		flush_flows(low, high, r);
 	} else if (type == MSG_DRAINED) {
 		drain_answered(low, high, r);
-	} else if (!meter_counted(low, r)) {
+	} else if (!meter_counted(low, high, r)) {
 		counters_list(low, high, r);
 	}
 }
@@ -139,9 +139,9 @@ void control_said(struct node *n, enum role from, enum msg_type type, struct rea
 	} else if (type == MSG_FLOW_LIST || type == MSG_DRAINED || type == MSG_COUNTER_LIST) {
 		vnet_said(n, type, request, r);
 	} else if (type == MSG_NAMES_ANSWER) {
-		names_answer(request, r);
+		names_answer(n, request, r);
 	} else if (type == MSG_NAMES_PART) {
-		names_part(request, r);
+		names_part(n, request, r);
 	} else if (type == MSG_ENGINE_DONE) {
 		bool ok = get_u8(r);
 
@@ -203,9 +203,7 @@ void control_peer_gone(struct node *n, enum role peer)
 	node_role(n, (uint8_t)peer)->told_ms = 0;
 	if (peer == ROLE_DNS) {
 		zone_dns_gone(n);
-	}
-	if (peer == ROLE_DNS && n == node_own()) {
-		names_dns_gone();
+		names_dns_gone(n);
 	}
 	if (peer == ROLE_ENGINE) {
 		*(n == node_own() ? &plane.engine_synced : &n->synced) = false;

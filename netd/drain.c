@@ -28,6 +28,7 @@ struct waiter {
 static STAILQ_HEAD(waiters, waiter) waiters = STAILQ_HEAD_INITIALIZER(waiters);
 static struct loop_timer *poll_timer;
 static uint32_t asked_vnet; /* of the question that is under way, 0 none */
+static const struct node *asked_node;
 static uint8_t asked_mode;
 static uint64_t n_drained, n_outlived;
 
@@ -90,6 +91,7 @@ static void ask_next(void)
 	}
 	if (first && home_channel(first->d.vnet, ROLE_ENGINE)) {
 		asked_vnet = first->d.vnet;
+		asked_node = home_of(asked_vnet);
 		asked_mode = first->cutting ? DRAIN_CUT : DRAIN_COUNT;
 		home_tell(asked_vnet, MSG_DRAIN, &b, -1);
 	}
@@ -190,7 +192,12 @@ void drain_answered(uint32_t vnet, uint32_t mode, struct reader *r)
 
 void drain_engine_gone(const struct node *n)
 {
-	asked_vnet = home_of(asked_vnet) == n ? 0 : asked_vnet;
+	asked_vnet = asked_node == n ? 0 : asked_vnet;
+}
+
+void drain_moved(uint32_t vnet)
+{
+	asked_vnet = asked_vnet == vnet ? 0 : asked_vnet;
 }
 
 void drain_counts(uint64_t *drained, uint64_t *outlived)

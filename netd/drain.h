@@ -36,5 +36,6 @@ void drain_answered(uint32_t vnet, uint32_t mode, struct reader *r);
 /* The engine is away: what it was asked, it is asked again. */
 struct node;
 void drain_engine_gone(const struct node *n);
+void drain_moved(uint32_t vnet); /* to another node: that question is answered by nobody */
 /* Flows that ended in time, and that had to be ended, since the start. */
 void drain_counts(uint64_t *drained, uint64_t *outlived);

@@ -24,6 +24,8 @@ void fabric_drop_vnet(uint32_t vnet); /* all that is of it */
 void fabric_resend(const struct node *n);
 /* Who has a public address is answered by control's own node alone, wherever the VNet is: what answers elsewhere is left out. */
 void fabric_unanswered(uint32_t vnet, struct kset *set);
+/* Can its gateway and that of control's node reach each other, as far as their addresses say? */
+bool fabric_linked(const struct node *n);
 /* Plans the node's gateway again; and those of all that are there: one came, went, or has another address. */
 void fabric_gateway(const struct node *n);
 void fabric_gateways(void);

@@ -26,6 +26,15 @@ static bool underlay_of(const struct node *n, struct node_facts *facts, struct i
 	return facts->underlay[0] && ip_parse(facts->address, ip, &e) == 0;
 }
 
+bool fabric_linked(const struct node *n)
+{
+	struct node_facts facts;
+	struct ip theirs, ours;
+
+	return node_own() && underlay_of(n, &facts, &theirs) &&
+	       underlay_of(node_own(), &facts, &ours) && theirs.family == ours.family;
+}
+
 /* The nodes that the gateway of `n` speaks to: one with an uplink to all, others to those that have one. */
 static size_t others_of(const struct node *n, uint8_t family, struct plan_router *to)
 {
@@ -35,7 +44,9 @@ static size_t others_of(const struct node *n, uint8_t family, struct plan_router
 	size_t k = 0;
 
 	for (size_t i = 0; (x = node_at(i)) && k < NODES_MAX; i++) {
-		if (x != n && !x->fenced && (node_ingress(n) || node_ingress(x)) &&
+		bool fenced = x->fenced && !node_ingress(x); /* what comes in by one is not its own */
+
+		if (x != n && !fenced && (node_ingress(n) || node_ingress(x)) &&
 		    underlay_of(x, &facts, &ip) && ip.family == family) {
 			to[k++] = (struct plan_router){ x->number, ip };
 		}

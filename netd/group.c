@@ -607,7 +607,7 @@ void group_engine_done(struct node *n, uint64_t request, bool ok, const char *te
 	enum ask ask = (enum ask)(request >> 56);
 
 	if (ask == ASK_SPARE) {
-		spare_done((uint32_t)request, ok);
+		spare_done(n, (uint32_t)request, ok);
 		if (fd >= 0) {
 			close(fd);
 		}
@@ -682,7 +682,7 @@ void group_engine_list(struct node *n)
 		if (g->guest && group_node(g) == n) {
 			guest_send(g->r, g->ns_fd);
 		}
-		network_send_group(g->r, 0);
+		(group_node(g) == n ? network_send_group : network_send_ways)(g->r, 0);
 	}
 	put_u64(&b, (uint64_t)ASK_SYNC << 56);
 	node_tell(n, MSG_SYNC_END, &b, -1);

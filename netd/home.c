@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/own.h"
+#include "netd/agent.h"
 #include "netd/gateway.h"
 #include "netd/group_parts.h"
 #include "netd/routing.h"
@@ -125,19 +126,27 @@ void home_count(uint32_t vnet, const json_t *doc, int sign)
 
 /* ---- choosing ---- */
 
-/* A node that may have one more group of that size; *free gets the smaller part of it that would be left. */
+/* A node that may have one more group of that size; *left gets the smaller part of it that would be left: of what the machine has,
+ * where it has no limit. */
 static bool fits(const struct node *n, const double wants[2], double *left)
 {
+	static struct node_facts own;
 	double has[2];
+	bool fit = true;
 
+	if (!own.cpu) {
+		facts_of(plane.config, &own);
+	}
 	node_capacity(n, has);
 	*left = 1;
 	for (int k = 0; k < 2; k++) {
-		double part = has[k] > 0 ? (has[k] - n->used[k] - wants[k]) / has[k] : 1;
+		double all = has[k] > 0 ? has[k] : k ? own.memory : own.cpu;
+		double part = all > 0 ? (all - n->used[k] - wants[k]) / all : 1;
 
+		fit = fit && (has[k] <= 0 || part >= 0);
 		*left = part < *left ? part : *left;
 	}
-	return *left >= 0;
+	return fit;
 }
 
 static int no_room(const double wants[2], const char *why, struct err *e)

@@ -7,6 +7,7 @@
 #include "lib/base/log.h"
 #include "lib/base/own.h"
 #include "netd/balancer.h"
+#include "netd/drain.h"
 #include "netd/fabric.h"
 #include "netd/gateway.h"
 #include "netd/group_parts.h"
@@ -112,6 +113,7 @@ static void leave(uint32_t vnet)
 	}
 	group_leave(vnet);
 	fabric_drop_vnet(vnet);
+	drain_moved(vnet);
 }
 
 static void arrive(uint32_t vnet)

@@ -140,7 +140,8 @@ static void sample(struct group *g, int64_t in, int64_t out)
 	s->reports = 0;
 }
 
-static void counted(const struct kcount *c)
+/* Of groups in that VNet alone: no node tells of others'. */
+static void counted(uint32_t vnet, const struct kcount *c)
 {
 	struct group *g = c->kind == KCOUNT_PORT && c->name[0] == 'p'
 	                          ? group_by_serial((uint32_t)strtoul(c->name + 1, NULL, 10))
@@ -148,7 +149,7 @@ static void counted(const struct kcount *c)
 	/* The port gets what the group sends. */
 	int64_t in = (int64_t)c->back_bytes, out = (int64_t)c->bytes;
 
-	if (!g) {
+	if (!g || group_vnet(g) != vnet) {
 		return;
 	}
 	json_t *m = json_object_get(g->r->status, "meter");
@@ -165,7 +166,7 @@ static void counted(const struct kcount *c)
 	sample(g, more_in, more_out);
 }
 
-bool meter_counted(uint32_t token, struct reader *r)
+bool meter_counted(uint32_t token, uint32_t vnet, struct reader *r)
 {
 	struct kcount c;
 
@@ -176,7 +177,7 @@ bool meter_counted(uint32_t token, struct reader *r)
 	while (!last && r->left && !r->failed) {
 		get_count(r, &c);
 		if (!r->failed) {
-			counted(&c);
+			counted(vnet, &c);
 		}
 	}
 	return true;

@@ -533,7 +533,8 @@ static void plan_tap(const struct resource *g, struct plan_group *p)
 	p->tap_owner = owner ? (uint32_t)json_integer_value(owner) + 1 : 0;
 }
 
-void network_send_group(const struct resource *g, uint64_t request)
+/* What the group wants of the kernel; NULL: its subnet is not live. */
+static const struct subnet *plan_group(const struct resource *g, struct kset *set)
 {
 	struct subnet *s = subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
 	struct plan_port ports[100];
@@ -545,13 +546,12 @@ void network_send_group(const struct resource *g, uint64_t request)
 		                .mtu = (uint32_t)plane.config->mtu - 50 };
 	AUTO_FREE struct plan_map *maps = NULL;
 	const json_t *cni = guest_of(g);
-	struct kset set = { 0 };
 	uint8_t mac[6];
 	json_t *x;
 	size_t i;
 
 	if (!s) {
-		return;
+		return NULL;
 	}
 	if (cni && (maps = calloc(GUEST_PORTS_MAX, sizeof(*maps)))) {
 		p.guest = true;
@@ -594,11 +594,34 @@ void network_send_group(const struct resource *g, uint64_t request)
 		fabric_vnets(tenant_of(g->id)->number, NULL);
 	}
 	plan_tap(g, &p);
-	vnet_plan_group(&p, &set);
-	fabric_unanswered(s->vnet, &set);
-	send_owner(s->vnet, p.ns, &set, request, true);
+	vnet_plan_group(&p, set);
+	fabric_unanswered(s->vnet, set);
+	return s;
+}
+
+void network_send_group(const struct resource *g, uint64_t request)
+{
+	struct kset set = { 0 };
+	const struct subnet *s = plan_group(g, &set);
+
+	if (s) {
+		send_owner(s->vnet, number(g->status, "serial"), &set, request, true);
+	}
 	kset_fini(&set);
 }
+
+void network_send_ways(const struct resource *g, uint64_t unused)
+{
+	struct kset set = { 0 };
+	const struct subnet *s = plan_group(g, &set);
+
+	(void)unused;
+	if (s) {
+		fabric_ways(number(g->status, "serial"), s->vnet, &set);
+	}
+	kset_fini(&set);
+}
+
 
 void network_send_spare(const struct subnet *s, uint32_t spare, uint32_t bridge, uint64_t request)
 {

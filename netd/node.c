@@ -18,6 +18,7 @@
 #include "netd/fabric.h"
 #include "netd/home.h"
 #include "netd/plane.h"
+#include "netd/zone.h"
 #include "vnet/plan.h"
 
 #define AUTHORITY_S (10 * 365 * 86400LL)
@@ -338,6 +339,9 @@ json_t *node_view(const struct node *n)
 	                        n->domain, "version", facts.version, "address", facts.address,
 	                        "cpu", (int)facts.cpu, "memoryInGB", (int)facts.memory);
 
+	if (!own) {
+		json_object_set_new(doc, "linked", json_boolean(fabric_linked(n)));
+	}
 	set_time(doc, "joined", n->joined_ms);
 	set_time(doc, "lastSeen",
 	         n->seen_ms ? clock_system.wall_ms(&clock_system) - ago : 0);
@@ -422,6 +426,7 @@ int node_remove(struct node *n, node_reply_fn reply, void *arg, struct err *e)
 	hub_drop(n);
 	fabric_forget(n);
 	home_lost(n);
+	zone_node_gone(n);
 	drop(n);
 	fabric_gateways();
 	submit(&(struct store_op){ .key = key }, 1, reply, arg);

@@ -8,6 +8,7 @@
 
 #include "lib/base/own.h"
 #include "netd/carry.h"
+#include "netd/fabric.h"
 #include "netd/node.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
@@ -64,7 +65,8 @@ bool node_ingress(const struct node *n)
 
 bool node_usable(const struct node *n)
 {
-	return !n->cordoned && (is_own(n) || (node_ready(n) && n->synced));
+	return !n->cordoned &&
+	       (is_own(n) || (node_ready(n) && n->synced && fabric_linked(n)));
 }
 
 void node_capacity(const struct node *n, double to[2])

@@ -142,10 +142,10 @@ void spare_forget(const struct node *n)
 	}
 }
 
-void spare_done(uint32_t number, bool ok)
+void spare_done(const struct node *n, uint32_t number, bool ok)
 {
 	for (size_t i = 0; i < n_spares; i++) {
-		if (spares[i].number == number) {
+		if (spares[i].number == number && home_of(spares[i].vnet) == n) {
 			spares[i].ready = ok;
 			if (!ok) { /* whoever comes is told why */
 				drop_at(i);

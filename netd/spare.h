@@ -21,7 +21,7 @@ void spare_drop(const struct subnet *s);
 /* The node's engine begins anew, and has none. */
 struct node;
 void spare_forget(const struct node *n);
-/* The engine's answer about one. */
-void spare_done(uint32_t number, bool ok);
+/* The answer of that node's engine about one. */
+void spare_done(const struct node *n, uint32_t number, bool ok);
 /* Those that nobody wanted for a while go. */
 void spare_sweep(int64_t now_ms);

@@ -134,6 +134,7 @@ void zone_wait(void (*fn)(void *arg), void *arg);
 /* That node's answered; is away. zone_dns_up(): is there, and is told all; group.c. */
 void zone_answered(const struct node *n, uint64_t request);
 void zone_dns_gone(const struct node *n);
+void zone_node_gone(const struct node *n); /* it is no more */
 void zone_dns_up(struct node *n);
 /* Links of a VNet, or of a zone, in no order; NULL at the end. */
 struct zone_link_walk {

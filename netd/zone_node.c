@@ -129,6 +129,20 @@ void zone_trim(struct node *n)
 	}
 }
 
+static void forget_all(const struct node *n)
+{
+	for (size_t i = n_has; i-- > 0;) {
+		if (has[i].node == n) {
+			has[i] = has[--n_has];
+		}
+	}
+}
+
+void zone_node_gone(const struct node *n)
+{
+	forget_all(n);
+}
+
 void zone_gone_everywhere(uint64_t number)
 {
 	struct buf b = { 0 };
@@ -146,10 +160,8 @@ void zone_gone_everywhere(uint64_t number)
 void zone_only(struct node *n)
 {
 	only = n;
-	for (size_t i = n_has; n && i-- > 0;) { /* it begins anew */
-		if (has[i].node == n) {
-			has[i] = has[--n_has];
-		}
+	if (n) { /* it begins anew */
+		forget_all(n);
 	}
 }
 

@@ -21,13 +21,14 @@
 struct job {
 	LIST_ENTRY(job) link;
 	struct http_request *request;
+	const struct node *node; /* that was asked */
 	uint64_t token;
 	struct buf text;
 };
 static LIST_HEAD(jobs, job) jobs = LIST_HEAD_INITIALIZER(jobs);
 static uint64_t next_token = 1;
 
-static struct job *job_new(struct http_request *r)
+static struct job *job_new(struct http_request *r, const struct node *n)
 {
 	struct job *j = calloc(1, sizeof(*j));
 
@@ -35,18 +36,19 @@ static struct job *job_new(struct http_request *r)
 		abort();
 	}
 	j->request = r;
+	j->node = n;
 	j->token = next_token++;
 	LIST_INSERT_HEAD(&jobs, j, link);
 	return j;
 }
 
-static struct job *job_find(uint64_t token)
+static struct job *job_find(uint64_t token, const struct node *n)
 {
 	struct job *j;
 
 	LIST_FOREACH(j, &jobs, link)
 	{
-		if (j->token == token) {
+		if (j->token == token && j->node == n) {
 			return j;
 		}
 	}
@@ -68,12 +70,17 @@ static void fail(struct http_request *r, enum err_kind kind, const char *at, con
 	api_error(r, &e);
 }
 
-void names_dns_gone(void)
+void names_dns_gone(const struct node *n)
 {
-	while (!LIST_EMPTY(&jobs)) {
-		fail(LIST_FIRST(&jobs)->request, ERR_UNAVAILABLE, NULL,
-		     "The name server has just ended; try again.");
-		job_free(LIST_FIRST(&jobs));
+	struct job *j, *next;
+
+	for (j = LIST_FIRST(&jobs); j; j = next) {
+		next = LIST_NEXT(j, link);
+		if (j->node == n) {
+			fail(j->request, ERR_UNAVAILABLE, NULL,
+			     "The name server has just ended; try again.");
+			job_free(j);
+		}
 	}
 }
 
@@ -94,7 +101,7 @@ static void look_up(struct http_request *r, uint32_t view)
 	} else if (number == 0) {
 		fail(r, ERR_INVALID, "type",
 		     "'type' must be a type of records, like A, PTR or TYPE65.");
-	} else if (!plane.dns) {
+	} else if (!home_channel(view, ROLE_DNS)) {
 		fail(r, ERR_UNAVAILABLE, NULL, "The name server is away; try again.");
 	} else {
 		size_t len = DNS_HEADER + (size_t)n + 5;
@@ -102,7 +109,7 @@ static void look_up(struct http_request *r, uint32_t view)
 		memcpy(packet + DNS_HEADER, wire, (size_t)n);
 		dns_put16(packet + len - 4, number);
 		dns_put16(packet + len - 2, 1);
-		put_u64(&b, job_new(r)->token);
+		put_u64(&b, job_new(r, home_of(view))->token);
 		put_u32(&b, view);
 		buf_add(&b, packet, len);
 		channel_send(home_channel(view, ROLE_DNS), MSG_NAMES_ASK, &b, -1);
@@ -126,9 +133,9 @@ static json_t *section(const ldns_rr_list *list)
 	return v;
 }
 
-void names_answer(uint64_t token, struct reader *r)
+void names_answer(const struct node *n, uint64_t token, struct reader *r)
 {
-	struct job *j = job_find(token);
+	struct job *j = job_find(token, n);
 	bool elsewhere = get_u8(r);
 	char target[DNS_NAME_TEXT];
 	ldns_pkt *p = NULL;
@@ -167,16 +174,16 @@ static void export_zone(struct http_request *r, uint64_t zone)
 		fail(r, ERR_UNAVAILABLE, NULL, "The name server is away; try again.");
 		return;
 	}
-	put_u64(&b, job_new(r)->token);
+	put_u64(&b, job_new(r, node_own())->token);
 	put_u64(&b, zone);
 	channel_send(plane.dns, MSG_NAMES_EXPORT, &b, -1);
 	buf_fini(&b);
 }
 
 /* One message of a transfer; the last record of all is the SOA once more, and left out. */
-void names_part(uint64_t token, struct reader *r)
+void names_part(const struct node *n, uint64_t token, struct reader *r)
 {
-	struct job *j = job_find(token);
+	struct job *j = job_find(token, n);
 	bool last = get_u8(r);
 	ldns_pkt *p = NULL;
 
@@ -185,9 +192,9 @@ void names_part(uint64_t token, struct reader *r)
 	}
 	if (r->left > 0 && ldns_wire2pkt(&p, r->p, r->left) == LDNS_STATUS_OK) {
 		const ldns_rr_list *list = ldns_pkt_answer(p);
-		size_t n = ldns_rr_list_rr_count(list);
+		size_t count = ldns_rr_list_rr_count(list);
 
-		for (size_t i = 0; i + last < n; i++) {
+		for (size_t i = 0; i + last < count; i++) {
 			char *text = ldns_rr2str(ldns_rr_list_rr(list, i));
 
 			buf_add(&j->text, text ? text : "", text ? strlen(text) : 0);

@@ -6,13 +6,14 @@
 #pragma once
 
 #include "netd/api/caller.h"
+#include "netd/node.h"
 #include "netd/plane.h"
 
 /* /netd/dns/...: the administrator's. */
 void names_request(struct http_request *r, const struct caller *who);
 /* GET {VNet}/dnsLookup?name=&type=, GET {private zone}/zoneFile; false: it is not for this. */
 bool names_of(struct http_request *r, const struct resource *x, const char *what);
-/* The dns role's answers. */
-void names_answer(uint64_t token, struct reader *r);
-void names_part(uint64_t token, struct reader *r);
-void names_dns_gone(void);
+/* Answers of that node's dns role; it is away. */
+void names_answer(const struct node *n, uint64_t token, struct reader *r);
+void names_part(const struct node *n, uint64_t token, struct reader *r);
+void names_dns_gone(const struct node *n);

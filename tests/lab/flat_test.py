@@ -38,7 +38,7 @@ def counts():
     c["namespaces"] = len(namespaces())
     c["ipc"] = len(os.listdir("/run/netns"))
     for v in router:
-        q = subprocess.run(["nsenter", "--net=" + v, "sh", "-c", "ip -o link | wc -l; ip -o addr | wc -l; ip route show table all | wc -l; ip neigh | wc -l; bridge fdb | wc -l; nft list ruleset | wc -c"], capture_output=True, text=True).stdout.split()
+        q = subprocess.run(["nsenter", "--net=" + v, "sh", "-c", "ip -o link | wc -l; ip -o addr | wc -l; ip route show table all | wc -l; ip neigh | wc -l; bridge fdb | wc -l; nft -s list ruleset | wc -c"], capture_output=True, text=True).stdout.split()
         c.update(zip(("links", "addresses", "routes", "neighbours", "fdb", "ruleset bytes"), map(int, q)))
     for line in subprocess.run(["curl", "-s", "--unix-socket", os.environ["NETD_SOCKET"], "http://lab/metrics"], capture_output=True, text=True).stdout.splitlines():
         if line.startswith(("netd_engine_owners ", "netd_engine_objects ", "netd_resources ", "netd_dns_names ")):
