@@ -3,6 +3,7 @@
 """Public addresses by every node's uplink: whoever of them a packet reaches, it comes to the group; answers leave from where the group is."""
 from vnets import *
 
+at, env = peers_all("bird2")  # before the lab, which has no network
 inside("withdraw-after=6", "pool=routed 203.0.113.0/24", "pool=routed 2001:db8:1::/64", "pool=onlink 192.0.2.64/26", nodes=3, uplinks=True)
 LAB = os.environ["NETD_LAB"]
 
@@ -94,7 +95,6 @@ text = inns(f"{LAB}/node2/run/ns/gw", "nft list set inet netd source4")
 ok(f'"vx3" . {where[1][1]}' in text and f'"vx3" . {where[3][1]}' in text and f'"vx3" . {where[2][1]}' not in text, "by address", text)
 
 # ---- announced by BGP, by BIRD of Debian on each node: the internet shares flows between those that announce
-at, env = peers_all("bird2")
 birds = {}
 
 
