@@ -375,6 +375,7 @@ static int turn_run(struct reconcile *r, struct owner *o, struct turn *t, struct
 		rc = err_set(e, ERR_NO_MEMORY, 0, "owner: out of memory");
 	}
 	if (rc == 0 && !r->listing) {
+		steps_refill(r, &t->ops);
 		kops_sort(&t->ops);
 		rc = execute(r, &t->ops, e);
 		if (rc < 0) {

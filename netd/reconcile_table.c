@@ -175,6 +175,45 @@ void space_unwant(struct reconcile *r, struct kobj *const *v, size_t n)
 	}
 }
 
+/* Steps for what is in the namespace's ruleset give way to one for each that is wanted there. */
+static void refill(struct space *s, struct kops *ops)
+{
+	size_t n, keep = 0;
+	AUTO_FREE struct kobj **want = want_flat(&s->want, &n);
+
+	for (size_t i = 0; i < ops->n; i++) {
+		if (ops->v[i].o->ns != s->ns || ops->v[i].o->kind <= KOBJ_RULESET) {
+			ops->v[keep++] = ops->v[i];
+		}
+	}
+	ops->n = keep;
+	ops->failed = ops->failed || !want;
+	for (size_t i = 0; want && i < n; i++) {
+		if (want[i]->kind > KOBJ_RULESET) {
+			kops_add(ops, KOP_ADD, want[i]);
+		}
+	}
+}
+
+void steps_refill(struct reconcile *r, struct kops *ops)
+{
+	uint32_t spaces[8]; /* an owner has rulesets in no more: the host's and the gateway's, or a VNet's */
+	size_t n = 0;
+
+	for (size_t i = 0; i < ops->n && n < ARRAY_N(spaces); i++) {
+		if (ops->v[i].o->kind == KOBJ_RULESET && ops->v[i].verb != KOP_DEL) {
+			spaces[n++] = ops->v[i].o->ns;
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct space *s = space_get(r, spaces[i]);
+
+		if (s) {
+			refill(s, ops);
+		}
+	}
+}
+
 void owner_clear(struct owner *o)
 {
 	for (size_t i = 0; i < o->n; i++) {

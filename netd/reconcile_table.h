@@ -75,6 +75,8 @@ void space_mark(struct reconcile *r, struct space *s);
 /* Steps of a repair make links anew. When that is since a runtime's namespace behind one is gone, its owner's wants are
  * dropped: true, and the steps' objects are gone with them. */
 bool reconcile_let_go(struct reconcile *r, const struct kops *ops);
+/* A ruleset that becomes another is made anew: what is wanted in it, by whomever, comes along with it. */
+void steps_refill(struct reconcile *r, struct kops *ops);
 /* Frees the owner's objects; nobody borrows them any more. */
 void owner_clear(struct owner *o);
 

@@ -39,13 +39,10 @@ static bool has_zone(const struct node *n, uint64_t zone)
 
 static bool wants(const struct node *n, uint64_t zone)
 {
-	if (n == node_own()) {
-		return true;
+	if (zone >> 32 && !zone_is_public(zone)) { /* a VNet's own, or of its addresses */
+		return home_of((uint32_t)zone) == n;
 	}
-	if (zone_is_public(zone)) {
-		return true;
-	}
-	return zone >> 32 ? home_of((uint32_t)zone) == n : has_zone(n, zone);
+	return n == node_own() || zone_is_public(zone) || has_zone(n, zone);
 }
 
 /* The next node, from *i on, that is to hear of the zone; NULL: no more. */

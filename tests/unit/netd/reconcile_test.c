@@ -583,10 +583,51 @@ static void test_guest(void **state)
 	k->free(k);
 }
 
+/* A ruleset that becomes another takes nothing along that other owners have in it. */
+static void test_ruleset_changes(void **state)
+{
+	struct kernel *k = kernel_fake_new();
+	struct reconcile *r = reconcile_new(k, &clock_fake);
+	struct ip pub = { 4, { 198, 18, 0, 9 } }, other = { 4, { 198, 18, 0, 10 } }, member = { 4, { 10, 98, 0, 2 } };
+	struct plan_gateway gw = { .mtu = 1500 };
+	struct kset set = { 0 }, vnet = { 0 }, have = { 0 };
+	struct err e = ERR_INIT;
+	size_t sources = 0, members = 0;
+
+	(void)state;
+	vnet_plan_gateway(&gw, &set);
+	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16, .mtu = 1500 }, &vnet);
+	vnet_plan_public(16, &pub, &vnet);
+	vnet_plan_public(16, &other, &vnet);
+	assert_int_equal(reconcile_set(r, 1, set.v, set.n, &e), 0);
+	assert_int_equal(reconcile_set(r, 16, vnet.v, vnet.n, &e), 0);
+	kset_fini(&set);
+	gw.linked = true; /* nodes have come: the gateway's ruleset is another, and the host has one */
+	snprintf(gw.underlay, sizeof(gw.underlay), "under0");
+	gw.members = &member;
+	gw.n_members = 1;
+	vnet_plan_gateway(&gw, &set);
+	assert_int_equal(reconcile_set(r, 1, set.v, set.n, &e), 0);
+	assert_int_equal(k->dump(k, KOBJ_NS_GATEWAY, &have, &e), 0);
+	assert_int_equal(k->dump(k, KOBJ_NS_HOST, &have, &e), 0);
+	for (size_t i = 0; i < have.n; i++) {
+		sources += have.v[i].kind == KOBJ_ELEM && have.v[i].sub == KOBJ_SET_SOURCE4;
+		members += have.v[i].kind == KOBJ_ELEM && have.v[i].sub == KOBJ_SET_MEMBER4;
+	}
+	assert_int_equal(sources, 2);
+	assert_int_equal(members, 1);
+	kset_fini(&have);
+	kset_fini(&set);
+	kset_fini(&vnet);
+	reconcile_free(r);
+	k->free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_guest),
+		cmocka_unit_test(test_ruleset_changes),
 		cmocka_unit_test(test_wanted_twice),
 		cmocka_unit_test(test_wanted_otherwise),
 		cmocka_unit_test(test_changes),
