@@ -413,8 +413,7 @@ void zone_tell_link(const struct resource *link, bool there)
 	}
 }
 
-/* The names alone. */
-static void tell_registered(const struct resource *zone, uint32_t vnet)
+static void tell_registered(const struct resource *zone, uint32_t vnet, bool reverse)
 {
 	struct batch b;
 
@@ -422,8 +421,13 @@ static void tell_registered(const struct resource *zone, uint32_t vnet)
 	for (size_t i = 0; i < plane.n; i++) {
 		const struct resource *g = plane.v[i];
 
-		if (g->group && vnet_of(g) == vnet && zone_group_registered(g)) {
-			tell_name(&b, zone, g->name, NULL);
+		if (!g->group || vnet_of(g) != vnet || !zone_group_registered(g)) {
+			continue;
+		}
+		tell_name(&b, zone, g->name, NULL);
+		if (reverse) {
+			tell_reverse(&b, g, "ip4", true);
+			tell_reverse(&b, g, "ip6", true);
 		}
 	}
 	batch_end(&b);
@@ -432,19 +436,7 @@ static void tell_registered(const struct resource *zone, uint32_t vnet)
 /* Names that the VNet's groups have, or had, in the zone. */
 void zone_tell_registration(const struct resource *zone, uint32_t vnet)
 {
-	struct batch b;
-
-	batch_begin(&b, 0);
-	for (size_t i = 0; i < plane.n; i++) {
-		const struct resource *g = plane.v[i];
-
-		if (g->group && vnet_of(g) == vnet && zone_group_registered(g)) {
-			tell_name(&b, zone, g->name, NULL);
-			tell_reverse(&b, g, "ip4", true);
-			tell_reverse(&b, g, "ip6", true);
-		}
-	}
-	batch_end(&b);
+	tell_registered(zone, vnet, true);
 }
 
 void zone_tell_whole(const struct resource *zone)
@@ -468,7 +460,7 @@ void zone_tell_whole(const struct resource *zone)
 		struct resource *v = link_registers(link) ? zone_link_vnet(link) : NULL;
 
 		if (v) {
-			tell_registered(zone, table_number(v));
+			tell_registered(zone, table_number(v), false);
 		}
 	}
 }

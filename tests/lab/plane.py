@@ -132,13 +132,11 @@ class Runtime(threading.Thread):
     hold = False  # answers no stop until release()
     away = False  # does not come back once its connection has ended
 
-    def __init__(self, serve=False):
+    def __init__(self, serve=False, node=HOME):
         super().__init__(daemon=True)
+        self.node = node
         self.serve, self.servers, self.groups, self.stops, self.held, self.told = serve, {}, {}, [], [], []
         self.start()
-
-    def path(self):
-        return f"{os.environ['NETD_LAB']}/node{HOME}/run/runtime.sock"
 
     def send(self, m):
         data = json.dumps(m).encode()
@@ -157,7 +155,7 @@ class Runtime(threading.Thread):
                 while self.away:
                     time.sleep(0.02)
                 self.sock = socket.socket(socket.AF_UNIX)
-                self.sock.connect(self.path())
+                self.sock.connect(f"{os.environ['NETD_LAB']}/node{self.node}/run/runtime.sock")
                 self.send({"type": "hello", "version": 1})
                 self.talk()
             except OSError:

@@ -8,17 +8,6 @@ inside(nodes=3, runtime=False)
 LAB = os.environ["NETD_LAB"]
 
 
-class On(Runtime):
-    """The runtime of one node."""
-
-    def __init__(self, node):
-        self.node = node
-        super().__init__(serve=True)
-
-    def path(self):
-        return f"{LAB}/node{self.node}/run/runtime.sock"
-
-
 def nodes():
     return {n["name"]: n for n in call("GET", "/netd/nodes")[1]["value"]}
 
@@ -68,7 +57,7 @@ def netd_pids(node):
 
 
 call("PUT", RG, {"location": "westeurope"})
-rts = {k: On(k) for k in (1, 2, 3)}
+rts = {k: Runtime(serve=True, node=k) for k in (1, 2, 3)}
 ok(wait(lambda: all(n["state"] == "Ready" for n in nodes().values()) and len(nodes()) == 3), "three nodes", nodes())
 
 # ---- a public group on another node
