@@ -210,6 +210,28 @@ void fabric_put(uint64_t owner, uint32_t vnet, struct kset *objects)
 	fabric_ways(owner, vnet, &planned);
 }
 
+void fabric_opened(void)
+{
+	size_t n = n_sent;
+	AUTO_FREE uint64_t *owners = calloc(n + 1, sizeof(*owners)); /* places move as ways come */
+
+	if (!owners) {
+		abort();
+	}
+	for (size_t i = 0; i < n; i++) {
+		owners[i] = sent[i].at ? 0 : sent[i].owner;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct sent *s = owners[i] ? sent_get(owners[i], 0) : NULL;
+
+		if (s) {
+			const struct kset planned = s->set;
+
+			fabric_ways(s->owner, s->vnet, &planned);
+		}
+	}
+}
+
 void fabric_put_at(uint64_t owner, const struct node *n, struct kset *objects)
 {
 	put(owner, n->number, 0, objects);

@@ -17,6 +17,8 @@ void fabric_put(uint64_t owner, uint32_t vnet, struct kset *objects);
 void fabric_put_at(uint64_t owner, const struct node *n, struct kset *objects);
 /* The ways alone, for an owner that is sent otherwise: of a group. */
 void fabric_ways(uint64_t owner, uint32_t vnet, const struct kset *objects);
+/* A node lets public addresses in that did not, or not any more: ways to all of VNets; groups' are group_ways(). */
+void fabric_opened(void);
 /* It should have nothing; absent is fine. */
 void fabric_drop(uint64_t owner);
 void fabric_drop_vnet(uint32_t vnet); /* all that is of it */

@@ -676,13 +676,19 @@ void group_engine_list(struct node *n)
 	for (size_t i = 0; i < plane.n; i++) {
 		const struct group *g = plane.v[i]->group;
 
-		if (!g || g->deleting || (group_node(g) != n && !node_ingress(n))) {
+		if (!g || g->deleting) {
 			continue;
 		}
-		if (g->guest && group_node(g) == n) {
+		if (group_node(g) != n) {
+			if (node_ingress(n)) {
+				network_send_ways(g->r);
+			}
+			continue;
+		}
+		if (g->guest) {
 			guest_send(g->r, g->ns_fd);
 		}
-		(group_node(g) == n ? network_send_group : network_send_ways)(g->r, 0);
+		network_send_group(g->r, 0);
 	}
 	put_u64(&b, (uint64_t)ASK_SYNC << 56);
 	node_tell(n, MSG_SYNC_END, &b, -1);

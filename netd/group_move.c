@@ -88,3 +88,12 @@ void group_arrive(uint32_t vnet)
 		}
 	}
 }
+
+void group_ways(void)
+{
+	for (size_t i = 0; i < plane.n; i++) {
+		if (plane.v[i]->group && !plane.v[i]->deleting) {
+			network_send_ways(plane.v[i]);
+		}
+	}
+}

@@ -610,12 +610,11 @@ void network_send_group(const struct resource *g, uint64_t request)
 	kset_fini(&set);
 }
 
-void network_send_ways(const struct resource *g, uint64_t unused)
+void network_send_ways(const struct resource *g)
 {
 	struct kset set = { 0 };
 	const struct subnet *s = plan_group(g, &set);
 
-	(void)unused;
 	if (s) {
 		fabric_ways(number(g->status, "serial"), s->vnet, &set);
 	}

@@ -326,7 +326,8 @@ static void greet(struct conn *c, struct node *n, const struct node_facts *facts
 		node_save(n);
 	}
 	if (opens) { /* ways lead in by it, or not any more */
-		fabric_vnets(0, NULL);
+		fabric_opened();
+		group_ways();
 	}
 	fabric_gateways();
 	loop_timer_start(c->deadline, NODE_LEASE_MS);

@@ -160,8 +160,10 @@ uint32_t network_bridge_of(const struct resource *group);
 /* Sends what a group's network needs to the engine: gateway, VNet, subnet (when they are not
  * there yet), then the group itself. `request` comes back with the group's answer. */
 void network_send_group(const struct resource *group, uint64_t request);
+/* The same of all groups; group_move.c. */
+void group_ways(void);
 /* The ways there alone, to nodes that public addresses come in by. */
-void network_send_ways(const struct resource *group, uint64_t unused);
+void network_send_ways(const struct resource *group);
 void network_drop_group(const struct resource *group, uint64_t request);
 /* A spare (spare.h): sends its plan; takes a number's owner away; one port less in a bridge, which goes with its
  * last unless it is the subnet's own. */

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Public addresses by every node's uplink: whoever of them a packet reaches, it comes to the group; answers leave from where the group is."""
-from vnets import *
+import signal
+from balancers import *
 
 at, env = peers_all("bird2")  # before the lab, which has no network
 inside("withdraw-after=6", "pool=routed 203.0.113.0/24", "pool=routed 2001:db8:1::/64", "pool=onlink 192.0.2.64/26", nodes=3, uplinks=True)
@@ -73,6 +74,29 @@ text = inns(f"{LAB}/node2/run/ns/gw", "nft list chain inet netd guard")
 ok("to a VNet here" in text and "from a node that has an uplink" not in text, "a gateway with an uplink takes from other nodes what is for VNets here, and what their VNets may send", text)
 text = inns(f"{LAB}/node2/run/ns/gw", "nft list set inet netd source4")
 ok(f'"vx3" . {where[1][1]}' in text and f'"vx3" . {where[3][1]}' in text and f'"vx3" . {where[2][1]}' not in text, "by address", text)
+
+# ---- a node that gets its uplink later: what is there already comes in by it too, balancers as well as groups
+put(VNET + "v", {"properties": {"addressSpace": {"addressPrefixes": ["10.9.0.0/16"]}}})
+subnet("v", "s", ["10.9.1.0/24"])
+for j in (2, 3):
+    call("POST", f"/netd/nodes/node{j}/cordon")
+m = member("m", "v", "s")
+for j in (2, 3):
+    call("POST", f"/netd/nodes/node{j}/uncordon")
+front = public("front")
+call("PUT", LB + "lb", balancer("lb", {"f": "front"}, [pool(members=[m[1]])], [rule("lb", "http")], [probe()]))
+ok(wait(lambda: page(front), 10), "a load balancer serves")
+file = f"{LAB}/node3.conf"
+text = open(file).read()
+ways = lambda: inns(f"{LAB}/node3/run/ns/gw", "ip route")
+for what, conf in (("without", "".join(l + "\n" for l in text.split("\n") if not l.startswith(("uplink", "next-hop")))), ("with", text)):
+    open(file, "w").write(conf)
+    os.kill(int(open(f"{LAB}/netd3.pid").read()), signal.SIGTERM)
+    ok(wait(lambda: [x in ways() for x in (front, where[1][1])] == [what == "with"] * 2 and call("GET", "/netd/nodes/node3")[1]["state"] == "Ready", 20), f"node3 {what} an uplink: it has a way to each address, or to none", ways())
+by(3, front)
+ok(wait(lambda: page(front), 5), "the load balancer is reached by it")
+for x in (LB + "lb", CG + "m"):
+    call("DELETE", x)
 
 # ---- announced by BGP, by BIRD of Debian on each node: the internet shares flows between those that announce
 birds = {}
