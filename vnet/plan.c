@@ -328,6 +328,22 @@ static void subnet_egress(const struct plan_subnet *p, struct kset *to)
 	}
 }
 
+/* What its groups on other nodes send takes its routes too. */
+static void subnet_remote(const struct plan_subnet *p, struct kset *to)
+{
+	char dev[KOBJ_NAME];
+
+	plan_node_device(p->vnet_ns, dev);
+	for (size_t i = 0; i < p->n_prefixes; i++) {
+		struct kobj o = plan_object(p->vnet_ns, KOBJ_RULE, KOBJ_RULE_TABLE, dev);
+
+		set_addr(&o, &p->prefixes[i].ip);
+		o.plen = p->prefixes[i].len;
+		o.table = p->table;
+		kset_add(to, &o);
+	}
+}
+
 void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to)
 {
 	char bridge[KOBJ_NAME] = "";
@@ -370,6 +386,9 @@ void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to)
 	}
 	if (p->table) {
 		plan_table_rule(to, p->vnet_ns, bridge, p->table);
+	}
+	if (p->table && p->branches && !p->more) {
+		subnet_remote(p, to);
 	}
 	if (!p->more) {
 		subnet_egress(p, to);

@@ -71,6 +71,7 @@ struct plan_subnet {
 	uint32_t nsg;   /* number of its security group, whose plan comes before; 0 none */
 	uint32_t nat;   /* the same of its NAT gateway */
 	uint32_t table; /* routing table of what enters from it, 0 none: KOBJ_TABLE_BASE + number */
+	bool branches;  /* groups of it may be on other nodes */
 	const struct ip *egress; /* that groups without another leave by, one a family at most */
 	size_t n_egress;
 };
@@ -108,9 +109,13 @@ struct plan_fabric {
 	struct plan_router self;
 	const struct plan_router *others; /* of the family of self's underlay */
 	size_t n_others;
-	const struct ip_prefix *space; /* the VNet's: sources that may come in, and where they may go */
+	const struct ip_prefix *space; /* the VNet's: sources that may come in at its home */
 	size_t n_space;
+	uint32_t home; /* number of the node that has what leads out of the VNet; 0: this one */
 };
+/* A VNet has one home, with its ways in and out, peerings, gateways, NAT, probes and names; and a branch on each other node that
+ * has groups of it, with their ports, security rules, and the frontends that are inside the VNet. What a branch does not
+ * know goes to the home. */
 void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to);
 /* The gateways' own: public addresses of VNets on other nodes. `vnet_ns` is the gateway's, `space` unused. `out`: number of the
  * node by whose uplink this one's VNets leave and are reached; 0: it has an uplink of its own. Beside vnet_plan_gateway(). */
@@ -121,6 +126,12 @@ void vnet_plan_ways(const struct kset *objects, uint32_t node, bool answers, str
 /* A prefix of the VNet's, a group's address say, is on that node. */
 void vnet_plan_remote(uint32_t vnet_ns, const struct ip_prefix *prefix, uint32_t node,
                       struct kset *to);
+/* Of what an owner that is no group has at the VNet's home (a node's number): the part of a branch. */
+void vnet_plan_branch(const struct kset *objects, uint32_t vnet_ns, uint32_t home, struct kset *to);
+/* Of a group's objects (vnet_plan_group()) the part that its own node has, `node`; the home, when that is another; other branches. */
+enum plan_part { PLAN_PART_OWN, PLAN_PART_HOME, PLAN_PART_BRANCH };
+void vnet_plan_group_part(const struct kset *objects, enum plan_part part, uint32_t vnet_ns,
+                          uint32_t node, struct kset *to);
 
 /* One group: namespace, port, addresses, public ports. */
 struct plan_group {

@@ -8,14 +8,14 @@
 #include "vnet/plan_parts.h"
 
 /* The device's index is the number in its name, which is nothing else's there: in a VNet its own. */
-static void device(uint32_t ns, char to[static KOBJ_NAME])
+void plan_node_device(uint32_t ns, char to[static KOBJ_NAME])
 {
 	memset(to, 0, KOBJ_NAME);
 	snprintf(to, KOBJ_NAME, "vx%u", ns == KOBJ_NS_GATEWAY ? KOBJ_NODES_INDEX : ns);
 }
 
 /* A router's address and MAC on the device follow from its node's number: 169.254.128.0/17 and fe80::6e65:0:0/96. */
-static void via_of(uint32_t node, uint8_t family, struct ip *to)
+void plan_node_via(uint32_t node, uint8_t family, struct ip *to)
 {
 	*to = family == 4 ? (struct ip){ 4,
 		                         { 169, 254, (uint8_t)(128 | (node >> 8 & 127)),
@@ -52,7 +52,7 @@ static void plan_router(const struct plan_fabric *p, const char *dev, const stru
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		struct ip via;
 
-		via_of(r->node, family, &via);
+		plan_node_via(r->node, family, &via);
 		plan_neigh(to, p->vnet_ns, dev, &via, mac);
 	}
 }
@@ -73,21 +73,41 @@ static void plan_link(const struct plan_fabric *p, uint32_t index, const char *d
 	}
 }
 
-void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to)
+/* Whose packets may come in: at the home the VNet's own, on a branch whatever the home lets in. */
+static void plan_guard(const struct plan_fabric *p, const char *dev, struct kset *to)
 {
-	char dev[KOBJ_NAME];
 	struct plan_guard g = { .ns = p->vnet_ns, .other = p->vnet_ns, .dev = dev };
 
-	device(p->vnet_ns, dev);
-	plan_link(p, p->vnet_ns, dev, to);
-	for (size_t i = 0; i < p->n_space; i++) {
+	for (size_t i = 0; i < p->n_space && !p->home; i++) {
 		plan_guard_source(&g, p->space[i].ip.family, KOBJ_SIDE_PREFIX, p->space[i].len,
 		                  p->space[i].ip.b);
 	}
+	if (p->home) {
+		plan_guard_source(&g, 0, KOBJ_SIDE_ANY, 0, NULL);
+	}
 	plan_guard_end(&g, to);
-	/* What enters is for the VNet's own, here, or for nobody: what would go back is dropped (chain "turn"). */
-	plan_entry_table(p->vnet_ns, dev, KOBJ_TABLE_BASE + p->vnet_ns, p->space, p->n_space, NULL,
-	                 0, to);
+}
+
+static void plan_out(const struct plan_fabric *p, uint32_t node, const char *dev, struct kset *to)
+{
+	for (uint8_t family = 4; node && family <= 6; family += 2) {
+		struct ip_prefix all = { .ip = { .family = family } };
+		struct ip via;
+
+		plan_node_via(node, family, &via);
+		plan_route_add(to, p->vnet_ns, &all, &via, dev);
+	}
+}
+
+/* What would go back by it is dropped (chain "turn"): a route that is old makes no loop. */
+void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to)
+{
+	char dev[KOBJ_NAME];
+
+	plan_node_device(p->vnet_ns, dev);
+	plan_link(p, p->vnet_ns, dev, to);
+	plan_guard(p, dev, to);
+	plan_out(p, p->home, dev, to);
 }
 
 void vnet_plan_remote(uint32_t vnet_ns, const struct ip_prefix *prefix, uint32_t node,
@@ -96,8 +116,8 @@ void vnet_plan_remote(uint32_t vnet_ns, const struct ip_prefix *prefix, uint32_t
 	char dev[KOBJ_NAME];
 	struct ip via;
 
-	device(vnet_ns, dev);
-	via_of(node, prefix->ip.family, &via);
+	plan_node_device(vnet_ns, dev);
+	plan_node_via(node, prefix->ip.family, &via);
 	plan_route_add(to, vnet_ns, prefix, &via, dev);
 }
 
@@ -105,15 +125,9 @@ void vnet_plan_gateways(const struct plan_fabric *p, uint32_t out, struct kset *
 {
 	char dev[KOBJ_NAME];
 
-	device(p->vnet_ns, dev);
+	plan_node_device(p->vnet_ns, dev);
 	plan_link(p, KOBJ_NODES_INDEX, dev, to);
-	for (uint8_t family = 4; out && family <= 6; family += 2) {
-		struct ip_prefix all = { .ip = { .family = family } };
-		struct ip via;
-
-		via_of(out, family, &via);
-		plan_route_add(to, p->vnet_ns, &all, &via, dev);
-	}
+	plan_out(p, out, dev, to);
 }
 
 /* A public address is a host's route in the gateway, to the link of its VNet: vnet_plan_public(). */
@@ -121,7 +135,7 @@ void vnet_plan_ways(const struct kset *objects, uint32_t node, bool answers, str
 {
 	char dev[KOBJ_NAME];
 
-	device(KOBJ_NS_GATEWAY, dev);
+	plan_node_device(KOBJ_NS_GATEWAY, dev);
 	for (size_t i = 0; i < objects->n; i++) {
 		const struct kobj *o = &objects->v[i];
 		struct ip ip = { .family = o->family }, via;
@@ -131,7 +145,7 @@ void vnet_plan_ways(const struct kset *objects, uint32_t node, bool answers, str
 			continue;
 		}
 		memcpy(ip.b, o->addr, 16);
-		via_of(node, o->family, &via);
+		plan_node_via(node, o->family, &via);
 		plan_route_add(to, KOBJ_NS_GATEWAY, &(struct ip_prefix){ ip, o->plen }, &via, dev);
 		if (answers) {
 			plan_neigh(to, KOBJ_NS_GATEWAY, "up0", &ip, NULL);

@@ -52,5 +52,8 @@ void plan_guard_end(struct plan_guard *g, struct kset *to);
 /* What enters by `dev` goes on to these by the VNet's own routes, by `more`, or nowhere. */
 void plan_entry_table(uint32_t ns, const char *dev, uint32_t table, const struct ip_prefix *own,
                       size_t n_own, const struct plan_route *more, size_t n_more, struct kset *to);
+/* The device that leads to other nodes; and address of the router of that node on it. */
+void plan_node_device(uint32_t ns, char to[static KOBJ_NAME]);
+void plan_node_via(uint32_t node, uint8_t family, struct ip *to);
 /* "N2ag4": chain of a NAT gateway. */
 void plan_nat_chain(uint32_t id, uint8_t family, char to[static KOBJ_NAME]);

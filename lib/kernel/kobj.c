@@ -429,6 +429,10 @@ void kobj_format(const struct kobj *o, struct buf *to)
 			add_ip(to, " from ", o->family, o->addr);
 		} else if (o->table) {
 			buf_addf(to, " %u from %s", o->table, o->dev);
+			if (o->plen) {
+				add_ip(to, " ", o->family, o->addr);
+				buf_addf(to, "/%u", o->plen);
+			}
 		}
 		break;
 	case KOBJ_TAP:

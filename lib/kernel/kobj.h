@@ -85,7 +85,7 @@ enum kobj_rule {
 	KOBJ_RULE_MARKED,    /* fwmark 0x3/0x3 goto KOBJ_PREF_START */
 	KOBJ_RULE_BLACKHOLE, /* everything else */
 	KOBJ_RULE_START,     /* nop */
-	KOBJ_RULE_TABLE,     /* iif `dev` lookup `table`: of a subnet or peering */
+	KOBJ_RULE_TABLE,     /* iif `dev` [from `addr`/`plen`] lookup `table`: of a subnet or peering */
 	KOBJ_RULE_SOURCE,    /* iif lo from `addr` lookup `table`: what the router itself asks */
 	KOBJ_RULE_MAIN,      /* lookup main */
 	KOBJ_RULE_FOREIGN, /* a stranger's, found: protocol and action in `addr`, preference in `table` */
@@ -213,7 +213,7 @@ struct kobj {
 	uint32_t ns;
 	uint8_t kind;   /* enum kobj_kind */
 	uint8_t family; /* 4, 6 or 0 */
-	uint8_t plen;   /* ADDR, ROUTE, prefix ELEM */
+	uint8_t plen;   /* ADDR, ROUTE, RULE_TABLE, prefix ELEM */
 	uint8_t sub;    /* enum kobj_netns, _link, _route, _rule, _ruleset, _set, _pset */
 	char dev[KOBJ_NAME];
 	uint8_t addr[16];

@@ -414,11 +414,27 @@ static void enter_chain(struct build *w)
 	probed_rule(w, 6);
 }
 
+/* The home of the VNet asks groups on this node whether they serve: security rules have no say, as there. */
+static void remote_probe_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_iif(r, NFT_CMP_EQ, w->o->ns); /* its index is the VNet's number */
+	nft_family(r, family);
+	nft_saddr(r, family, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), platform_address[family == 6], family == 4 ? 4 : 16);
+	nft_mark_or(r, BIT_NSG);
+	nft_verdict(r, NF_ACCEPT);
+	nft_rules_end(w, r, "probe of another node");
+}
+
 static void begin_chain(struct build *w)
 {
 	struct nftnl_rule *r;
 
 	nft_rules_chain(w, &(struct hook){ .name = "begin" });
+	remote_probe_rule(w, 4);
+	remote_probe_rule(w, 6);
 	shares(w, false);
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		platform_rule(w, family, IPPROTO_UDP);

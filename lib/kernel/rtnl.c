@@ -407,8 +407,8 @@ static void encode_rule(struct nl_batch *b, const struct kop *op)
 	if (r->iif) {
 		mnl_attr_put_strz(h, FRA_IIFNAME, *r->iif ? r->iif : o->dev);
 	}
-	if (o->sub == KOBJ_RULE_SOURCE) {
-		fr->src_len = o->family == 4 ? 32 : 128;
+	if (o->sub == KOBJ_RULE_SOURCE || o->plen) {
+		fr->src_len = o->plen ? o->plen : o->family == 4 ? 32 : 128;
 		mnl_attr_put(h, FRA_SRC, o->family == 4 ? 4 : 16, o->addr);
 	}
 	if (r->mark) {

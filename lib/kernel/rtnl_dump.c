@@ -386,6 +386,16 @@ static uint8_t get_u8_attr(const struct nlattr *a)
 	return a && mnl_attr_get_payload_len(a) == 1 ? mnl_attr_get_u8(a) : 0;
 }
 
+static void get_source(const struct walk *w, struct kobj *o)
+{
+	const struct nlattr *a = w->a[FRA_SRC];
+	size_t n = o->family == 4 ? 4 : 16;
+
+	if (a && mnl_attr_get_payload_len(a) == n) {
+		memcpy(o->addr, mnl_attr_get_payload(a), n);
+	}
+}
+
 static int on_rule(const struct nlmsghdr *h, void *arg)
 {
 	struct walk *w = arg;
@@ -398,13 +408,11 @@ static int on_rule(const struct nlmsghdr *h, void *arg)
 	if (o.sub == KOBJ_RULE_TABLE) {
 		o.table = get_u32(w->a[FRA_TABLE], fr->table);
 		set_name(o.dev, mnl_attr_get_str(w->a[FRA_IIFNAME]));
+		o.plen = fr->src_len;
+		get_source(w, &o);
 	} else if (o.sub == KOBJ_RULE_SOURCE) {
-		size_t n = o.family == 4 ? 4 : 16;
-
 		o.table = get_u32(w->a[FRA_TABLE], fr->table);
-		if (w->a[FRA_SRC] && mnl_attr_get_payload_len(w->a[FRA_SRC]) == n) {
-			memcpy(o.addr, mnl_attr_get_payload(w->a[FRA_SRC]), n);
-		}
+		get_source(w, &o);
 	}
 	if (!o.sub &&
 	    get_u8_attr(w->a[FRA_PROTOCOL]) != RTPROT_KERNEL) { /* the kernel's own stay */

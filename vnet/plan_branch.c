@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A VNet on several nodes: of what its home has, the part that a branch has. See plan.h. Pure: no I/O.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "vnet/plan_parts.h"
+
+/* ---- what is at the home alone ---- */
+
+/* Ways in and out, and what is translated there. */
+static bool is_way(uint8_t sub)
+{
+	switch (sub) {
+	case KOBJ_SET_PUB4:
+	case KOBJ_SET_PUB6:
+	case KOBJ_SET_EGRESS4:
+	case KOBJ_SET_EGRESS6:
+	case KOBJ_SET_OWN4:
+	case KOBJ_SET_OWN6:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What leaves the VNet, is public, or floats. */
+static bool is_home_elem(uint8_t sub)
+{
+	switch (sub) {
+	case KOBJ_SET_FRONT4:
+	case KOBJ_SET_FRONT6:
+	case KOBJ_SET_FLOAT4:
+	case KOBJ_SET_FLOAT6:
+	case KOBJ_SET_ANYFLOAT4:
+	case KOBJ_SET_ANYFLOAT6:
+	case KOBJ_SET_FROM:
+		return true;
+	default:
+		return is_way(sub) || (sub >= KOBJ_SET_OUTTCP4 && sub <= KOBJ_SET_NATPUB6);
+	}
+}
+
+static bool is_device(const struct kobj *o, const char *first)
+{
+	return strncmp(o->dev, first, strlen(first)) == 0;
+}
+
+/* Tables of what enters from peers and gateways, which lead to the home alone. */
+static bool is_entry(const struct kset *objects, uint32_t table)
+{
+	for (size_t i = 0; i < objects->n; i++) {
+		const struct kobj *o = &objects->v[i];
+
+		if (o->kind == KOBJ_RULE && o->sub == KOBJ_RULE_TABLE && o->table == table) {
+			return !is_device(o, "br");
+		}
+	}
+	return false;
+}
+
+static bool same_front(const struct kobj *a, const struct kobj *b)
+{
+	return a->family == b->family && memcmp(a->addr, b->addr, 16) == 0 && a->port == b->port &&
+	       a->proto == b->proto;
+}
+
+/* Frontends inside the VNet translate where the client is; but for floating ones: the mark that says which it was does not cross. */
+struct fronts {
+	const struct kobj **v; /* theirs, of classes */
+	size_t n;
+	const struct kobj *last; /* that was asked for: slots of one follow each other */
+	bool was;
+	bool floating; /* there are some that do */
+};
+
+static bool is_class(const struct kobj *o)
+{
+	return o->kind == KOBJ_ELEM && o->sub >= KOBJ_SET_INNER4 && o->sub <= KOBJ_SET_ANY6;
+}
+
+static bool is_floating(const struct kobj *o)
+{
+	return o->kind == KOBJ_ELEM && o->sub >= KOBJ_SET_FLOAT4 && o->sub <= KOBJ_SET_ANYFLOAT6;
+}
+
+static bool floats(const struct kset *objects, const struct kobj *front)
+{
+	for (size_t i = 0; i < objects->n; i++) {
+		const struct kobj *o = &objects->v[i];
+
+		if (is_floating(o) && same_front(o, front)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Out of memory: -1. */
+static int fronts_of(const struct kset *objects, struct fronts *to)
+{
+	size_t n = 0;
+
+	bool floating = false;
+
+	for (size_t i = 0; i < objects->n; i++) {
+		n += is_class(&objects->v[i]);
+		floating = floating || is_floating(&objects->v[i]);
+	}
+	*to = (struct fronts){ .v = calloc(n + 1, sizeof(struct kobj *)), .floating = floating };
+	for (size_t i = 0; to->v && n > 0 && i < objects->n; i++) {
+		if (is_class(&objects->v[i]) && !floats(objects, &objects->v[i])) {
+			to->v[to->n++] = &objects->v[i];
+		}
+	}
+	return to->v ? 0 : -1;
+}
+
+static bool balances(const struct kset *objects, struct fronts *f, const struct kobj *o)
+{
+	bool slot = o->sub >= KOBJ_SET_SLOT4 && o->sub <= KOBJ_SET_ANYSLOT6;
+
+	if (f->floating && (o->sub == KOBJ_SET_TARGET4 || o->sub == KOBJ_SET_TARGET6)) {
+		return !floats(objects, o);
+	}
+	if (!is_class(o) && !slot) {
+		return true;
+	}
+	if (f->last && same_front(f->last, o)) {
+		return f->was;
+	}
+	f->last = o;
+	f->was = false;
+	for (size_t i = 0; i < f->n && !f->was; i++) {
+		f->was = same_front(f->v[i], o);
+	}
+	return f->was;
+}
+
+/* ---- a VNet's own ---- */
+
+static void branch_route(const struct kset *objects, const struct kobj *o, uint32_t home,
+                         struct kset *to)
+{
+	struct kobj r = *o;
+	struct ip via;
+
+	if (!o->table || is_entry(objects, o->table)) {
+		return; /* all that is not a group's goes to the home: vnet_plan_fabric() */
+	}
+	if (r.sub < KOBJ_ROUTE_UNREACHABLE) {
+		plan_node_via(home, r.family, &via);
+		plan_node_device(r.ns, r.dev);
+		r.sub = KOBJ_ROUTE_UNICAST;
+		memcpy(r.via, via.b, 16);
+	}
+	kset_add(to, &r);
+}
+
+static bool branch_rule(const struct kobj *o)
+{
+	return o->sub == KOBJ_RULE_TABLE ? is_device(o, "br") : o->sub != KOBJ_RULE_SOURCE;
+}
+
+void vnet_plan_branch(const struct kset *objects, uint32_t vnet_ns, uint32_t home, struct kset *to)
+{
+	struct fronts fronts;
+
+	if (fronts_of(objects, &fronts) < 0) {
+		to->failed = true;
+		return;
+	}
+	for (size_t i = 0; i < objects->n; i++) {
+		const struct kobj *o = &objects->v[i];
+		bool keep = o->ns == vnet_ns;
+
+		switch (keep ? (enum kobj_kind)o->kind : KOBJ_KIND_N) {
+		case KOBJ_LINK:
+			keep = o->sub == KOBJ_LINK_LO || o->sub == KOBJ_LINK_BRIDGE;
+			break;
+		case KOBJ_ADDR:
+			keep = is_device(o, "br");
+			break;
+		case KOBJ_NEIGH:
+		case KOBJ_FDB:
+		case KOBJ_FLOAT:
+			keep = false;
+			break;
+		case KOBJ_ROUTE:
+			branch_route(objects, o, home, to);
+			keep = false;
+			break;
+		case KOBJ_RULE:
+			keep = branch_rule(o);
+			break;
+		case KOBJ_ELEM:
+			keep = !is_home_elem(o->sub) && balances(objects, &fronts, o);
+			break;
+		default:
+			break;
+		}
+		if (keep) {
+			kset_add(to, o);
+		}
+	}
+	free(fronts.v);
+	to->failed = to->failed || objects->failed;
+}
+
+/* ---- a group's ---- */
+
+static void remote_route(const struct kobj *o, uint32_t node, struct kset *to)
+{
+	struct ip_prefix one = { .ip = { .family = o->family }, .len = o->plen };
+
+	memcpy(one.ip.b, o->addr, 16);
+	vnet_plan_remote(o->ns, &one, node, to);
+}
+
+void vnet_plan_group_part(const struct kset *objects, enum plan_part part, uint32_t vnet_ns,
+                          uint32_t node, struct kset *to)
+{
+	for (size_t i = 0; i < objects->n; i++) {
+		const struct kobj *o = &objects->v[i];
+		bool elem = o->ns == vnet_ns && o->kind == KOBJ_ELEM;
+		bool way = o->ns == KOBJ_NS_GATEWAY || (elem && is_way(o->sub));
+		bool drops = elem && (o->sub == KOBJ_SET_DROPS4 || o->sub == KOBJ_SET_DROPS6);
+		bool member = o->ns == vnet_ns && o->kind == KOBJ_ITEM;
+
+		if (o->ns == vnet_ns && o->kind == KOBJ_ROUTE && part != PLAN_PART_OWN) {
+			remote_route(o, node, to);
+		} else if (member || (part == PLAN_PART_OWN ? !way : part == PLAN_PART_HOME && (way || drops))) {
+			kset_add(to, o);
+		}
+	}
+	to->failed = to->failed || objects->failed;
+}
