@@ -37,6 +37,8 @@ void balancer_group(const struct resource *group, bool there);
 void balancer_fronts(void (*fn)(void *arg, uint32_t vnet, const struct ip *ip, bool up), void *arg);
 /* The row "slots/KEY" of the store. */
 void balancer_slots_load(const char *key, const json_t *row);
+/* Has the VNet floating frontends (enableFloatingIP)? */
+bool balancer_floats(uint32_t vnet);
 /* Who names that public address or prefix; NULL: nobody. */
 const struct resource *balancer_of(const struct resource *public);
 /* One with an internal frontend in the VNet (`subnet` NULL), or that subnet of it; NULL: none. */

@@ -19,6 +19,16 @@ static json_t *all_of(const struct balancer *b)
 	return json_object_get(b->r->status, "floating");
 }
 
+bool balancer_floats(uint32_t vnet)
+{
+	for (size_t i = 0; i < lb_count(); i++) {
+		if (lb_at(i)->vnet == vnet && json_object_size(all_of(lb_at(i))) > 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* The lowest that no frontend in the VNet has; 0: there is none. */
 static uint32_t free_number(uint32_t vnet)
 {

@@ -212,7 +212,7 @@ static int take_standby(struct resource *r, const char *id, const json_t *doc,
 	json_auto_t *before = json_incref(r->doc);
 
 	if (tenant_room(id, before, doc, e) < 0 ||
-	    home_room(group_vnet(r->group), before, doc, e) < 0) {
+	    home_room(group_node(r->group), before, doc, e) < 0) {
 		return -1;
 	}
 	bool registered = zone_group_registered(r);
@@ -223,11 +223,11 @@ static int take_standby(struct resource *r, const char *id, const json_t *doc,
 	}
 	table_rename(r, id);
 	r->doc = model_public(r->type, doc);
-	home_count(group_vnet(r->group), before, -1);
-	home_count(group_vnet(r->group), r->doc, 1);
+	home_count(group_node(r->group), before, -1);
+	home_count(group_node(r->group), r->doc, 1);
 	if (group_name(r, e) < 0) {
-		home_count(group_vnet(r->group), r->doc, -1);
-		home_count(group_vnet(r->group), before, 1);
+		home_count(group_node(r->group), r->doc, -1);
+		home_count(group_node(r->group), before, 1);
 		table_rename(r, was_id);
 		if (registered) {
 			zone_group(r, true, 0);
@@ -244,6 +244,19 @@ static int take_standby(struct resource *r, const char *id, const json_t *doc,
 	*ret = (struct change){ .r = r, .created = true, .pending = true };
 	group_adopt(r, was, reply, arg);
 	return 0;
+}
+
+/* It is on a branch of its VNet: what is done at the home alone it cannot become. */
+static int check_bound(const struct resource *r, const json_t *doc, struct err *e)
+{
+	const char *why = home_binds(group_vnet(r->group), doc);
+
+	return !why || group_node(r->group) == home_of(group_vnet(r->group))
+	               ? 0
+	               : err_set_at(e, ERR_CONFLICT, "VirtualNetworkApart", "properties",
+	                            "The container group is on another node than its VNet's home, where it has to be: %s. Delete it "
+	                            "and create it again, or have the VNet moved to its node.",
+	                            why);
 }
 
 int change_put_group(struct resource *r, const char *id, const struct model_type *type, json_t *doc,
@@ -270,9 +283,9 @@ int change_put_group(struct resource *r, const char *id, const struct model_type
 	if (ready) {
 		return take_standby(ready, id, doc, reply, arg, ret, e);
 	}
-	uint32_t home = made ? 0 : group_vnet(r->group);
-	if (tenant_room(id, made ? NULL : r->doc, doc, e) < 0 ||
-	    (!made && home_room(home, r->doc, doc, e) < 0)) {
+	struct node *node = made ? NULL : group_node(r->group);
+	if (tenant_room(id, made ? NULL : r->doc, doc, e) < 0 || (!made && check_bound(r, doc, e) < 0) ||
+	    (!made && home_room(node, r->doc, doc, e) < 0)) {
 		return -1;
 	}
 	tenant_count(id, made ? NULL : r->doc, doc);
@@ -291,11 +304,11 @@ int change_put_group(struct resource *r, const char *id, const struct model_type
 		uint64_t etag = r->etag;
 
 		change_set(r, doc);
-		home_count(home, was, -1);
-		home_count(home, doc, 1);
+		home_count(node, was, -1);
+		home_count(node, doc, 1);
 		if (group_name(r, e) < 0) {
-			home_count(home, doc, -1);
-			home_count(home, was, 1);
+			home_count(node, doc, -1);
+			home_count(node, was, 1);
 			tenant_count(id, doc, was);
 			json_decref(r->doc);
 			json_decref(r->status);

@@ -100,19 +100,19 @@ static void own_said(enum msg_type type, uint64_t request, struct reader *r)
 	}
 }
 
-/* An answer about a VNet: from its node, or it is not listened to. */
-static void vnet_said(const struct node *n, enum msg_type type, uint64_t request, struct reader *r)
+/* An answer about a VNet: from a node that it is on, or it is not listened to. */
+static void vnet_said(struct node *n, enum msg_type type, uint64_t request, struct reader *r)
 {
 	uint32_t low = (uint32_t)request, high = (uint32_t)(request >> 32);
 	uint32_t vnet = type == MSG_DRAINED ? low : high;
 
-	if (home_of(vnet) != n) {
+	if (!home_has(vnet, n)) {
 		r->left = 0;
 	} else if (type == MSG_FLOW_LIST) {
-		flush_flows(low, high, r);
+		flush_flows(n, low, high, r);
 	} else if (type == MSG_DRAINED) {
-		drain_answered(low, high, r);
-	} else if (!meter_counted(low, high, r)) {
+		drain_answered(n, low, high, r);
+	} else if (!meter_counted(n, low, r)) {
 		counters_list(low, high, r);
 	}
 }

@@ -23,13 +23,16 @@ struct waiter {
 	void *arg;
 	bool active;  /* new flows go elsewhere */
 	bool asked;   /* in the question that is under way */
+	bool untold;  /* some node could not say it */
+	uint32_t live; /* flows, as far as nodes have answered */
 	bool cutting; /* its time is over */
 };
 static STAILQ_HEAD(waiters, waiter) waiters = STAILQ_HEAD_INITIALIZER(waiters);
 static struct loop_timer *poll_timer;
 static uint32_t asked_vnet; /* of the question that is under way, 0 none */
-static const struct node *asked_node;
-static uint8_t asked_mode;
+static uint32_t asked_mode; /* with its number */
+static const struct node *asked[NODES_MAX]; /* who has not answered it yet */
+static size_t n_asked;
 static uint64_t n_drained, n_outlived;
 
 static void ask_next(void);
@@ -67,11 +70,45 @@ static void on_poll(void *arg)
 	}
 }
 
+static uint32_t next_number(void)
+{
+	static uint32_t number;
+
+	return ++number << 8;
+}
+
+/* All nodes that the VNet is on: a flow is translated where it came in. */
+static bool ask_nodes(uint32_t vnet, const struct buf *b)
+{
+	struct node *n = home_of(vnet);
+
+	n_asked = 0;
+	for (size_t i = 0; n && n_asked < NODES_MAX; n = home_branch(vnet, i++)) {
+		if (node_channel(n, ROLE_ENGINE)) {
+			asked[n_asked++] = n;
+			node_tell(n, MSG_DRAIN, b, -1);
+		}
+	}
+	return n_asked > 0;
+}
+
+static bool no_longer_asked(const struct node *n)
+{
+	for (size_t i = 0; i < n_asked; i++) {
+		if (asked[i] == n) {
+			asked[i] = asked[--n_asked];
+			return true;
+		}
+	}
+	return false;
+}
+
 /* One question a VNet and mode, one after the other, so that answers need no names. */
 static void ask_next(void)
 {
 	struct waiter *first = NULL, *w;
 	struct buf b = { 0 };
+	uint32_t mode = 0;
 	size_t n = 0;
 
 	STAILQ_FOREACH(w, &waiters, link)
@@ -82,18 +119,19 @@ static void ask_next(void)
 		}
 		if (!first) {
 			first = w;
+			mode = next_number() | (w->cutting ? DRAIN_CUT : DRAIN_COUNT);
 			put_u32(&b, w->d.vnet);
-			put_u8(&b, w->cutting ? DRAIN_CUT : DRAIN_COUNT);
+			put_u32(&b, mode);
 		}
 		put_drain(&b, &w->d);
 		w->asked = true;
+		w->untold = false;
+		w->live = 0;
 		n++;
 	}
-	if (first && home_channel(first->d.vnet, ROLE_ENGINE)) {
+	if (first && ask_nodes(first->d.vnet, &b)) {
 		asked_vnet = first->d.vnet;
-		asked_node = home_of(asked_vnet);
-		asked_mode = first->cutting ? DRAIN_CUT : DRAIN_COUNT;
-		home_tell(asked_vnet, MSG_DRAIN, &b, -1);
+		asked_mode = mode;
 	}
 	buf_fini(&b);
 }
@@ -128,9 +166,9 @@ void drain_forget(const struct drain *d)
 	struct buf b = { 0 };
 
 	put_u32(&b, d->vnet);
-	put_u8(&b, DRAIN_FORGET);
+	put_u32(&b, DRAIN_FORGET);
 	put_drain(&b, d);
-	home_tell(d->vnet, MSG_DRAIN, &b, -1); /* after the change: messages keep their order */
+	(void)home_tell_all(d->vnet, MSG_DRAIN, &b); /* after the change: messages keep their order */
 	buf_fini(&b);
 }
 
@@ -153,46 +191,66 @@ static void end(struct waiter *w, uint32_t live)
 	free(w);
 }
 
-void drain_answered(uint32_t vnet, uint32_t mode, struct reader *r)
+/* What one node says of those that were asked about, in the order of the question. */
+static void read_answer(uint32_t vnet, uint32_t mode, struct reader *r)
 {
-	struct waiters over = STAILQ_HEAD_INITIALIZER(over), left = STAILQ_HEAD_INITIALIZER(left);
 	bool good = get_u8(r);
 	struct waiter *w;
 
-	if (mode == DRAIN_FORGET || vnet != asked_vnet || mode != asked_mode) {
-		while (r->left && !r->failed) { /* nobody waits for it */
-			(void)get_u32(r);
+	STAILQ_FOREACH(w, &waiters, link)
+	{
+		if (w->active && w->asked && w->d.vnet == vnet &&
+		    w->cutting == ((mode & DRAIN_MODE) == DRAIN_CUT)) {
+			w->untold = w->untold || !good || r->left < 4;
+			w->live += r->left >= 4 ? get_u32(r) : 0;
 		}
-		return;
 	}
+}
+
+/* All nodes have answered. */
+static void conclude(uint32_t vnet, uint32_t mode)
+{
+	struct waiters over = STAILQ_HEAD_INITIALIZER(over), left = STAILQ_HEAD_INITIALIZER(left);
+	struct waiter *w;
+
 	asked_vnet = 0;
 	while ((w = STAILQ_FIRST(&waiters))) {
 		bool of_it = w->active && w->asked && w->d.vnet == vnet &&
-		             w->cutting == (mode == DRAIN_CUT) && r->left >= 4;
-		uint32_t live = of_it ? get_u32(r) : 1;
+		             w->cutting == ((mode & DRAIN_MODE) == DRAIN_CUT);
 
 		STAILQ_REMOVE_HEAD(&waiters, link);
-		if (of_it && good && (live == 0 || w->cutting)) {
-			w->until_ms = live;
+		if (of_it && !w->untold && (w->live == 0 || w->cutting)) {
 			STAILQ_INSERT_TAIL(&over, w, link);
 		} else {
 			STAILQ_INSERT_TAIL(&left, w, link);
 		}
 	}
 	STAILQ_CONCAT(&waiters, &left);
-	while (r->left && !r->failed) {
-		(void)get_u32(r);
-	}
 	while ((w = STAILQ_FIRST(&over))) {
 		STAILQ_REMOVE_HEAD(&over, link);
-		end(w, (uint32_t)w->until_ms);
+		end(w, w->live);
 	}
 	ask_next();
 }
 
+void drain_answered(const struct node *n, uint32_t vnet, uint32_t mode, struct reader *r)
+{
+	bool awaited = asked_vnet && vnet == asked_vnet && mode == asked_mode && no_longer_asked(n);
+
+	if (awaited) {
+		read_answer(vnet, mode, r);
+	}
+	while (r->left && !r->failed) { /* nobody waits for it */
+		(void)get_u8(r);
+	}
+	if (awaited && n_asked == 0) {
+		conclude(vnet, mode);
+	}
+}
+
 void drain_engine_gone(const struct node *n)
 {
-	asked_vnet = asked_node == n ? 0 : asked_vnet;
+	asked_vnet = no_longer_asked(n) ? 0 : asked_vnet; /* asked again */
 }
 
 void drain_moved(uint32_t vnet)

@@ -8,13 +8,14 @@
 #include "lib/base/ip.h"
 #include "netd/message.h"
 
-/* MSG_DRAIN is a VNet, one of these, and addresses: of the backend, of the frontend (family 0: any), protocol
- * and port of that (0: any). MSG_DRAINED has VNet and mode, whether it could be done, and the flows that were
- * alive at each. */
+/* MSG_DRAIN is a VNet, one of these with the question's number above it, and addresses: of the backend, of the frontend (family 0:
+ * any), protocol and port of that (0: any). MSG_DRAINED has VNet, mode and number, whether it could be done, and the
+ * flows that were alive at each. */
 enum drain_mode {
 	DRAIN_COUNT,
-	DRAIN_CUT,   /* and ends them all: TCP by resets */
-	DRAIN_FORGET /* and forgets UDP flows, and TCP that was reset: they go on elsewhere */
+	DRAIN_CUT,    /* and ends them all: TCP by resets */
+	DRAIN_FORGET, /* and forgets UDP flows, and TCP that was reset: they go on elsewhere */
+	DRAIN_MODE = 0xff
 };
 
 struct drain {
@@ -32,9 +33,9 @@ void drain_begin(const struct drain *d, uint32_t seconds, void (*done)(void *arg
  * refused there. */
 void drain_forget(const struct drain *d);
 /* MSG_DRAINED */
-void drain_answered(uint32_t vnet, uint32_t mode, struct reader *r);
-/* The engine is away: what it was asked, it is asked again. */
 struct node;
+void drain_answered(const struct node *n, uint32_t vnet, uint32_t mode, struct reader *r);
+/* The engine is away: what it was asked, it is asked again. */
 void drain_engine_gone(const struct node *n);
 void drain_moved(uint32_t vnet); /* to another node: that question is answered by nobody */
 /* Flows that ended in time, and that had to be ended, since the start. */

@@ -90,7 +90,9 @@ void engine_drain(struct kernel *k, struct channel *control, struct reader *r)
 	struct buf b = { 0 };
 	uint32_t ns = get_u32(r);
 
-	d.mode = get_u8(r);
+	uint32_t mode = get_u32(r);
+
+	d.mode = mode & DRAIN_MODE;
 	while (r->left && !r->failed && d.n < DRAINS_MAX) {
 		struct watched *w = &v[d.n++];
 
@@ -112,7 +114,7 @@ void engine_drain(struct kernel *k, struct channel *control, struct reader *r)
 		log_warn("engine.drain", LOG_STR("error", e.msg));
 	}
 	put_u32(&b, ns);
-	put_u32(&b, d.mode);
+	put_u32(&b, mode);
 	put_u8(&b, rc == 0 || e.kind == ERR_NOT_FOUND);
 	for (size_t i = 0; i < d.n; i++) {
 		put_u32(&b, v[i].live);

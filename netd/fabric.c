@@ -10,6 +10,7 @@
 
 #include "lib/base/own.h"
 #include "netd/fabric_parts.h"
+#include "netd/group_parts.h"
 #include "netd/home.h"
 
 /* ---- what the engine has ---- */
@@ -67,6 +68,18 @@ static struct sent *sent_make(uint64_t owner, uint32_t at)
 	sent[i] = (struct sent){ .owner = owner, .at = at };
 	n_sent++;
 	return &sent[i];
+}
+
+/* What a node was sent beside others is what the VNet's home was sent, now that it is that. */
+static void sent_rename(size_t i)
+{
+	struct sent s = sent[i];
+	size_t to = sent_at(s.owner, 0);
+
+	s.at = 0;
+	s.sign = 0;
+	memmove(&sent[to + 1], &sent[to], (i - to) * sizeof(*sent));
+	sent[to] = s;
 }
 
 /* Who is told of it; NULL: nobody now. */
@@ -169,6 +182,13 @@ static void put(uint64_t owner, uint32_t at, uint32_t vnet, struct kset *objects
 	kset_fini(&was);
 }
 
+static void forget(struct sent *s)
+{
+	kset_fini(&s->set);
+	memmove(s, s + 1, (size_t)(sent + n_sent - s - 1) * sizeof(*s));
+	n_sent--;
+}
+
 static void drop(struct sent *s)
 {
 	struct buf b = { 0 };
@@ -177,28 +197,79 @@ static void drop(struct sent *s)
 	put_u64(&b, s->owner);
 	node_tell(node_of(s), MSG_OWNER_DEL, &b, -1);
 	buf_fini(&b);
-	kset_fini(&s->set);
-	memmove(s, s + 1, (size_t)(sent + n_sent - s - 1) * sizeof(*s));
-	n_sent--;
+	forget(s);
 }
 
-void fabric_ways(uint64_t owner, uint32_t vnet, const struct kset *objects)
+/* What that node has of an owner beside where it is as a whole; empty: nothing. */
+static void put_part(uint64_t owner, const struct node *n, uint32_t vnet, struct kset *set)
+{
+	struct sent *s = sent_get(owner, n->number);
+
+	if (set->n > 0 || set->failed) {
+		put(owner, n->number, vnet, set);
+	} else if (s) {
+		drop(s);
+	}
+	kset_fini(set);
+}
+
+/* Ways to public addresses, for a node that lets them in; the way there is by the VNet's home. */
+static void add_ways(const struct kset *objects, const struct node *home, const struct node *n, struct kset *to)
+{
+	if (home && n != home && node_ingress(n)) {
+		vnet_plan_ways(objects, home->number, n == node_own(), to);
+	}
+}
+
+/* The parts of other nodes: where public addresses come in, and branches. */
+static void spread(uint64_t owner, uint32_t vnet, const struct kset *objects)
 {
 	const struct node *home = home_of(vnet), *n;
 
 	for (size_t i = 0; (n = node_at(i)); i++) {
-		struct sent *s = sent_get(owner, n->number);
 		struct kset set = { 0 };
 
-		if (n != home && home && node_ingress(n)) {
-			vnet_plan_ways(objects, home->number, n == node_own(), &set);
+		if (n == home) {
+			continue;
 		}
-		if (set.n > 0 || set.failed) {
-			put(owner, n->number, vnet, &set);
-		} else if (s) {
-			drop(s);
+		add_ways(objects, home, n, &set);
+		if (home && home_has(vnet, n)) {
+			vnet_plan_branch(objects, vnet, home->number, &set);
 		}
-		kset_fini(&set);
+		put_part(owner, n, vnet, &set);
+	}
+}
+
+void fabric_group(uint64_t owner, uint32_t vnet, const struct node *own, const struct kset *objects, struct kset *to)
+{
+	const struct node *home = home_of(vnet), *n;
+	struct sent *s;
+
+	for (size_t i = 0; (n = node_at(i)); i++) {
+		struct kset set = { 0 };
+		bool at_home = n == home;
+
+		if (n == own) {
+			continue;
+		}
+		add_ways(objects, home, n, &set);
+		if (own && own != home && at_home) {
+			vnet_plan_group_part(objects, PLAN_PART_HOME, vnet, own->number, &set);
+		} else if (own && !at_home && home_has(vnet, n)) {
+			vnet_plan_group_part(objects, PLAN_PART_BRANCH, vnet, own->number, &set);
+		}
+		put_part(owner, n, vnet, &set);
+	}
+	if (own == home) {
+		for (size_t i = 0; i < objects->n; i++) {
+			kset_add(to, &objects->v[i]);
+		}
+	} else if (own) {
+		add_ways(objects, home, own, to);
+		vnet_plan_group_part(objects, PLAN_PART_OWN, vnet, own->number, to);
+	}
+	if (own && (s = sent_get(owner, own->number))) { /* it is whole there now */
+		forget(s);
 	}
 }
 
@@ -207,19 +278,20 @@ void fabric_put(uint64_t owner, uint32_t vnet, struct kset *objects)
 	fabric_unanswered(vnet, objects);
 	put(owner, 0, vnet, objects);
 	const struct kset planned = sent_get(owner, 0)->set; /* its place may move */
-	fabric_ways(owner, vnet, &planned);
+	spread(owner, vnet, &planned);
 }
 
-void fabric_opened(void)
+/* Of that VNet; 0: of all. */
+static void spread_all(uint32_t vnet)
 {
 	size_t n = n_sent;
-	AUTO_FREE uint64_t *owners = calloc(n + 1, sizeof(*owners)); /* places move as ways come */
+	AUTO_FREE uint64_t *owners = calloc(n + 1, sizeof(*owners)); /* places move as parts come */
 
 	if (!owners) {
 		abort();
 	}
 	for (size_t i = 0; i < n; i++) {
-		owners[i] = sent[i].at ? 0 : sent[i].owner;
+		owners[i] = sent[i].at || (vnet && sent[i].vnet != vnet) ? 0 : sent[i].owner;
 	}
 	for (size_t i = 0; i < n; i++) {
 		const struct sent *s = owners[i] ? sent_get(owners[i], 0) : NULL;
@@ -227,14 +299,59 @@ void fabric_opened(void)
 		if (s) {
 			const struct kset planned = s->set;
 
-			fabric_ways(s->owner, s->vnet, &planned);
+			spread(s->owner, s->vnet, &planned);
 		}
 	}
 }
 
-void fabric_put_at(uint64_t owner, const struct node *n, struct kset *objects)
+void fabric_opened(void)
 {
-	put(owner, n->number, 0, objects);
+	spread_all(0);
+}
+
+void fabric_branches(uint32_t vnet)
+{
+	fabric_vnet(vnet);
+	spread_all(vnet); /* what is as it was, too */
+	fabric_links(vnet);
+	group_ways(vnet);
+}
+
+/* What the node had as a branch is what its home has had; the home that was has nothing any more. */
+void fabric_move(uint32_t vnet, struct node *to)
+{
+	const struct node *from = home_of(vnet);
+
+	for (size_t i = n_sent; i-- > 0;) {
+		struct sent *s = &sent[i];
+
+		if (s->vnet == vnet && (!s->at || (from && s->at == from->number))) {
+			drop(s);
+		}
+	}
+	home_set(vnet, to);
+	for (size_t i = 0; i < n_sent; i++) {
+		const struct sent *s = &sent[i];
+		bool link = s->owner == fabric_owner(OWNER_LINKS, vnet);
+
+		if (s->vnet == vnet && s->at == to->number && !link && !(s->owner >> 32 == 0 && group_by_serial((uint32_t)s->owner))) {
+			sent_rename(i);
+		}
+	}
+}
+
+void fabric_put_at(uint64_t owner, const struct node *n, uint32_t vnet, struct kset *objects)
+{
+	put(owner, n->number, vnet, objects);
+}
+
+void fabric_drop_at(uint64_t owner, const struct node *n)
+{
+	struct sent *s = sent_get(owner, n->number);
+
+	if (s) {
+		drop(s);
+	}
 }
 
 void fabric_drop(uint64_t owner)
@@ -243,15 +360,6 @@ void fabric_drop(uint64_t owner)
 
 	while (i = sent_at(owner, 0), i < n_sent && sent[i].owner == owner) {
 		drop(&sent[i]);
-	}
-}
-
-void fabric_drop_vnet(uint32_t vnet)
-{
-	for (size_t i = n_sent; i-- > 0;) {
-		if (sent[i].vnet == vnet) {
-			drop(&sent[i]);
-		}
 	}
 }
 
@@ -268,8 +376,7 @@ void fabric_forget(const struct node *n)
 {
 	for (size_t i = n_sent; i-- > 0;) {
 		if (sent[i].at == n->number) {
-			kset_fini(&sent[i].set);
-			memmove(&sent[i], &sent[i + 1], (--n_sent - i) * sizeof(*sent));
+			forget(&sent[i]);
 		}
 	}
 }

@@ -9,19 +9,29 @@
 
 /* Numbers of owners that have none of their own. */
 #define OWNER_GATEWAY 1u
+#define OWNER_LINKS   2u /* in a VNet: its link to other nodes */
 
 struct node;
-/* What the owner, of that VNet, should have; taken, empty afterwards. Nodes that public addresses come in by get the ways there. */
+/* What the owner, of that VNet, should have at the home; taken, empty afterwards. Nodes that public addresses come in by get the ways
+ * there, branches their part. */
 void fabric_put(uint64_t owner, uint32_t vnet, struct kset *objects);
-/* The same of an owner that is the node's own. */
-void fabric_put_at(uint64_t owner, const struct node *n, struct kset *objects);
-/* The ways alone, for an owner that is sent otherwise: of a group. */
-void fabric_ways(uint64_t owner, uint32_t vnet, const struct kset *objects);
+/* The same of an owner that is the node's own, or (vnet not 0) the VNet's own part of one there; and no more. */
+void fabric_put_at(uint64_t owner, const struct node *n, uint32_t vnet, struct kset *objects);
+void fabric_drop_at(uint64_t owner, const struct node *n);
+/* Of a group's objects, the parts of all nodes but its own (NULL: it is removed), which is sent otherwise: appended to `to`. */
+void fabric_group(uint64_t owner, uint32_t vnet, const struct node *own, const struct kset *objects,
+                  struct kset *to);
 /* A node lets public addresses in that did not, or not any more: ways to all of VNets; groups' are group_ways(). */
 void fabric_opened(void);
+/* The VNet has a branch that it had not, or not any more: router, rules and frontends come there, or go; with the links between its
+ * nodes, and its groups' parts. */
+void fabric_branches(uint32_t vnet);
+/* Links between the VNet's nodes, as they are now. */
+void fabric_links(uint32_t vnet);
+/* The VNet's home is that node from now on: what it had, if it was a branch, becomes what the home has had. Plan it then. */
+void fabric_move(uint32_t vnet, struct node *to);
 /* It should have nothing; absent is fine. */
 void fabric_drop(uint64_t owner);
-void fabric_drop_vnet(uint32_t vnet); /* all that is of it */
 /* All that the node should have anew, to an engine that has come back. */
 void fabric_resend(const struct node *n);
 /* Who has a public address is answered by control's own node alone, wherever the VNet is: what answers elsewhere is left out. */

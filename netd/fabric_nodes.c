@@ -35,8 +35,9 @@ bool fabric_linked(const struct node *n)
 	       underlay_of(node_own(), &facts, &ours) && theirs.family == ours.family;
 }
 
-/* The nodes that the gateway of `n` speaks to: one with an uplink to all, others to those that have one. */
-static size_t others_of(const struct node *n, uint8_t family, struct plan_router *to)
+/* The nodes that the gateway of `n` speaks to: one with an uplink to all, others to those that have one. Or `all` nodes that its
+ * VNets may speak to. */
+static size_t others_of(const struct node *n, uint8_t family, bool all, struct plan_router *to)
 {
 	struct node_facts facts;
 	const struct node *x;
@@ -46,7 +47,7 @@ static size_t others_of(const struct node *n, uint8_t family, struct plan_router
 	for (size_t i = 0; (x = node_at(i)) && k < NODES_MAX; i++) {
 		bool fenced = x->fenced && !node_ingress(x); /* what comes in by one is not its own */
 
-		if (x != n && !fenced && (node_ingress(n) || node_ingress(x)) &&
+		if (x != n && !fenced && (all || node_ingress(n) || node_ingress(x)) &&
 		    underlay_of(x, &facts, &ip) && ip.family == family) {
 			to[k++] = (struct plan_router){ x->number, ip };
 		}
@@ -93,29 +94,113 @@ void fabric_gateway(const struct node *n)
 		(void)!(c->host6[0] && ip_parse(c->host6, &p.host6, &e));
 	}
 	if (linked) {
-		f.n_others = others_of(n, f.self.underlay.family, others);
-		for (size_t i = 0; i < f.n_others; i++) {
+		p.n_members = others_of(n, f.self.underlay.family, true, others);
+		for (size_t i = 0; i < p.n_members; i++) {
 			members[i] = others[i].underlay;
 		}
 		memcpy(p.underlay, facts.underlay, sizeof(p.underlay));
 		p.members = members;
-		p.n_members = f.n_others;
+		f.n_others = others_of(n, f.self.underlay.family, false, others);
 	}
 	p.linked = linked;
 	vnet_plan_gateway(&p, &set);
 	if (linked) {
 		vnet_plan_gateways(&f, p.leaf && node_own() ? node_own()->number : 0, &set);
 	}
-	fabric_put_at(OWNER_GATEWAY, n, &set);
+	fabric_put_at(OWNER_GATEWAY, n, 0, &set);
 }
 
 void fabric_gateways(void)
 {
+	const struct subnet *s;
 	const struct node *n;
+	uint32_t last = 0;
 
 	for (size_t i = 0; (n = node_at(i)); i++) {
 		if (node_channel(n, ROLE_ENGINE)) {
 			fabric_gateway(n);
+		}
+	}
+	for (size_t i = 0; (s = subnet_at(i)); i++) {
+		if (s->vnet != last && fabric_sent(s->vnet) && home_branch(s->vnet, 0)) {
+			fabric_links(s->vnet);
+		}
+		last = s->vnet;
+	}
+}
+
+/* ---- a VNet's link between its nodes ---- */
+
+/* The home first, then branches, as far as their addresses are known. */
+static size_t nodes_of(uint32_t vnet, const struct node **to, struct plan_router *routers)
+{
+	const struct node *n = home_of(vnet);
+	struct node_facts facts;
+	struct ip ip;
+	size_t k = 0;
+
+	for (size_t i = 0; n && k < NODES_MAX; n = home_branch(vnet, i++)) {
+		if (underlay_of(n, &facts, &ip) && !(n->fenced && k > 0)) {
+			to[k] = n;
+			routers[k++] = (struct plan_router){ n->number, ip };
+		}
+	}
+	return k;
+}
+
+static size_t space_of(uint32_t vnet, struct ip_prefix *to)
+{
+	const struct resource *v = table_numbered(vnet);
+	const struct subnet *s = subnet_at(subnet_first(vnet));
+
+	return v ? vnet_space(v, to, FABRIC_VTAG_MAX)
+	       : s && s->vnet == vnet ? subnet_prefixes_of(s, to, FABRIC_VTAG_MAX)
+	                              : 0;
+}
+
+static bool among(const struct node *n, const struct node **v, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (v[i] == n) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void fabric_links(uint32_t vnet)
+{
+	static const struct node *nodes[NODES_MAX];
+	static struct plan_router routers[NODES_MAX], others[NODES_MAX];
+	static struct ip_prefix space[FABRIC_VTAG_MAX];
+	uint64_t owner = fabric_owner(OWNER_LINKS, vnet);
+	size_t count = nodes_of(vnet, nodes, routers);
+	const struct node *n;
+
+	count = count > 1 ? count : 0;
+	struct plan_fabric p = { .vnet_ns = vnet,
+		                 .vni = vnet,
+		                 .mtu = fabric_mtu(),
+		                 .others = others,
+		                 .space = space,
+		                 .n_space = count ? space_of(vnet, space) : 0 };
+	for (size_t i = 0; i < count; i++) {
+		struct kset set = { 0 };
+
+		p.self = routers[i];
+		p.home = i > 0 ? routers[0].node : 0;
+		p.n_others = 0;
+		for (size_t k = 0; k < count; k++) {
+			if (k != i && routers[k].underlay.family == p.self.underlay.family) {
+				others[p.n_others++] = routers[k];
+			}
+		}
+		vnet_plan_fabric(&p, &set);
+		fabric_put_at(owner, nodes[i], vnet, &set);
+	}
+	for (size_t i = 0; (n = node_at(i)); i++) {
+		if (!among(n, nodes, count)) {
+			fabric_drop_at(owner, n);
 		}
 	}
 }

@@ -181,7 +181,8 @@ static void plan_subnet(const struct subnet *s, struct resource *v)
 	struct plan_subnet p = { .nsg = nsg ? table_number(nsg) : 0,
 		                 .nat = nat ? table_number(nat) : 0,
 		                 .table = routed ? KOBJ_TABLE_BASE + s->id : 0,
-		                 .egress = &s->shared };
+		                 .egress = &s->shared,
+		                 .branches = home_branch(s->vnet, 0) != NULL };
 
 	p.n_egress = s->shared.family && vnet_default_outbound(v, s->id);
 	if (nsg) {
@@ -227,6 +228,7 @@ void fabric_vnet(uint32_t vnet)
 	}
 	balancer_vnet(vnet);
 	fabric_end(vnet);
+	fabric_links(vnet);
 	zone_tell_vnet(vnet);
 	for (size_t i = 0; v && fresh && fabric_sent(vnet) && gateway_guest(v, i, &guest); i++) {
 		fabric_vnet(table_number(guest)); /* its routes lead here now */
@@ -254,6 +256,7 @@ void fabric_vnet_gone(uint32_t vnet)
 	fabric_begin(vnet);
 	fabric_end(vnet);
 	fabric_drop(vnet);
+	fabric_drop(fabric_owner(OWNER_LINKS, vnet));
 	zone_tell_vnet_gone(vnet);
 	const struct resource *v = table_numbered(vnet);
 	struct routing_peer p;

@@ -27,12 +27,12 @@ void flush_begin(struct resource *nsg)
 		last = s->vnet;
 		put_u32(&b, number);
 		put_u32(&b, s->vnet);
-		home_tell(s->vnet, MSG_FLOWS, &b, -1);
+		home_tell_all(s->vnet, MSG_FLOWS, &b);
 		buf_fini(&b);
 	}
 }
 
-void flush_flows(uint32_t token, uint32_t vnet, struct reader *r)
+void flush_flows(struct node *n, uint32_t token, uint32_t vnet, struct reader *r)
 {
 	bool last = get_u8(r);
 	struct resource *nsg = table_numbered(token);
@@ -54,7 +54,7 @@ void flush_flows(uint32_t token, uint32_t vnet, struct reader *r)
 	trace_forget();
 	if (denied > 0) {
 		log_info("nsg.flushed", LOG_STR("id", nsg->id), LOG_NUM("flows", denied));
-		home_tell(vnet, MSG_FLOWS_DEL, &b, -1);
+		node_tell(n, MSG_FLOWS_DEL, &b, -1);
 	}
 	buf_fini(&b);
 }

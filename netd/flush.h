@@ -11,4 +11,5 @@
 /* Ends the flows that rules of the security group deny now, in all VNets where it is used. */
 void flush_begin(struct resource *nsg);
 /* Flows as the engine lists them: `token` is the security group's number. */
-void flush_flows(uint32_t token, uint32_t vnet, struct reader *r);
+struct node;
+void flush_flows(struct node *n, uint32_t token, uint32_t vnet, struct reader *r);

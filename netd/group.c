@@ -225,7 +225,7 @@ static void take_down(struct group *g)
 	}
 	if (!g->detached) {
 		crash_point(CRASH_CONTROL_STOPPED);
-		if (home_synced(group_vnet(g))) {
+		if (node_synced(group_node(g))) {
 			meter_ask_group(g->r); /* its link goes with what it counted */
 			network_drop_group(g->r, group_ask(g, ASK_DETACH));
 		}
@@ -346,7 +346,7 @@ void group_apply(struct resource *r, json_t *full, struct resource *vnet,
 	}
 	/* The kernel's work runs beside the commit, which begins first: whom the message wakes may take this core. */
 	table_save(rows, 2, applied, commit_new(g, reply, arg));
-	if (home_synced(group_vnet(g))) {
+	if (node_synced(group_node(g))) {
 		send_group(g);
 	}
 }
@@ -418,7 +418,7 @@ void group_check_network(struct resource *r, int fd)
 	close(fd);
 	put_u64(&b, group_ask(r->group, ASK_CHECK));
 	put_u64(&b, group_serial(r->group));
-	home_tell(group_vnet(r->group), MSG_OWNER_CHECK, &b, -1);
+	node_tell(group_node(r->group), MSG_OWNER_CHECK, &b, -1);
 	buf_fini(&b);
 }
 
@@ -551,7 +551,7 @@ void group_retry(int64_t now_ms)
 			continue;
 		}
 		left = true;
-		if (g->retry_at_ms <= now_ms && home_synced(group_vnet(g))) {
+		if (g->retry_at_ms <= now_ms && node_synced(group_node(g))) {
 			g->retry_at_ms = INT64_MAX;
 			send_group(g);
 		}
@@ -644,7 +644,7 @@ void group_engine_done(struct node *n, uint64_t request, bool ok, const char *te
 		g->ns_fd = fd;
 		fd = -1;
 		g->retry_ms = 0;
-		if (n == node_own()) {
+		if (n == node_own() && home_of(group_vnet(g)) == n && !home_branch(group_vnet(g), 0)) {
 			attached(g);
 		} else { /* others have been told the way there */
 			fabric_wait(reached, (void *)(uintptr_t)group_serial(g));
@@ -680,7 +680,7 @@ void group_engine_list(struct node *n)
 			continue;
 		}
 		if (group_node(g) != n) {
-			if (node_ingress(n)) {
+			if (node_ingress(n) || home_has(group_vnet(g), n)) {
 				network_send_ways(g->r);
 			}
 			continue;

@@ -11,16 +11,8 @@
 #include "netd/ngroup.h"
 #include "netd/spot.h"
 
-/* The i-th resource, when it is a group in the VNet. */
-static struct group *group_in(size_t i, uint32_t vnet)
-{
-	struct group *g = plane.v[i]->group;
-
-	return g && group_vnet(g) == vnet ? g : NULL;
-}
-
 /* A runtime that is there ends its containers; one that is not is told by its next list. */
-static void leave(struct group *g)
+void group_leave(struct group *g)
 {
 	if (g->held && !g->guest && !g->stop_sent && node_runtime(group_node(g))) {
 		group_send_stop(g, true);
@@ -29,25 +21,19 @@ static void leave(struct group *g)
 	network_drop_group(g->r, 0);
 }
 
-void group_leave(uint32_t vnet)
+bool group_set_node(struct group *g, struct node *to)
 {
-	for (size_t i = 0; i < plane.n; i++) {
-		struct group *g = group_in(i, vnet);
+	bool turned = network_place(g->r, false);
 
-		if (g) {
-			leave(g);
-		}
-	}
+	json_object_set_new(g->r->status, "node", json_integer(to->number));
+	return network_place(g->r, true) || turned;
 }
 
-static void arrive(struct group *g)
+void group_arrive(struct group *g)
 {
 	json_t *status = g->r->status;
 
-	home_note(g->r, group_vnet(g));
-	if (!spot_is_out(g->r)) {
-		home_count(group_vnet(g), g->r->doc, 1);
-	}
+	home_note(g->r, group_vnet(g), group_node(g));
 	if (g->ns_fd >= 0) {
 		close(g->ns_fd);
 		g->ns_fd = -1;
@@ -78,21 +64,30 @@ static void arrive(struct group *g)
 	group_advance(g);
 }
 
-void group_arrive(uint32_t vnet)
+void group_rehome(uint32_t vnet)
 {
 	for (size_t i = 0; i < plane.n; i++) {
-		struct group *g = group_in(i, vnet);
+		struct group *g = plane.v[i]->group;
 
-		if (g) {
-			arrive(g);
+		if (!g || g->moving || group_vnet(g) != vnet) {
+			continue;
+		}
+		home_note(g->r, vnet, group_node(g));
+		table_save(&g->r, 1, control_saved, NULL);
+		if (!g->deleting && group_node(g) == home_of(vnet)) {
+			network_send_group(g->r, 0);
+		} else if (!g->deleting) {
+			network_send_ways(g->r);
 		}
 	}
 }
 
-void group_ways(void)
+void group_ways(uint32_t vnet)
 {
 	for (size_t i = 0; i < plane.n; i++) {
-		if (plane.v[i]->group && !plane.v[i]->deleting) {
+		const struct group *g = plane.v[i]->group;
+
+		if (g && !g->deleting && (!vnet || group_vnet(g) == vnet)) {
 			network_send_ways(plane.v[i]);
 		}
 	}

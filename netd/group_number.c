@@ -20,7 +20,9 @@ uint32_t group_vnet(const struct group *g)
 
 struct node *group_node(const struct group *g)
 {
-	return home_of(group_vnet(g));
+	uint32_t n = (uint32_t)json_integer_value(json_object_get(g->r->status, "node"));
+
+	return n ? node_numbered(n) : home_of(group_vnet(g));
 }
 
 void group_tell(const struct group *g, json_t *m)

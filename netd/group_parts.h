@@ -42,6 +42,7 @@ struct group {
 	void (*withdrawn_done)(struct resource *r);
 	bool held; /* the runtime may have it: it was handed over, by this control or one before */
 	int64_t retry_ms, retry_at_ms; /* of an attach that failed; 0: it did not */
+	bool moving; /* to another node: home_move.c */
 	bool guest; /* a runtime made its namespace, and knows of its containers by itself: guest.h */
 	struct group_wait *waiters;
 	struct group_samples *samples; /* meter_sample.c; NULL: none yet */
@@ -58,9 +59,13 @@ uint32_t group_vnet(const struct group *g);
 /* Tells the runtime there; takes the reference. */
 void group_tell(const struct group *g, json_t *m);
 
-/* Its VNet is about to leave its node, and has come to another: what runs there ends, and begins anew here. */
-void group_leave(uint32_t vnet);
-void group_arrive(uint32_t vnet);
+/* It is about to leave its node, is on another from now on (true: the VNet has a branch more or less by that), and has come there: its
+ * containers begin anew. */
+void group_leave(struct group *g);
+bool group_set_node(struct group *g, struct node *to);
+void group_arrive(struct group *g);
+/* Its VNet has another home: groups that stay where they are have another way out. */
+void group_rehome(uint32_t vnet);
 
 /* Groups by number: answers of engine and dns carry it. */
 uint32_t group_serial(const struct group *g);

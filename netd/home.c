@@ -9,6 +9,8 @@
 
 #include "lib/base/own.h"
 #include "netd/agent.h"
+#include "netd/balancer.h"
+#include "netd/fabric.h"
 #include "netd/gateway.h"
 #include "netd/group_parts.h"
 #include "netd/routing.h"
@@ -91,37 +93,125 @@ bool home_synced(uint32_t vnet)
 	return node_synced(home_of(vnet));
 }
 
-void home_tell(uint32_t vnet, enum msg_type type, const struct buf *body, int fd)
+unsigned home_tell_all(uint32_t vnet, enum msg_type type, const struct buf *body)
 {
-	node_tell(home_of(vnet), type, body, fd);
+	unsigned told = 0;
+
+	for (struct node *n = home_of(vnet); n; n = home_branch(vnet, told++)) {
+		node_tell(n, type, body, -1);
+	}
+	return told;
 }
 
-void home_note(struct resource *r, uint32_t vnet)
+static void note(struct resource *r, const char *key, const struct node *n)
 {
-	const struct node *n = home_of(vnet);
-
 	if (n) {
-		json_object_set_new(r->status, "node", json_integer(n->number));
+		json_object_set_new(r->status, key, json_integer(n->number));
+	} else {
+		json_object_del(r->status, key);
 	}
+}
+
+void home_note(struct resource *r, uint32_t vnet, const struct node *n)
+{
+	const struct node *home = home_of(vnet);
+
+	note(r, "node", n);
+	note(r, "home", home != n ? home : NULL);
 }
 
 /* One that was removed meanwhile: the VNet is nowhere until it is moved. */
 void home_restore(const struct resource *r, uint32_t vnet)
 {
-	uint32_t number = (uint32_t)json_integer_value(json_object_get(r->status, "node"));
+	const json_t *home = json_object_get(r->status, "home");
+	uint32_t number = (uint32_t)json_integer_value(home ? home : json_object_get(r->status, "node"));
 
 	if (number && vnet && !subnet_any(vnet)) {
 		home_set(vnet, node_numbered(number));
 	}
 }
 
-void home_count(uint32_t vnet, const json_t *doc, int sign)
+void home_count(struct node *n, const json_t *doc, int sign)
 {
-	struct node *n = home_of(vnet);
-
 	if (n) {
 		tenant_amounts(doc, sign, n->used);
 	}
+}
+
+/* ---- branches ---- */
+
+static struct branch {
+	uint32_t vnet, node;
+	unsigned groups;
+} *branches; /* sorted; of homes too */
+static size_t n_branches, cap_branches;
+
+static size_t branch_place(uint32_t vnet, uint32_t node)
+{
+	size_t lo = 0, hi = n_branches;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		const struct branch *b = &branches[mid];
+
+		if (b->vnet < vnet || (b->vnet == vnet && b->node < node)) {
+			lo = mid + 1;
+		} else {
+			hi = mid;
+		}
+	}
+	return lo;
+}
+
+bool home_group(uint32_t vnet, uint32_t node, int sign)
+{
+	size_t i = branch_place(vnet, node);
+	struct branch *b = i < n_branches ? &branches[i] : NULL;
+
+	if (b && b->vnet == vnet && b->node == node) {
+		b->groups += (unsigned)sign;
+		if (b->groups > 0) {
+			return false;
+		}
+		memmove(b, b + 1, (--n_branches - i) * sizeof(*b));
+		return true;
+	}
+	if (sign < 0) {
+		return false;
+	}
+	if (n_branches == cap_branches) {
+		cap_branches = cap_branches ? cap_branches * 2 : 64;
+		branches = realloc(branches, cap_branches * sizeof(*branches));
+		if (!branches) {
+			abort();
+		}
+	}
+	memmove(&branches[i + 1], &branches[i], (n_branches - i) * sizeof(*b));
+	branches[i] = (struct branch){ vnet, node, 1 };
+	n_branches++;
+	return true;
+}
+
+struct node *home_branch(uint32_t vnet, size_t i)
+{
+	const struct node *home = home_of(vnet);
+
+	for (size_t k = branch_place(vnet, 0); k < n_branches && branches[k].vnet == vnet; k++) {
+		struct node *n = node_numbered(branches[k].node);
+
+		if (n && n != home && i-- == 0) {
+			return n;
+		}
+	}
+	return NULL;
+}
+
+bool home_has(uint32_t vnet, const struct node *n)
+{
+	size_t i = n ? branch_place(vnet, n->number) : n_branches;
+
+	return (n && home_of(vnet) == n) ||
+	       (i < n_branches && branches[i].vnet == vnet && branches[i].node == n->number);
 }
 
 /* ---- choosing ---- */
@@ -147,6 +237,13 @@ static bool fits(const struct node *n, const double wants[2], double *left)
 		*left = part < *left ? part : *left;
 	}
 	return fit;
+}
+
+bool home_fits(const struct node *n, const double wants[2])
+{
+	double left;
+
+	return fits(n, wants, &left);
 }
 
 static int no_room(const double wants[2], const char *why, struct err *e)
@@ -226,9 +323,8 @@ static bool has_room(const struct node *n, const json_t *doc, const double more[
 	return !spot_is(doc) && spot_evict(n, 0, over, SPOT_NOTICE_S, NULL);
 }
 
-int home_room(uint32_t vnet, const json_t *was, const json_t *doc, struct err *e)
+int home_room(const struct node *n, const json_t *was, const json_t *doc, struct err *e)
 {
-	const struct node *n = home_of(vnet);
 	double more[2] = { 0 };
 
 	tenant_amounts(doc, 1, more);
@@ -238,24 +334,77 @@ int home_room(uint32_t vnet, const json_t *was, const json_t *doc, struct err *e
 	               : no_room(more, "the node that it is on has no room", e);
 }
 
-int home_choose(uint32_t vnet, bool live, const json_t *doc, bool here, struct err *e)
+const char *home_binds(uint32_t vnet, const json_t *doc)
 {
-	struct node *n = live ? home_of(vnet) : here ? node_own() : NULL;
-	const struct resource *v = vnet ? table_numbered(vnet) : NULL;
-	double wants[2] = { 0 };
+	return json_is_true(model_at(doc, "properties.enableIPForwarding"))
+	               ? "it forwards what others send (enableIPForwarding)"
+	       : vnet >= 1u << 24 ? "the VNet's number is too high for a link between nodes"
+	       : balancer_floats(vnet)  ? "a load balancer in its VNet has floating frontends"
+	                          : NULL;
+}
 
-	tenant_amounts(doc, 1, wants);
-	if (!n && !beside_peers(v, &n)) {
+static bool takes(struct node *n, const json_t *doc, const double wants[2], bool evict)
+{
+	double left;
+
+	return node_usable(n) && (evict ? has_room(n, doc, wants) : fits(n, wants, &left));
+}
+
+/* The node of a group whose VNet has a home: that, or a branch. Spot groups make room where there is none without. */
+static int choose_node(uint32_t vnet, const json_t *doc, bool here, const double wants[2],
+                       struct node **to, struct err *e)
+{
+	struct node *home = home_of(vnet), *n;
+	const char *bound = home_binds(vnet, doc);
+	bool alone = bound || here || !node_at(1) || (home && !fabric_linked(home));
+
+	if (!home) {
+		return no_room(wants, "its VNet's node was removed, and it has no other yet", e);
+	}
+	*to = here ? node_own() : home;
+	if (here && *to != home && (bound || !fabric_linked(home) || !fabric_linked(*to))) {
+		return no_room(wants, bound ? bound : "its VNet is on another node than the runtime that asks", e);
+	}
+	if (!doc || (alone && !(*to)->cordoned && has_room(*to, doc, wants))) {
+		return 0;
+	}
+	if (alone) {
+		return no_room(wants, (*to)->cordoned ? "the node that its VNet is on takes no new groups" : bound ? bound : "the node that its VNet is on has no room", e);
+	}
+	for (int evict = 0; evict < 2; evict++) {
+		if (takes(home, doc, wants, evict) && in_zone(home, doc)) {
+			return 0;
+		}
+		n = evict ? NULL : home_best(doc, wants, NULL);
+		if (n && (in_zone(n, doc) || !takes(home, doc, wants, false))) {
+			*to = n;
+			return 0;
+		}
+		if (takes(home, doc, wants, evict)) {
+			return 0;
+		}
+		for (size_t i = 0; evict && (n = node_at(i)); i++) {
+			if (takes(n, doc, wants, true)) {
+				*to = n;
+				return 0;
+			}
+		}
+	}
+	return no_room(wants, "no node that takes new groups has room", e);
+}
+
+/* Its home, once it has one. */
+static int choose_home(uint32_t vnet, const json_t *doc, bool here, const double wants[2],
+                       struct node **to, struct err *e)
+{
+	struct node *n = here ? node_own() : NULL;
+
+	if (!beside_peers(vnet ? table_numbered(vnet) : NULL, &n)) {
 		return no_room(wants, "the VNets that its VNet is peered with are on several nodes", e);
 	}
-	if (here && n && n != node_own()) {
-		return no_room(wants, "its VNet is on another node than the runtime that asks", e);
-	}
-	if (n && doc && n->cordoned) {
-		return no_room(wants, "the node that its VNet is on takes no new groups", e);
-	}
-	if (n && !has_room(n, doc, wants)) {
-		return no_room(wants, "the node that its VNet is on has no room", e);
+	if (n && doc && !here && (n->cordoned || !has_room(n, doc, wants))) {
+		home_set(vnet, n); /* beside its peers, if need be without a group */
+		return choose_node(vnet, doc, here, wants, to, e);
 	}
 	n = n ? n : home_best(doc, wants, NULL);
 	for (size_t i = 0; !n && node_at(i); i++) {
@@ -264,6 +413,19 @@ int home_choose(uint32_t vnet, bool live, const json_t *doc, bool here, struct e
 	if (!n) {
 		return no_room(wants, "no node that takes new groups has room", e);
 	}
+	if (here && doc && !has_room(n, doc, wants)) {
+		return no_room(wants, "the runtime's node has no room", e);
+	}
 	home_set(vnet, n);
+	*to = n;
 	return 0;
+}
+
+int home_choose(uint32_t vnet, bool live, const json_t *doc, bool here, struct node **to,
+                struct err *e)
+{
+	double wants[2] = { 0 };
+
+	tenant_amounts(doc, 1, wants);
+	return (live ? choose_node : choose_home)(vnet, doc, here, wants, to, e);
 }

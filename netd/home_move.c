@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * VNets that go to another node: of one that is drained, and of one that is lost. See home.h.
+ * VNets and groups that go to another node: of one that is drained, and of one that is lost. See home.h.
  */
 #include <stdlib.h>
 
@@ -57,10 +57,8 @@ static void collect(uint32_t vnet, struct set *s)
 	}
 }
 
-static bool has(const struct set *s, const struct resource *r)
+static bool has(const struct set *s, uint32_t vnet)
 {
-	uint32_t vnet = r->group ? group_vnet(r->group) : 0;
-
 	for (size_t i = 0; vnet && i < s->n; i++) {
 		if (s->v[i] == vnet) {
 			return true;
@@ -69,8 +67,14 @@ static bool has(const struct set *s, const struct resource *r)
 	return false;
 }
 
+/* Is it a group on the node (NULL: one that was removed) in one of the VNets? */
+static bool moves(const struct set *s, const struct resource *r, const struct node *from)
+{
+	return r->group && group_node(r->group) == from && has(s, group_vnet(r->group));
+}
+
 /* What holds it where it is; NULL: nothing. */
-static const char *held_by(const struct set *s)
+static const char *held_by(const struct set *s, const struct node *from)
 {
 	struct gateway own;
 
@@ -82,18 +86,18 @@ static const char *held_by(const struct set *s)
 		}
 	}
 	for (size_t i = 0; i < plane.n; i++) {
-		if (has(s, plane.v[i]) && guest_of(plane.v[i])) {
+		if (moves(s, plane.v[i], from) && guest_of(plane.v[i])) {
 			return "a runtime made groups in it there";
 		}
 	}
 	return NULL;
 }
 
-static void amounts(const struct set *s, double to[2])
+static void amounts(const struct set *s, const struct node *from, double to[2])
 {
 	to[0] = to[1] = 0;
 	for (size_t i = 0; i < plane.n; i++) {
-		if (has(s, plane.v[i])) {
+		if (moves(s, plane.v[i], from)) {
 			tenant_amounts(plane.v[i]->doc, 1, to);
 		}
 	}
@@ -111,62 +115,94 @@ static void leave(uint32_t vnet)
 		spare_drop(s);
 		s->sent = false;
 	}
-	group_leave(vnet);
-	fabric_drop_vnet(vnet);
 	drain_moved(vnet);
 }
 
-static void arrive(uint32_t vnet)
+/* Groups that stay where they are have other ways now. */
+static void arrive(uint32_t vnet, const struct node *to)
 {
 	struct resource *v = table_numbered(vnet);
 
 	if (v) {
-		home_note(v, vnet);
+		home_note(v, vnet, to);
 		table_save(&v, 1, control_saved, NULL);
 	}
 	fabric_vnet(vnet);
-	group_arrive(vnet);
+	group_rehome(vnet);
 	balancer_probes(vnet, true);
 }
 
-static void move(const struct set *s, struct node *to)
+/* Where the group goes when its VNet's home is, or (`forced`) is to be, that one; NULL: nowhere is room. */
+static struct node *place(const struct group *g, struct node *home, const struct node *from, bool forced)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		const struct node *from = home_of(s->v[i]);
+	double wants[2] = { 0 };
 
+	if (!spot_is_out(g->r)) {
+		tenant_amounts(g->r->doc, 1, wants);
+	}
+	if (home && (forced || node_usable(home)) && home_fits(home, wants)) {
+		return home;
+	}
+	return home_binds(group_vnet(g), g->r->doc) ? NULL : home_best(g->r->doc, wants, from);
+}
+
+/* How many groups stay where they are. */
+static unsigned move(const struct set *s, struct node *to, bool must)
+{
+	struct node *from = home_of(s->v[0]);
+	unsigned left = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
 		log_info("vnet.moved", LOG_NUM("number", s->v[i]),
 		         LOG_STR("from", from ? from->name : ""), LOG_STR("to", to->name));
 		leave(s->v[i]);
 	}
 	for (size_t i = 0; i < plane.n; i++) {
-		if (has(s, plane.v[i]) && !spot_is_out(plane.v[i])) {
-			home_count(group_vnet(plane.v[i]->group), plane.v[i]->doc, -1);
+		struct group *g = plane.v[i]->group;
+		struct node *n = moves(s, plane.v[i], from) ? place(g, to, from, true) : NULL;
+
+		if (n || (must && moves(s, plane.v[i], from))) {
+			group_leave(g);
+			group_set_node(g, n ? n : to);
+			g->moving = true;
+		} else {
+			left += moves(s, plane.v[i], from);
 		}
 	}
 	for (size_t i = 0; i < s->n; i++) {
-		home_set(s->v[i], to);
+		fabric_move(s->v[i], to);
 	}
 	for (size_t i = 0; i < s->n; i++) {
-		arrive(s->v[i]);
+		arrive(s->v[i], to);
 	}
+	for (size_t i = 0; i < plane.n; i++) {
+		struct group *g = plane.v[i]->group;
+
+		if (g && g->moving) {
+			g->moving = false;
+			group_arrive(g);
+		}
+	}
+	return left;
 }
 
 int home_move(uint32_t vnet, struct node *to, struct err *e)
 {
 	static struct set s;
+	const struct node *from = home_of(vnet);
 
 	collect(vnet, &s);
-	const char *held = held_by(&s);
+	const char *held = held_by(&s, from);
 	if (held) {
 		return err_set(e, ERR_CONFLICT, 0, "The VNet cannot be moved: %s.", held);
 	}
-	if (home_of(vnet) != to) {
-		move(&s, to);
+	if (from != to) {
+		(void)move(&s, to, true);
 	}
 	return 0;
 }
 
-/* The first VNet after that number which is on the node; 0: none. */
+/* The first VNet after that number whose home is the node; 0: none. */
 static uint32_t next_on(const struct node *n, uint32_t after)
 {
 	const struct subnet *s;
@@ -179,22 +215,69 @@ static uint32_t next_on(const struct node *n, uint32_t after)
 	return 0;
 }
 
-unsigned home_drain(const struct node *n, struct err *e)
+static int no_room(struct err *e)
+{
+	return err_set(e, ERR_CONFLICT, 0, "No other node that takes new groups has room for all that is on it.");
+}
+
+/* A group of a branch goes to the VNet's home, or another branch. */
+static int move_group(struct group *g, const struct node *from, struct err *e)
+{
+	struct node *to = place(g, home_of(group_vnet(g)), from, false);
+
+	if (guest_of(g->r)) {
+		return err_set(e, ERR_CONFLICT, 0,
+		               "Container group '%s' cannot be moved: a runtime made it there.",
+		               g->r->name);
+	}
+	if (!to) {
+		return no_room(e);
+	}
+	log_info("group.moved", LOG_STR("id", g->r->id), LOG_STR("from", from ? from->name : ""),
+	         LOG_STR("to", to->name));
+	group_leave(g);
+	if (group_set_node(g, to)) {
+		fabric_branches(group_vnet(g));
+	}
+	group_arrive(g);
+	return 0;
+}
+
+/* The VNet's home, and those of its peers, go to the node that has room for all its groups there, or else the most. */
+static unsigned move_home(uint32_t vnet, const struct node *n, struct err *e)
 {
 	static struct set s;
-	unsigned left = 0;
+	const double nothing[2] = { 0 };
 	double wants[2];
 
+	collect(vnet, &s);
+	amounts(&s, n, wants);
+	const char *held = held_by(&s, n);
+	struct node *to = home_best(NULL, wants, n);
+	to = to ? to : home_best(NULL, nothing, n);
+	if (held) {
+		err_set(e, ERR_CONFLICT, 0, "The VNet cannot be moved: %s.", held);
+		return 1;
+	}
+	unsigned left = to ? move(&s, to, false) : 1;
+	if (left > 0) {
+		(void)no_room(e);
+	}
+	return left;
+}
+
+unsigned home_drain(const struct node *n, struct err *e)
+{
+	unsigned left = 0;
+
 	for (uint32_t vnet = 0; (vnet = next_on(n, vnet));) {
-		collect(vnet, &s);
-		amounts(&s, wants);
-		struct node *to = home_best(NULL, wants, n);
-		if (!to) {
-			err_set(e, ERR_CONFLICT, 0, "No other node that takes new groups has room for %g cpu and %g GB.",
-			        wants[0], wants[1]);
-			left++;
-		} else if (home_move(vnet, to, e) < 0) {
-			left++;
+		left += move_home(vnet, n, e);
+	}
+	for (size_t i = 0; i < plane.n; i++) {
+		struct group *g = plane.v[i]->group;
+
+		if (g && group_node(g) == n && home_of(group_vnet(g)) != n) {
+			left += move_group(g, n, e) < 0;
 		}
 	}
 	return left;

@@ -34,7 +34,8 @@ void meter_ask_group(const struct resource *group);
 /* The same for all groups of a subscription (NULL: of all); they are there when fabric_wait() calls back. */
 void meter_ask_all(const char *subscription);
 /* The engine's answer; true: it was asked from here. */
-bool meter_counted(uint32_t token, uint32_t vnet, struct reader *r);
+struct node;
+bool meter_counted(const struct node *n, uint32_t token, struct reader *r);
 /* The runtime's "usage" frame: cpu and memory of a group's containers. */
 void meter_reported(const json_t *m);
 /* Beats, samples, days, old rows. */

@@ -28,14 +28,19 @@ struct group_samples {
 
 static int64_t minute; /* that was asked for */
 
-static void ask(uint32_t vnet, uint32_t what)
+/* NULL: all nodes that the VNet is on. */
+static void ask(struct node *n, uint32_t vnet, uint32_t what)
 {
 	struct buf b = { 0 };
 
 	put_u32(&b, TOKEN);
 	put_u32(&b, vnet);
 	put_u32(&b, what);
-	home_tell(vnet, MSG_COUNTERS, &b, -1);
+	if (n) {
+		node_tell(n, MSG_COUNTERS, &b, -1);
+	} else {
+		home_tell_all(vnet, MSG_COUNTERS, &b);
+	}
 	buf_fini(&b);
 }
 
@@ -47,7 +52,7 @@ static uint32_t number(const struct resource *r, const char *key)
 void meter_ask_group(const struct resource *r)
 {
 	if (number(r, "vnet") && r->group->attached) {
-		ask(number(r, "vnet"), number(r, "serial"));
+		ask(group_node(r->group), number(r, "vnet"), number(r, "serial"));
 	}
 }
 
@@ -78,7 +83,7 @@ void meter_ask_all(const char *subscription)
 		}
 		asked = v;
 		asked[n++] = vnet;
-		ask(vnet, COUNTERS_PORTS);
+		ask(NULL, vnet, COUNTERS_PORTS);
 	}
 	free(asked);
 }
@@ -140,8 +145,8 @@ static void sample(struct group *g, int64_t in, int64_t out)
 	s->reports = 0;
 }
 
-/* Of groups in that VNet alone: no node tells of others'. */
-static void counted(uint32_t vnet, const struct kcount *c)
+/* Of groups on that node alone: no node tells of others'. */
+static void counted(const struct node *n, const struct kcount *c)
 {
 	struct group *g = c->kind == KCOUNT_PORT && c->name[0] == 'p'
 	                          ? group_by_serial((uint32_t)strtoul(c->name + 1, NULL, 10))
@@ -149,7 +154,7 @@ static void counted(uint32_t vnet, const struct kcount *c)
 	/* The port gets what the group sends. */
 	int64_t in = (int64_t)c->back_bytes, out = (int64_t)c->bytes;
 
-	if (!g || group_vnet(g) != vnet) {
+	if (!g || group_node(g) != n) {
 		return;
 	}
 	json_t *m = json_object_get(g->r->status, "meter");
@@ -166,7 +171,7 @@ static void counted(uint32_t vnet, const struct kcount *c)
 	sample(g, more_in, more_out);
 }
 
-bool meter_counted(uint32_t token, uint32_t vnet, struct reader *r)
+bool meter_counted(const struct node *n, uint32_t token, struct reader *r)
 {
 	struct kcount c;
 
@@ -177,7 +182,7 @@ bool meter_counted(uint32_t token, uint32_t vnet, struct reader *r)
 	while (!last && r->left && !r->failed) {
 		get_count(r, &c);
 		if (!r->failed) {
-			counted(vnet, &c);
+			counted(n, &c);
 		}
 	}
 	return true;

@@ -40,13 +40,20 @@ static uint32_t number(const json_t *status, const char *path)
 
 static struct where places; /* groups by VNet and address */
 
-static void place_group(const struct resource *g, bool there)
+static struct node *node_of(const struct resource *g)
+{
+	uint32_t n = number(g->status, "node");
+
+	return n ? node_numbered(n) : home_of(number(g->status, "vnet"));
+}
+
+bool network_place(const struct resource *g, bool there)
 {
 	static const char *const keys[] = { "ip4", "ip6" };
 
 	guest_place(g, there);
 	if (!spot_is_out(g)) {
-		home_count(number(g->status, "vnet"), g->doc, there ? 1 : -1);
+		home_count(node_of(g), g->doc, there ? 1 : -1);
 	}
 	for (size_t i = 0; i < ARRAY_N(keys); i++) {
 		struct ip ip = table_ip(g->status, keys[i]);
@@ -56,6 +63,7 @@ static void place_group(const struct resource *g, bool there)
 			                                 (uintptr_t)g);
 		}
 	}
+	return home_group(number(g->status, "vnet"), number(g->status, "node"), there ? 1 : -1);
 }
 
 /* The subscription's own VNet for groups without one: a subnet of the plane's. */
@@ -237,23 +245,26 @@ static bool is_live(const struct subnet *s)
 static int take_node(struct resource *g, struct subnet *s, struct resource *vnet, struct err *e)
 {
 	const struct subnet *x;
+	struct node *n = NULL;
 	bool live = false;
 
 	for (size_t i = subnet_first(s->vnet); (x = subnet_at(i)) && x->vnet == s->vnet; i++) {
 		live = live || is_live(x);
 	}
-	if (home_choose(s->vnet, live, g->doc, guest_of(g) != NULL, e) < 0) {
+	if (home_choose(s->vnet, live, g->doc, guest_of(g) != NULL, &n, e) < 0) {
 		if (!is_live(s)) {
 			subnet_free(s);
 		}
 		return -1;
 	}
-	home_note(g, s->vnet);
+	home_note(g, s->vnet, n);
 	if (vnet) {
-		home_note(vnet, s->vnet);
+		home_note(vnet, s->vnet, home_of(s->vnet));
 	}
 	return 0;
 }
+
+static void give_back(struct resource *g);
 
 int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 {
@@ -263,7 +274,8 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 	if (!s || take_node(g, s, *vnet, e) < 0) {
 		return -1;
 	}
-	uint32_t bridge = 0, spare = guest_of(g) ? 0 : spare_take(s, &bridge);
+	bool home = node_of(g) == home_of(s->vnet); /* where spares are */
+	uint32_t bridge = 0, spare = guest_of(g) || !home ? 0 : spare_take(s, &bridge);
 	if (spare) {
 		take_spare_port(g, s, bridge);
 	} else {
@@ -274,13 +286,15 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 	json_object_set_new(g->status, "subnet", json_integer(s->id));
 	if (take_addresses(g, s, e) < 0 || take_public(g, s, *vnet, e) < 0 ||
 	    (guest_of(g) && guest_check(g, e) < 0)) {
-		network_release(g); /* what it has so far */
+		give_back(g); /* what it has so far */
 		if (spare) {
 			network_drop_number(s->vnet, spare);
 		}
 		return -1;
 	}
-	place_group(g, true);
+	if (network_place(g, true) && !home) {
+		fabric_branches(s->vnet);
+	}
 	return 0;
 }
 
@@ -351,17 +365,17 @@ void network_restore(struct resource *g)
 
 		take_port(g, s, bridge ? bridge : s->id);
 	}
-	place_group(g, true);
+	(void)network_place(g, true);
 }
 
-static void send_del(uint32_t vnet, uint64_t owner, uint64_t request)
+static void send_del(struct node *n, uint64_t owner, uint64_t request)
 {
 	struct buf b = { 0 };
 
-	fabric_drop(owner); /* its ways */
+	fabric_drop(owner); /* on other nodes */
 	put_u64(&b, request);
 	put_u64(&b, owner);
-	home_tell(vnet, MSG_OWNER_DEL, &b, -1);
+	node_tell(n, MSG_OWNER_DEL, &b, -1);
 	buf_fini(&b);
 }
 
@@ -429,14 +443,13 @@ void network_idle(uint32_t vnet, int64_t now_ms)
 	}
 }
 
-void network_release(struct resource *g)
+static void give_back(struct resource *g)
 {
 	struct subnet *s = subnet_find(number(g->status, "vnet"), number(g->status, "subnet"));
 	uint32_t tenant = tenant_of(g->id)->number;
 	int64_t until = clock_system.now_ms(&clock_system) + plane.config->rest_s * 1000;
 	bool of_prefix = prefix_address_free(g);
 
-	place_group(g, false);
 	for (int f = 0; s && f < 2; f++) {
 		struct ip ip = table_ip(g->status, f ? "ip6" : "ip4");
 		struct ip pub = table_ip(g->status, f ? "pub6" : "pub4");
@@ -455,9 +468,20 @@ void network_release(struct resource *g)
 	}
 }
 
+void network_release(struct resource *g)
+{
+	uint32_t vnet = number(g->status, "vnet");
+	bool last = network_place(g, false), branch = node_of(g) != home_of(vnet);
+
+	give_back(g);
+	if (last && branch && subnet_any(vnet)) {
+		fabric_branches(vnet);
+	}
+}
+
 /* ---- to the engine ---- */
 
-static void send_owner(uint32_t vnet, uint64_t owner, const struct kset *objects, uint64_t request,
+static void send_owner(struct node *n, uint64_t owner, const struct kset *objects, uint64_t request,
                        bool want_fd)
 {
 	struct buf b = { 0 };
@@ -469,9 +493,8 @@ static void send_owner(uint32_t vnet, uint64_t owner, const struct kset *objects
 	for (size_t i = 0; i < objects->n; i++) {
 		put_kobj(&b, &objects->v[i]);
 	}
-	home_tell(vnet, MSG_OWNER_SET, &b, -1);
+	node_tell(n, MSG_OWNER_SET, &b, -1);
 	buf_fini(&b);
-	fabric_ways(owner, vnet, objects);
 }
 
 /* Numbers of the application security groups that the group belongs to. */
@@ -595,32 +618,36 @@ static const struct subnet *plan_group(const struct resource *g, struct kset *se
 	}
 	plan_tap(g, &p);
 	vnet_plan_group(&p, set);
-	fabric_unanswered(s->vnet, set);
 	return s;
+}
+
+static void send_group(const struct resource *g, bool whole, uint64_t request)
+{
+	uint32_t serial = number(g->status, "serial");
+	struct kset set = { 0 }, own = { 0 };
+	const struct subnet *s = plan_group(g, &set);
+	struct node *n = node_of(g);
+
+	if (s) {
+		fabric_unanswered(s->vnet, &set);
+		fabric_group(serial, s->vnet, n, &set, &own);
+	}
+	if (s && whole) {
+		send_owner(n, serial, &own, request, true);
+	}
+	kset_fini(&own);
+	kset_fini(&set);
 }
 
 void network_send_group(const struct resource *g, uint64_t request)
 {
-	struct kset set = { 0 };
-	const struct subnet *s = plan_group(g, &set);
-
-	if (s) {
-		send_owner(s->vnet, number(g->status, "serial"), &set, request, true);
-	}
-	kset_fini(&set);
+	send_group(g, true, request);
 }
 
 void network_send_ways(const struct resource *g)
 {
-	struct kset set = { 0 };
-	const struct subnet *s = plan_group(g, &set);
-
-	if (s) {
-		fabric_ways(number(g->status, "serial"), s->vnet, &set);
-	}
-	kset_fini(&set);
+	send_group(g, false, 0);
 }
-
 
 void network_send_spare(const struct subnet *s, uint32_t spare, uint32_t bridge, uint64_t request)
 {
@@ -631,16 +658,16 @@ void network_send_spare(const struct subnet *s, uint32_t spare, uint32_t bridge,
 	struct kset set = { 0 };
 
 	vnet_plan_group(&p, &set);
-	send_owner(s->vnet, p.ns, &set, request, false);
+	send_owner(home_of(s->vnet), p.ns, &set, request, false);
 	kset_fini(&set);
 }
 
 void network_drop_number(uint32_t vnet, uint32_t n)
 {
-	send_del(vnet, n, 0);
+	send_del(home_of(vnet), n, 0);
 }
 
 void network_drop_group(const struct resource *g, uint64_t request)
 {
-	send_del(number(g->status, "vnet"), number(g->status, "serial"), request);
+	send_del(node_of(g), number(g->status, "serial"), request);
 }

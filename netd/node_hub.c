@@ -327,7 +327,7 @@ static void greet(struct conn *c, struct node *n, const struct node_facts *facts
 	}
 	if (opens) { /* ways lead in by it, or not any more */
 		fabric_opened();
-		group_ways();
+		group_ways(0);
 	}
 	fabric_gateways();
 	loop_timer_start(c->deadline, NODE_LEASE_MS);

@@ -160,10 +160,12 @@ uint32_t network_bridge_of(const struct resource *group);
 /* Sends what a group's network needs to the engine: gateway, VNet, subnet (when they are not
  * there yet), then the group itself. `request` comes back with the group's answer. */
 void network_send_group(const struct resource *group, uint64_t request);
-/* The same of all groups; group_move.c. */
-void group_ways(void);
-/* The ways there alone, to nodes that public addresses come in by. */
+/* What other nodes than its own have of it: ways there, or the part of the home and of branches. */
 void network_send_ways(const struct resource *group);
+/* The same of all groups of a VNet; 0: of all VNets; group_move.c. */
+void group_ways(uint32_t vnet);
+/* It is on its node (status "node"), or not any more, for all that counts groups. True: it is the VNet's first there, or was the last. */
+bool network_place(const struct resource *group, bool there);
 void network_drop_group(const struct resource *group, uint64_t request);
 /* A spare (spare.h): sends its plan; takes a number's owner away; one port less in a bridge, which goes with its
  * last unless it is the subnet's own. */

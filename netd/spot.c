@@ -32,7 +32,7 @@ static void nobody(void *arg, const struct err *e)
 static void stop(struct resource *r)
 {
 	tenant_count(r->id, r->doc, NULL); /* its room is free; spot_resume() takes it again */
-	home_count(group_vnet(r->group), r->doc, -1);
+	home_count(group_node(r->group), r->doc, -1);
 	json_object_set_new(r->status, "evicted", json_string("Preempted"));
 	group_action(r, "stop", nobody, NULL);
 	group_event(r, "Preempted", "the container group was stopped to make room");
@@ -127,11 +127,11 @@ int spot_resume(struct resource *r, struct err *e)
 		return 0;
 	}
 	if (tenant_room(r->id, NULL, r->doc, e) < 0 ||
-	    home_room(group_vnet(r->group), NULL, r->doc, e) < 0) {
+	    home_room(group_node(r->group), NULL, r->doc, e) < 0) {
 		return -1;
 	}
 	tenant_count(r->id, NULL, r->doc);
-	home_count(group_vnet(r->group), r->doc, 1);
+	home_count(group_node(r->group), r->doc, 1);
 	json_object_del(r->status, "evicted");
 	json_object_del(r->status, "notice");
 	group_restore_flows(r);

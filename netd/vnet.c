@@ -617,15 +617,16 @@ void vnet_hold(struct resource *v, const char *name, bool held)
 	number_vnet(v);
 	uint32_t vnet = number(v->status, "serial");
 	struct err e = ERR_INIT;
+	struct node *n = NULL;
 	home_restore(v, vnet);
 	if (!subnet_any(vnet) && !json_object_get(v->status, "node") &&
-	    home_choose(vnet, false, NULL, false, &e) == 0) {
-		home_note(v, vnet);
+	    home_choose(vnet, false, NULL, false, &n, &e) == 0) {
+		home_note(v, vnet, n);
 	}
 	table_save(&v, 1, control_saved, NULL);
-	size_t n = vnet_subnet_prefixes(doc, prefix, ARRAY_N(prefix));
+	size_t count = vnet_subnet_prefixes(doc, prefix, ARRAY_N(prefix));
 	s = subnet_make(number(v->status, "serial"), subnet_number(v, name));
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < count; i++) {
 		(void)subnet_range_add(s, &prefix[i]);
 	}
 	s->held = true;

@@ -203,9 +203,8 @@ static void ask(struct job *j, uint32_t vnet)
 	put_u32(&b, j->token);
 	put_u32(&b, vnet);
 	put_u32(&b, COUNTERS_ALL);
-	home_tell(vnet, MSG_COUNTERS, &b, -1);
+	j->asked += home_tell_all(vnet, MSG_COUNTERS, &b);
 	buf_fini(&b);
-	j->asked++;
 }
 
 void counters_request(struct http_request *r, const struct resource *x)
