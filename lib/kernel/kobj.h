@@ -157,6 +157,8 @@ enum kobj_set {
 	KOBJ_SET_FROM,  /* device of a peering : chain that guards what enters there */
 	KOBJ_SET_VTAG4, /* what the tag VirtualNetwork stands for here */
 	KOBJ_SET_VTAG6,
+	KOBJ_SET_REMOTE4, /* at the VNet's home: addresses of groups on other nodes */
+	KOBJ_SET_REMOTE6,
 	KOBJ_SET_DROPS4, /* addresses of groups: what was dropped is counted at each */
 	KOBJ_SET_DROPS6,
 	KOBJ_SET_SOURCE4, /* gateway guard: link . source */

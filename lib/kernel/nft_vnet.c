@@ -480,6 +480,36 @@ static void translated_rule(struct build *w, bool is, const char *chain, const c
 	nft_rules_end(w, r, what);
 }
 
+/* Between groups on two other nodes, by way of an appliance here: what answers may go straight, and is not seen. So each packet is
+ * held against the rules; those of the two nodes know the flow. */
+static void transit_chain(struct build *w)
+{
+	struct nftnl_rule *r;
+
+	nft_rules_chain(w, &(struct hook){ .name = "transit" });
+	r = nft_rules_rule(w);
+	nft_meta(r, NFT_META_IIFNAME, R(0));
+	nft_lookup_map(r, "out", R(0), NFT_REG_VERDICT);
+	nft_rules_end(w, r, "outbound security rules");
+	inbound_rule(w, 4);
+	inbound_rule(w, 6);
+	nft_rules_iif(w, IF_ANY, BIT_NSG, NF_ACCEPT, "nothing denies it");
+}
+
+static void transit_rule(struct build *w, uint8_t family)
+{
+	const char *set = family == 4 ? "remote4" : "remote6";
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_family(r, family);
+	nft_saddr(r, family, R(0));
+	nft_lookup(r, set, R(0));
+	nft_daddr(r, family, R(0));
+	nft_lookup(r, set, R(0));
+	nft_jump(r, NFT_GOTO, "transit");
+	nft_rules_end(w, r, "from one node to another");
+}
+
 static void decides_chain(struct build *w)
 {
 	struct nftnl_rule *r;
@@ -494,6 +524,8 @@ static void decides_chain(struct build *w)
 	nft_lookup_map(r, "from", R(0), NFT_REG_VERDICT);
 	nft_rules_end(w, r, "sources of peerings");
 	known_rule(w, false);
+	transit_rule(w, 4);
+	transit_rule(w, 6);
 	r = nft_rules_rule(w);
 	nft_tcp_midstream(r);
 	nft_jump(r, NFT_JUMP, "midstream");
@@ -567,6 +599,7 @@ static void vnet_filter(struct build *w)
 	nft_rules_floating(w);
 	enter_chain(w);
 	begin_chain(w);
+	transit_chain(w);
 	decides_chain(w);
 	nft_rules_chain(w, &(struct hook){ "turn", "filter", NF_INET_FORWARD, 0, NF_ACCEPT, NULL });
 	r = nft_rules_rule(w);

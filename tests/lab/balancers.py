@@ -21,11 +21,11 @@ class Servers(Runtime):
     broken = ()  # names that never get ready
     tls = ""
 
-    def __init__(self):
-        self.dir = os.environ["NETD_LAB"] + "/servers"
+    def __init__(self, node=HOME):
+        self.dir = f"{os.environ['NETD_LAB']}/servers{node}"
         os.makedirs(self.dir, exist_ok=True)
         self.starts, self.docs = {}, {}
-        super().__init__()
+        super().__init__(node=node)
 
     def begin(self, m):
         d = f"{self.dir}/{m['name']}"

@@ -316,7 +316,7 @@ static int echo(int port)
 	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) },
 			    from;
 	int fd = socket(AF_INET6, SOCK_DGRAM, 0);
-	char room[2048];
+	char room[9000];
 
 	if (bind(fd, (void *)&any, sizeof(any)) < 0) {
 		return 1;
