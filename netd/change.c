@@ -14,6 +14,7 @@
 #include "netd/fabric.h"
 #include "netd/flush.h"
 #include "netd/gateway.h"
+#include "netd/home.h"
 #include "netd/ngroup.h"
 #include "netd/part.h"
 #include "netd/plane.h"
@@ -182,6 +183,7 @@ void change_replan(struct resource *r)
 	}
 	if (in_plans(r)) {
 		gateway_hold();
+		home_gather(strcmp(r->type->name, "Microsoft.Network/virtualNetworks") == 0 ? table_number(r) : 0);
 		fabric_vnets(tenant_of(r->id)->number, NULL);
 	}
 	if (json_is_true(model_at(r->doc, "properties.flushConnection"))) {

@@ -69,6 +69,8 @@ static const struct key {
 	  "that other nodes reach this one by; empty: the one it reaches its plane by"),
 	T("listen-nodes", KIND_ENDPOINT, listen_nodes, "",
 	  "address:port that other nodes of this plane connect to (docs/nodes.md); empty: none can join"),
+	T("placement", KIND_TEXT, placement, "near",
+	  "where groups go that ask for no zone. near: to their VNet's home while that has room; even: to the node with most left"),
 	N("withdraw-after", withdraw_s, 0, 86400, "0",
 	  "seconds without the plane until a node that joined has no routes to pools any more; 0: it keeps them"),
 	N("node-cert-life", node_cert_s, 10, 31536000, "2592000",
@@ -482,6 +484,10 @@ static int check(struct config *c, const char *path, struct err *e)
 		}
 	}
 	bool etcd = strcmp(c->store, "etcd") == 0;
+	if (strcmp(c->placement, "near") != 0 && strcmp(c->placement, "even") != 0) {
+		return err_set(e, ERR_INVALID, 0, "%s: placement = '%.15s': accepted is near or even",
+		               path, c->placement);
+	}
 	if (!etcd && strcmp(c->store, "sqlite") != 0) {
 		return err_set(e, ERR_INVALID, 0, "%s: store = '%.15s': accepted is sqlite or etcd",
 		               path, c->store);

@@ -66,7 +66,7 @@ struct config {
 	size_t n_xdp;
 	int64_t bpf, xdp_names, dns_workers, dns_rate, dns_group_rate, resolver_idle_s, dnssec,
 		zsk_life_s, dnssec_spread_s;
-	char store[16], etcd_endpoints[512], etcd_ca[160], etcd_cert[160], etcd_key[160],
+	char store[16], placement[16], etcd_endpoints[512], etcd_ca[160], etcd_cert[160], etcd_key[160],
 		etcd_user[64], etcd_password[160], etcd_prefix[96], node[64], node_address[IP_TEXT];
 	char uplink[16], hop4[IP_TEXT], hop6[IP_TEXT], host4[IP_TEXT], host6[IP_TEXT];
 	char tenant_id[64];

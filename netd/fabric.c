@@ -70,16 +70,16 @@ static struct sent *sent_make(uint64_t owner, uint32_t at)
 	return &sent[i];
 }
 
-/* What a node was sent beside others is what the VNet's home was sent, now that it is that. */
-static void sent_rename(size_t i)
+/* What a node was sent as a branch is what the home was sent (at 0), now that it is that; or the other way. */
+static void sent_rename(size_t i, uint32_t at)
 {
 	struct sent s = sent[i];
-	size_t to = sent_at(s.owner, 0);
 
-	s.at = 0;
-	s.sign = 0;
-	memmove(&sent[to + 1], &sent[to], (i - to) * sizeof(*sent));
-	sent[to] = s;
+	memmove(&sent[i], &sent[i + 1], (--n_sent - i) * sizeof(*sent));
+	struct sent *to = sent_make(s.owner, at);
+	*to = s;
+	to->at = at;
+	to->sign = 0;
 }
 
 /* Who is told of it; NULL: nobody now. */
@@ -317,25 +317,51 @@ void fabric_branches(uint32_t vnet)
 	group_ways(vnet);
 }
 
-/* What the node had as a branch is what its home has had; the home that was has nothing any more. */
+/* Is it a group's, or the link? These are of the node that they are sent to, not of the VNet's home. */
+static bool is_nodes(const struct sent *s)
+{
+	return s->owner == fabric_owner(OWNER_LINKS, s->vnet) ||
+	       (s->owner >> 32 == 0 && group_by_serial((uint32_t)s->owner));
+}
+
+/* What the new home had as a branch is what the home has had; and what the old one had is what a branch has, if it is one now. The
+ * difference follows when it is planned. */
 void fabric_move(uint32_t vnet, struct node *to)
 {
 	const struct node *from = home_of(vnet);
+	size_t n = n_sent;
+	AUTO_FREE uint64_t *owners = calloc(n + 1, sizeof(*owners));
 
-	for (size_t i = n_sent; i-- > 0;) {
-		struct sent *s = &sent[i];
+	if (!owners) {
+		abort();
+	}
+	for (size_t i = n = 0; i < n_sent; i++) {
+		const struct sent *s = &sent[i];
 
-		if (s->vnet == vnet && (!s->at || (from && s->at == from->number))) {
-			drop(s);
+		if (s->vnet == vnet && !is_nodes(s) && (n == 0 || owners[n - 1] != s->owner)) {
+			owners[n++] = s->owner;
 		}
 	}
 	home_set(vnet, to);
-	for (size_t i = 0; i < n_sent; i++) {
-		const struct sent *s = &sent[i];
-		bool link = s->owner == fabric_owner(OWNER_LINKS, vnet);
+	bool branch = from && home_has(vnet, from);
+	for (size_t i = 0; i < n; i++) {
+		struct sent *had = sent_get(owners[i], 0);
 
-		if (s->vnet == vnet && s->at == to->number && !link && !(s->owner >> 32 == 0 && group_by_serial((uint32_t)s->owner))) {
-			sent_rename(i);
+		if (had && from) { /* ways there are of the same owner, but the home had none */
+			sent_rename((size_t)(had - sent), from->number);
+			if (!branch) {
+				drop(sent_get(owners[i], from->number));
+			}
+		} else if (had) {
+			forget(had);
+		}
+		if ((had = sent_get(owners[i], to->number))) {
+			sent_rename((size_t)(had - sent), 0);
+		}
+	}
+	for (size_t i = n_sent; !branch && from && i-- > 0;) {
+		if (sent[i].vnet == vnet && sent[i].at == from->number) {
+			drop(&sent[i]);
 		}
 	}
 }

@@ -272,10 +272,8 @@ int gateway_check_connection(const struct resource *r, const char *id, const jso
 	AUTO_FREE char *vnet = vnet_of(g->doc);
 	const struct resource *v = vnet ? table_get(vnet) : NULL;
 	uint32_t number = v ? (uint32_t)json_integer_value(json_object_get(v->status, "serial")) : 0;
-	if (subnet_any(number) && home_of(number) != node_own()) {
-		return err_set_at(e, ERR_CONFLICT, "VirtualNetworksApart", at,
-		                  "The gateway's VNet has container groups on another node than the one that "
-		                  "the network of the administrator is on; have it moved there.");
+	if (home_to_own(number, at, e) < 0) {
+		return -1;
 	}
 	if ((other = gateway_connection(g)) && other != r) {
 		return err_set_at(e, ERR_INVALID, "VirtualNetworkGatewayConnectionLimitReached", at,

@@ -64,7 +64,7 @@ void group_arrive(struct group *g)
 	group_advance(g);
 }
 
-void group_rehome(uint32_t vnet)
+void group_rehome(uint32_t vnet, const struct node *from)
 {
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
@@ -74,7 +74,7 @@ void group_rehome(uint32_t vnet)
 		}
 		home_note(g->r, vnet, group_node(g));
 		table_save(&g->r, 1, control_saved, NULL);
-		if (!g->deleting && group_node(g) == home_of(vnet)) {
+		if (!g->deleting && (group_node(g) == home_of(vnet) || group_node(g) == from)) {
 			network_send_group(g->r, 0);
 		} else if (!g->deleting) {
 			network_send_ways(g->r);

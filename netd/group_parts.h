@@ -64,8 +64,8 @@ void group_tell(const struct group *g, json_t *m);
 void group_leave(struct group *g);
 bool group_set_node(struct group *g, struct node *to);
 void group_arrive(struct group *g);
-/* Its VNet has another home: groups that stay where they are have another way out. */
-void group_rehome(uint32_t vnet);
+/* Its VNet has another home than that one: groups that stay where they are have another way out. */
+void group_rehome(uint32_t vnet, const struct node *from);
 
 /* Groups by number: answers of engine and dns carry it. */
 uint32_t group_serial(const struct group *g);

@@ -206,6 +206,16 @@ struct node *home_branch(uint32_t vnet, size_t i)
 	return NULL;
 }
 
+unsigned home_groups(uint32_t vnet)
+{
+	unsigned n = 0;
+
+	for (size_t k = branch_place(vnet, 0); k < n_branches && branches[k].vnet == vnet; k++) {
+		n += branches[k].groups;
+	}
+	return n;
+}
+
 bool home_has(uint32_t vnet, const struct node *n)
 {
 	size_t i = n ? branch_place(vnet, n->number) : n_branches;
@@ -371,12 +381,13 @@ static int choose_node(uint32_t vnet, const json_t *doc, bool here, const double
 	if (alone) {
 		return no_room(wants, (*to)->cordoned ? "the node that its VNet is on takes no new groups" : bound ? bound : "the node that its VNet is on has no room", e);
 	}
+	bool even = strcmp(plane.config->placement, "even") == 0 && doc;
 	for (int evict = 0; evict < 2; evict++) {
-		if (takes(home, doc, wants, evict) && in_zone(home, doc)) {
+		if (!even && takes(home, doc, wants, evict) && in_zone(home, doc)) {
 			return 0;
 		}
 		n = evict ? NULL : home_best(doc, wants, NULL);
-		if (n && (in_zone(n, doc) || !takes(home, doc, wants, false))) {
+		if (n && (even || in_zone(n, doc) || !takes(home, doc, wants, false))) {
 			*to = n;
 			return 0;
 		}

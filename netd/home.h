@@ -20,6 +20,8 @@ void home_set(uint32_t vnet, struct node *n);
 bool home_group(uint32_t vnet, uint32_t node, int sign);
 /* Is the node its home, or has it groups of it? */
 bool home_has(uint32_t vnet, const struct node *n);
+/* How many groups it has, on all nodes. */
+unsigned home_groups(uint32_t vnet);
 /* Its branches: the i-th node that has groups of it and is not its home; NULL: no more. */
 struct node *home_branch(uint32_t vnet, size_t i);
 /* The VNet is in no kernel any more. */
@@ -57,15 +59,19 @@ bool home_fits(const struct node *n, const double wants[2]);
 struct node *home_best(const json_t *doc, const double wants[2], const struct node *except);
 
 /* ---- home_move.c ---- */
-/* Moves the VNet's home, and the homes of those that it is peered with (routers of peered VNets have a link), with the groups that are
- * on the old home; groups on branches stay. What is on the old node goes, as soon as that is heard of; containers that move begin
- * anew. ERR_CONFLICT: a runtime's groups, or a namespace that was given, hold it where it is. */
+/* Moves the VNet's home, and the homes of those that it is peered with (routers of peered VNets have a link). Groups stay where they
+ * are, but for those that are bound to the home (home_binds()): their containers begin anew. ERR_CONFLICT: a namespace that was
+ * given, or such groups of a runtime's, hold it where it is. */
 int home_move(uint32_t vnet, struct node *to, struct err *e) __attribute__((warn_unused_result));
 /* All that is on the node (NULL: on nodes that were removed) goes elsewhere; how many VNets and groups stay, for want of room or since
  * they are held (and why: the last's). */
 unsigned home_drain(const struct node *n, struct err *e);
 /* What is on nodes that are lost begins anew elsewhere; now and then. */
 void home_sweep(int64_t now_ms);
-/* May they be peered? ERR_CONFLICT: they are live, on different nodes. */
+/* May they be peered? ERR_CONFLICT: their homes are on different nodes, and neither can go to the other's without that groups begin
+ * anew. And may the VNet's home come to control's own node, where a namespace was given for it? */
+int home_to_own(uint32_t vnet, const char *at, struct err *e) __attribute__((warn_unused_result));
+/* It has other peers: its home and theirs are on one node from now on. 0: namespaces were given, of all VNets that these lead to. */
+void home_gather(uint32_t vnet);
 int home_together(uint32_t a, uint32_t b, const char *at, struct err *e)
 	__attribute__((warn_unused_result));

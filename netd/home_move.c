@@ -73,20 +73,29 @@ static bool moves(const struct set *s, const struct resource *r, const struct no
 	return r->group && group_node(r->group) == from && has(s, group_vnet(r->group));
 }
 
+/* Groups stay where they are while their VNet's home goes, unless the node is drained, or they are bound to the home. */
+static bool stays(const struct resource *r, const struct node *from, const struct node *to, bool drains)
+{
+	return !drains && from && fabric_linked(from) && fabric_linked(to) &&
+	       !home_binds(group_vnet(r->group), r->doc);
+}
+
 /* What holds it where it is; NULL: nothing. */
-static const char *held_by(const struct set *s, const struct node *from)
+static const char *held_by(const struct set *s, const struct node *from, const struct node *to, bool drains)
 {
 	struct gateway own;
 
 	for (size_t i = 0; i < s->n; i++) {
 		const struct resource *v = table_numbered(s->v[i]);
 
-		if (v && gateway_of(v, &own)) {
+		if (v && gateway_of(v, &own) && to != node_own()) {
 			return "a namespace that the administrator gave leads into it there";
 		}
 	}
 	for (size_t i = 0; i < plane.n; i++) {
-		if (moves(s, plane.v[i], from) && guest_of(plane.v[i])) {
+		const struct resource *r = plane.v[i];
+
+		if (moves(s, r, from) && guest_of(r) && (!to || !stays(r, from, to, drains))) {
 			return "a runtime made groups in it there";
 		}
 	}
@@ -119,7 +128,7 @@ static void leave(uint32_t vnet)
 }
 
 /* Groups that stay where they are have other ways now. */
-static void arrive(uint32_t vnet, const struct node *to)
+static void arrive(uint32_t vnet, const struct node *from, const struct node *to)
 {
 	struct resource *v = table_numbered(vnet);
 
@@ -128,7 +137,7 @@ static void arrive(uint32_t vnet, const struct node *to)
 		table_save(&v, 1, control_saved, NULL);
 	}
 	fabric_vnet(vnet);
-	group_rehome(vnet);
+	group_rehome(vnet, from);
 	balancer_probes(vnet, true);
 }
 
@@ -146,8 +155,8 @@ static struct node *place(const struct group *g, struct node *home, const struct
 	return home_binds(group_vnet(g), g->r->doc) ? NULL : home_best(g->r->doc, wants, from);
 }
 
-/* How many groups stay where they are. */
-static unsigned move(const struct set *s, struct node *to, bool must)
+/* How many groups stay where they are that should not: the node is drained. */
+static unsigned move(const struct set *s, struct node *to, bool drains)
 {
 	struct node *from = home_of(s->v[0]);
 	unsigned left = 0;
@@ -159,21 +168,24 @@ static unsigned move(const struct set *s, struct node *to, bool must)
 	}
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
-		struct node *n = moves(s, plane.v[i], from) ? place(g, to, from, true) : NULL;
 
-		if (n || (must && moves(s, plane.v[i], from))) {
+		if (!moves(s, plane.v[i], from) || stays(plane.v[i], from, to, drains)) {
+			continue;
+		}
+		struct node *n = place(g, to, from, true);
+		if (n || !drains) {
 			group_leave(g);
 			group_set_node(g, n ? n : to);
 			g->moving = true;
 		} else {
-			left += moves(s, plane.v[i], from);
+			left++;
 		}
 	}
 	for (size_t i = 0; i < s->n; i++) {
 		fabric_move(s->v[i], to);
 	}
 	for (size_t i = 0; i < s->n; i++) {
-		arrive(s->v[i], to);
+		arrive(s->v[i], from, to);
 	}
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
@@ -192,12 +204,12 @@ int home_move(uint32_t vnet, struct node *to, struct err *e)
 	const struct node *from = home_of(vnet);
 
 	collect(vnet, &s);
-	const char *held = held_by(&s, from);
+	const char *held = held_by(&s, from, to, false);
 	if (held) {
 		return err_set(e, ERR_CONFLICT, 0, "The VNet cannot be moved: %s.", held);
 	}
 	if (from != to) {
-		(void)move(&s, to, true);
+		(void)move(&s, to, false);
 	}
 	return 0;
 }
@@ -252,14 +264,14 @@ static unsigned move_home(uint32_t vnet, const struct node *n, struct err *e)
 
 	collect(vnet, &s);
 	amounts(&s, n, wants);
-	const char *held = held_by(&s, n);
 	struct node *to = home_best(NULL, wants, n);
 	to = to ? to : home_best(NULL, nothing, n);
+	const char *held = held_by(&s, n, to, true);
 	if (held) {
 		err_set(e, ERR_CONFLICT, 0, "The VNet cannot be moved: %s.", held);
 		return 1;
 	}
-	unsigned left = to ? move(&s, to, false) : 1;
+	unsigned left = to ? move(&s, to, true) : 1;
 	if (left > 0) {
 		(void)no_room(e);
 	}
@@ -331,12 +343,105 @@ void home_sweep(int64_t now_ms)
 	}
 }
 
+/* ---- peers, and gateways ---- */
+
+/* The home of two VNets that are to have one: where a namespace was given, or most groups are. */
+static struct node *meeting(uint32_t a, uint32_t b)
+{
+	struct gateway own;
+	const struct resource *v = table_numbered(a), *w = table_numbered(b);
+
+	if ((v && gateway_of(v, &own)) || (w && gateway_of(w, &own))) {
+		return node_own();
+	}
+	return home_of(home_groups(a) >= home_groups(b) ? a : b);
+}
+
+/* Nothing that is bound to its home would have to begin anew, and the nodes reach each other. */
+static bool may_go(uint32_t vnet, const struct node *to)
+{
+	const struct node *from = home_of(vnet);
+
+	if (from == to) {
+		return true;
+	}
+	for (size_t i = 0; i < plane.n; i++) {
+		const struct resource *r = plane.v[i];
+
+		if (r->group && group_vnet(r->group) == vnet && group_node(r->group) == from &&
+		    !stays(r, from, to, false)) {
+			return false;
+		}
+	}
+	return from && to && fabric_linked(from) && fabric_linked(to);
+}
+
 int home_together(uint32_t a, uint32_t b, const char *at, struct err *e)
 {
-	if (!subnet_any(a) || !subnet_any(b) || home_of(a) == home_of(b)) {
+	struct node *to = subnet_any(a) && subnet_any(b) ? meeting(a, b) : NULL;
+
+	if (!to || (may_go(a, to) && may_go(b, to))) {
 		return 0;
 	}
 	return err_set_at(e, ERR_CONFLICT, "VirtualNetworksApart", at,
-	                  "The two VNets have container groups on different nodes; peered VNets are on one "
-	                  "node. Peer them before their groups are made, or have one moved.");
+	                  "The homes of the two VNets are on different nodes, and one has groups that are bound to it (enableIPForwarding, "
+	                  "floating frontends). Peer them before these groups are made, or have one moved.");
+}
+
+int home_to_own(uint32_t vnet, const char *at, struct err *e)
+{
+	if (!subnet_any(vnet) || may_go(vnet, node_own())) {
+		return 0;
+	}
+	return err_set_at(e, ERR_CONFLICT, "VirtualNetworksApart", at,
+	                  "The VNet's home is on another node than the namespace that is given, and has groups that are bound to it "
+	                  "(enableIPForwarding, floating frontends). Have it moved.");
+}
+
+static void gather_given(void)
+{
+	const struct subnet *s;
+	struct gateway own;
+	uint32_t last = 0;
+
+	for (size_t i = 0; (s = subnet_at(i)); i++) {
+		const struct resource *v = s->vnet != last ? table_numbered(s->vnet) : NULL;
+
+		last = s->vnet;
+		if (v && gateway_of(v, &own) && home_of(last) != node_own()) {
+			home_gather(last);
+		}
+	}
+}
+
+void home_gather(uint32_t vnet)
+{
+	static struct set s;
+	struct gateway own;
+
+	if (!vnet) {
+		gather_given();
+		return;
+	}
+	if (!subnet_any(vnet)) {
+		return;
+	}
+	collect(vnet, &s);
+	struct node *to = home_of(vnet);
+	for (size_t i = 0; i < s.n; i++) {
+		const struct resource *v = table_numbered(s.v[i]);
+
+		to = meeting(vnet, s.v[i]);
+		if (v && gateway_of(v, &own)) {
+			break;
+		}
+	}
+	const struct set all = s;
+	for (size_t i = 0; to && i < all.n; i++) {
+		const struct set one = { .v = { all.v[i] }, .n = 1 };
+
+		if (home_of(all.v[i]) && home_of(all.v[i]) != to) {
+			(void)move(&one, to, false);
+		}
+	}
 }

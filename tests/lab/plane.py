@@ -6,6 +6,7 @@ SUB = os.environ.get("NETD_SUBSCRIPTION", "00000000-0000-0000-0000-000000000001"
 RG = f"/subscriptions/{SUB}/resourceGroups/demo"
 CG = RG + "/providers/Microsoft.ContainerInstance/containerGroups/"
 HOME = os.environ.get("NETD_LAB_HOME", "1")  # number of the node that groups are on
+SPREAD = int(os.environ.get("NETD_LAB_SPREAD", "1"))  # or on that many
 NS = os.environ.get("NETD_LAB", "") + f"/node{HOME}/run/ns"  # its namespaces
 VNET = RG + "/providers/Microsoft.Network/virtualNetworks/"
 
@@ -134,13 +135,14 @@ class Runtime(threading.Thread):
 
     def __init__(self, serve=False, node=HOME):
         super().__init__(daemon=True)
-        self.node = node
+        self.nodes = [int(node)] + [k for k in range(1, SPREAD + 1) if k != int(node)] * (node is HOME)
+        self.socks, self.at = {}, {}
         self.serve, self.servers, self.groups, self.stops, self.held, self.told = serve, {}, {}, [], [], []
         self.start()
 
     def send(self, m):
         data = json.dumps(m).encode()
-        self.sock.sendall(struct.pack(">I", len(data)) + data)
+        self.socks[self.at.get(m.get("id"), self.nodes[0])].sendall(struct.pack(">I", len(data)) + data)
 
     stream = staticmethod(os.close)  # of exec and attach
 
@@ -150,21 +152,27 @@ class Runtime(threading.Thread):
             self.frame(self.held.pop())
 
     def run(self):
+        for k in self.nodes[1:]:
+            threading.Thread(target=self.connect, args=(k,), daemon=True).start()
+        self.connect(self.nodes[0])
+
+    def connect(self, node):
         while True:
             try:
                 while self.away:
                     time.sleep(0.02)
-                self.sock = socket.socket(socket.AF_UNIX)
-                self.sock.connect(f"{os.environ['NETD_LAB']}/node{self.node}/run/runtime.sock")
-                self.send({"type": "hello", "version": 1})
-                self.talk()
+                self.socks[node] = socket.socket(socket.AF_UNIX)
+                self.socks[node].connect(f"{os.environ['NETD_LAB']}/node{node}/run/runtime.sock")
+                hello = json.dumps({"type": "hello", "version": 1}).encode()
+                self.socks[node].sendall(struct.pack(">I", len(hello)) + hello)
+                self.talk(node)
             except OSError:
                 time.sleep(0.02)
 
-    def talk(self):
+    def talk(self, node):
         data = b""
         while True:
-            got, anc, _, _ = self.sock.recvmsg(65536, socket.CMSG_SPACE(16))
+            got, anc, _, _ = self.socks[node].recvmsg(65536, socket.CMSG_SPACE(16))
             for level, kind, fds in anc:
                 for fd in array.array("i", fds[:len(fds) - len(fds) % 4]):
                     self.stream(fd)
@@ -173,7 +181,12 @@ class Runtime(threading.Thread):
             data += got
             while len(data) >= 4 and len(data) >= 4 + struct.unpack(">I", data[:4])[0]:
                 n = 4 + struct.unpack(">I", data[:4])[0]
-                self.frame(json.loads(data[4:n]))
+                m = json.loads(data[4:n])
+                if m["type"] == "listEnd":  # of that node
+                    m["ids"] += [i for i in self.groups if self.at.get(i, node) != node]
+                elif "id" in m:
+                    self.at[m["id"]] = node
+                self.frame(m)
                 data = data[n:]
 
     def rename(self, m):
