@@ -170,6 +170,8 @@ static void end_idle(const struct resource *r)
 
 void change_replan(struct resource *r)
 {
+	uint32_t vnet = (uint32_t)json_integer_value(json_object_get(r->status, "serial"));
+
 	end_idle(r);
 	if (strcmp(r->type->name, "Microsoft.Network/virtualNetworks") == 0) {
 		routing_note_peers(r);
@@ -183,7 +185,7 @@ void change_replan(struct resource *r)
 	}
 	if (in_plans(r)) {
 		gateway_hold();
-		home_gather(strcmp(r->type->name, "Microsoft.Network/virtualNetworks") == 0 ? table_number(r) : 0);
+		home_gather(strcmp(r->type->name, "Microsoft.Network/virtualNetworks") == 0 ? vnet : 0);
 		fabric_vnets(tenant_of(r->id)->number, NULL);
 	}
 	if (json_is_true(model_at(r->doc, "properties.flushConnection"))) {
