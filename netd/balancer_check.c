@@ -9,6 +9,7 @@
 
 #include "lib/base/own.h"
 #include "netd/balancer_parts.h"
+#include "netd/home.h"
 #include "netd/routing.h"
 
 /* What is being checked, and where in it. */
@@ -560,6 +561,34 @@ static int check_claims(struct check *c)
 	return check_neighbours(c, v, n, false) < 0 ? -1 : check_neighbours(c, v, n, true);
 }
 
+/* Which frontend a packet came to is a mark, which no packet has between nodes. */
+static int check_floating(struct check *c)
+{
+	static const char *const lists[] = { LB_RULES, LB_INBOUND };
+	struct resource as = { .id = (char *)(uintptr_t)c->id, .doc = (json_t *)(uintptr_t)c->doc };
+	const struct resource *v = lb_vnet(&as);
+	uint32_t vnet = v ? (uint32_t)json_integer_value(json_object_get(v->status, "serial")) : 0;
+	json_t *x;
+	size_t i;
+
+	if (!vnet || !home_branch(vnet, 0)) {
+		return 0;
+	}
+	for (size_t k = 0; k < ARRAY_N(lists); k++) {
+		json_array_foreach(lb_list(c->doc, lists[k]), i, x)
+		{
+			if (json_is_true(model_at(x, "properties.enableFloatingIP"))) {
+				place(c, lists[k], i);
+				return err_set_at(c->e, ERR_CONFLICT, "VirtualNetworkApart", c->at,
+				                  "A floating frontend needs all groups of its VNet on one node; those of '%.60s' are on "
+				                  "several. Make the rule before the groups, or have the VNet's other nodes drained.",
+				                  v->name);
+			}
+		}
+	}
+	return 0;
+}
+
 int balancer_check(const struct resource *r, const char *id, const json_t *doc, struct err *e)
 {
 	static const struct {
@@ -591,5 +620,5 @@ int balancer_check(const struct resource *r, const char *id, const json_t *doc, 
 			}
 		}
 	}
-	return check_claims(&c);
+	return check_floating(&c) < 0 ? -1 : check_claims(&c);
 }

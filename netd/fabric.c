@@ -281,8 +281,7 @@ void fabric_put(uint64_t owner, uint32_t vnet, struct kset *objects)
 	spread(owner, vnet, &planned);
 }
 
-/* Of that VNet; 0: of all. */
-static void spread_all(uint32_t vnet)
+void fabric_opened(void)
 {
 	size_t n = n_sent;
 	AUTO_FREE uint64_t *owners = calloc(n + 1, sizeof(*owners)); /* places move as parts come */
@@ -291,7 +290,7 @@ static void spread_all(uint32_t vnet)
 		abort();
 	}
 	for (size_t i = 0; i < n; i++) {
-		owners[i] = sent[i].at || (vnet && sent[i].vnet != vnet) ? 0 : sent[i].owner;
+		owners[i] = sent[i].at ? 0 : sent[i].owner;
 	}
 	for (size_t i = 0; i < n; i++) {
 		const struct sent *s = owners[i] ? sent_get(owners[i], 0) : NULL;
@@ -304,16 +303,38 @@ static void spread_all(uint32_t vnet)
 	}
 }
 
-void fabric_opened(void)
+/* What is not a branch any more loses all of the VNet, its router last; ways to public addresses stay. */
+static void end_branches(uint32_t vnet)
 {
-	spread_all(0);
+	for (size_t i = n_sent; i-- > 0;) {
+		const struct sent *s = &sent[i];
+		const struct node *n = node_numbered(s->at);
+		struct kset ways = { 0 };
+
+		if (s->vnet != vnet || !n || home_has(vnet, n)) {
+			continue;
+		}
+		for (size_t k = 0; k < s->set.n; k++) {
+			if (s->set.v[k].ns == KOBJ_NS_GATEWAY) {
+				kset_add(&ways, &s->set.v[k]);
+			}
+		}
+		if (ways.n < s->set.n) {
+			put_part(s->owner, n, vnet, &ways);
+		}
+		kset_fini(&ways);
+	}
 }
 
 void fabric_branches(uint32_t vnet)
 {
+	end_branches(vnet);
+	for (size_t i = 0; i < n_sent; i++) {
+		if (sent[i].vnet == vnet) {
+			sent[i].sign = 0; /* what is as it was comes there too, each after what it refers to */
+		}
+	}
 	fabric_vnet(vnet);
-	spread_all(vnet); /* what is as it was, too */
-	fabric_links(vnet);
 	group_ways(vnet);
 }
 

@@ -419,7 +419,6 @@ static void remote_probe_rule(struct build *w, uint8_t family)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_iif(r, NFT_CMP_EQ, w->o->ns); /* its index is the VNet's number */
 	nft_family(r, family);
 	nft_saddr(r, family, R(0));
 	nft_cmp(r, NFT_CMP_EQ, R(0), platform_address[family == 6], family == 4 ? 4 : 16);
@@ -428,20 +427,36 @@ static void remote_probe_rule(struct build *w, uint8_t family)
 	nft_rules_end(w, r, "probe of another node");
 }
 
-static void begin_chain(struct build *w)
+static void platform_rules(struct build *w)
 {
-	struct nftnl_rule *r;
-
-	nft_rules_chain(w, &(struct hook){ .name = "begin" });
-	remote_probe_rule(w, 4);
-	remote_probe_rule(w, 6);
-	shares(w, false);
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		platform_rule(w, family, IPPROTO_UDP);
 		platform_rule(w, family, IPPROTO_TCP);
 		platform_rule(w, family, family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 	}
 	nft_rules_local(w, false, IF_ANY, "router is no host");
+}
+
+/* From another node of the VNet, which has held it against what is between a group and the world, or the world and a group. */
+static void across_chain(struct build *w)
+{
+	nft_rules_chain(w, &(struct hook){ .name = "across" });
+	remote_probe_rule(w, 4);
+	remote_probe_rule(w, 6);
+	platform_rules(w);
+}
+
+static void begin_chain(struct build *w)
+{
+	struct nftnl_rule *r;
+
+	nft_rules_chain(w, &(struct hook){ .name = "begin" });
+	r = nft_rules_rule(w);
+	nft_iif(r, NFT_CMP_EQ, w->o->ns); /* its index is the VNet's number */
+	nft_jump(r, NFT_GOTO, "across");
+	nft_rules_end(w, r, "from another node");
+	shares(w, false);
+	platform_rules(w);
 	closed_rule(w, 4);
 	closed_rule(w, 6);
 	r = nft_rules_rule(w);
@@ -598,6 +613,7 @@ static void vnet_filter(struct build *w)
 	nft_rules_empty(w);
 	nft_rules_floating(w);
 	enter_chain(w);
+	across_chain(w);
 	begin_chain(w);
 	transit_chain(w);
 	decides_chain(w);

@@ -243,6 +243,19 @@ ns["w1"], ip["w1"] = placed(lambda: member("w1", "w", "s"), "node1")
 ok(wait(lambda: all(page_of(ns[x], ip[y]) == y for x in ("w1", "w3") for y in "abc"), 5), "groups of a peered VNet reach it, from any node to any", [(x, y, page_of(ns[x], ip[y])) for x in ("w1", "w3") for y in "abc"])
 ok(page_of(ns["c"], ip["w1"]) == "w1" and page_of(ns["b"], ip["w3"]) == "w3" and page_of(ns["w1"], fin, 8080) in "abcd", "and the other way, and frontends")
 
+# ---- groups without a VNet, which reach each other by public addresses alone
+for k in (3, 1, 2):
+    placed(lambda: call("PUT", CG + f"pub{k}", group(f"pub{k}")), f"node{k}")
+ok(wait(lambda: all(runs(f"pub{k}") and node_of(f"pub{k}") == f"node{k}" for k in (1, 2, 3))), "a subscription's groups are on three nodes")
+for k in (1, 2, 3):
+    d = call("GET", CG + f"pub{k}")[1]
+    ns[f"pub{k}"], ip[f"pub{k}"], inner = d["netd"]["namespace"], d["properties"]["ipAddress"]["ip"], d["netd"]["address"]
+    ok(wait(lambda: who(ip[f"pub{k}"]) == f"pub{k}", 5), f"the one on node{k} is reached", who(ip[f"pub{k}"]))
+    ok(ask(ns[f"pub{k}"], "192.0.2.1", 8000) == ip[f"pub{k}"], "and leaves by its own address")
+    ip[f"inner{k}"] = inner
+ok(all(page_of(ns[f"pub{j}"], ip[f"pub{k}"]) == f"pub{k}" for j in (1, 2, 3) for k in (1, 2, 3)), "they reach each other by these")
+ok(not any(page_of(ns[f"pub{j}"], ip[f"inner{k}"]) for j in (1, 2, 3) for k in (1, 2, 3) if j != k), "and not by private ones")
+
 # ---- who counts, what is repaired, when roles die
 s, d, _ = call("POST", CG + "c/counters")
 engine = lambda: {m: v for m, v in (l.rsplit(" ", 1) for l in subprocess.run(["curl", "-s", "--unix-socket", os.environ["NETD_SOCKET"], "http://lab/metrics"], capture_output=True, text=True).stdout.split("\n") if "netd_engine_repairs_total" in l or "netd_engine_failures_total" in l)}
@@ -313,7 +326,7 @@ ok(s == 204 and wait(lambda: page_of(call("GET", CG + "e")[1]["netd"]["namespace
 
 # ---- all of it goes
 call("DELETE", LB + "lb")
-for x in ("a", "b", "c", "d", "e", "r1", "r3", "nva", "w1", "w3"):
+for x in ("a", "b", "c", "d", "e", "r1", "r3", "nva", "w1", "w3", "pub1", "pub2", "pub3"):
     call("DELETE", CG + x)
 ok(wait(lambda: not everything(CI + "containerGroups"), 15), "all groups go")
 ok(wait(lambda: all(os.listdir(f"{LAB}/node{k}/run/ns") == ["gw"] for k in (1, 2, 3)), 10), "and leave nothing on any node", [os.listdir(f"{LAB}/node{k}/run/ns") for k in (1, 2, 3)])
