@@ -49,7 +49,7 @@ void fabric_forget(const struct node *n);
 /* Plans the VNet that has this number again: router, security groups, bridges. Not live: does
  * nothing. */
 void fabric_vnet(uint32_t vnet);
-/* The same for all live VNets; of that tenant (number), 0: of all; on that node, NULL: on any. */
+/* The same for all live VNets; of that tenant (number), 0: of all; that the node has a part of, NULL: all. */
 void fabric_vnets(uint32_t tenant, const struct node *n);
 /* Its last group has gone. */
 void fabric_vnet_gone(uint32_t vnet);

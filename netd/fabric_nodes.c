@@ -12,8 +12,6 @@
 #include "netd/fabric_parts.h"
 #include "netd/home.h"
 
-#define GATEWAYS_VNI 1u /* those of VNets are their numbers, which begin at KOBJ_NS_FIRST */
-
 /* Its address in the network between the nodes; false: none is known, or no device has it. */
 static bool underlay_of(const struct node *n, struct node_facts *facts, struct ip *ip)
 {
@@ -35,8 +33,8 @@ bool fabric_linked(const struct node *n)
 	       underlay_of(node_own(), &facts, &ours) && theirs.family == ours.family;
 }
 
-/* The nodes that the gateway of `n` speaks to: one with an uplink to all, others to those that have one. Or `all` nodes that its
- * VNets may speak to. */
+/* The nodes that the gateway of `n` speaks to: one with an uplink to all, others to those that have one; a fenced one lets in what is
+ * not its own. Or `all` nodes that its VNets may speak to, of which none is fenced. */
 static size_t others_of(const struct node *n, uint8_t family, bool all, struct plan_router *to)
 {
 	struct node_facts facts;
@@ -45,7 +43,7 @@ static size_t others_of(const struct node *n, uint8_t family, bool all, struct p
 	size_t k = 0;
 
 	for (size_t i = 0; (x = node_at(i)) && k < NODES_MAX; i++) {
-		bool fenced = x->fenced && !node_ingress(x); /* what comes in by one is not its own */
+		bool fenced = x->fenced && (all || !node_ingress(x));
 
 		if (x != n && !fenced && (all || node_ingress(n) || node_ingress(x)) &&
 		    underlay_of(x, &facts, &ip) && ip.family == family) {
@@ -68,11 +66,11 @@ static void read_uplink(const struct node_facts *f, struct plan_gateway *p)
 void fabric_gateway(const struct node *n)
 {
 	static struct plan_router others[NODES_MAX];
-	static struct ip members[NODES_MAX];
+	static struct ip members[NODES_MAX], gateways[NODES_MAX];
 	const struct config *c = plane.config;
 	struct plan_gateway p = { .mtu = (uint32_t)c->mtu, .shortcut = c->bpf };
 	struct plan_fabric f = { .vnet_ns = KOBJ_NS_GATEWAY,
-		                 .vni = GATEWAYS_VNI,
+		                 .vni = KOBJ_NODES_VNI,
 		                 .mtu = (uint32_t)c->mtu,
 		                 .self = { .node = n->number },
 		                 .others = others };
@@ -100,7 +98,11 @@ void fabric_gateway(const struct node *n)
 		}
 		memcpy(p.underlay, facts.underlay, sizeof(p.underlay));
 		p.members = members;
-		f.n_others = others_of(n, f.self.underlay.family, false, others);
+		p.n_gateways = f.n_others = others_of(n, f.self.underlay.family, false, others);
+		for (size_t i = 0; i < f.n_others; i++) {
+			gateways[i] = others[i].underlay;
+		}
+		p.gateways = gateways;
 	}
 	p.linked = linked;
 	vnet_plan_gateway(&p, &set);
@@ -208,7 +210,7 @@ void fabric_links(uint32_t vnet)
 void fabric_list(const struct node *n)
 {
 	fabric_gateway(n);
-	fabric_vnets(0, n == node_own() ? NULL : n);
+	fabric_vnets(0, node_ingress(n) ? NULL : n); /* there are ways to all */
 	fabric_resend(n);
 }
 

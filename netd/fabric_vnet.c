@@ -244,7 +244,7 @@ void fabric_vnets(uint32_t tenant, const struct node *n)
 		const struct resource *v = s->vnet != last ? table_numbered(s->vnet) : NULL;
 
 		if (s->vnet != last && (!tenant || (v && tenant_of(v->id)->number == tenant)) &&
-		    (!n || home_of(s->vnet) == n)) {
+		    (!n || home_has(s->vnet, n))) {
 			fabric_vnet(s->vnet);
 		}
 		last = s->vnet;

@@ -172,6 +172,10 @@ static void plan_uplink(const struct plan_gateway *p, struct kset *to)
 		o = plan_elem(KOBJ_NS_HOST, KOBJ_SET_MEMBER4, &p->members[i]);
 		kset_add(to, &o);
 	}
+	for (size_t i = 0; i < p->n_gateways; i++) {
+		o = plan_elem(KOBJ_NS_HOST, KOBJ_SET_LINKED4, &p->gateways[i]);
+		kset_add(to, &o);
+	}
 }
 
 void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)

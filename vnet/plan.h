@@ -26,10 +26,10 @@ struct plan_gateway {
 	bool leaf;     /* the way out is another node, and */
 	bool closed;   /* the host has no routes to pools, which is what routing daemons announce */
 	bool linked;   /* it has a link to others: vnet_plan_gateways() */
-	/* The host's device that encapsulated packets of other nodes come by, "" none; and who may send them. */
+	/* The host's device that encapsulated packets of other nodes come by, "" none; and who may send those of VNets, and of gateways. */
 	char underlay[KOBJ_NAME];
-	const struct ip *members;
-	size_t n_members;
+	const struct ip *members, *gateways;
+	size_t n_members, n_gateways;
 };
 void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to);
 

@@ -70,6 +70,7 @@ enum kobj_link {
 	KOBJ_LINK_VXLAN,
 };
 #define KOBJ_VXLAN_PORT 4789u
+#define KOBJ_NODES_VNI  1u /* of the gateways' link; those of VNets are their numbers, which begin at KOBJ_NS_FIRST */
 
 enum kobj_route {
 	KOBJ_ROUTE_UNICAST = 1,
@@ -165,8 +166,10 @@ enum kobj_set {
 	KOBJ_SET_SOURCE6,
 	KOBJ_SET_POOL4, /* uplink: prefixes that cross to the gateway */
 	KOBJ_SET_POOL6,
-	KOBJ_SET_MEMBER4, /* underlay: nodes whose encapsulated packets come in */
+	KOBJ_SET_MEMBER4, /* underlay: nodes whose encapsulated packets of VNets come in */
 	KOBJ_SET_MEMBER6,
+	KOBJ_SET_LINKED4, /* ... and of gateways (KOBJ_NODES_VNI) */
+	KOBJ_SET_LINKED6,
 	KOBJ_SET_N,
 };
 

@@ -494,6 +494,23 @@ static void leave(struct build *w, uint16_t proto, uint32_t ifindex, uint8_t fam
 
 /* Encapsulated packets are neither encrypted nor signed (RFC 7348, section 7): they come in from members alone, and by the
  * underlay's device. Later fragments have no port to see, and are nothing without the first. */
+static void member_rule(struct build *w, bool six, bool gateways)
+{
+	static const uint8_t vni[3] = { 0, 0, KOBJ_NODES_VNI };
+	enum kobj_set set4 = gateways ? KOBJ_SET_LINKED4 : KOBJ_SET_MEMBER4;
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_protocol(r, six ? ETH_P_IPV6 : ETH_P_IP);
+	nft_l4proto(r, IPPROTO_UDP);
+	nft_dport(r, KOBJ_VXLAN_PORT);
+	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 12, sizeof(vni), R(0));
+	nft_cmp(r, gateways ? NFT_CMP_EQ : NFT_CMP_NEQ, R(0), vni, sizeof(vni));
+	nft_payload(r, NFT_PAYLOAD_NETWORK_HEADER, six ? 8 : 12, six ? 16 : 4, R(0));
+	nft_lookup(r, kobj_set_name((enum kobj_set)(set4 + six)), R(0));
+	nft_verdict(r, NF_ACCEPT);
+	nft_rules_end(w, r, gateways ? "from a gateway of the plane" : "from a node of the plane");
+}
+
 static void underlay(struct build *w, const char *dev)
 {
 	static const uint16_t port = KOBJ_VXLAN_PORT;
@@ -501,15 +518,8 @@ static void underlay(struct build *w, const char *dev)
 
 	nft_rules_chain(w,
 	                &(struct hook){ "underlay", "filter", NF_NETDEV_INGRESS, -20, NF_ACCEPT, dev });
-	for (unsigned i = 0; i < 2; i++) {
-		r = nft_rules_rule(w);
-		nft_protocol(r, i ? ETH_P_IPV6 : ETH_P_IP);
-		nft_l4proto(r, IPPROTO_UDP);
-		nft_dport(r, port);
-		nft_payload(r, NFT_PAYLOAD_NETWORK_HEADER, i ? 8 : 12, i ? 16 : 4, R(0));
-		nft_lookup(r, kobj_set_name(i ? KOBJ_SET_MEMBER6 : KOBJ_SET_MEMBER4), R(0));
-		nft_verdict(r, NF_ACCEPT);
-		nft_rules_end(w, r, "from a node of the plane");
+	for (int i = 0; i < 4; i++) {
+		member_rule(w, i & 1, i & 2);
 	}
 	r = nft_rules_rule(w);
 	nft_l4proto(r, IPPROTO_UDP);
@@ -530,6 +540,8 @@ static void uplink(struct build *w)
 	nft_rules_set(w, KOBJ_SET_POOL6);
 	nft_rules_set(w, KOBJ_SET_MEMBER4);
 	nft_rules_set(w, KOBJ_SET_MEMBER6);
+	nft_rules_set(w, KOBJ_SET_LINKED4);
+	nft_rules_set(w, KOBJ_SET_LINKED6);
 	if (o->peer[0]) {
 		underlay(w, o->peer);
 	}

@@ -351,7 +351,7 @@ static void gateways_of_nodes(void **state)
 	struct plan_router others[] = { { 1, ip("10.98.0.1") }, { 3, ip("10.98.0.3") } };
 	struct ip members[] = { ip("10.98.0.1"), ip("10.98.0.3") };
 	struct ip pub = ip("203.0.113.9"), pub6 = ip("2001:db8:1::9");
-	struct plan_gateway gw = { .mtu = 1500, .underlay = "under0", .linked = true, .members = members, .n_members = 2 };
+	struct plan_gateway gw = { .mtu = 1500, .underlay = "under0", .linked = true, .members = members, .n_members = 2, .gateways = members, .n_gateways = 2 };
 	struct plan_fabric f = { .vnet_ns = KOBJ_NS_GATEWAY, .vni = 1, .mtu = 1500, .others = others };
 	struct kset set = { 0 }, vnet = { 0 };
 
@@ -369,7 +369,7 @@ static void gateways_of_nodes(void **state)
 	golden("gateways.txt", &set);
 
 	set = (struct kset){ 0 }; /* the one without, which leaves by the first; who is asked answers */
-	gw = (struct plan_gateway){ .mtu = 1500, .underlay = "under0", .linked = true, .leaf = true, .members = members, .n_members = 1 };
+	gw = (struct plan_gateway){ .mtu = 1500, .underlay = "under0", .linked = true, .leaf = true, .members = members, .n_members = 2, .gateways = members, .n_gateways = 1 };
 	f.self = (struct plan_router){ 3, ip("10.98.0.3") };
 	f.n_others = 1;
 	vnet_plan_gateway(&gw, &set);
