@@ -91,7 +91,7 @@ static const char usage_text[] =
 	"         [--scope ID] [--caller NAME] [--seconds N]   prints a new token, once\n"
 	"  netctl token list | token revoke ID\n"
 	"  netctl node list | node cordon|uncordon|drain|remove NAME\n"
-	"  netctl node take NAME VNET-ID        moves a VNet there; its containers begin anew\n"
+	"  netctl node take NAME VNET-ID        moves a VNet's home there; its groups stay\n"
 	"  netctl node join-token [--name NODE] [--zone Z] [--fault-domain D] [--seconds N]\n"
 	"                                                prints what `netd join` takes, once\n"
 	"  netctl completion                             bash completion\n"
