@@ -115,7 +115,7 @@ static void on_issued(struct reader *r)
 static struct held {
 	uint32_t serial; /* of the group */
 	int fd;
-} *held;
+} * held;
 static size_t n_held;
 
 static void let_go(uint32_t serial)
@@ -237,14 +237,16 @@ static void on_tell(struct reader *r)
 	struct buf body = { .data = (uint8_t *)(uintptr_t)r->p, .len = r->left };
 
 	for (size_t i = 0; i < CONTROL_PEERS; i++) {
-		if (control_peers[i] == role && message_may(ROLE_CONTROL, role, type, version, r->left)) {
+		if (control_peers[i] == role &&
+		    message_may(ROLE_CONTROL, role, type, version, r->left)) {
 			if (type == MSG_OWNER_DEL) {
 				struct reader head = *r;
 
 				(void)get_u64(&head);
 				let_go((uint32_t)get_u64(&head)); /* of a group, if any */
 			}
-			while (type == MSG_SYNC_BEGIN && n_held > 0) { /* it has others, or none, from now on */
+			while (type == MSG_SYNC_BEGIN &&
+			       n_held > 0) { /* it has others, or none, from now on */
 				let_go(held[0].serial);
 			}
 			if (type == MSG_OWNER_PART) {
@@ -268,7 +270,8 @@ static void on_role(void *arg, enum role from, enum msg_type type, struct reader
 		hold((uint32_t)get_u64(&head), fd);
 		fd = -1;
 	}
-	if (self.welcome && fd < 0) { /* what else comes with a descriptor is this node's own affair */
+	if (self.welcome &&
+	    fd < 0) { /* what else comes with a descriptor is this node's own affair */
 		put_u8(&b, (uint8_t)from);
 		put_u16(&b, (uint16_t)type);
 		put_u16(&b, message_version(type));
@@ -467,8 +470,8 @@ static void connect_plane(void *arg)
 	(void)arg;
 	self.heard_ms = now_ms();
 	if (tls && ip_endpoint_parse(self.j.plane, 0, &ip, &port, &e) == 0) {
-		self.plane = stream_connect(self.loop, &ip, port, tls, on_up, on_frame, on_closed,
-		                            NULL);
+		self.plane =
+			stream_connect(self.loop, &ip, port, tls, on_up, on_frame, on_closed, NULL);
 	}
 	SSL_CTX_free(tls); /* the connection has it */
 	if (!self.plane) {

@@ -579,10 +579,11 @@ static int check_floating(struct check *c)
 		{
 			if (json_is_true(model_at(x, "properties.enableFloatingIP"))) {
 				place(c, lists[k], i);
-				return err_set_at(c->e, ERR_CONFLICT, "VirtualNetworkApart", c->at,
-				                  "A floating frontend needs all groups of its VNet on one node; those of '%.60s' are on "
-				                  "several. Make the rule before the groups, or have the VNet's other nodes drained.",
-				                  v->name);
+				return err_set_at(
+					c->e, ERR_CONFLICT, "VirtualNetworkApart", c->at,
+					"A floating frontend needs all groups of its VNet on one node; those of '%.60s' are on "
+					"several. Make the rule before the groups, or have the VNet's other nodes drained.",
+					v->name);
 			}
 		}
 	}

@@ -185,7 +185,8 @@ void change_replan(struct resource *r)
 	}
 	if (in_plans(r)) {
 		gateway_hold();
-		home_gather(strcmp(r->type->name, "Microsoft.Network/virtualNetworks") == 0 ? vnet : 0);
+		home_gather(strcmp(r->type->name, "Microsoft.Network/virtualNetworks") == 0 ? vnet
+		                                                                            : 0);
 		fabric_vnets(tenant_of(r->id)->number, NULL);
 	}
 	if (json_is_true(model_at(r->doc, "properties.flushConnection"))) {

@@ -253,10 +253,11 @@ static int check_bound(const struct resource *r, const json_t *doc, struct err *
 
 	return !why || group_node(r->group) == home_of(group_vnet(r->group))
 	               ? 0
-	               : err_set_at(e, ERR_CONFLICT, "VirtualNetworkApart", "properties",
-	                            "The container group is on another node than its VNet's home, where it has to be: %s. Delete it "
-	                            "and create it again, or have the VNet moved to its node.",
-	                            why);
+	               : err_set_at(
+				 e, ERR_CONFLICT, "VirtualNetworkApart", "properties",
+				 "The container group is on another node than its VNet's home, where it has to be: %s. Delete it "
+				 "and create it again, or have the VNet moved to its node.",
+				 why);
 }
 
 int change_put_group(struct resource *r, const char *id, const struct model_type *type, json_t *doc,
@@ -284,7 +285,8 @@ int change_put_group(struct resource *r, const char *id, const struct model_type
 		return take_standby(ready, id, doc, reply, arg, ret, e);
 	}
 	struct node *node = made ? NULL : group_node(r->group);
-	if (tenant_room(id, made ? NULL : r->doc, doc, e) < 0 || (!made && check_bound(r, doc, e) < 0) ||
+	if (tenant_room(id, made ? NULL : r->doc, doc, e) < 0 ||
+	    (!made && check_bound(r, doc, e) < 0) ||
 	    (!made && home_room(node, r->doc, doc, e) < 0)) {
 		return -1;
 	}

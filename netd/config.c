@@ -485,8 +485,9 @@ static int check(struct config *c, const char *path, struct err *e)
 	}
 	bool etcd = strcmp(c->store, "etcd") == 0;
 	if (strcmp(c->placement, "near") != 0 && strcmp(c->placement, "even") != 0) {
-		return err_set(e, ERR_INVALID, 0, "%s: placement = '%.15s': accepted is near or even",
-		               path, c->placement);
+		return err_set(e, ERR_INVALID, 0,
+		               "%s: placement = '%.15s': accepted is near or even", path,
+		               c->placement);
 	}
 	if (!etcd && strcmp(c->store, "sqlite") != 0) {
 		return err_set(e, ERR_INVALID, 0, "%s: store = '%.15s': accepted is sqlite or etcd",

@@ -61,13 +61,15 @@ struct config {
 	const char *path; /* of the file; NULL: none */
 	char state_dir[96], run_dir[80], region[64], dns_suffix[128], ip_suffix[128];
 	char vnet_suffix[128], dns_id[64], dns_catalog[256], query_log[160];
-	char listen_dns[64], listen_api[64], listen_session[64], listen_nodes[64], tls_cert[160], tls_key[160];
+	char listen_dns[64], listen_api[64], listen_session[64], listen_nodes[64], tls_cert[160],
+		tls_key[160];
 	struct config_xdp xdp[CONFIG_XDP_MAX];
 	size_t n_xdp;
 	int64_t bpf, xdp_names, dns_workers, dns_rate, dns_group_rate, resolver_idle_s, dnssec,
 		zsk_life_s, dnssec_spread_s;
-	char store[16], placement[16], etcd_endpoints[512], etcd_ca[160], etcd_cert[160], etcd_key[160],
-		etcd_user[64], etcd_password[160], etcd_prefix[96], node[64], node_address[IP_TEXT];
+	char store[16], placement[16], etcd_endpoints[512], etcd_ca[160], etcd_cert[160],
+		etcd_key[160], etcd_user[64], etcd_password[160], etcd_prefix[96], node[64],
+		node_address[IP_TEXT];
 	char uplink[16], hop4[IP_TEXT], hop6[IP_TEXT], host4[IP_TEXT], host6[IP_TEXT];
 	char tenant_id[64];
 	struct ip_prefix pools[CONFIG_POOLS_MAX];
@@ -86,8 +88,8 @@ struct config {
 	size_t n_zone_files;
 	struct plan_target targets[CONFIG_TARGETS_MAX];
 	size_t n_targets;
-	int64_t node_cpu, node_memory, node_cert_s, withdraw_s, limit_groups, limit_addresses, limit_labels, limit_records,
-		limit_requests, usage_days, pool_links;
+	int64_t node_cpu, node_memory, node_cert_s, withdraw_s, limit_groups, limit_addresses,
+		limit_labels, limit_records, limit_requests, usage_days, pool_links;
 };
 
 /* Reads the file (NULL: defaults only). ERR_INVALID names file, line, key and what is accepted. */

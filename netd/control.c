@@ -318,9 +318,10 @@ static void load(void)
 		prefix_restore(plane.v[i]);
 		if (strstr(plane.v[i]->type->name, "containerGroups")) {
 			group_load(plane.v[i]);
-		} else if (strcmp(plane.v[i]->type->name, "Microsoft.Network/virtualNetworks") == 0) {
-			home_restore(plane.v[i], (uint32_t)json_integer_value(
-							 json_object_get(plane.v[i]->status, "serial")));
+		} else if (strcmp(plane.v[i]->type->name, "Microsoft.Network/virtualNetworks") ==
+		           0) {
+			home_restore(plane.v[i], (uint32_t)json_integer_value(json_object_get(
+							 plane.v[i]->status, "serial")));
 		}
 	}
 	for (size_t i = 0; i < plane.n; i++) {
@@ -422,7 +423,8 @@ void control_run(const struct config *c, struct loop *l, const int fds[FD_N], in
 	load();
 	loop_signal(l, SIGTERM, role_stop, l);
 	if (!plane.blind) { /* else a runtime would be told that there is no group */
-		runtime_serve(l, fds[FD_RUNTIME], own_runtime_up, own_runtime_said, own_runtime_gone);
+		runtime_serve(l, fds[FD_RUNTIME], own_runtime_up, own_runtime_said,
+		              own_runtime_gone);
 	}
 	if (!plane.blind) {
 		hub_serve(fds[FD_NODES]);

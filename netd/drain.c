@@ -21,16 +21,16 @@ struct waiter {
 	int64_t until_ms;
 	void (*done)(void *arg);
 	void *arg;
-	bool active;  /* new flows go elsewhere */
-	bool asked;   /* in the question that is under way */
-	bool untold;  /* some node could not say it */
+	bool active;   /* new flows go elsewhere */
+	bool asked;    /* in the question that is under way */
+	bool untold;   /* some node could not say it */
 	uint32_t live; /* flows, as far as nodes have answered */
-	bool cutting; /* its time is over */
+	bool cutting;  /* its time is over */
 };
 static STAILQ_HEAD(waiters, waiter) waiters = STAILQ_HEAD_INITIALIZER(waiters);
 static struct loop_timer *poll_timer;
-static uint32_t asked_vnet; /* of the question that is under way, 0 none */
-static uint32_t asked_mode; /* with its number */
+static uint32_t asked_vnet;                 /* of the question that is under way, 0 none */
+static uint32_t asked_mode;                 /* with its number */
 static const struct node *asked[NODES_MAX]; /* who has not answered it yet */
 static size_t n_asked;
 static uint64_t n_drained, n_outlived;
@@ -168,7 +168,8 @@ void drain_forget(const struct drain *d)
 	put_u32(&b, d->vnet);
 	put_u32(&b, DRAIN_FORGET);
 	put_drain(&b, d);
-	(void)home_tell_all(d->vnet, MSG_DRAIN, &b); /* after the change: messages keep their order */
+	(void)home_tell_all(d->vnet, MSG_DRAIN,
+	                    &b); /* after the change: messages keep their order */
 	buf_fini(&b);
 }
 

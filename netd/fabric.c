@@ -214,7 +214,8 @@ static void put_part(uint64_t owner, const struct node *n, uint32_t vnet, struct
 }
 
 /* Ways to public addresses, for a node that lets them in; the way there is by the VNet's home. */
-static void add_ways(const struct kset *objects, const struct node *home, const struct node *n, struct kset *to)
+static void add_ways(const struct kset *objects, const struct node *home, const struct node *n,
+                     struct kset *to)
 {
 	if (home && n != home && node_ingress(n)) {
 		vnet_plan_ways(objects, home->number, n == node_own(), to);
@@ -240,7 +241,8 @@ static void spread(uint64_t owner, uint32_t vnet, const struct kset *objects)
 	}
 }
 
-void fabric_group(uint64_t owner, uint32_t vnet, const struct node *own, const struct kset *objects, struct kset *to)
+void fabric_group(uint64_t owner, uint32_t vnet, const struct node *own, const struct kset *objects,
+                  struct kset *to)
 {
 	const struct node *home = home_of(vnet), *n;
 	struct sent *s;
@@ -331,7 +333,8 @@ void fabric_branches(uint32_t vnet)
 	end_branches(vnet);
 	for (size_t i = 0; i < n_sent; i++) {
 		if (sent[i].vnet == vnet) {
-			sent[i].sign = 0; /* what is as it was comes there too, each after what it refers to */
+			sent[i].sign =
+				0; /* what is as it was comes there too, each after what it refers to */
 		}
 	}
 	fabric_vnet(vnet);

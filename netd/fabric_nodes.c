@@ -155,7 +155,7 @@ static size_t space_of(uint32_t vnet, struct ip_prefix *to)
 	const struct resource *v = table_numbered(vnet);
 	const struct subnet *s = subnet_at(subnet_first(vnet));
 
-	return v ? vnet_space(v, to, FABRIC_VTAG_MAX)
+	return v                      ? vnet_space(v, to, FABRIC_VTAG_MAX)
 	       : s && s->vnet == vnet ? subnet_prefixes_of(s, to, FABRIC_VTAG_MAX)
 	                              : 0;
 }
@@ -224,7 +224,8 @@ void fabric_unanswered(uint32_t vnet, struct kset *set)
 	for (size_t i = 0; i < set->n; i++) {
 		const struct kobj *o = &set->v[i];
 
-		if (o->ns != KOBJ_NS_GATEWAY || o->kind != KOBJ_NEIGH || o->sub != KOBJ_NEIGH_PROXY) {
+		if (o->ns != KOBJ_NS_GATEWAY || o->kind != KOBJ_NEIGH ||
+		    o->sub != KOBJ_NEIGH_PROXY) {
 			set->v[n++] = *o;
 		}
 	}

@@ -271,7 +271,8 @@ int gateway_check_connection(const struct resource *r, const char *id, const jso
 	}
 	AUTO_FREE char *vnet = vnet_of(g->doc);
 	const struct resource *v = vnet ? table_get(vnet) : NULL;
-	uint32_t number = v ? (uint32_t)json_integer_value(json_object_get(v->status, "serial")) : 0;
+	uint32_t number =
+		v ? (uint32_t)json_integer_value(json_object_get(v->status, "serial")) : 0;
 	if (home_to_own(number, at, e) < 0) {
 		return -1;
 	}

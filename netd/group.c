@@ -644,7 +644,8 @@ void group_engine_done(struct node *n, uint64_t request, bool ok, const char *te
 		g->ns_fd = fd;
 		fd = -1;
 		g->retry_ms = 0;
-		if (n == node_own() && home_of(group_vnet(g)) == n && !home_branch(group_vnet(g), 0)) {
+		if (n == node_own() && home_of(group_vnet(g)) == n &&
+		    !home_branch(group_vnet(g), 0)) {
 			attached(g);
 		} else { /* others have been told the way there */
 			fabric_wait(reached, (void *)(uintptr_t)group_serial(g));

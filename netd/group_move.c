@@ -52,7 +52,8 @@ void group_arrive(struct group *g)
 		group_event(g->r, "SecretsLost",
 		            "the group's secrets were on the node that it has left; send it again");
 	}
-	g->attached = g->handed = g->started = g->ready = g->held = g->stop_sent = g->stopped = false;
+	g->attached = g->handed = g->started = g->ready = g->held = g->stop_sent = g->stopped =
+		false;
 	json_object_set_new(status, "ready", json_false());
 	json_object_del(status, "containers");
 	json_object_del(status, "rests");

@@ -42,7 +42,7 @@ struct group {
 	void (*withdrawn_done)(struct resource *r);
 	bool held; /* the runtime may have it: it was handed over, by this control or one before */
 	int64_t retry_ms, retry_at_ms; /* of an attach that failed; 0: it did not */
-	bool moving; /* to another node: home_move.c */
+	bool moving;                   /* to another node: home_move.c */
 	bool guest; /* a runtime made its namespace, and knows of its containers by itself: guest.h */
 	struct group_wait *waiters;
 	struct group_samples *samples; /* meter_sample.c; NULL: none yet */
@@ -51,7 +51,7 @@ struct group {
 
 /* Does what is next; group.c. */
 void group_advance(struct group *g);
-void group_save(struct group *g);     /* its status; nobody waits */
+void group_save(struct group *g); /* its status; nobody waits */
 
 /* Where it is, and its VNet's number. NULL: on a node that was removed. */
 struct node *group_node(const struct group *g);

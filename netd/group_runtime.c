@@ -13,8 +13,8 @@
 #include "netd/api/logs.h"
 #include "netd/balancer.h"
 #include "netd/group_parts.h"
-#include "netd/meter.h"
 #include "netd/home.h"
+#include "netd/meter.h"
 #include "netd/ngroup.h"
 
 static json_t *resolv_conf(const struct group *g)

@@ -124,7 +124,8 @@ void home_note(struct resource *r, uint32_t vnet, const struct node *n)
 void home_restore(const struct resource *r, uint32_t vnet)
 {
 	const json_t *home = json_object_get(r->status, "home");
-	uint32_t number = (uint32_t)json_integer_value(home ? home : json_object_get(r->status, "node"));
+	uint32_t number =
+		(uint32_t)json_integer_value(home ? home : json_object_get(r->status, "node"));
 
 	if (number && vnet && !subnet_any(vnet)) {
 		home_set(vnet, node_numbered(number));
@@ -143,7 +144,7 @@ void home_count(struct node *n, const json_t *doc, int sign)
 static struct branch {
 	uint32_t vnet, node;
 	unsigned groups;
-} *branches; /* sorted; of homes too */
+} * branches; /* sorted; of homes too */
 static size_t n_branches, cap_branches;
 
 static size_t branch_place(uint32_t vnet, uint32_t node)
@@ -309,7 +310,8 @@ struct node *home_best(const json_t *doc, const double wants[2], const struct no
 		bool zone = in_zone(n, doc);
 
 		if (!found || (zone && !zoned) ||
-		    (zone == zoned && (left > most || (left == most && n->number < found->number)))) {
+		    (zone == zoned &&
+		     (left > most || (left == most && n->number < found->number)))) {
 			found = n;
 			most = left;
 			zoned = zone;
@@ -348,9 +350,9 @@ const char *home_binds(uint32_t vnet, const json_t *doc)
 {
 	return json_is_true(model_at(doc, "properties.enableIPForwarding"))
 	               ? "it forwards what others send (enableIPForwarding)"
-	       : vnet >= 1u << 24 ? "the VNet's number is too high for a link between nodes"
-	       : balancer_floats(vnet)  ? "a load balancer in its VNet has floating frontends"
-	                          : NULL;
+	       : vnet >= 1u << 24      ? "the VNet's number is too high for a link between nodes"
+	       : balancer_floats(vnet) ? "a load balancer in its VNet has floating frontends"
+	                               : NULL;
 }
 
 static bool takes(struct node *n, const json_t *doc, const double wants[2], bool evict)
@@ -373,13 +375,20 @@ static int choose_node(uint32_t vnet, const json_t *doc, bool here, const double
 	}
 	*to = here ? node_own() : home;
 	if (here && *to != home && (bound || !fabric_linked(home) || !fabric_linked(*to))) {
-		return no_room(wants, bound ? bound : "its VNet is on another node than the runtime that asks", e);
+		return no_room(wants,
+		               bound ? bound
+		                     : "its VNet is on another node than the runtime that asks",
+		               e);
 	}
 	if (!doc || (alone && !(*to)->cordoned && has_room(*to, doc, wants))) {
 		return 0;
 	}
 	if (alone) {
-		return no_room(wants, (*to)->cordoned ? "the node that its VNet is on takes no new groups" : bound ? bound : "the node that its VNet is on has no room", e);
+		return no_room(wants,
+		               (*to)->cordoned ? "the node that its VNet is on takes no new groups"
+		               : bound         ? bound
+		                               : "the node that its VNet is on has no room",
+		               e);
 	}
 	bool even = strcmp(plane.config->placement, "even") == 0 && doc;
 	for (int evict = 0; evict < 2; evict++) {
@@ -411,7 +420,8 @@ static int choose_home(uint32_t vnet, const json_t *doc, bool here, const double
 	struct node *n = here ? node_own() : NULL;
 
 	if (!beside_peers(vnet ? table_numbered(vnet) : NULL, &n)) {
-		return no_room(wants, "the VNets that its VNet is peered with are on several nodes", e);
+		return no_room(wants, "the VNets that its VNet is peered with are on several nodes",
+		               e);
 	}
 	if (n && doc && !here && (n->cordoned || !has_room(n, doc, wants))) {
 		home_set(vnet, n); /* beside its peers, if need be without a group */

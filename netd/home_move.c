@@ -74,14 +74,16 @@ static bool moves(const struct set *s, const struct resource *r, const struct no
 }
 
 /* Groups stay where they are while their VNet's home goes, unless the node is drained, or they are bound to the home. */
-static bool stays(const struct resource *r, const struct node *from, const struct node *to, bool drains)
+static bool stays(const struct resource *r, const struct node *from, const struct node *to,
+                  bool drains)
 {
 	return !drains && from && fabric_linked(from) && fabric_linked(to) &&
 	       !home_binds(group_vnet(r->group), r->doc);
 }
 
 /* What holds it where it is; NULL: nothing. */
-static const char *held_by(const struct set *s, const struct node *from, const struct node *to, bool drains)
+static const char *held_by(const struct set *s, const struct node *from, const struct node *to,
+                           bool drains)
 {
 	struct gateway own;
 
@@ -142,7 +144,8 @@ static void arrive(uint32_t vnet, const struct node *from, const struct node *to
 }
 
 /* Where the group goes when its VNet's home is, or (`forced`) is to be, that one; NULL: nowhere is room. */
-static struct node *place(const struct group *g, struct node *home, const struct node *from, bool forced)
+static struct node *place(const struct group *g, struct node *home, const struct node *from,
+                          bool forced)
 {
 	double wants[2] = { 0 };
 
@@ -229,7 +232,8 @@ static uint32_t next_on(const struct node *n, uint32_t after)
 
 static int no_room(struct err *e)
 {
-	return err_set(e, ERR_CONFLICT, 0, "No other node that takes new groups has room for all that is on it.");
+	return err_set(e, ERR_CONFLICT, 0,
+	               "No other node that takes new groups has room for all that is on it.");
 }
 
 /* A group of a branch goes to the VNet's home, or another branch. */
@@ -383,9 +387,10 @@ int home_together(uint32_t a, uint32_t b, const char *at, struct err *e)
 	if (!to || (may_go(a, to) && may_go(b, to))) {
 		return 0;
 	}
-	return err_set_at(e, ERR_CONFLICT, "VirtualNetworksApart", at,
-	                  "The homes of the two VNets are on different nodes, and one has groups that are bound to it (enableIPForwarding, "
-	                  "floating frontends). Peer them before these groups are made, or have one moved.");
+	return err_set_at(
+		e, ERR_CONFLICT, "VirtualNetworksApart", at,
+		"The homes of the two VNets are on different nodes, and one has groups that are bound to it (enableIPForwarding, "
+		"floating frontends). Peer them before these groups are made, or have one moved.");
 }
 
 int home_to_own(uint32_t vnet, const char *at, struct err *e)
@@ -393,9 +398,10 @@ int home_to_own(uint32_t vnet, const char *at, struct err *e)
 	if (!subnet_any(vnet) || may_go(vnet, node_own())) {
 		return 0;
 	}
-	return err_set_at(e, ERR_CONFLICT, "VirtualNetworksApart", at,
-	                  "The VNet's home is on another node than the namespace that is given, and has groups that are bound to it "
-	                  "(enableIPForwarding, floating frontends). Have it moved.");
+	return err_set_at(
+		e, ERR_CONFLICT, "VirtualNetworksApart", at,
+		"The VNet's home is on another node than the namespace that is given, and has groups that are bound to it "
+		"(enableIPForwarding, floating frontends). Have it moved.");
 }
 
 static void gather_given(void)

@@ -42,9 +42,10 @@ static int read_token(char *text, struct joining *g, struct ip *ip, uint16_t *po
 	if (!g->secret || strcmp(kind, "netd1") != 0 || strtok_r(NULL, "/", &save) ||
 	    strlen(print) != CERT_PRINT - 1 || !hex_read(print, raw, sizeof(raw)) ||
 	    strlen(at) >= sizeof(g->j.plane)) {
-		return err_set(&g->e, ERR_INVALID, 0,
-		               "the token is none: accepted is what 'netctl node join-token' prints, "
-		               "netd1/ADDRESS:PORT/DIGITS/DIGITS");
+		return err_set(
+			&g->e, ERR_INVALID, 0,
+			"the token is none: accepted is what 'netctl node join-token' prints, "
+			"netd1/ADDRESS:PORT/DIGITS/DIGITS");
 	}
 	memcpy(g->print, print, CERT_PRINT);
 	snprintf(g->j.plane, sizeof(g->j.plane), "%s", at);
@@ -171,10 +172,11 @@ static int check_state(const struct config *c, struct joining *g)
 
 	snprintf(path, sizeof(path), "%s/netd.db", c->state_dir);
 	if (access(path, F_OK) == 0 || strcmp(c->store, "sqlite") != 0) {
-		return err_set(&g->e, ERR_CONFLICT, 0,
-		               "this node has a plane of its own (%s); a node that joins another's has "
-		               "none",
-		               strcmp(c->store, "sqlite") == 0 ? path : "store = etcd");
+		return err_set(
+			&g->e, ERR_CONFLICT, 0,
+			"this node has a plane of its own (%s); a node that joins another's has "
+			"none",
+			strcmp(c->store, "sqlite") == 0 ? path : "store = etcd");
 	}
 	if (joined_read(c, &was, &g->e) < 0) {
 		return g->e.kind == ERR_NOT_FOUND ? 0 : -1;
@@ -184,7 +186,8 @@ static int check_state(const struct config *c, struct joining *g)
 		               "this node is '%s' of the plane at %s; 'netd leave' comes first",
 		               was.name, was.plane);
 	}
-	memcpy(g->j.key, was.key, sizeof(was.key)); /* of a join that did not end: it is said again */
+	memcpy(g->j.key, was.key,
+	       sizeof(was.key)); /* of a join that did not end: it is said again */
 	return 0;
 }
 

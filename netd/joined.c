@@ -77,9 +77,10 @@ int joined_check(const struct config *c, struct err *e)
 	int rc = joined_read(c, &j, e);
 
 	if (rc == 0 && !j.cert[0]) {
-		rc = err_set(e, ERR_INVALID, 0,
-		             "joining the plane at %s did not end: 'netd join' again, or 'netd leave'",
-		             j.plane);
+		rc = err_set(
+			e, ERR_INVALID, 0,
+			"joining the plane at %s did not end: 'netd join' again, or 'netd leave'",
+			j.plane);
 	}
 	explicit_bzero(&j, sizeof(j));
 	return rc < 0 && e->kind == ERR_NOT_FOUND ? 0 : rc;
@@ -99,23 +100,24 @@ int joined_write(const struct config *c, const struct joined *j, struct err *e)
 {
 	char path[140], fresh[140];
 	uid_t user = (uid_t)c->user_control;
-	json_t *doc = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "plane", j->plane, "name", j->name,
-	                        "number", (int)j->number, "key", j->key, "certificate", j->cert,
-	                        "authority", j->authority);
+	json_t *doc = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "plane", j->plane, "name",
+	                        j->name, "number", (int)j->number, "key", j->key, "certificate",
+	                        j->cert, "authority", j->authority);
 	AUTO_FREE char *text = json_dumps(doc, JSON_INDENT(2));
 
 	json_decref(doc);
 	path_of(c, "", path);
 	path_of(c, ".new", fresh);
-	AUTO_CLOSE int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	AUTO_CLOSE int fd =
+		open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	AUTO_CLOSE int folder = open(c->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || folder < 0 || !text) {
 		return err_set(e, ERR_UNAVAILABLE, errno, "%s", fresh);
 	}
 	int rc = write_all(fd, text, fresh, e);
 	explicit_bzero(text, strlen(text));
-	if (rc < 0 || (geteuid() == 0 && fchown(fd, user, user) < 0) ||
-	    rename(fresh, path) < 0 || fsync(folder) < 0) {
+	if (rc < 0 || (geteuid() == 0 && fchown(fd, user, user) < 0) || rename(fresh, path) < 0 ||
+	    fsync(folder) < 0) {
 		unlink(fresh);
 		return rc < 0 ? rc : err_set(e, ERR_UNAVAILABLE, errno, "%s", path);
 	}
@@ -149,10 +151,14 @@ static void find_underlay(struct node_facts *f)
 
 		if (family == AF_INET) {
 			ip = (struct ip){ .family = 4 };
-			memcpy(ip.b, &((const struct sockaddr_in *)(const void *)x->ifa_addr)->sin_addr, 4);
+			memcpy(ip.b,
+			       &((const struct sockaddr_in *)(const void *)x->ifa_addr)->sin_addr,
+			       4);
 		} else if (family == AF_INET6) {
 			ip = (struct ip){ .family = 6 };
-			memcpy(ip.b, &((const struct sockaddr_in6 *)(const void *)x->ifa_addr)->sin6_addr, 16);
+			memcpy(ip.b,
+			       &((const struct sockaddr_in6 *)(const void *)x->ifa_addr)->sin6_addr,
+			       16);
 		} else {
 			continue;
 		}
@@ -168,10 +174,10 @@ void facts_of(const struct config *c, struct node_facts *to)
 	long cores = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES),
 	     page = sysconf(_SC_PAGESIZE);
 
-	*to = (struct node_facts){
-		.cpu = (uint32_t)(c->node_cpu ? c->node_cpu : cores),
-		.memory = (uint32_t)(c->node_memory ? c->node_memory : (pages * (int64_t)page) >> 30)
-	};
+	*to = (struct node_facts){ .cpu = (uint32_t)(c->node_cpu ? c->node_cpu : cores),
+		                   .memory = (uint32_t)(c->node_memory
+		                                                ? c->node_memory
+		                                                : (pages * (int64_t)page) >> 30) };
 	snprintf(to->version, sizeof(to->version), "%s", NETD_VERSION);
 	snprintf(to->address, sizeof(to->address), "%s", c->node_address);
 	snprintf(to->run_dir, sizeof(to->run_dir), "%s", c->run_dir);

@@ -178,9 +178,7 @@ static int open_own(struct err *e)
 
 	self.fds[FD_CNI] = listen_unix("cni.sock", SOCK_STREAM, 0600, e);
 	self.fds[FD_NODES] = nodes[0] ? listen_ip("listen-nodes", nodes, SOCK_STREAM, e) : -1;
-	return self.fds[FD_CNI] < 0 || (nodes[0] && self.fds[FD_NODES] < 0)
-	               ? -1
-	               : 0;
+	return self.fds[FD_CNI] < 0 || (nodes[0] && self.fds[FD_NODES] < 0) ? -1 : 0;
 }
 
 static int open_listeners(struct err *e)
@@ -523,8 +521,8 @@ static int supervise(void)
 		fprintf(stderr, "netd: must be started as root\n");
 		return EX_CONFIG;
 	}
-	if (joined_check(&self.config, &e) < 0 || check_default_pool(&e) < 0 || make_folders(&e) < 0 || open_listeners(&e) < 0 ||
-	    open_seal_key(&e) < 0) {
+	if (joined_check(&self.config, &e) < 0 || check_default_pool(&e) < 0 ||
+	    make_folders(&e) < 0 || open_listeners(&e) < 0 || open_seal_key(&e) < 0) {
 		fprintf(stderr, "netd: %s\n", e.msg);
 		return EX_CONFIG;
 	}

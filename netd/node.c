@@ -33,7 +33,7 @@ struct token {
 };
 
 static struct {
-	struct node **v; /* sorted by name */
+	struct node **v;  /* sorted by name */
 	struct node *own; /* of them; it stays */
 	size_t n;
 	struct token *tokens;
@@ -96,13 +96,12 @@ static void drop(struct node *n)
 
 static char *row_of(const struct node *n)
 {
-	json_t *row = json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:b, s:b, s:b, s:s, s:s, s:s}", "name",
-	                        n->name, "number", (int)n->number, "zone", n->zone, "domain",
-	                        n->domain, "key", n->key, "joined", (json_int_t)n->joined_ms,
-	                        "cordoned", n->cordoned, "drained", n->drained, "fenced",
-	                        n->fenced, "address",
-	                        n->facts.address, "underlay", n->facts.underlay, "uplink",
-	                        n->facts.uplink);
+	json_t *row = json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:b, s:b, s:b, s:s, s:s, s:s}",
+	                        "name", n->name, "number", (int)n->number, "zone", n->zone,
+	                        "domain", n->domain, "key", n->key, "joined",
+	                        (json_int_t)n->joined_ms, "cordoned", n->cordoned, "drained",
+	                        n->drained, "fenced", n->fenced, "address", n->facts.address,
+	                        "underlay", n->facts.underlay, "uplink", n->facts.uplink);
 	char *text = json_dumps(row, JSON_COMPACT);
 
 	json_decref(row);
@@ -189,7 +188,8 @@ static void load_authority(const json_t *row)
 
 	copy(row, "certificate", self.authority, sizeof(self.authority));
 	if (!key || len >= sizeof(self.key)) {
-		log_error("seal.unopened", LOG_STR("error", e.msg), LOG_STR("key", "meta/authority"));
+		log_error("seal.unopened", LOG_STR("error", e.msg),
+		          LOG_STR("key", "meta/authority"));
 	} else {
 		memcpy(self.key, key, len + 1);
 		explicit_bzero(key, len);
@@ -309,7 +309,7 @@ const char *node_state(const struct node *n)
 	if (!n->key[0]) {
 		return plane.engine_synced ? "Ready" : "NotReady";
 	}
-	return n->seen_ms && now - n->seen_ms < NODE_LEASE_MS       ? "Ready"
+	return n->seen_ms && now - n->seen_ms < NODE_LEASE_MS         ? "Ready"
 	       : !n->seen_ms && now - self.started_ms < NODE_LEASE_MS ? "Unknown"
 	                                                              : "NotReady";
 }
@@ -333,18 +333,18 @@ json_t *node_view(const struct node *n)
 	if (own) {
 		facts_of(plane.config, &facts);
 	}
-	json_t *doc = json_pack("{s:s, s:i, s:s, s:b, s:b, s:b, s:s, s:s, s:s, s:s, s:i, s:i}", "name",
-	                        n->name, "number", (int)n->number, "state", node_state(n), "control",
-	                        own, "cordoned", n->cordoned, "drained", n->drained, "zone", n->zone, "faultDomain",
-	                        n->domain, "version", facts.version, "address", facts.address,
-	                        "cpu", (int)facts.cpu, "memoryInGB", (int)facts.memory);
+	json_t *doc =
+		json_pack("{s:s, s:i, s:s, s:b, s:b, s:b, s:s, s:s, s:s, s:s, s:i, s:i}", "name",
+	                  n->name, "number", (int)n->number, "state", node_state(n), "control", own,
+	                  "cordoned", n->cordoned, "drained", n->drained, "zone", n->zone,
+	                  "faultDomain", n->domain, "version", facts.version, "address",
+	                  facts.address, "cpu", (int)facts.cpu, "memoryInGB", (int)facts.memory);
 
 	if (!own) {
 		json_object_set_new(doc, "linked", json_boolean(fabric_linked(n)));
 	}
 	set_time(doc, "joined", n->joined_ms);
-	set_time(doc, "lastSeen",
-	         n->seen_ms ? clock_system.wall_ms(&clock_system) - ago : 0);
+	set_time(doc, "lastSeen", n->seen_ms ? clock_system.wall_ms(&clock_system) - ago : 0);
 	set_time(doc, "certificateExpires", n->cert_until_s * 1000);
 	return doc;
 }
@@ -357,10 +357,11 @@ int node_takes_groups(struct err *e)
 		any = any || node_usable(self.v[i]);
 	}
 	return any ? 0
-	           : err_set_at(e, ERR_CONFLICT, "ServiceUnavailable", "",
-	                        "The requested resource is not available in the location '%s' at "
-	                        "this moment: no node takes new groups (all are cordoned, or away).",
-	                        plane.config->region);
+	           : err_set_at(
+			     e, ERR_CONFLICT, "ServiceUnavailable", "",
+			     "The requested resource is not available in the location '%s' at "
+			     "this moment: no node takes new groups (all are cordoned, or away).",
+			     plane.config->region);
 }
 
 /* ---- changing ---- */
@@ -500,8 +501,9 @@ int node_token(const struct node_token *t, char to[static NODE_TOKEN_TEXT], node
 		return -1;
 	}
 	if (!self.key[0] || cert_read(self.authority, &says, e) < 0) {
-		return err_set(e, ERR_UNAVAILABLE, 0,
-		               "The key of the plane's authority cannot be opened (docs/nodes.md).");
+		return err_set(
+			e, ERR_UNAVAILABLE, 0,
+			"The key of the plane's authority cannot be opened (docs/nodes.md).");
 	}
 	sweep_tokens();
 	if (self.n_tokens >= TOKENS_MAX) {
@@ -545,7 +547,8 @@ static int check_join(const struct token *t, const char *name, const char *print
 {
 	const struct node *n = node_find(name);
 
-	if (!model_name_ok(name) || strlen(name) >= CERT_NAME || strcasecmp(name, NODE_SERVER) == 0) {
+	if (!model_name_ok(name) || strlen(name) >= CERT_NAME ||
+	    strcasecmp(name, NODE_SERVER) == 0) {
 		return err_set(e, ERR_INVALID, 0,
 		               "node-name '%.63s': accepted are 1 to 63 letters, digits and -_.()",
 		               name);
@@ -555,7 +558,8 @@ static int check_join(const struct token *t, const char *name, const char *print
 		               t->is.name);
 	}
 	/* Said again for an answer that was lost: the node is there, and has this key. One that was removed does not come back so. */
-	if (t->used_by[0] && (!n || strcasecmp(t->used_by, name) != 0 || strcmp(t->used_key, print) != 0)) {
+	if (t->used_by[0] &&
+	    (!n || strcasecmp(t->used_by, name) != 0 || strcmp(t->used_key, print) != 0)) {
 		return err_set(e, ERR_FORBIDDEN, 0, "The token was used by node '%s'.", t->used_by);
 	}
 	if (n && strcmp(n->key, print) != 0) {
@@ -568,9 +572,9 @@ static int check_join(const struct token *t, const char *name, const char *print
 		return err_set(e, ERR_LIMIT, 0, "A plane has given its %u numbers of nodes.",
 		               PLAN_NODE_MAX);
 	}
-	return self.n < NODES_MAX ? 0
-	                          : err_set(e, ERR_LIMIT, 0, "A plane has at most %d nodes.",
-	                                    NODES_MAX);
+	return self.n < NODES_MAX
+	               ? 0
+	               : err_set(e, ERR_LIMIT, 0, "A plane has at most %d nodes.", NODES_MAX);
 }
 
 int node_join(const char *secret, const char *name, const char *request, uint32_t *number,
@@ -583,9 +587,10 @@ int node_join(const char *secret, const char *name, const char *request, uint32_
 		return control_refuse(e);
 	}
 	if (!t) {
-		return err_set(e, ERR_FORBIDDEN, 0,
-		               "The token is unknown, or its time is over ('netctl node join-token' "
-		               "makes another).");
+		return err_set(
+			e, ERR_FORBIDDEN, 0,
+			"The token is unknown, or its time is over ('netctl node join-token' "
+			"makes another).");
 	}
 	if (cert_request_key(request, print, e) < 0 || check_join(t, name, print, e) < 0 ||
 	    issue(request, name, cert, e) < 0) {

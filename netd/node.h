@@ -24,20 +24,20 @@ struct node {
 	int64_t joined_ms;    /* since 1970 */
 	bool cordoned;        /* takes no new groups */
 	bool drained;         /* and its way in is not announced */
-	bool fenced;          /* lost what it had: no other node takes packets from it, until it is heard of again */
+	bool fenced; /* lost what it had: no other node takes packets from it, until it is heard of again */
 	/* What it said last, and is not stored: */
 	struct node_facts facts;
-	int64_t seen_ms;      /* by a clock that does not jump; 0: not since control runs */
-	int64_t cert_until_s; /* of the certificate that it showed */
+	int64_t seen_ms;       /* by a clock that does not jump; 0: not since control runs */
+	int64_t cert_until_s;  /* of the certificate that it showed */
 	struct stream *stream; /* NULL: not connected */
-	bool synced;           /* its engine has all that it should have; control's own: plane.engine_synced */
-	bool touched;          /* its engine was told something since it was asked how far it is: fabric.c */
+	bool synced; /* its engine has all that it should have; control's own: plane.engine_synced */
+	bool touched; /* its engine was told something since it was asked how far it is: fabric.c */
 	uint64_t asked, answered;
-	bool names_touched;    /* the same of its dns role: zone_node.c */
-	bool runtime;          /* one is connected there, */
+	bool names_touched;      /* the same of its dns role: zone_node.c */
+	bool runtime;            /* one is connected there, */
 	bool runtime_waited;     /* it was expected when last looked */
 	int64_t runtime_left_ms; /* or left then; -1: none came yet */
-	double used[2];        /* cpu and GB that groups on it ask for */
+	double used[2];          /* cpu and GB that groups on it ask for */
 	struct node_role {
 		struct channel *channel; /* NULL: away */
 		char counters[4096];     /* as it told them last, and when; 0: not yet */
@@ -59,9 +59,9 @@ struct node *node_numbered(uint32_t number); /* NULL: none */
 struct channel *node_channel(const struct node *n, enum role role);
 bool node_synced(const struct node *n);
 bool node_ready(const struct node *n);
-bool node_lost(const struct node *n); /* silent for longer than its lease */
+bool node_lost(const struct node *n);    /* silent for longer than its lease */
 bool node_ingress(const struct node *n); /* public addresses come in there: it has an uplink */
-bool node_usable(const struct node *n); /* it is there, and takes new groups */
+bool node_usable(const struct node *n);  /* it is there, and takes new groups */
 /* Cores and GB that groups may ask for there; 0: no limit. */
 void node_capacity(const struct node *n, double to[2]);
 /* Tells its engine; a descriptor does not cross nodes. */

@@ -153,7 +153,8 @@ static bool is_counter(const char *line, size_t len, size_t name)
 	if (*p == '{') {
 		size_t label = strspn(++p, NAME_CHARS);
 
-		if (label == 0 || strncmp(p, "node=", 5) == 0 || strncmp(p + label, "=\"", 2) != 0) {
+		if (label == 0 || strncmp(p, "node=", 5) == 0 ||
+		    strncmp(p + label, "=\"", 2) != 0) {
 			return false;
 		}
 		p += label + 2;
@@ -190,9 +191,12 @@ void hub_metrics(struct buf *to)
 	for (size_t i = 0; (n = node_at(i)); i++) {
 		buf_addf(to, "netd_node_ready{node=\"%s\"} %d\n", n->name,
 		         strcmp(node_state(n), "Ready") == 0);
-		buf_addf(to, "netd_node_cpu_used{node=\"%s\"} %g\nnetd_node_memory_used{node=\"%s\"} %g\n",
-		         n->name, n->used[0], n->name, n->used[1]);
-		for (size_t k = 0; k < CONTROL_PEERS && n != node_own(); k++) { /* its own have no label */
+		buf_addf(
+			to,
+			"netd_node_cpu_used{node=\"%s\"} %g\nnetd_node_memory_used{node=\"%s\"} %g\n",
+			n->name, n->used[0], n->name, n->used[1]);
+		for (size_t k = 0; k < CONTROL_PEERS && n != node_own();
+		     k++) { /* its own have no label */
 			const char *line = n->roles[k].told_ms ? n->roles[k].counters : "";
 
 			while (*line) {

@@ -65,8 +65,7 @@ bool node_ingress(const struct node *n)
 
 bool node_usable(const struct node *n)
 {
-	return !n->cordoned &&
-	       (is_own(n) || (node_ready(n) && n->synced && fabric_linked(n)));
+	return !n->cordoned && (is_own(n) || (node_ready(n) && n->synced && fabric_linked(n)));
 }
 
 void node_capacity(const struct node *n, double to[2])

@@ -249,9 +249,10 @@ static struct stream *begin(struct loop *l, int fd, SSL *ssl, bool accepts, stre
 	if (!s || !ssl) {
 		abort();
 	}
-	s->bev = bufferevent_openssl_socket_new(
-		loop_base(l), fd, ssl, accepts ? BUFFEREVENT_SSL_ACCEPTING : BUFFEREVENT_SSL_CONNECTING,
-		BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+	s->bev = bufferevent_openssl_socket_new(loop_base(l), fd, ssl,
+	                                        accepts ? BUFFEREVENT_SSL_ACCEPTING
+	                                                : BUFFEREVENT_SSL_CONNECTING,
+	                                        BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
 	if (!s->bev) {
 		abort();
 	}
@@ -290,15 +291,16 @@ struct stream *stream_connect(struct loop *l, const struct ip *ip, uint16_t port
 void stream_send(struct stream *s, enum frame_type type, const struct buf *body)
 {
 	uint32_t n = 2 + (body ? (uint32_t)body->len : 0);
-	unsigned char head[FRAME_HEAD] = { (unsigned char)(n >> 24), (unsigned char)(n >> 16),
-		                     (unsigned char)(n >> 8), (unsigned char)n,
-		                     (unsigned char)(type >> 8), (unsigned char)type };
+	unsigned char head[FRAME_HEAD] = { (unsigned char)(n >> 24),   (unsigned char)(n >> 16),
+		                           (unsigned char)(n >> 8),    (unsigned char)n,
+		                           (unsigned char)(type >> 8), (unsigned char)type };
 	struct evbuffer *out = bufferevent_get_output(s->bev);
 
 	if (s->freed || s->finishing || s->choked) {
 		return;
 	}
-	if (evbuffer_get_length(out) > QUEUE_MAX) { /* what is left out would be missed: it begins anew */
+	if (evbuffer_get_length(out) >
+	    QUEUE_MAX) { /* what is left out would be missed: it begins anew */
 		s->choked = true;
 		bufferevent_disable(s->bev, EV_READ);
 		bufferevent_trigger_event(s->bev, BEV_EVENT_ERROR, BEV_TRIG_DEFER_CALLBACKS);

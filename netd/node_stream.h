@@ -18,31 +18,31 @@ enum frame_way {
 
 #define FRAME_JSON_MAX (4u << 20) /* as the runtime's own frames: runtime.c */
 #define FRAME_PACKET   32769u     /* kind, SESSION_PACKET bytes: lib/base/session.h */
-#define FRAME_MSG 5u /* bytes before a role's message in its frame */
+#define FRAME_MSG      5u         /* bytes before a role's message in its frame */
 
 /* id, way, shortest and longest body in bytes */
 #define FRAME_TABLE(X)                                                                             \
-	X(JOIN, FRAME_TO_PLANE, 36, 6000)   /* secret, name, request, facts; the one without a */ \
-	                                    /* certificate */                                     \
-	X(JOINED, FRAME_TO_NODE, 20, 10000) /* number, certificate, authority */                  \
-	X(REFUSED, FRAME_TO_NODE, 2, 600)   /* why; the connection ends */                        \
-	X(HELLO, FRAME_TO_PLANE, 26, 600)   /* facts: put_facts() */                              \
-	X(WELCOME, FRAME_TO_NODE, 4, 4)     /* number */                                          \
-	X(BEAT, FRAME_TO_PLANE, 8, 8)       /* count */                                           \
-	X(BEATEN, FRAME_TO_NODE, 8, 8)      /* the same */                                        \
-	X(RENEW, FRAME_TO_PLANE, 20, 5000)  /* request */                                         \
-	X(ISSUED, FRAME_TO_NODE, 20, 5000)  /* certificate */                                     \
-	X(ROLE_UP, FRAME_TO_PLANE, 1, 1)    /* a role of the node's, new or again */              \
-	X(TELL, FRAME_TO_NODE, FRAME_MSG, FRAME_MSG + MSG_BODY_MAX)  /* role, type, version: a */ \
-	X(SAID, FRAME_TO_PLANE, FRAME_MSG, FRAME_MSG + MSG_BODY_MAX) /* message to it, from it */ \
-	X(ROLE_GONE, FRAME_TO_PLANE, 1, 1)           /* it is away */                             \
-	X(RUNTIME_UP, FRAME_TO_PLANE, 1, 1) /* 1: the node's runtime is there; 0: it has left */  \
-	X(RUNTIME_SAID, FRAME_TO_PLANE, 2, FRAME_JSON_MAX) /* a frame of the runtime's */         \
-	X(RUNTIME, FRAME_TO_NODE, 6, FRAME_JSON_MAX) /* one to it: number of the group whose */   \
-	                                             /* namespace goes along, 0 none; JSON */     \
-	X(SESSION, FRAME_TO_NODE, 10, FRAME_JSON_MAX) /* session, JSON: the runtime gets it */    \
-	                                              /* with a stream, carried by the next two */ \
-	X(CARRY_DOWN, FRAME_TO_NODE, 9, 9 + FRAME_PACKET) /* session, what, bytes: carry.c */     \
+	X(JOIN, FRAME_TO_PLANE, 36, 6000) /* secret, name, request, facts; the one without a */    \
+	/* certificate */                                                                          \
+	X(JOINED, FRAME_TO_NODE, 20, 10000) /* number, certificate, authority */                   \
+	X(REFUSED, FRAME_TO_NODE, 2, 600)   /* why; the connection ends */                         \
+	X(HELLO, FRAME_TO_PLANE, 26, 600)   /* facts: put_facts() */                               \
+	X(WELCOME, FRAME_TO_NODE, 4, 4)     /* number */                                           \
+	X(BEAT, FRAME_TO_PLANE, 8, 8)       /* count */                                            \
+	X(BEATEN, FRAME_TO_NODE, 8, 8)      /* the same */                                         \
+	X(RENEW, FRAME_TO_PLANE, 20, 5000)  /* request */                                          \
+	X(ISSUED, FRAME_TO_NODE, 20, 5000)  /* certificate */                                      \
+	X(ROLE_UP, FRAME_TO_PLANE, 1, 1)    /* a role of the node's, new or again */               \
+	X(TELL, FRAME_TO_NODE, FRAME_MSG, FRAME_MSG + MSG_BODY_MAX)  /* role, type, version: a */  \
+	X(SAID, FRAME_TO_PLANE, FRAME_MSG, FRAME_MSG + MSG_BODY_MAX) /* message to it, from it */  \
+	X(ROLE_GONE, FRAME_TO_PLANE, 1, 1)                           /* it is away */              \
+	X(RUNTIME_UP, FRAME_TO_PLANE, 1, 1) /* 1: the node's runtime is there; 0: it has left */   \
+	X(RUNTIME_SAID, FRAME_TO_PLANE, 2, FRAME_JSON_MAX) /* a frame of the runtime's */          \
+	X(RUNTIME, FRAME_TO_NODE, 6, FRAME_JSON_MAX)  /* one to it: number of the group whose */   \
+						      /* namespace goes along, 0 none; JSON */     \
+	X(SESSION, FRAME_TO_NODE, 10, FRAME_JSON_MAX) /* session, JSON: the runtime gets it */     \
+						      /* with a stream, carried by the next two */ \
+	X(CARRY_DOWN, FRAME_TO_NODE, 9, 9 + FRAME_PACKET) /* session, what, bytes: carry.c */      \
 	X(CARRY_UP, FRAME_TO_PLANE, 9, 9 + FRAME_PACKET)
 
 enum frame_type {
@@ -58,7 +58,7 @@ enum frame_type {
 int frame_head(const uint8_t head[static FRAME_HEAD], enum frame_way way, enum frame_type *type,
                uint32_t *body);
 
-#define NODE_SERVER "netd-plane" /* the DNS name in the certificate of the plane's end */
+#define NODE_SERVER   "netd-plane" /* the DNS name in the certificate of the plane's end */
 #define NODE_BEAT_MS  2000
 #define NODE_LEASE_MS 6000 /* without a beat: the node is lost, or the plane */
 
@@ -71,7 +71,7 @@ struct node_facts {
 	char uplink[16];       /* its own way to the internet, "": by a node that has one */
 	uint8_t uplink_mac[6];
 	char hop4[IP_TEXT], hop6[IP_TEXT]; /* next hops behind the uplink, "" none */
-	uint32_t cpu, memory;  /* cores and GB that its groups may ask for */
+	uint32_t cpu, memory;              /* cores and GB that its groups may ask for */
 };
 void put_facts(struct buf *b, const struct node_facts *f);
 void get_facts(struct reader *r, struct node_facts *f);

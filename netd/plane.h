@@ -252,7 +252,7 @@ void group_action(struct resource *r, const char *action,
                   void (*reply)(void *arg, const struct err *e), void *arg);
 struct node;
 void group_engine_done(struct node *n, uint64_t request, bool ok, const char *text, int fd);
-void group_retry(int64_t now_ms); /* attaches that failed, when their time has come */
+void group_retry(int64_t now_ms);       /* attaches that failed, when their time has come */
 void group_engine_up(struct node *n);   /* its engine is there: a list begins, */
 void group_engine_list(struct node *n); /* and is said whole */
 void group_dns_done(uint64_t request);

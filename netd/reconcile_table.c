@@ -197,7 +197,8 @@ static void refill(struct space *s, struct kops *ops)
 
 void steps_refill(struct reconcile *r, struct kops *ops)
 {
-	uint32_t spaces[8]; /* an owner has rulesets in no more: the host's and the gateway's, or a VNet's */
+	uint32_t spaces
+		[8]; /* an owner has rulesets in no more: the host's and the gateway's, or a VNet's */
 	size_t n = 0;
 
 	for (size_t i = 0; i < ops->n && n < ARRAY_N(spaces); i++) {

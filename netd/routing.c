@@ -387,7 +387,9 @@ int routing_check_peerings(const char *id, const json_t *doc, struct err *e)
 			                  model_str(x, "name"));
 		}
 		struct resource *own = by_id(id, VNET_TYPE);
-		if (own && home_together(table_number(own), table_number((struct resource *)(uintptr_t)r), at, e) < 0) {
+		if (own &&
+		    home_together(table_number(own), table_number((struct resource *)(uintptr_t)r),
+		                  at, e) < 0) {
 			return -1;
 		}
 		if (check_gateways(id, list, i, r, at, e) < 0) {

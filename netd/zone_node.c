@@ -22,7 +22,7 @@
 static struct has {
 	const struct node *node;
 	uint32_t zone;
-} *has;
+} * has;
 static size_t n_has;
 
 static const struct node *only; /* while a list is said: to that node alone */

@@ -37,7 +37,7 @@ struct batch {
 		struct node *node;
 		struct buf body;
 		unsigned names;
-	} *v;
+	} * v;
 	size_t n;
 };
 void batch_begin(struct batch *b, uint64_t request);

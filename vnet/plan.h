@@ -129,7 +129,11 @@ void vnet_plan_remote(uint32_t vnet_ns, const struct ip_prefix *prefix, uint32_t
 /* Of what an owner that is no group has at the VNet's home (a node's number): the part of a branch. */
 void vnet_plan_branch(const struct kset *objects, uint32_t vnet_ns, uint32_t home, struct kset *to);
 /* Of a group's objects (vnet_plan_group()) the part that its own node has, `node`; the home, when that is another; other branches. */
-enum plan_part { PLAN_PART_OWN, PLAN_PART_HOME, PLAN_PART_BRANCH };
+enum plan_part {
+	PLAN_PART_OWN,
+	PLAN_PART_HOME,
+	PLAN_PART_BRANCH
+};
 void vnet_plan_group_part(const struct kset *objects, enum plan_part part, uint32_t vnet_ns,
                           uint32_t node, struct kset *to);
 

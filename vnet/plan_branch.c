@@ -231,13 +231,17 @@ void vnet_plan_group_part(const struct kset *objects, enum plan_part part, uint3
 		if (o->ns == vnet_ns && o->kind == KOBJ_ROUTE && part != PLAN_PART_OWN) {
 			remote_route(o, node, to);
 			if (part == PLAN_PART_HOME) {
-				struct kobj e = plan_object(vnet_ns, KOBJ_ELEM, KOBJ_SET_REMOTE4 + (o->family == 6), "");
+				struct kobj e =
+					plan_object(vnet_ns, KOBJ_ELEM,
+				                    KOBJ_SET_REMOTE4 + (o->family == 6), "");
 
 				e.family = o->family;
 				memcpy(e.addr, o->addr, 16);
 				kset_add(to, &e);
 			}
-		} else if (member || (part == PLAN_PART_OWN ? !way : part == PLAN_PART_HOME && (way || drops))) {
+		} else if (member ||
+		           (part == PLAN_PART_OWN ? !way
+		                                  : part == PLAN_PART_HOME && (way || drops))) {
 			kset_add(to, o);
 		}
 	}

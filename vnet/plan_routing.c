@@ -148,7 +148,7 @@ void vnet_peer_device(uint32_t peer_ns, char to[static KOBJ_NAME])
 
 /* side: enum kobj_side */
 void plan_guard_source(struct plan_guard *g, uint8_t family, uint8_t side, uint8_t plen,
-                         const void *value)
+                       const void *value)
 {
 	struct kobj_filter f = { .op = KOBJ_FILTER_GUARD,
 		                 .group = g->other,
@@ -219,7 +219,7 @@ static void add_without(struct kset *to, const struct kobj *set, const struct ip
 
 /* The prefixes without the holes, as a set a family. Out of memory leaves *to failed. */
 void plan_guard_set(struct plan_guard *g, const struct ip_prefix *v, size_t n,
-                      const struct ip_prefix *holes, size_t n_holes, struct kset *to)
+                    const struct ip_prefix *holes, size_t n_holes, struct kset *to)
 {
 	struct ip_prefix *from = calloc(n + n_holes + 1, sizeof(*from)), *without;
 
@@ -257,8 +257,8 @@ static void peer_guard(const struct plan_peer *p, const char *dev, struct kset *
 	struct plan_guard g = { .ns = p->vnet_ns, .other = p->peer_ns, .dev = dev };
 
 	for (size_t i = 0; i < p->n_prefixes && !p->forwarded; i++) {
-		plan_guard_source(&g, p->prefixes[i].ip.family, KOBJ_SIDE_PREFIX, p->prefixes[i].len,
-		             p->prefixes[i].ip.b);
+		plan_guard_source(&g, p->prefixes[i].ip.family, KOBJ_SIDE_PREFIX,
+		                  p->prefixes[i].len, p->prefixes[i].ip.b);
 	}
 	if (p->forwarded) {
 		plan_guard_source(&g, 0, KOBJ_SIDE_ANY, 0, NULL);
@@ -270,7 +270,7 @@ static void peer_guard(const struct plan_peer *p, const char *dev, struct kset *
 
 /* What enters by `dev` goes on to these by the VNet's own routes, by `more`, or nowhere. */
 void plan_entry_table(uint32_t ns, const char *dev, uint32_t table, const struct ip_prefix *own,
-                        size_t n_own, const struct plan_route *more, size_t n_more, struct kset *to)
+                      size_t n_own, const struct plan_route *more, size_t n_more, struct kset *to)
 {
 	struct plan_route next = { .hop = PLAN_HOP_NEXT };
 
@@ -365,6 +365,6 @@ void vnet_plan_given(const struct plan_given *p, struct kset *to)
 	}
 	plan_guard_set(&g, p->learned, p->n_learned, p->holes, p->n_holes, to);
 	plan_guard_end(&g, to);
-	plan_entry_table(p->vnet_ns, dev, KOBJ_TABLE_BASE + p->given_ns, p->space, p->n_space, NULL, 0,
-	            to);
+	plan_entry_table(p->vnet_ns, dev, KOBJ_TABLE_BASE + p->given_ns, p->space, p->n_space, NULL,
+	                 0, to);
 }

@@ -586,8 +586,8 @@ static const char **option(const char *name)
 		        { "--caller", &self.caller }, { "--seconds", &self.seconds },
 		        { "--tail", &self.tail },     { "--container", &self.container },
 		        { "--vnet", &self.vnet },     { "--from", &self.from },
-		        { "--to", &self.to },           { "--name", &self.name },
-		        { "--zone", &self.zone },       { "--fault-domain", &self.domain } };
+		        { "--to", &self.to },         { "--name", &self.name },
+		        { "--zone", &self.zone },     { "--fault-domain", &self.domain } };
 
 	for (size_t i = 0; i < ARRAY_N(options); i++) {
 		if (strcmp(name, options[i].name) == 0) {

@@ -10,10 +10,10 @@
 
 int node_join_token(const char *name, const char *zone, const char *domain, const char *seconds)
 {
-	return token_draw("/netd/join-tokens",
-	                  json_pack("{s:s*, s:s*, s:s*}", "name", name, "zone", zone,
-	                            "faultDomain", domain),
-	                  seconds);
+	return token_draw(
+		"/netd/join-tokens",
+		json_pack("{s:s*, s:s*, s:s*}", "name", name, "zone", zone, "faultDomain", domain),
+		seconds);
 }
 
 static long long number(const json_t *x, const char *key)

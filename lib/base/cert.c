@@ -243,8 +243,7 @@ static int print_of(const EVP_PKEY *key, char to[static CERT_PRINT], struct err 
 {
 	unsigned char digest[32], *der = NULL;
 	int n = i2d_PUBKEY(key, &der);
-	bool good = n > 0 &&
-	            EVP_Digest(der, (size_t)n, digest, NULL, EVP_sha256(), NULL) == 1;
+	bool good = n > 0 && EVP_Digest(der, (size_t)n, digest, NULL, EVP_sha256(), NULL) == 1;
 
 	OPENSSL_free(der);
 	if (!good) {

@@ -192,8 +192,9 @@ static const char *const set_names[] = {
 	"outtcp4", "outtcp6",  "outudp4",  "outudp6", "outany4", "outany6",   "egress4",
 	"egress6", "subout4",  "subout6",  "natout4", "natout6", "natsrc4",   "natsrc6",
 	"natpub4", "natpub6",  "own4",     "own6",    "closed4", "closed6",   "out",
-	"in4",     "in6",      "from",     "vtag4",   "vtag6",   "remote4", "remote6", "drops4", "drops6",
-	"source4", "source6",  "pool4",    "pool6",   "member4", "member6", "linked4", "linked6"
+	"in4",     "in6",      "from",     "vtag4",   "vtag6",   "remote4",   "remote6",
+	"drops4",  "drops6",   "source4",  "source6", "pool4",   "pool6",     "member4",
+	"member6", "linked4",  "linked6"
 };
 static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
 

@@ -70,7 +70,8 @@ enum kobj_link {
 	KOBJ_LINK_VXLAN,
 };
 #define KOBJ_VXLAN_PORT 4789u
-#define KOBJ_NODES_VNI  1u /* of the gateways' link; those of VNets are their numbers, which begin at KOBJ_NS_FIRST */
+#define KOBJ_NODES_VNI \
+	1u /* of the gateways' link; those of VNets are their numbers, which begin at KOBJ_NS_FIRST */
 
 enum kobj_route {
 	KOBJ_ROUTE_UNICAST = 1,
@@ -86,9 +87,9 @@ enum kobj_rule {
 	KOBJ_RULE_MARKED,    /* fwmark 0x3/0x3 goto KOBJ_PREF_START */
 	KOBJ_RULE_BLACKHOLE, /* everything else */
 	KOBJ_RULE_START,     /* nop */
-	KOBJ_RULE_TABLE,     /* iif `dev` [from `addr`/`plen`] lookup `table`: of a subnet or peering */
-	KOBJ_RULE_SOURCE,    /* iif lo from `addr` lookup `table`: what the router itself asks */
-	KOBJ_RULE_MAIN,      /* lookup main */
+	KOBJ_RULE_TABLE, /* iif `dev` [from `addr`/`plen`] lookup `table`: of a subnet or peering */
+	KOBJ_RULE_SOURCE, /* iif lo from `addr` lookup `table`: what the router itself asks */
+	KOBJ_RULE_MAIN,   /* lookup main */
 	KOBJ_RULE_FOREIGN, /* a stranger's, found: protocol and action in `addr`, preference in `table` */
 };
 #define KOBJ_PREF_SOURCE 5u
@@ -209,7 +210,7 @@ enum kobj_pset {
 /* LINK flags */
 #define KOBJ_ISOLATED 0x1u /* bridge port: isolated, no learning, no flooding */
 #define KOBJ_SHORTCUT 0x2u /* gateway: what is only routed passes its stack by (shortcut.h) */
-#define KOBJ_LEAF 0x4u /* RULESET_GATEWAY: it has no uplink, and leaves by another node's */
+#define KOBJ_LEAF     0x4u /* RULESET_GATEWAY: it has no uplink, and leaves by another node's */
 /* NEIGH sub */
 #define KOBJ_NEIGH_PROXY 1
 

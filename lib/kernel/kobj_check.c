@@ -45,8 +45,8 @@ static bool own_device(const struct kobj *o)
 		       strcmp(d, "vx3") == 0; /* KOBJ_NODES_INDEX */
 	}
 	return strcmp(d, "lo") == 0 || strcmp(d, "eth0") == 0 || strcmp(d, "gw0") == 0 ||
-	       name_is(d, "vx") || name_is(d, "br") || name_is(d, "p") || name_is(d, "x") || name_is(d, "y") ||
-	       guest_device(d, o->ns);
+	       name_is(d, "vx") || name_is(d, "br") || name_is(d, "p") || name_is(d, "x") ||
+	       name_is(d, "y") || guest_device(d, o->ns);
 }
 
 static int refuse(const struct kobj *o, struct err *e, const char *what)
@@ -149,7 +149,8 @@ static int check_place(const struct kobj *o, struct err *e)
 		bool ruleset = o->kind == KOBJ_RULESET && o->sub == KOBJ_RULESET_UPLINK;
 
 		if (!(route || ruleset || o->kind == KOBJ_LINK || o->kind == KOBJ_ADDR ||
-		      o->kind == KOBJ_NEIGH || (o->kind == KOBJ_ELEM && o->sub >= KOBJ_SET_POOL4))) {
+		      o->kind == KOBJ_NEIGH ||
+		      (o->kind == KOBJ_ELEM && o->sub >= KOBJ_SET_POOL4))) {
 			return refuse(o, e, "not allowed in the host's namespace");
 		}
 	} else if (o->ns > KOBJ_NS_GATEWAY && o->ns < KOBJ_NS_FIRST) {

@@ -443,9 +443,11 @@ static void gateway(struct build *w)
 	source_rule(w, 6);
 	nft_rules_iif(w, IF_OUT, BIT_GUARD | BIT_NSG, NF_ACCEPT, "from the uplink");
 	if (w->o->index && w->o->flags & KOBJ_LEAF) {
-		nft_rules_iif(w, w->o->index, BIT_GUARD | BIT_NSG, NF_ACCEPT, "from a node that has an uplink");
+		nft_rules_iif(w, w->o->index, BIT_GUARD | BIT_NSG, NF_ACCEPT,
+		              "from a node that has an uplink");
 		turn(w, w->o->index);
-	} else if (w->o->index) { /* what it is not the source of, and has come in by another uplink, is for a VNet here */
+	} else if (
+		w->o->index) { /* what it is not the source of, and has come in by another uplink, is for a VNet here */
 		nft_rules_iif(w, w->o->index, BIT_GUARD | BIT_NSG, -1, "from another node");
 		r = nft_rules_rule(w);
 		nft_iif(r, NFT_CMP_EQ, w->o->index);
@@ -516,8 +518,8 @@ static void underlay(struct build *w, const char *dev)
 	static const uint16_t port = KOBJ_VXLAN_PORT;
 	struct nftnl_rule *r;
 
-	nft_rules_chain(w,
-	                &(struct hook){ "underlay", "filter", NF_NETDEV_INGRESS, -20, NF_ACCEPT, dev });
+	nft_rules_chain(
+		w, &(struct hook){ "underlay", "filter", NF_NETDEV_INGRESS, -20, NF_ACCEPT, dev });
 	for (int i = 0; i < 4; i++) {
 		member_rule(w, i & 1, i & 2);
 	}

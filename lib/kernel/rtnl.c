@@ -94,8 +94,8 @@ static void put_vxlan(struct nlmsghdr *h, const struct kobj *o)
 	struct nlattr *data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
 
 	mnl_attr_put_u32(h, IFLA_VXLAN_ID, o->table);
-	mnl_attr_put(h, o->family == 4 ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6,
-	             addr_len(o->family), o->addr);
+	mnl_attr_put(h, o->family == 4 ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6, addr_len(o->family),
+	             o->addr);
 	mnl_attr_put_u16(h, IFLA_VXLAN_PORT, htons(KOBJ_VXLAN_PORT));
 	mnl_attr_put_u8(h, IFLA_VXLAN_LEARNING, 0);
 	mnl_attr_nest_end(h, data);

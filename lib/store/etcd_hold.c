@@ -313,8 +313,7 @@ static void on_who(void *arg, enum etcd_outcome outcome, json_t *doc, const stru
 	if (outcome == ETCD_OK && may_take(w->store.name, doc, &rev, &e) == 0) {
 		AUTO_BUF struct buf b = { 0 };
 
-		put_room(&b, &w->store,
-		         etcd_number(etcd_answer_pair(doc, 1), "mod_revision"));
+		put_room(&b, &w->store, etcd_number(etcd_answer_pair(doc, 1), "mod_revision"));
 		etcd_call(w->store.http, "/v3/kv/txn", &b, on_room, w);
 	} else {
 		loop_timer_start(w->timer, LOOK_MS);

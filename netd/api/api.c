@@ -757,7 +757,8 @@ void api_serve(struct http_request *r)
 		caller_request(r, who);
 	} else if (strncmp(r->path, "/netd/dns/", 10) == 0) {
 		names_request(r, who);
-	} else if (strcmp(r->path, "/netd/nodes") == 0 || strncmp(r->path, "/netd/nodes/", 12) == 0 ||
+	} else if (strcmp(r->path, "/netd/nodes") == 0 ||
+	           strncmp(r->path, "/netd/nodes/", 12) == 0 ||
 	           strcmp(r->path, "/netd/join-tokens") == 0) {
 		nodes_request(r, who);
 	} else if (strcmp(r->path, "/netd/node/reclaim") == 0) {

@@ -17,7 +17,7 @@
 #include "netd/api/exec.h"
 #include "netd/plane.h"
 
-#define BATCH 50
+#define BATCH       50
 #define CALLERS_MAX 65536
 #define TOKEN_MIN   16 /* characters */
 #define TOKEN_DAYS  30

@@ -31,7 +31,7 @@
 struct ticket {
 	TAILQ_ENTRY(ticket) link;
 	uint64_t number;
-	json_t *frame; /* for the runtime; NULL: it was sent */
+	json_t *frame;           /* for the runtime; NULL: it was sent */
 	const struct node *node; /* to which one's */
 	int64_t until_ms;
 };

@@ -10,8 +10,8 @@
 #include "lib/base/own.h"
 #include "netd/api/api.h"
 #include "netd/balancer.h"
-#include "netd/node.h"
 #include "netd/drain.h"
+#include "netd/node.h"
 #include "netd/plane.h"
 #include "netd/runtime.h"
 

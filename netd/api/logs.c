@@ -71,9 +71,10 @@ void logs_request(struct http_request *r, const char *group, const char *contain
 		               .number = ++next_number,
 		               .until_ms = clock_system.now_ms(&clock_system) + WAIT_MS };
 	TAILQ_INSERT_TAIL(&waiting, w, link);
-	group_tell(x->group, json_pack("{s:s, s:s, s:s, s:I, s:b, s:I}", "type", "logs", "id", group,
-	                               "container", container, "tail", (json_int_t)tail, "timestamps",
-	                               strcasecmp(stamps, "true") == 0, "request", w->number));
+	group_tell(x->group,
+	           json_pack("{s:s, s:s, s:s, s:I, s:b, s:I}", "type", "logs", "id", group,
+	                     "container", container, "tail", (json_int_t)tail, "timestamps",
+	                     strcasecmp(stamps, "true") == 0, "request", w->number));
 }
 
 void logs_answer(const struct node *n, const json_t *m)

@@ -120,8 +120,8 @@ void ngroups_reclaim(struct http_request *r, const struct caller *who)
 		fail(r, ERR_INVALID, "InvalidRequestFormat",
 		     "The body says how much: {\"groups\": 1} or \"cpu\", \"memoryInGB\"; with "
 		     "\"noticeSeconds\" up to 3600.");
-	} else if (spot_evict(NULL, (size_t)groups, amounts, notice ? (uint32_t)notice : SPOT_NOTICE_S,
-	                      list)) {
+	} else if (spot_evict(NULL, (size_t)groups, amounts,
+	                      notice ? (uint32_t)notice : SPOT_NOTICE_S, list)) {
 		api_json(r, 202, "", json_pack("{s:O}", "evicted", list));
 	} else {
 		err_set_at(&e, ERR_CONFLICT, "NotEnoughSpotGroups", NULL,

@@ -46,7 +46,8 @@ static void token_stored(void *arg, const struct err *e)
 		api_error(d->r, e);
 	} else {
 		clock_format(d->until_ms, until, sizeof(until));
-		api_json(d->r, 201, "", json_pack("{s:s, s:s}", "token", d->text, "expires", until));
+		api_json(d->r, 201, "",
+		         json_pack("{s:s, s:s}", "token", d->text, "expires", until));
 	}
 	explicit_bzero(d->text, sizeof(d->text));
 	free(d);
@@ -82,10 +83,11 @@ static int read_token(const json_t *doc, struct node_token *t, struct err *e)
 			found = found || strcmp(key, known[i]) == 0;
 		}
 		if (!found) {
-			return err_set_at(e, ERR_INVALID, NULL, key,
-			                  "'%.60s' is unknown: accepted are name, zone, faultDomain "
-			                  "and seconds",
-			                  key);
+			return err_set_at(
+				e, ERR_INVALID, NULL, key,
+				"'%.60s' is unknown: accepted are name, zone, faultDomain "
+				"and seconds",
+				key);
 		}
 	}
 	if (s < 1 || s > TOKEN_MAX_S) {

@@ -38,7 +38,8 @@ static void texts(const uint8_t *data, size_t len)
 	struct err e = ERR_INIT;
 
 	if (!key[0]) {
-		MUST(cert_key(key, &e) == 0 && cert_authority(key, "fuzz", 0, 4000000000, authority, &e) == 0);
+		MUST(cert_key(key, &e) == 0 &&
+		     cert_authority(key, "fuzz", 0, 4000000000, authority, &e) == 0);
 	}
 	memcpy(text, data, len < sizeof(text) - 1 ? len : sizeof(text) - 1);
 	if (cert_read(text, &says, &e) == 0) {

@@ -51,7 +51,8 @@ static void plan_vnet(const struct vnet *v, uint32_t node, struct kset *to)
 	struct plan_addr a[2];
 	size_t n = 0;
 
-	vnet_plan_vnet(&(struct plan_vnet){ .ns = v->ns, .mtu = 1500, .platform_address = true }, to);
+	vnet_plan_vnet(&(struct plan_vnet){ .ns = v->ns, .mtu = 1500, .platform_address = true },
+	               to);
 	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = v->ns,
 	                                        .bridge = v->ns + 1,
 	                                        .mtu = v->mtu,
@@ -79,9 +80,10 @@ static void plan_vnet(const struct vnet *v, uint32_t node, struct kset *to)
 			if (i == node) {
 				a[f] = (struct plan_addr){ .prefix = subnet[f], .ip = ip };
 			} else {
-				vnet_plan_remote(v->ns,
-				                 &(struct ip_prefix){ ip, (uint8_t)ip_bits(ip.family) },
-				                 i, to);
+				vnet_plan_remote(
+					v->ns,
+					&(struct ip_prefix){ ip, (uint8_t)ip_bits(ip.family) }, i,
+					to);
 			}
 		}
 	}
@@ -224,11 +226,14 @@ static int begin(void **state)
 	    mount("tmpfs", "/run/netns", "tmpfs", 0, NULL) < 0) {
 		return -1;
 	}
-	must(command("ip link add name bridge0 mtu 1500 type bridge && ip link set dev bridge0 up"), "underlay");
+	must(command("ip link add name bridge0 mtu 1500 type bridge && ip link set dev bridge0 up"),
+	     "underlay");
 	for (unsigned i = 1; i <= 3; i++) {
 		must(command("ip netns add h%u && ip -n h%u link set lo up && ip link add name under0 netns h%u type veth peer name h%u && "
 		             "ip link set dev h%u master bridge0 up && ip -n h%u link set under0 up && ip -n h%u addr add 10.98.0.%u/24 dev under0 && "
-		             "ip -n h%u addr add fd98::%u/64 dev under0 nodad", i, i, i, i, i, i, i, i, i, i), "host");
+		             "ip -n h%u addr add fd98::%u/64 dev under0 nodad",
+		             i, i, i, i, i, i, i, i, i, i),
+		     "host");
 	}
 	apply(1, 2); /* the third is a stranger yet */
 	apply(2, 2);
@@ -289,8 +294,10 @@ static void sizes(void **state)
 
 	(void)state;
 	must(in_group(&vnets[0], 1, "ping -n -M do -s 1422 -c 1 -W 2 10.1.0.12"), "1,450 bytes");
-	must(in_group(&vnets[1], 1, "ping -n -M do -s 1402 -c 1 -W 2 10.1.0.22"), "1,430 bytes over IPv6");
-	assert_int_not_equal(in_group(&vnets[0], 1, "ping -n -M do -s 1423 -c 1 -W 1 10.1.0.12"), 0);
+	must(in_group(&vnets[1], 1, "ping -n -M do -s 1402 -c 1 -W 2 10.1.0.22"),
+	     "1,430 bytes over IPv6");
+	assert_int_not_equal(in_group(&vnets[0], 1, "ping -n -M do -s 1423 -c 1 -W 1 10.1.0.12"),
+	                     0);
 	must(in_group(&vnets[0], 1, "ping -n -M dont -s 4000 -c 1 -W 2 10.1.0.12"), "fragments");
 	for (int i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), "%s/%s.py", dir, i ? "client" : "server");
@@ -314,7 +321,9 @@ static void strangers_are_dropped(void **state)
 
 	(void)state;
 	assert_true(was >= 0);
-	assert_int_not_equal(command("ip netns exec h3 ping -n -c 2 -i 0.1 -W 1 -I 10.1.0.13 10.1.0.11 >/dev/null 2>&1"), 0);
+	assert_int_not_equal(
+		command("ip netns exec h3 ping -n -c 2 -i 0.1 -W 1 -I 10.1.0.13 10.1.0.11 >/dev/null 2>&1"),
+		0);
 	assert_true(dropped(1) >= was + 2);
 	must(in_group(&vnets[0], 1, "ping -n -c 1 -W 2 10.1.0.12"), "members go on");
 }
@@ -325,7 +334,9 @@ static void a_router_made_by_hand(void **state)
 	(void)state;
 	apply(1, 3);
 	apply(2, 3);
-	must(command("ip netns exec h3 ping -n -c 2 -i 0.1 -W 2 -I 10.1.0.13 10.1.0.11 >%s/out 2>&1", dir), "from the third node");
+	must(command("ip netns exec h3 ping -n -c 2 -i 0.1 -W 2 -I 10.1.0.13 10.1.0.11 >%s/out 2>&1",
+	             dir),
+	     "from the third node");
 	must(in_group(&vnets[0], 2, "ping -n -c 2 -i 0.1 -W 2 10.1.0.13"), "and to it");
 	watch(1, "g33", "input", "ip saddr 203.0.113.9");
 	command("ip netns exec h3 ping -n -c 1 -W 1 -I 203.0.113.9 10.1.0.11 >/dev/null 2>&1");
@@ -334,10 +345,15 @@ static void a_router_made_by_hand(void **state)
 	command("ip netns exec h3 ping -n -c 1 -W 1 -I 10.1.0.13 10.1.0.11 >/dev/null 2>&1");
 	assert_int_equal(watched(1, "g33"), 1); /* it would have been seen */
 	/* To the second node's group by the first node: it is not sent round. */
-	must(command("ip -n h3 route replace 10.1.0.12 via 169.254.128.1 dev vx onlink"), "a route that is old");
-	assert_int_not_equal(command("ip netns exec h3 ping -n -c 1 -W 1 -I 10.1.0.13 10.1.0.12 >/dev/null 2>&1"), 0);
-	must(command("ip -n h3 route replace 10.1.0.12 via 169.254.128.2 dev vx onlink"), "the right one");
-	must(command("ip netns exec h3 ping -n -c 1 -W 2 -I 10.1.0.13 10.1.0.12 >%s/out 2>&1", dir), "by the right one");
+	must(command("ip -n h3 route replace 10.1.0.12 via 169.254.128.1 dev vx onlink"),
+	     "a route that is old");
+	assert_int_not_equal(
+		command("ip netns exec h3 ping -n -c 1 -W 1 -I 10.1.0.13 10.1.0.12 >/dev/null 2>&1"),
+		0);
+	must(command("ip -n h3 route replace 10.1.0.12 via 169.254.128.2 dev vx onlink"),
+	     "the right one");
+	must(command("ip netns exec h3 ping -n -c 1 -W 2 -I 10.1.0.13 10.1.0.12 >%s/out 2>&1", dir),
+	     "by the right one");
 	/* Out of the VNet: not by way of another node. */
 	must(command("ip -n h3 route add 198.51.100.1 via 169.254.128.1 dev vx onlink"), "route");
 	watch(1, "v16", "postrouting", "ip daddr 198.51.100.1");
@@ -359,9 +375,12 @@ static void closed_without_rules(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(groups_reach_each_other), cmocka_unit_test(vnets_are_apart),
-		cmocka_unit_test(sizes),                   cmocka_unit_test(strangers_are_dropped),
-		cmocka_unit_test(a_router_made_by_hand),   cmocka_unit_test(closed_without_rules),
+		cmocka_unit_test(groups_reach_each_other),
+		cmocka_unit_test(vnets_are_apart),
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(strangers_are_dropped),
+		cmocka_unit_test(a_router_made_by_hand),
+		cmocka_unit_test(closed_without_rules),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);

@@ -588,7 +588,8 @@ static void test_ruleset_changes(void **state)
 {
 	struct kernel *k = kernel_fake_new();
 	struct reconcile *r = reconcile_new(k, &clock_fake);
-	struct ip pub = { 4, { 198, 18, 0, 9 } }, other = { 4, { 198, 18, 0, 10 } }, member = { 4, { 10, 98, 0, 2 } };
+	struct ip pub = { 4, { 198, 18, 0, 9 } }, other = { 4, { 198, 18, 0, 10 } },
+		  member = { 4, { 10, 98, 0, 2 } };
 	struct plan_gateway gw = { .mtu = 1500 };
 	struct kset set = { 0 }, vnet = { 0 }, have = { 0 };
 	struct err e = ERR_INIT;
@@ -602,7 +603,8 @@ static void test_ruleset_changes(void **state)
 	assert_int_equal(reconcile_set(r, 1, set.v, set.n, &e), 0);
 	assert_int_equal(reconcile_set(r, 16, vnet.v, vnet.n, &e), 0);
 	kset_fini(&set);
-	gw.linked = true; /* nodes have come: the gateway's ruleset is another, and the host has one */
+	gw.linked =
+		true; /* nodes have come: the gateway's ruleset is another, and the host has one */
 	snprintf(gw.underlay, sizeof(gw.underlay), "under0");
 	gw.members = &member;
 	gw.n_members = 1;

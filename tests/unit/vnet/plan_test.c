@@ -291,11 +291,10 @@ static void between_nodes(void **state)
 	vnet_plan_remote(16, &far[0], 2, &set);
 	vnet_plan_remote(16, &far[1], 2, &set);
 	vnet_plan_remote(16, &far[2], 300, &set);
-	vnet_plan_gateway(&(struct plan_gateway){ .mtu = 1500,
-	                                          .underlay = "under0",
-	                                          .members = members,
-	                                          .n_members = 3 },
-	                  &set);
+	vnet_plan_gateway(
+		&(struct plan_gateway){
+			.mtu = 1500, .underlay = "under0", .members = members, .n_members = 3 },
+		&set);
 	golden("fabric.txt", &set);
 }
 
@@ -303,24 +302,67 @@ static void between_nodes(void **state)
  * branch, node 2; of a group there, of which the home has the ways in and out, and a third node the address. */
 static void branches(void **state)
 {
-	struct ip_prefix space[] = { net("10.1.0.0/16") }, sub[] = { net("10.1.0.0/24") }, peer[] = { net("10.2.0.0/16") };
+	struct ip_prefix space[] = { net("10.1.0.0/16") }, sub[] = { net("10.1.0.0/24") },
+			 peer[] = { net("10.2.0.0/16") };
 	struct plan_router home = { 1, ip("10.98.0.1") }, branch = { 2, ip("10.98.0.2") };
-	struct plan_route routes[] = { { .prefix = net("0.0.0.0/0"), .hop = PLAN_HOP_DEVICE, .via = ip("10.1.0.9"), .dev = "br17" },
+	struct plan_route routes[] = { { .prefix = net("0.0.0.0/0"),
+		                         .hop = PLAN_HOP_DEVICE,
+		                         .via = ip("10.1.0.9"),
+		                         .dev = "br17" },
 		                       { .prefix = net("192.0.2.0/24"), .hop = PLAN_HOP_INTERNET },
 		                       { .prefix = net("198.51.100.0/24"), .hop = PLAN_HOP_NONE } };
 	struct plan_addr addr = { sub[0], ip("10.1.0.7"), ip("203.0.113.9") };
 	struct plan_port port = { 6, 80 };
 	uint32_t asg = 40;
-	struct kobj front = { .ns = 16, .kind = KOBJ_ELEM, .sub = KOBJ_SET_INNER4, .family = 4, .addr = { 10, 1, 0, 200 }, .port = 80, .proto = 6, .index = 1 };
-	struct kobj slot = { .ns = 16, .kind = KOBJ_ELEM, .sub = KOBJ_SET_SLOT4, .family = 4, .addr = { 10, 1, 0, 200 }, .port = 80, .proto = 6, .via = { 10, 1, 0, 7 }, .via_port = 80 };
-	struct kobj flt = { .ns = 16, .kind = KOBJ_ELEM, .sub = KOBJ_SET_FLOAT4, .family = 4, .addr = { 10, 1, 0, 201 }, .port = 80, .proto = 6, .index = 1u << 16 };
+	struct kobj front = { .ns = 16,
+		              .kind = KOBJ_ELEM,
+		              .sub = KOBJ_SET_INNER4,
+		              .family = 4,
+		              .addr = { 10, 1, 0, 200 },
+		              .port = 80,
+		              .proto = 6,
+		              .index = 1 };
+	struct kobj slot = { .ns = 16,
+		             .kind = KOBJ_ELEM,
+		             .sub = KOBJ_SET_SLOT4,
+		             .family = 4,
+		             .addr = { 10, 1, 0, 200 },
+		             .port = 80,
+		             .proto = 6,
+		             .via = { 10, 1, 0, 7 },
+		             .via_port = 80 };
+	struct kobj flt = { .ns = 16,
+		            .kind = KOBJ_ELEM,
+		            .sub = KOBJ_SET_FLOAT4,
+		            .family = 4,
+		            .addr = { 10, 1, 0, 201 },
+		            .port = 80,
+		            .proto = 6,
+		            .index = 1u << 16 };
 	struct kset vnet = { 0 }, set = { 0 }, group = { 0 };
 
 	(void)state;
-	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16, .mtu = 1500, .platform_address = true }, &vnet);
-	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = 16, .bridge = 17, .mtu = 1450, .prefixes = sub, .n_prefixes = 1, .nsg = 30, .nat = 31, .table = 1017, .branches = true }, &vnet);
+	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16, .mtu = 1500, .platform_address = true },
+	               &vnet);
+	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = 16,
+	                                        .bridge = 17,
+	                                        .mtu = 1450,
+	                                        .prefixes = sub,
+	                                        .n_prefixes = 1,
+	                                        .nsg = 30,
+	                                        .nat = 31,
+	                                        .table = 1017,
+	                                        .branches = true },
+	                 &vnet);
 	vnet_plan_routes(16, 1017, routes, 3, &vnet);
-	vnet_plan_peer(&(struct plan_peer){ .vnet_ns = 16, .peer_ns = 20, .mtu = 1450, .prefixes = peer, .n_prefixes = 1, .own = space, .n_own = 1 }, &vnet);
+	vnet_plan_peer(&(struct plan_peer){ .vnet_ns = 16,
+	                                    .peer_ns = 20,
+	                                    .mtu = 1450,
+	                                    .prefixes = peer,
+	                                    .n_prefixes = 1,
+	                                    .own = space,
+	                                    .n_own = 1 },
+	               &vnet);
 	for (int i = 0; i < 3; i++) { /* an internal frontend, a floating one, a public one */
 		front.addr[3] = slot.addr[3] = (uint8_t)(200 + i);
 		front.sub = i < 2 ? KOBJ_SET_INNER4 : KOBJ_SET_FRONT4;
@@ -329,12 +371,30 @@ static void branches(void **state)
 	}
 	kset_add(&vnet, &flt);
 	vnet_plan_branch(&vnet, 16, 1, &set);
-	vnet_plan_fabric(&(struct plan_fabric){ .vnet_ns = 16, .vni = 16, .mtu = 1450, .self = branch, .others = &home, .n_others = 1, .home = 1 }, &set);
+	vnet_plan_fabric(&(struct plan_fabric){ .vnet_ns = 16,
+	                                        .vni = 16,
+	                                        .mtu = 1450,
+	                                        .self = branch,
+	                                        .others = &home,
+	                                        .n_others = 1,
+	                                        .home = 1 },
+	                 &set);
 	golden("branch.txt", &set);
 
-	vnet_plan_group(&(struct plan_group){ .ns = 50, .vnet_ns = 16, .bridge = 17, .mtu = 1450, .addrs = &addr, .n_addrs = 1, .ports = &port, .n_ports = 1, .asgs = &asg, .n_asgs = 1 }, &group);
+	vnet_plan_group(&(struct plan_group){ .ns = 50,
+	                                      .vnet_ns = 16,
+	                                      .bridge = 17,
+	                                      .mtu = 1450,
+	                                      .addrs = &addr,
+	                                      .n_addrs = 1,
+	                                      .ports = &port,
+	                                      .n_ports = 1,
+	                                      .asgs = &asg,
+	                                      .n_asgs = 1 },
+	                &group);
 	for (int i = 0; i < 3; i++) {
-		static const char *const names[] = { "group_own.txt", "group_home.txt", "group_branch.txt" };
+		static const char *const names[] = { "group_own.txt", "group_home.txt",
+			                             "group_branch.txt" };
 
 		set = (struct kset){ 0 };
 		vnet_plan_group_part(&group, (enum plan_part)i, 16, 2, &set);
@@ -351,8 +411,16 @@ static void gateways_of_nodes(void **state)
 	struct plan_router others[] = { { 1, ip("10.98.0.1") }, { 3, ip("10.98.0.3") } };
 	struct ip members[] = { ip("10.98.0.1"), ip("10.98.0.3") };
 	struct ip pub = ip("203.0.113.9"), pub6 = ip("2001:db8:1::9");
-	struct plan_gateway gw = { .mtu = 1500, .underlay = "under0", .linked = true, .members = members, .n_members = 2, .gateways = members, .n_gateways = 2 };
-	struct plan_fabric f = { .vnet_ns = KOBJ_NS_GATEWAY, .vni = 1, .mtu = 1500, .others = others };
+	struct plan_gateway gw = { .mtu = 1500,
+		                   .underlay = "under0",
+		                   .linked = true,
+		                   .members = members,
+		                   .n_members = 2,
+		                   .gateways = members,
+		                   .n_gateways = 2 };
+	struct plan_fabric f = {
+		.vnet_ns = KOBJ_NS_GATEWAY, .vni = 1, .mtu = 1500, .others = others
+	};
 	struct kset set = { 0 }, vnet = { 0 };
 
 	(void)state;
@@ -368,8 +436,17 @@ static void gateways_of_nodes(void **state)
 	vnet_plan_ways(&vnet, 3, false, &set);
 	golden("gateways.txt", &set);
 
-	set = (struct kset){ 0 }; /* the one without, which leaves by the first; who is asked answers */
-	gw = (struct plan_gateway){ .mtu = 1500, .underlay = "under0", .linked = true, .leaf = true, .members = members, .n_members = 2, .gateways = members, .n_gateways = 1 };
+	set = (struct kset){
+		0
+	}; /* the one without, which leaves by the first; who is asked answers */
+	gw = (struct plan_gateway){ .mtu = 1500,
+		                    .underlay = "under0",
+		                    .linked = true,
+		                    .leaf = true,
+		                    .members = members,
+		                    .n_members = 2,
+		                    .gateways = members,
+		                    .n_gateways = 1 };
 	f.self = (struct plan_router){ 3, ip("10.98.0.3") };
 	f.n_others = 1;
 	vnet_plan_gateway(&gw, &set);
@@ -442,14 +519,22 @@ static void refused(void **state)
 		{ .ns = 16, .kind = KOBJ_FDB, .dev = "vx16" },
 		{ .ns = 16, .kind = KOBJ_FDB, .dev = "br17", .family = 4 },
 		{ .ns = 16, .kind = KOBJ_RULESET, .sub = KOBJ_RULESET_VNET, .peer = "eth9" },
-		{ .ns = 16, .kind = KOBJ_RULESET, .sub = KOBJ_RULESET_VNET, .index = KOBJ_NODES_INDEX },
+		{ .ns = 16,
+		  .kind = KOBJ_RULESET,
+		  .sub = KOBJ_RULESET_VNET,
+		  .index = KOBJ_NODES_INDEX },
 		{ .ns = 1, .kind = KOBJ_RULESET, .sub = KOBJ_RULESET_GATEWAY, .index = 16 },
 		{ .ns = 1,
 		  .kind = KOBJ_RULESET,
 		  .sub = KOBJ_RULESET_GATEWAY,
 		  .index = KOBJ_NODES_INDEX,
 		  .flags = KOBJ_ISOLATED },
-		{ .ns = 1, .kind = KOBJ_LINK, .sub = KOBJ_LINK_VXLAN, .dev = "vx4", .family = 4, .table = 1 },
+		{ .ns = 1,
+		  .kind = KOBJ_LINK,
+		  .sub = KOBJ_LINK_VXLAN,
+		  .dev = "vx4",
+		  .family = 4,
+		  .table = 1 },
 		{ .ns = 16, .kind = KOBJ_ELEM, .sub = 99 },
 	};
 	struct err e = ERR_INIT;
@@ -557,16 +642,20 @@ static void prefixes(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(gateway),   cmocka_unit_test(group),
-		cmocka_unit_test(guests),    cmocka_unit_test(spare_and_machine),
-		cmocka_unit_test(routing),   cmocka_unit_test(given),
-		cmocka_unit_test(between_nodes),
-		cmocka_unit_test(branches), cmocka_unit_test(gateways_of_nodes),
-		cmocka_unit_test(pure),      cmocka_unit_test(refused),
-		cmocka_unit_test(addresses), cmocka_unit_test(rests),
-		cmocka_unit_test(prefixes)
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(gateway),
+		                            cmocka_unit_test(group),
+		                            cmocka_unit_test(guests),
+		                            cmocka_unit_test(spare_and_machine),
+		                            cmocka_unit_test(routing),
+		                            cmocka_unit_test(given),
+		                            cmocka_unit_test(between_nodes),
+		                            cmocka_unit_test(branches),
+		                            cmocka_unit_test(gateways_of_nodes),
+		                            cmocka_unit_test(pure),
+		                            cmocka_unit_test(refused),
+		                            cmocka_unit_test(addresses),
+		                            cmocka_unit_test(rests),
+		                            cmocka_unit_test(prefixes) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

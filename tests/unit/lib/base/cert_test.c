@@ -2,18 +2,18 @@
  *
  * Certificates of an authority of one's own. The judge is openssl(1).
  */
-#include <setjmp.h>
-#include <stdarg.h>
+#include "lib/base/cert.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <cmocka.h>
 
-#include "lib/base/cert.h"
+#include "tests/test.h"
 
-static char key[CERT_TEXT], authority[CERT_TEXT], node_key[CERT_TEXT], request[CERT_TEXT], node[CERT_TEXT];
+static char key[CERT_TEXT], authority[CERT_TEXT], node_key[CERT_TEXT], request[CERT_TEXT],
+	node[CERT_TEXT];
 static char folder[] = "/tmp/netd-cert.XXXXXX";
 
 static void put(const char *name, const char *text)
@@ -46,7 +46,8 @@ static int begin(void **state)
 	assert_int_equal(cert_authority(key, "a plane", now, 86400, authority, &e), 0);
 	assert_int_equal(cert_key(node_key, &e), 0);
 	assert_int_equal(cert_request(node_key, request, &e), 0);
-	assert_int_equal(cert_issue(authority, key, request, "node2", CERT_CLIENT, now, 3600, node, &e), 0);
+	assert_int_equal(
+		cert_issue(authority, key, request, "node2", CERT_CLIENT, now, 3600, node, &e), 0);
 	put("ca.pem", authority);
 	put("ca.key", key);
 	put("node.pem", node);
@@ -67,9 +68,12 @@ static int end(void **state)
 static void test_openssl_believes_it(void **state)
 {
 	(void)state;
-	assert_int_equal(openssl("verify -x509_strict -purpose sslclient -CAfile ca.pem node.pem"), 0);
-	assert_int_not_equal(openssl("verify -x509_strict -purpose sslserver -CAfile ca.pem node.pem"), 0);
-	assert_int_equal(openssl("x509 -in node.pem -noout -checkhost node2 | grep -q 'does match'"), 0);
+	assert_int_equal(openssl("verify -x509_strict -purpose sslclient -CAfile ca.pem node.pem"),
+	                 0);
+	assert_int_not_equal(
+		openssl("verify -x509_strict -purpose sslserver -CAfile ca.pem node.pem"), 0);
+	assert_int_equal(
+		openssl("x509 -in node.pem -noout -checkhost node2 | grep -q 'does match'"), 0);
 	assert_int_equal(openssl("req -in node.csr -noout -verify"), 0);
 	assert_int_equal(openssl("x509 -in ca.pem -noout -text | grep -q 'CA:TRUE, pathlen:0'"), 0);
 }
@@ -80,7 +84,9 @@ static void test_no_authority_below(void **state)
 	char third[CERT_TEXT];
 
 	(void)state;
-	assert_int_equal(cert_issue(node, node_key, request, "node3", CERT_CLIENT, time(NULL), 3600, third, &e), 0);
+	assert_int_equal(cert_issue(node, node_key, request, "node3", CERT_CLIENT, time(NULL), 3600,
+	                            third, &e),
+	                 0);
 	put("third.pem", third);
 	assert_int_not_equal(openssl("verify -CAfile ca.pem -untrusted node.pem third.pem"), 0);
 }
@@ -98,9 +104,11 @@ static void test_what_it_says(void **state)
 	assert_string_equal(says.key, print);
 	assert_true(says.until_s > time(NULL) + 3500 && says.until_s <= time(NULL) + 3600);
 	assert_true(says.from_s < time(NULL) - 3500);
-	snprintf(command, sizeof(command), "x509 -in node.pem -outform DER | sha256sum | grep -q %s", says.print);
+	snprintf(command, sizeof(command),
+	         "x509 -in node.pem -outform DER | sha256sum | grep -q %s", says.print);
 	assert_int_equal(openssl(command), 0);
-	snprintf(command, sizeof(command), "pkey -in node.key -pubout -outform DER | sha256sum | grep -q %s", says.key);
+	snprintf(command, sizeof(command),
+	         "pkey -in node.key -pubout -outform DER | sha256sum | grep -q %s", says.key);
 	assert_int_equal(openssl(command), 0);
 }
 
@@ -112,7 +120,9 @@ static void test_what_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(cert_read("", &says, &e), -1);
-	assert_int_equal(cert_read("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &says, &e), -1);
+	assert_int_equal(cert_read("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+	                           &says, &e),
+	                 -1);
 	assert_int_equal(cert_issue(authority, key, node, "x", CERT_CLIENT, 0, 1, text, &e), -1);
 	assert_int_equal(openssl("genrsa -out rsa.key 2048"), 0);
 	assert_int_equal(openssl("req -new -key rsa.key -subj /CN=x -out rsa.csr"), 0);
@@ -131,7 +141,8 @@ static void test_what_is_refused(void **state)
 	/* A name longer than a subject's may be. */
 	memset(text, 'n', 65);
 	text[65] = '\0';
-	assert_int_equal(cert_issue(authority, key, request, text, CERT_CLIENT, 0, 1, other, &e), -1);
+	assert_int_equal(cert_issue(authority, key, request, text, CERT_CLIENT, 0, 1, other, &e),
+	                 -1);
 }
 
 int main(void)
