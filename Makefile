@@ -48,7 +48,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 LAB_BIN := $(patsubst tests/lab/%.c,$(BUILD)/lab/%,$(LAB_SRC))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 
-.PHONY: bench-dns bench-cni bench-attach bench-nsg bench-fabric bench-ingress bench-nodes bench-change fuzz build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help
+.PHONY: bench-scale bench-dns bench-cni bench-attach bench-nsg bench-fabric bench-ingress bench-nodes bench-change fuzz build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help
 build: $(BUILD)/.deps
 	$(Q)$(MAKE) --no-print-directory all
 all: $(BUILD)/netd $(BUILD)/netctl $(BUILD)/netd-cni $(if $(RUNTIME_SRC),$(BUILD)/netd-runtime) $(if $(wildcard examples/helloworld/*.c),$(BUILD)/helloworld)
@@ -145,6 +145,8 @@ bench-nodes: build $(BUILD)/lab/traffic ## a load balancer by 1 to 8 nodes, besi
 	$(Q)tests/bench/nodes
 bench-dns: build $(BUILD)/bench/dns_feed $(BUILD)/bench/dns_replay ## names beside NSD and Knot: queries, CPU, memory, changes
 	$(Q)tests/bench/dns
+bench-scale: build $(BUILD)/bench/sim_nodes ## control with up to a thousand simulated nodes: docs/scale.md
+	$(Q)tests/bench/scale
 bench-change: build $(BUILD)/bench/change_engine ## load balancers' changes beside nft -f
 	$(Q)tests/bench/change
 

@@ -337,6 +337,7 @@ void fabric_branches(uint32_t vnet)
 				0; /* what is as it was comes there too, each after what it refers to */
 		}
 	}
+	fabric_meet(vnet);
 	fabric_vnet(vnet);
 	group_ways(vnet);
 }

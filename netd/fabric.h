@@ -26,6 +26,8 @@ void fabric_opened(void);
 /* The VNet has a branch that it had not, or not any more: router, rules and frontends come there, or go; with the links between its
  * nodes, and its groups' parts. */
 void fabric_branches(uint32_t vnet);
+/* Gateways of the VNet's nodes: these take its packets from each other. */
+void fabric_meet(uint32_t vnet);
 /* Links between the VNet's nodes, as they are now. */
 void fabric_links(uint32_t vnet);
 /* The VNet's home is that node from now on: what it had, if it was a branch, becomes what the home has had. Plan it then. */
@@ -41,6 +43,8 @@ bool fabric_linked(const struct node *n);
 /* Plans the node's gateway again; and those of all that are there: one came, went, or has another address. */
 void fabric_gateway(const struct node *n);
 void fabric_gateways(void);
+/* The same, of those that one speaks to which has no VNets yet. */
+void fabric_gateway_new(const struct node *n);
 /* All that is not a group's, for an engine that has come up. */
 void fabric_list(const struct node *n);
 /* The node is about to be no more. */

@@ -7,46 +7,84 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/own.h"
 #include "netd/agent.h"
 #include "netd/fabric_parts.h"
 #include "netd/home.h"
 
-/* Its address in the network between the nodes; false: none is known, or no device has it. */
-static bool underlay_of(const struct node *n, struct node_facts *facts, struct ip *ip)
+#define OWN_FACTS_MS 1000
+
+/* What the node says of itself; this one asks its kernel once a second at most. */
+static const struct node_facts *facts_now(const struct node *n)
 {
+	static struct node_facts own;
+	static int64_t at_ms;
+	int64_t now = clock_system.now_ms(&clock_system);
+
+	if (n != node_own()) {
+		return &n->facts;
+	}
+	if (!own.version[0] || now - at_ms >= OWN_FACTS_MS) {
+		facts_of(plane.config, &own);
+		at_ms = now;
+	}
+	return &own;
+}
+
+/* Its address in the network between the nodes; false: none is known, or no device has it. */
+static bool underlay_of(const struct node *n, struct ip *ip)
+{
+	const struct node_facts *f = facts_now(n);
 	struct err e = ERR_INIT;
 
-	*facts = n->facts;
-	if (n == node_own()) {
-		facts_of(plane.config, facts);
-	}
-	return facts->underlay[0] && ip_parse(facts->address, ip, &e) == 0;
+	return f->underlay[0] && ip_parse(f->address, ip, &e) == 0;
 }
 
 bool fabric_linked(const struct node *n)
 {
-	struct node_facts facts;
 	struct ip theirs, ours;
 
-	return node_own() && underlay_of(n, &facts, &theirs) &&
-	       underlay_of(node_own(), &facts, &ours) && theirs.family == ours.family;
+	return node_own() && underlay_of(n, &theirs) && underlay_of(node_own(), &ours) &&
+	       theirs.family == ours.family;
+}
+
+/* Of all numbers, those of nodes that have groups or homes of the VNets that `n` has. */
+static const bool *neighbours_of(const struct node *n)
+{
+	static bool near[PLAN_NODE_MAX + 1];
+	const struct subnet *s;
+	uint32_t last = 0;
+
+	memset(near, 0, sizeof(near));
+	for (size_t i = 0; (s = subnet_at(i)); i++) {
+		const struct node *x = s->vnet != last ? home_of(s->vnet) : NULL;
+
+		last = s->vnet;
+		if (!x || !home_branch(last, 0) || !home_has(last, n)) {
+			continue;
+		}
+		for (size_t k = 0; x; x = home_branch(last, k++)) {
+			near[x->number] = true;
+		}
+	}
+	return near;
 }
 
 /* The nodes that the gateway of `n` speaks to: one with an uplink to all, others to those that have one; a fenced one lets in what is
- * not its own. Or `all` nodes that its VNets may speak to, of which none is fenced. */
-static size_t others_of(const struct node *n, uint8_t family, bool all, struct plan_router *to)
+ * not its own. Or (`near`) those that its VNets speak to, of which none is fenced. */
+static size_t others_of(const struct node *n, uint8_t family, const bool *near,
+                        struct plan_router *to)
 {
-	struct node_facts facts;
 	const struct node *x;
 	struct ip ip;
 	size_t k = 0;
 
 	for (size_t i = 0; (x = node_at(i)) && k < NODES_MAX; i++) {
-		bool fenced = x->fenced && (all || !node_ingress(x));
+		bool fenced = x->fenced && (near || !node_ingress(x));
+		bool meets = near ? near[x->number] : node_ingress(n) || node_ingress(x);
 
-		if (x != n && !fenced && (all || node_ingress(n) || node_ingress(x)) &&
-		    underlay_of(x, &facts, &ip) && ip.family == family) {
+		if (x != n && !fenced && meets && underlay_of(x, &ip) && ip.family == family) {
 			to[k++] = (struct plan_router){ x->number, ip };
 		}
 	}
@@ -74,16 +112,16 @@ void fabric_gateway(const struct node *n)
 		                 .mtu = (uint32_t)c->mtu,
 		                 .self = { .node = n->number },
 		                 .others = others };
-	struct node_facts facts;
+	const struct node_facts *facts = facts_now(n);
 	struct kset set = { 0 };
 	struct err e = ERR_INIT;
-	bool linked = underlay_of(n, &facts, &f.self.underlay) && node_at(1);
+	bool linked = underlay_of(n, &f.self.underlay) && node_at(1);
 
 	if (node_ingress(n)) {
 		p.pools = c->pools;
 		p.n_pools = (size_t)c->n_pools;
-		read_uplink(&facts, &p);
-		p.closed = n->drained && facts.uplink[0];
+		read_uplink(facts, &p);
+		p.closed = n->drained && facts->uplink[0];
 	} else {
 		p.leaf = true;
 	}
@@ -92,13 +130,13 @@ void fabric_gateway(const struct node *n)
 		(void)!(c->host6[0] && ip_parse(c->host6, &p.host6, &e));
 	}
 	if (linked) {
-		p.n_members = others_of(n, f.self.underlay.family, true, others);
+		p.n_members = others_of(n, f.self.underlay.family, neighbours_of(n), others);
 		for (size_t i = 0; i < p.n_members; i++) {
 			members[i] = others[i].underlay;
 		}
-		memcpy(p.underlay, facts.underlay, sizeof(p.underlay));
+		memcpy(p.underlay, facts->underlay, sizeof(p.underlay));
 		p.members = members;
-		p.n_gateways = f.n_others = others_of(n, f.self.underlay.family, false, others);
+		p.n_gateways = f.n_others = others_of(n, f.self.underlay.family, NULL, others);
 		for (size_t i = 0; i < f.n_others; i++) {
 			gateways[i] = others[i].underlay;
 		}
@@ -110,6 +148,17 @@ void fabric_gateway(const struct node *n)
 		vnet_plan_gateways(&f, p.leaf && node_own() ? node_own()->number : 0, &set);
 	}
 	fabric_put_at(OWNER_GATEWAY, n, 0, &set);
+}
+
+void fabric_gateway_new(const struct node *n)
+{
+	const struct node *x;
+
+	for (size_t i = 0; (x = node_at(i)); i++) {
+		if (node_channel(x, ROLE_ENGINE) && (x == n || node_ingress(n) || node_ingress(x))) {
+			fabric_gateway(x);
+		}
+	}
 }
 
 void fabric_gateways(void)
@@ -137,12 +186,11 @@ void fabric_gateways(void)
 static size_t nodes_of(uint32_t vnet, const struct node **to, struct plan_router *routers)
 {
 	const struct node *n = home_of(vnet);
-	struct node_facts facts;
 	struct ip ip;
 	size_t k = 0;
 
 	for (size_t i = 0; n && k < NODES_MAX; n = home_branch(vnet, i++)) {
-		if (underlay_of(n, &facts, &ip) && !(n->fenced && k > 0)) {
+		if (underlay_of(n, &ip) && !(n->fenced && k > 0)) {
 			to[k] = n;
 			routers[k++] = (struct plan_router){ n->number, ip };
 		}
@@ -203,6 +251,17 @@ void fabric_links(uint32_t vnet)
 	for (size_t i = 0; (n = node_at(i)); i++) {
 		if (!among(n, nodes, count)) {
 			fabric_drop_at(owner, n);
+		}
+	}
+}
+
+void fabric_meet(uint32_t vnet)
+{
+	const struct node *n = home_of(vnet);
+
+	for (size_t i = 0; n; n = home_branch(vnet, i++)) {
+		if (node_channel(n, ROLE_ENGINE)) {
+			fabric_gateway(n);
 		}
 	}
 }

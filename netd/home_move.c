@@ -138,6 +138,7 @@ static void arrive(uint32_t vnet, const struct node *from, const struct node *to
 		home_note(v, vnet, to);
 		table_save(&v, 1, control_saved, NULL);
 	}
+	fabric_meet(vnet);
 	fabric_vnet(vnet);
 	group_rehome(vnet, from);
 	balancer_probes(vnet, true);

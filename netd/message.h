@@ -61,8 +61,8 @@ enum role {
 	X(FLOWS, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)      /* token, namespace */                  \
 	X(FLOW_LIST, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, ns, last, flows */  \
 	X(FLOWS_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 4, MSG_BODY_MAX) /* namespace, flows */        \
-	X(DRAIN, 1, ROLE_CONTROL, ROLE_ENGINE, 5, MSG_BODY_MAX)     /* see drain.h */             \
-	X(DRAINED, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX)   /* the same, with counts */   \
+	X(DRAIN, 2, ROLE_CONTROL, ROLE_ENGINE, 8, MSG_BODY_MAX)     /* see drain.h */             \
+	X(DRAINED, 2, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX)   /* the same, with counts */   \
 	X(COUNTERS, 2, ROLE_CONTROL, ROLE_ENGINE, 12, 12)           /* token, namespace, what */  \
 	X(COUNTER_LIST, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, ns, last */      \
 	X(LEARN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0) /* tell of every given namespace */          \

@@ -318,7 +318,8 @@ static void greet(struct conn *c, struct node *n, const struct node_facts *facts
 	self.strangers -= !c->node;
 	c->node = n;
 	n->stream = c->stream;
-	bool moved = strcmp(n->facts.address, facts->address[0] ? facts->address : c->peer) != 0 ||
+	bool fresh = !n->facts.address[0],
+	     moved = strcmp(n->facts.address, facts->address[0] ? facts->address : c->peer) != 0 ||
 	             strcmp(n->facts.underlay, facts->underlay) != 0,
 	     opens = strcmp(n->facts.uplink, facts->uplink) != 0;
 	n->facts = *facts;
@@ -333,7 +334,11 @@ static void greet(struct conn *c, struct node *n, const struct node_facts *facts
 		fabric_opened();
 		group_ways(0);
 	}
-	fabric_gateways();
+	if (opens || (moved && !fresh)) {
+		fabric_gateways();
+	} else if (fresh) {
+		fabric_gateway_new(n);
+	}
 	loop_timer_start(c->deadline, NODE_LEASE_MS);
 	put_u32(&b, n->number);
 	stream_send(c->stream, FRAME_WELCOME, &b);
