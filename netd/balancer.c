@@ -200,6 +200,39 @@ void balancer_strip(const struct resource *r, json_t *doc)
 	}
 }
 
+static struct where publics; /* balancers by the public addresses that they name */
+
+static struct ip public_named(const char *id)
+{
+	AUTO_FREE char *key = table_key(id);
+
+	return where_named(key, strlen(key));
+}
+
+const struct resource *balancer_of(const struct resource *public)
+{
+	const struct ip at = public_named(public->id);
+	const struct where_entry *x = where_next(&publics, 0, &at, NULL);
+
+	return x ? (const struct resource *)x->value : NULL;
+}
+
+static void index_publics(const struct balancer *b, bool there)
+{
+	json_t *x;
+	size_t i;
+
+	json_array_foreach(lb_list(b->r->doc, LB_FRONTS), i, x)
+	{
+		const char *id = model_str(x, "properties.publicIPAddress.id");
+		const struct ip at = public_named(id);
+
+		if (*id) {
+			(there ? where_add : where_drop)(&publics, 0, &at, (uintptr_t)b->r);
+		}
+	}
+}
+
 static void index_members(struct balancer *b, bool there)
 {
 	json_t *pool, *x;
@@ -373,6 +406,7 @@ void balancer_before(struct resource *r)
 {
 	if (r->balancer) {
 		index_members(r->balancer, false);
+		index_publics(r->balancer, false);
 	}
 }
 
@@ -381,6 +415,7 @@ void balancer_change(struct resource *r)
 	struct balancer *b = make(r);
 
 	index_members(b, true);
+	index_publics(b, true);
 	for (size_t i = b->n_joined; i-- > 0;) { /* pools that are no more */
 		if (!lb_named(r->doc, LB_POOLS, b->joined[i].pool, NULL)) {
 			free(b->joined[i].pool);
@@ -401,6 +436,7 @@ void balancer_gone(struct resource *r)
 		return;
 	}
 	index_members(b, false);
+	index_publics(b, false);
 	if (b->vnet) {
 		fabric_drop(fabric_owner(number_of(r), b->vnet));
 	}
@@ -596,6 +632,7 @@ void balancer_load(void)
 	}
 	for (size_t i = 0; i < n_all; i++) {
 		lb_front_restore(all[i]);
+		index_publics(all[i], true);
 		evaluate(all[i]);
 	}
 }

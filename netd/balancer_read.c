@@ -140,31 +140,6 @@ bool lb_ready(const struct lb_member *m)
 	return m->group && group_takes_flows(m->group);
 }
 
-const struct resource *balancer_of(const struct resource *public)
-{
-	const char *end = strchr(public->key + 15, '/');
-	AUTO_FREE char *prefix = strndup(public->key, (size_t)(end - public->key) + 1);
-	json_t *x;
-	size_t k;
-
-	for (size_t i = table_from(prefix);
-	     table_at(i) && strncmp(table_at(i)->key, prefix, strlen(prefix)) == 0; i++) {
-		const struct resource *r = table_at(i);
-
-		if (!balancer_is(r)) {
-			continue;
-		}
-		json_array_foreach(lb_list(r->doc, LB_FRONTS), k, x)
-		{
-			if (strcasecmp(model_str(x, "properties.publicIPAddress.id"), public->id) ==
-			    0) {
-				return r;
-			}
-		}
-	}
-	return NULL;
-}
-
 const struct resource *balancer_in(const struct resource *vnet, const char *subnet)
 {
 	const char *end = strchr(vnet->key + 15, '/');

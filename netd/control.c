@@ -371,15 +371,14 @@ static void on_sweep(void *arg)
 		network_rest_sweep();
 		network_idle(0, now);
 	}
-	for (size_t i = 0; i < plane.n; i++) {
-		struct resource *r = plane.v[i];
+	struct resource *r;
+	for (size_t i = 0; (r = table_typed("Microsoft.Resources/resourceGroups", i)); i++) {
 		struct err e = ERR_INIT;
 		char prefix[700];
 		size_t n = strlen(r->key);
 		bool left = false;
 
-		if (plane.stopped || !r->deleting || r->group || r->ngroup ||
-		    n + 2 > sizeof(prefix)) {
+		if (plane.stopped || !r->deleting || n + 2 > sizeof(prefix)) {
 			continue;
 		}
 		memcpy(prefix, r->key, n);

@@ -155,7 +155,8 @@ void fabric_gateway_new(const struct node *n)
 	const struct node *x;
 
 	for (size_t i = 0; (x = node_at(i)); i++) {
-		if (node_channel(x, ROLE_ENGINE) && (x == n || node_ingress(n) || node_ingress(x))) {
+		if (node_channel(x, ROLE_ENGINE) &&
+		    (x == n || node_ingress(n) || node_ingress(x))) {
 			fabric_gateway(x);
 		}
 	}

@@ -26,8 +26,9 @@ unsigned home_groups(uint32_t vnet);
 struct node *home_branch(uint32_t vnet, size_t i);
 /* The VNet is in no kernel any more. */
 void home_forget(uint32_t vnet);
-/* The node is about to be no more: its VNets are nowhere. */
-void home_lost(const struct node *n);
+/* The node is about to be no more: its VNets are nowhere, until home_sweep(). */
+void home_removed(const struct node *n);
+void home_lost(const struct node *n); /* its part in home.c */
 /* Its role's channel there; NULL: away. */
 struct channel *home_channel(uint32_t vnet, enum role role);
 /* Has the engine there all that it should have? */

@@ -315,6 +315,14 @@ static bool many_lost(void)
 	return others > 1 && 2 * lost > others;
 }
 
+static bool removed = true; /* or control has just begun */
+
+void home_removed(const struct node *n)
+{
+	home_lost(n);
+	removed = true;
+}
+
 void home_sweep(int64_t now_ms)
 {
 	static int64_t last_ms;
@@ -332,6 +340,7 @@ void home_sweep(int64_t now_ms)
 	}
 	for (size_t i = 0; !many && (n = node_at(i)); i++) {
 		if (n == node_own() || !node_lost(n)) {
+			n->emptied = false;
 			continue;
 		}
 		if (!n->fenced) {
@@ -341,10 +350,10 @@ void home_sweep(int64_t now_ms)
 			node_save(n);
 			fabric_gateways(); /* nobody takes packets from it any more */
 		}
-		(void)home_drain(n, &e);
+		n->emptied = n->emptied || home_drain(n, &e) == 0;
 	}
-	if (!many) {
-		(void)home_drain(NULL, &e); /* of nodes that were removed */
+	if (!many && removed) { /* what nodes had that were */
+		removed = home_drain(NULL, &e) > 0;
 	}
 }
 

@@ -426,7 +426,7 @@ int node_remove(struct node *n, node_reply_fn reply, void *arg, struct err *e)
 	key_of("node", n->name, key);
 	hub_drop(n);
 	fabric_forget(n);
-	home_lost(n);
+	home_removed(n);
 	zone_node_gone(n);
 	drop(n);
 	fabric_gateways();

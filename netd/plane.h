@@ -29,6 +29,7 @@ struct resource {
 	json_t *status; /* what the service adds; numbers and addresses it was given */
 	uint64_t etag;  /* counts changes of the document */
 	bool deleting;
+	size_t typed;              /* its place among those of its type */
 	struct group *group;       /* container groups only */
 	struct balancer *balancer; /* load balancers only */
 	struct ngroup *ngroup;     /* NGroups only */
@@ -82,6 +83,8 @@ struct resource *table_get(const char *key);
 /* First resource at or after a key; walk with table_at(i). */
 size_t table_from(const char *key);
 struct resource *table_at(size_t i); /* NULL at the end */
+/* The i-th of a type, by its whole name, in no order; NULL: no more. */
+struct resource *table_typed(const char *name, size_t i);
 /* Makes a resource with an empty status; takes doc. */
 struct resource *table_add(const char *id, const struct model_type *type, json_t *doc);
 void table_remove(struct resource *r);

@@ -175,20 +175,16 @@ uint32_t routing_nat_idle(const struct resource *nat)
 	return n > 0 ? (uint32_t)n : 4;
 }
 
-/* The first resource of the type in r's subscription for which fn is true. */
+/* A resource of the type in the subscription of `of` for which fn is true. */
 static const struct resource *some(const char *of, const char *type,
                                    bool (*fn)(const struct resource *x, const char *id),
                                    const char *id)
 {
-	AUTO_FREE char *low = table_key(of);
-	size_t n = strcspn(low + 15, "/") + 15;
+	const struct tenant *t = tenant_of(of);
+	const struct resource *x;
 
-	low[n] = '\0';
-	for (size_t i = table_from(low); table_at(i) && strncmp(table_at(i)->key, low, n) == 0;
-	     i++) {
-		const struct resource *x = table_at(i);
-
-		if (strcasecmp(x->type->name, type) == 0 && fn(x, id)) {
+	for (size_t i = 0; (x = table_typed(type, i)); i++) {
+		if (tenant_of(x->id) == t && fn(x, id)) {
 			return x;
 		}
 	}

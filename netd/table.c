@@ -96,6 +96,65 @@ static void take_out(struct resource *r)
 	free(r->id);
 }
 
+/* ---- by type ---- */
+
+static struct typed {
+	const struct model_type *type;
+	struct resource **v;
+	size_t n, cap;
+} * typed;
+static size_t n_typed;
+
+static struct typed *typed_of(const struct model_type *type)
+{
+	for (size_t i = 0; i < n_typed; i++) {
+		if (typed[i].type == type) {
+			return &typed[i];
+		}
+	}
+	return NULL;
+}
+
+static void typed_add(struct resource *r)
+{
+	struct typed *t = typed_of(r->type);
+
+	if (!t) {
+		typed = realloc(typed, (n_typed + 1) * sizeof(*typed));
+		if (!typed) {
+			abort();
+		}
+		t = &typed[n_typed++];
+		*t = (struct typed){ .type = r->type };
+	}
+	if (t->n == t->cap) {
+		t->cap = t->cap ? t->cap * 2 : 16;
+		t->v = realloc(t->v, t->cap * sizeof(struct resource *));
+		if (!t->v) {
+			abort();
+		}
+	}
+	r->typed = t->n;
+	t->v[t->n++] = r;
+}
+
+static void typed_drop(const struct resource *r)
+{
+	struct typed *t = typed_of(r->type);
+
+	if (t) { /* table_add() made it */
+		t->v[r->typed] = t->v[--t->n];
+		t->v[r->typed]->typed = r->typed;
+	}
+}
+
+struct resource *table_typed(const char *name, size_t i)
+{
+	const struct typed *t = typed_of(model_type_find(name));
+
+	return t && i < t->n ? t->v[i] : NULL;
+}
+
 struct resource *table_add(const char *id, const struct model_type *type, json_t *doc)
 {
 	struct resource *r = calloc(1, sizeof(*r));
@@ -111,6 +170,7 @@ struct resource *table_add(const char *id, const struct model_type *type, json_t
 	r->doc = doc;
 	r->status = json_object();
 	insert(r, id);
+	typed_add(r);
 	return r;
 }
 
@@ -194,6 +254,7 @@ void table_remove(struct resource *r)
 		memmove(&numbers[k], &numbers[k + 1], (n_numbers - k - 1) * sizeof(*numbers));
 		n_numbers--;
 	}
+	typed_drop(r);
 	take_out(r);
 	json_decref(r->doc);
 	json_decref(r->status);

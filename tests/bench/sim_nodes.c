@@ -114,7 +114,9 @@ static void owner_part(struct sim *s, struct reader *r)
 		kset_add(verb == KOP_DEL ? &s->dels : &s->puts, &o);
 	}
 	if (flags & PART_LAST) {
-		done(s, request, reconcile_patch(s->state, owner, &s->puts, &s->dels, flags & PART_WHOLE, &e), &e);
+		done(s, request,
+		     reconcile_patch(s->state, owner, &s->puts, &s->dels, flags & PART_WHOLE, &e),
+		     &e);
 		kset_fini(&s->puts);
 		kset_fini(&s->dels);
 	}
@@ -190,7 +192,8 @@ static void on_tell(struct sim *s, struct reader *r)
 		say(s, role, MSG_PONG, &b);
 	} else if (role == ROLE_ENGINE) {
 		engine(s, type, r);
-	} else if (role == ROLE_DNS && (type == MSG_NAME_SET || type == MSG_NAMES_END) && (first = get_u64(r))) {
+	} else if (role == ROLE_DNS && (type == MSG_NAME_SET || type == MSG_NAMES_END) &&
+	           (first = get_u64(r))) {
 		put_u64(&b, first);
 		put_u8(&b, 1);
 		put_str(&b, "");
@@ -240,7 +243,11 @@ static void connect_sim(struct sim *s);
 
 static void facts(const struct sim *s, struct buf *b)
 {
-	struct node_facts f = { .version = "sim", .underlay = "under0", .run_dir = "/run/sim", .cpu = 100000, .memory = 100000 };
+	struct node_facts f = { .version = "sim",
+		                .underlay = "under0",
+		                .run_dir = "/run/sim",
+		                .cpu = 100000,
+		                .memory = 100000 };
 
 	snprintf(f.address, sizeof(f.address), "10.98.%u.%u", 1 + s->i / 250, 1 + s->i % 250);
 	put_facts(b, &f);
@@ -345,7 +352,8 @@ static void connect_sim(struct sim *s)
 	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
 	struct err e = ERR_INIT;
 
-	if (!tls || (s->joined && stream_certificates(tls, s->key, s->cert, s->authority, &e) < 0)) {
+	if (!tls ||
+	    (s->joined && stream_certificates(tls, s->key, s->cert, s->authority, &e) < 0)) {
 		fprintf(stderr, "sim_nodes: %s\n", e.msg);
 		exit(1);
 	}
@@ -407,9 +415,11 @@ static void on_line(void *arg)
 	getrusage(RUSAGE_SELF, &u);
 	printf("{\"welcome\": %u, \"synced\": %u, \"messages\": %llu, \"bytes\": %llu, \"failed\": %llu, \"pending\": %llu, \"groups\": %llu, \"stopped\": %llu, "
 	       "\"owners\": %llu, \"objects\": %llu, \"last_ms\": %lld, \"now_ms\": %lld}\n",
-	       welcome, synced, (unsigned long long)count.messages, (unsigned long long)count.bytes, (unsigned long long)count.failed,
-	       (unsigned long long)all.pending, (unsigned long long)count.groups, (unsigned long long)count.stopped,
-	       (unsigned long long)all.owners, (unsigned long long)all.objects, (long long)count.last_ms, (long long)now_ms());
+	       welcome, synced, (unsigned long long)count.messages, (unsigned long long)count.bytes,
+	       (unsigned long long)count.failed, (unsigned long long)all.pending,
+	       (unsigned long long)count.groups, (unsigned long long)count.stopped,
+	       (unsigned long long)all.owners, (unsigned long long)all.objects,
+	       (long long)count.last_ms, (long long)now_ms());
 	fflush(stdout);
 }
 

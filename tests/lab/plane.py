@@ -144,6 +144,10 @@ class Runtime(threading.Thread):
         data = json.dumps(m).encode()
         self.socks[self.at.get(m.get("id"), self.nodes[0])].sendall(struct.pack(">I", len(data)) + data)
 
+    @property
+    def sock(self):
+        return self.socks[self.nodes[0]]
+
     stream = staticmethod(os.close)  # of exec and attach
 
     def release(self):
