@@ -145,12 +145,12 @@ bench-nodes: build $(BUILD)/lab/traffic ## a load balancer by 1 to 8 nodes, besi
 	$(Q)tests/bench/nodes
 bench-dns: build $(BUILD)/bench/dns_feed $(BUILD)/bench/dns_replay ## names beside NSD and Knot: queries, CPU, memory, changes
 	$(Q)tests/bench/dns
-bench-scale: build $(BUILD)/bench/sim_nodes ## control with up to a thousand simulated nodes: docs/scale.md
+bench-scale: build $(BUILD)/lab/sim_nodes ## control with up to a thousand simulated nodes: docs/scale.md
 	$(Q)tests/bench/scale
 bench-change: build $(BUILD)/bench/change_engine ## load balancers' changes beside nft -f
 	$(Q)tests/bench/change
 
-tests-bin: $(UNIT_BIN) $(LAB_BIN) $(FUZZ_BIN) $(BUILD)/lab/traffic
+tests-bin: $(UNIT_BIN) $(LAB_BIN) $(FUZZ_BIN) $(BUILD)/lab/traffic $(BUILD)/lab/sim_nodes
 .SECONDARY:
 
 check: build ## all tests, fixed seed; the last line counts them

@@ -21,6 +21,7 @@
 #include "netd/routing.h"
 #include "netd/ruleset.h"
 #include "netd/standby.h"
+#include "netd/subnet.h"
 #include "netd/zone.h"
 
 /* A transaction under way, with who waits for it: the store and, beside it, the engine. */
@@ -157,6 +158,32 @@ static bool in_plans(const struct resource *r)
 	return false;
 }
 
+/* What a subnet refers to concerns its VNets; all else may concern any of the subscription. */
+static void replan_users(struct resource *r)
+{
+	static const char *const refs[][2] = { { "networkSecurityGroups", "networkSecurityGroup" },
+		                               { "routeTables", "routeTable" },
+		                               { "natGateways", "natGateway" } };
+	const struct subnet *s;
+	uint32_t done = 0;
+
+	for (size_t k = 0; k < ARRAY_N(refs); k++) {
+		if (strcmp(r->type->name + strlen("Microsoft.Network/"), refs[k][0]) != 0) {
+			continue;
+		}
+		for (size_t i = 0; (s = subnet_at(i)); i++) {
+			const struct resource *v = s->vnet != done ? table_numbered(s->vnet) : NULL;
+
+			if (v && vnet_subnet_ref(v, s->id, refs[k][1]) == r) {
+				done = s->vnet;
+				fabric_vnet(s->vnet);
+			}
+		}
+		return;
+	}
+	fabric_vnets(tenant_of(r->id)->number, NULL);
+}
+
 /* The kernel's part of a change runs beside its commit. */
 /* A VNet that changes, or goes, keeps no subnet for containers that may come. */
 static void end_idle(const struct resource *r)
@@ -187,7 +214,7 @@ void change_replan(struct resource *r)
 		gateway_hold();
 		home_gather(strcmp(r->type->name, "Microsoft.Network/virtualNetworks") == 0 ? vnet
 		                                                                            : 0);
-		fabric_vnets(tenant_of(r->id)->number, NULL);
+		replan_users(r);
 	}
 	if (json_is_true(model_at(r->doc, "properties.flushConnection"))) {
 		flush_begin(r); /* after the rules: messages keep their order */

@@ -369,7 +369,12 @@ void fabric_move(uint32_t vnet, struct node *to)
 	}
 	home_set(vnet, to);
 	bool branch = from && home_has(vnet, from);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = n_sent; !branch && from && i-- > 0;) {
+		if (sent[i].vnet == vnet && sent[i].at == from->number) {
+			drop(&sent[i]);
+		}
+	}
+	for (size_t i = n; i-- > 0;) { /* the router, which has the least number, goes last */
 		struct sent *had = sent_get(owners[i], 0);
 
 		if (had && from) { /* ways there are of the same owner, but the home had none */
@@ -382,11 +387,6 @@ void fabric_move(uint32_t vnet, struct node *to)
 		}
 		if ((had = sent_get(owners[i], to->number))) {
 			sent_rename((size_t)(had - sent), 0);
-		}
-	}
-	for (size_t i = n_sent; !branch && from && i-- > 0;) {
-		if (sent[i].vnet == vnet && sent[i].at == from->number) {
-			drop(&sent[i]);
 		}
 	}
 }

@@ -255,8 +255,8 @@ void fabric_vnet_gone(uint32_t vnet)
 {
 	fabric_begin(vnet);
 	fabric_end(vnet);
-	fabric_drop(vnet);
 	fabric_drop(fabric_owner(OWNER_LINKS, vnet));
+	fabric_drop(vnet); /* the router takes along what is in it */
 	zone_tell_vnet_gone(vnet);
 	const struct resource *v = table_numbered(vnet);
 	struct routing_peer p;

@@ -169,7 +169,8 @@ for victim in ("engine", "control", "dns"):
 stop.set()
 w.join()
 ok(not misses, "no request to a group on node2 failed meanwhile", len(misses))
-ok({k: sorted(os.listdir(f"{LAB}/node{k}/run/ns")) for k in (1, 2, 3)} == before, "and each node has what it had")
+there = lambda: {k: sorted(os.listdir(f"{LAB}/node{k}/run/ns")) for k in (1, 2, 3)}
+ok(wait(lambda: there() == before, 5), "and each node has what it had", (before, there()))
 
 def counters():
     text = subprocess.run(["curl", "-s", "--unix-socket", os.environ["NETD_SOCKET"], "http://lab/metrics"], capture_output=True, text=True).stdout

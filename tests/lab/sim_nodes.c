@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Many nodes in one process, for `make bench-scale`: each joins a plane by a token of its own (a line of standard input each), is
- * connected by TLS as any node, and has the engine's reconciliation over the fake kernel; its other roles and its runtime
- * say yes to everything. Then each further line asks for the counters: a line of JSON. Ends with its input.
+ * Many nodes in one process, for `make bench-scale` and sim_test.py: each joins a plane by a token of its own (a line of standard
+ * input each), is connected by TLS as any node, and has the engine's reconciliation over the fake kernel; its other roles and its
+ * runtime say yes to everything. Further lines: "?", the counters, and "l", what the kernels have, each answered by a line of
+ * JSON; "c NODE MS", the node's connection is cut for that long. Ends with its input.
  *   sim_nodes COUNT
  */
 #include <openssl/ssl.h>
@@ -23,7 +24,8 @@
 #include "netd/node_stream.h"
 #include "netd/reconcile.h"
 
-#define AT_ONCE 3 /* that join: the plane takes 8 strangers of one address */
+#define RETRY_MS 200
+#define AT_ONCE  3 /* that join: the plane takes 8 strangers of one address */
 
 struct sim {
 	unsigned i;
@@ -31,9 +33,10 @@ struct sim {
 	struct ip ip;
 	uint16_t port;
 	struct stream *stream;
-	struct loop_timer *beat;
+	struct loop_timer *beat, *retry;
 	struct kernel *kernel;
 	struct reconcile *state;
+	struct loop_timer *repair;
 	struct kset puts, dels; /* of a change in parts */
 	uint64_t beats;
 	bool joined, welcome, synced;
@@ -64,7 +67,17 @@ static void say(struct sim *s, enum role from, enum msg_type type, const struct 
 	stream_send(s->stream, FRAME_SAID, &b);
 }
 
-static void done(struct sim *s, uint64_t request, int rc, const struct err *e)
+static void on_repair(void *arg)
+{
+	struct sim *s = arg;
+	int64_t wait = reconcile_repair(s->state);
+
+	if (wait >= 0) {
+		loop_timer_start(s->repair, wait);
+	}
+}
+
+static void done(struct sim *s, uint64_t request, uint64_t owner, int rc, const struct err *e)
 {
 	AUTO_BUF struct buf b = { 0 };
 
@@ -73,7 +86,17 @@ static void done(struct sim *s, uint64_t request, int rc, const struct err *e)
 	put_str(&b, rc == 0 ? "" : e->msg);
 	say(s, ROLE_ENGINE, MSG_ENGINE_DONE, &b);
 	if (rc < 0 && count.failed++ < 5) {
-		fprintf(stderr, "sim_nodes: %s: %s\n", s->name, e->msg);
+		fprintf(stderr, "sim_nodes: %s: owner %llu/%llu: %s\n", s->name,
+		        (unsigned long long)(owner >> 32), (unsigned long long)(owner & UINT32_MAX),
+		        e->msg);
+	}
+	if (rc < 0) {
+		loop_timer_start(s->repair, 0);
+	}
+	if (getenv("SIM_TRACE")) {
+		fprintf(stderr, "%lld %s: %llu/%llu %s\n", (long long)now_ms(), s->name,
+		        (unsigned long long)(owner >> 32), (unsigned long long)(owner & UINT32_MAX),
+		        rc == 0 ? "ok" : e->msg);
 	}
 	count.last_ms = now_ms();
 }
@@ -91,7 +114,7 @@ static void owner_set(struct sim *s, struct reader *r)
 		get_kobj(r, &o);
 		kset_add(&set, &o);
 	}
-	done(s, request, reconcile_set(s->state, owner, set.v, set.n, &e), &e);
+	done(s, request, owner, reconcile_set(s->state, owner, set.v, set.n, &e), &e);
 	kset_fini(&set);
 }
 
@@ -114,7 +137,7 @@ static void owner_part(struct sim *s, struct reader *r)
 		kset_add(verb == KOP_DEL ? &s->dels : &s->puts, &o);
 	}
 	if (flags & PART_LAST) {
-		done(s, request,
+		done(s, request, owner,
 		     reconcile_patch(s->state, owner, &s->puts, &s->dels, flags & PART_WHOLE, &e),
 		     &e);
 		kset_fini(&s->puts);
@@ -141,7 +164,7 @@ static void engine(struct sim *s, enum msg_type type, struct reader *r)
 {
 	AUTO_BUF struct buf b = { 0 };
 	struct err e = ERR_INIT;
-	uint64_t request;
+	uint64_t request, owner;
 
 	switch (type) {
 	case MSG_OWNER_SET:
@@ -152,14 +175,15 @@ static void engine(struct sim *s, enum msg_type type, struct reader *r)
 		break;
 	case MSG_OWNER_DEL:
 		request = get_u64(r);
-		done(s, request, reconcile_del(s->state, get_u64(r), &e), &e);
+		owner = get_u64(r);
+		done(s, request, owner, reconcile_del(s->state, owner, &e), &e);
 		break;
 	case MSG_SYNC_BEGIN:
 		reconcile_begin(s->state);
 		break;
 	case MSG_SYNC_END:
 		s->synced = true;
-		done(s, get_u64(r), reconcile_end(s->state, &e), &e);
+		done(s, get_u64(r), 0, reconcile_end(s->state, &e), &e);
 		break;
 	case MSG_DRAIN:
 		drained(s, r);
@@ -339,12 +363,27 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 	}
 }
 
+/* Its kernel stays as it is. */
+static void cut(struct sim *s, int64_t for_ms)
+{
+	stream_free(s->stream);
+	s->stream = NULL;
+	s->welcome = s->synced = false;
+	loop_timer_stop(s->beat);
+	loop_timer_start(s->retry, for_ms);
+}
+
 static void on_closed(void *arg, const char *why)
 {
 	struct sim *s = arg;
 
-	fprintf(stderr, "sim_nodes: %s: %s\n", s->name, why);
-	exit(1);
+	(void)why;
+	cut(s, RETRY_MS);
+}
+
+static void retry(void *arg)
+{
+	connect_sim(arg);
 }
 
 static void connect_sim(struct sim *s)
@@ -360,7 +399,7 @@ static void connect_sim(struct sim *s)
 	s->stream = stream_connect(loop, &s->ip, s->port, tls, on_up, on_frame, on_closed, s);
 	SSL_CTX_free(tls);
 	if (!s->stream) {
-		exit(1);
+		loop_timer_start(s->retry, RETRY_MS);
 	}
 }
 
@@ -383,24 +422,19 @@ static void make(struct sim *s, unsigned i)
 	snprintf(s->name, sizeof(s->name), "sim%u", i);
 	s->state = reconcile_new(s->kernel, &clock_system);
 	s->beat = loop_timer_new(loop, on_beat, s);
+	s->retry = loop_timer_new(loop, retry, s);
+	s->repair = loop_timer_new(loop, on_repair, s);
 	if (!at || ip_endpoint_parse(at, 0, &s->ip, &s->port, &e) < 0 || cert_key(s->key, &e) < 0) {
 		fprintf(stderr, "sim_nodes: token %u: %s\n", i, e.msg);
 		exit(2);
 	}
 }
 
-static void on_line(void *arg)
+static void say_counters(void)
 {
-	char line[100];
 	struct reconcile_stats all = { 0 };
 	unsigned welcome = 0, synced = 0;
-	struct rusage u;
 
-	(void)arg;
-	if (read(STDIN_FILENO, line, sizeof(line)) <= 0) {
-		loop_stop(loop);
-		return;
-	}
 	for (size_t i = 0; i < n_sims; i++) {
 		struct reconcile_stats s;
 
@@ -412,7 +446,6 @@ static void on_line(void *arg)
 		welcome += sims[i].welcome;
 		synced += sims[i].synced;
 	}
-	getrusage(RUSAGE_SELF, &u);
 	printf("{\"welcome\": %u, \"synced\": %u, \"messages\": %llu, \"bytes\": %llu, \"failed\": %llu, \"pending\": %llu, \"groups\": %llu, \"stopped\": %llu, "
 	       "\"owners\": %llu, \"objects\": %llu, \"last_ms\": %lld, \"now_ms\": %lld}\n",
 	       welcome, synced, (unsigned long long)count.messages, (unsigned long long)count.bytes,
@@ -420,6 +453,71 @@ static void on_line(void *arg)
 	       (unsigned long long)count.groups, (unsigned long long)count.stopped,
 	       (unsigned long long)all.owners, (unsigned long long)all.objects,
 	       (long long)count.last_ms, (long long)now_ms());
+}
+
+/* The addresses of groups' own ends, with their VNet: where a group's port is. */
+static json_t *kernel_of(const struct sim *s)
+{
+	json_t *groups = json_array(), *vnets = json_array(), *routes = json_array();
+	struct kernel_ns *v = NULL;
+	struct err e = ERR_INIT;
+	int n = s->kernel->ns_list(s->kernel, &v, &e);
+
+	for (int i = 0; i < n; i++) {
+		struct kset set = { 0 };
+		char text[IP_TEXT];
+
+		if (v[i].ns < KOBJ_NS_FIRST || s->kernel->dump(s->kernel, v[i].ns, &set, &e) < 0) {
+			continue;
+		}
+		json_array_append_new(v[i].type == KOBJ_NETNS_VNET ? vnets : groups,
+		                      json_integer(v[i].ns));
+		for (size_t k = 0; k < set.n; k++) {
+			const struct kobj *o = &set.v[k];
+			struct ip ip = { .family = o->family };
+
+			memcpy(ip.b, o->addr, 16);
+			if (v[i].type == KOBJ_NETNS_VNET && o->kind == KOBJ_ROUTE &&
+			    o->family == 4 && o->plen == 32 && !o->table) {
+				json_array_append_new(routes,
+				                      json_pack("[i, s, s]", (int)v[i].ns,
+				                                ip_format(&ip, text), o->dev));
+			}
+		}
+		kset_fini(&set);
+	}
+	free(v);
+	return json_pack("{s:s, s:o, s:o, s:o}", "node", s->name, "groups", groups, "vnets", vnets,
+	                 "routes", routes);
+}
+
+static void say_kernels(void)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < n_sims; i++) {
+		json_array_append_new(all, kernel_of(&sims[i]));
+	}
+	json_dumpf(all, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(all);
+}
+
+static void on_line(void *arg)
+{
+	char line[100];
+	unsigned i, ms;
+
+	(void)arg;
+	if (!fgets(line, sizeof(line), stdin)) {
+		loop_stop(loop);
+	} else if (line[0] == 'l') {
+		say_kernels();
+	} else if (sscanf(line, "c %u %u", &i, &ms) == 2 && i < n_sims) {
+		cut(&sims[i], ms);
+	} else {
+		say_counters();
+	}
 	fflush(stdout);
 }
 
