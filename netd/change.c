@@ -212,8 +212,12 @@ void change_replan(struct resource *r)
 	}
 	if (in_plans(r)) {
 		gateway_hold();
-		home_gather(strcmp(r->type->name, "Microsoft.Network/virtualNetworks") == 0 ? vnet
-		                                                                            : 0);
+		if (strcmp(r->type->name, "Microsoft.Network/virtualNetworks") == 0) {
+			home_gather(vnet);
+		} else if (strcmp(r->type->name, "Microsoft.Network/virtualNetworkGateways") == 0 ||
+		           strcmp(r->type->name, "Microsoft.Network/connections") == 0) {
+			home_gather(0);
+		}
 		replan_users(r);
 	}
 	if (json_is_true(model_at(r->doc, "properties.flushConnection"))) {

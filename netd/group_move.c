@@ -9,6 +9,7 @@
 #include "netd/home.h"
 #include "netd/meter.h"
 #include "netd/ngroup.h"
+#include "netd/roster.h"
 #include "netd/spot.h"
 
 /* A runtime that is there ends its containers; one that is not is told by its next list. */
@@ -67,29 +68,37 @@ void group_arrive(struct group *g)
 
 void group_rehome(uint32_t vnet, const struct node *from)
 {
-	for (size_t i = 0; i < plane.n; i++) {
-		struct group *g = plane.v[i]->group;
+	struct resource *r;
 
-		if (!g || g->moving || group_vnet(g) != vnet) {
+	for (size_t i = 0; (r = roster_at(vnet, i)); i++) {
+		struct group *g = r->group;
+
+		if (!g || g->moving) {
 			continue;
 		}
-		home_note(g->r, vnet, group_node(g));
-		table_save(&g->r, 1, control_saved, NULL);
+		home_note(r, vnet, group_node(g));
+		table_save(&r, 1, control_saved, NULL);
 		if (!g->deleting && (group_node(g) == home_of(vnet) || group_node(g) == from)) {
-			network_send_group(g->r, 0);
+			network_send_group(r, 0);
 		} else if (!g->deleting) {
-			network_send_ways(g->r);
+			network_send_ways(r);
 		}
 	}
 }
 
+/* The VNet's i-th group; of all (0) the i-th resource. NULL: no more. */
+static struct resource *any(uint32_t vnet, size_t i)
+{
+	return vnet ? roster_at(vnet, i) : table_at(i);
+}
+
 void group_ways(uint32_t vnet)
 {
-	for (size_t i = 0; i < plane.n; i++) {
-		const struct group *g = plane.v[i]->group;
+	struct resource *r;
 
-		if (g && !g->deleting && (!vnet || group_vnet(g) == vnet)) {
-			network_send_ways(plane.v[i]);
+	for (size_t i = 0; (r = any(vnet, i)); i++) {
+		if (r->group && !r->group->deleting) {
+			network_send_ways(r);
 		}
 	}
 }

@@ -13,6 +13,7 @@
 #include "netd/group_parts.h"
 #include "netd/guest.h"
 #include "netd/home.h"
+#include "netd/roster.h"
 #include "netd/routing.h"
 #include "netd/spare.h"
 #include "netd/spot.h"
@@ -379,11 +380,9 @@ static bool may_go(uint32_t vnet, const struct node *to)
 	if (from == to) {
 		return true;
 	}
-	for (size_t i = 0; i < plane.n; i++) {
-		const struct resource *r = plane.v[i];
-
-		if (r->group && group_vnet(r->group) == vnet && group_node(r->group) == from &&
-		    !stays(r, from, to, false)) {
+	const struct resource *r;
+	for (size_t i = 0; (r = roster_at(vnet, i)); i++) {
+		if (r->group && group_node(r->group) == from && !stays(r, from, to, false)) {
 			return false;
 		}
 	}

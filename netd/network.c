@@ -12,6 +12,7 @@
 #include "netd/guest.h"
 #include "netd/home.h"
 #include "netd/plane.h"
+#include "netd/roster.h"
 #include "netd/spare.h"
 #include "netd/spot.h"
 #include "netd/subnet.h"
@@ -52,6 +53,7 @@ bool network_place(const struct resource *g, bool there)
 	static const char *const keys[] = { "ip4", "ip6" };
 
 	guest_place(g, there);
+	roster_note(number(g->status, "vnet"), g, there);
 	if (!spot_is_out(g)) {
 		home_count(node_of(g), g->doc, there ? 1 : -1);
 	}

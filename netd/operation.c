@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "dns/cookie.h"
 #include "lib/base/hex.h"
 #include "lib/base/own.h"
 #include "netd/plane.h"
@@ -24,11 +25,19 @@
 
 struct operation {
 	char id[37];
-	char *key; /* of the resource */
+	char *key;     /* of the resource */
+	uint64_t hash; /* of that */
 	int64_t began_ms, ended_ms;
 	int state; /* 0 running, 1 succeeded, 2 failed */
 	char code[64], message[512];
 };
+
+static uint64_t hash_of(const char *key)
+{
+	static const uint8_t zero[16];
+
+	return dns_siphash(zero, (const uint8_t *)key, strlen(key));
+}
 
 static struct operation operations[OPERATIONS_MAX];
 static uint16_t running[OPERATIONS_MAX]; /* places of those in state 0 */
@@ -109,6 +118,7 @@ void operation_begin(const char *key, char to[static 37])
 	compose(nonce, key, id);
 	format(id, o->id);
 	o->key = strdup(key);
+	o->hash = hash_of(key);
 	o->began_ms = clock_system.wall_ms(&clock_system);
 	running[n_running++] = place;
 	memcpy(to, o->id, 37);
@@ -116,10 +126,12 @@ void operation_begin(const char *key, char to[static 37])
 
 void operation_end(const char *key, const struct err *e)
 {
+	uint64_t hash = hash_of(key); /* thousands may run, of keys that begin alike */
+
 	for (size_t i = 0; i < n_running;) {
 		struct operation *o = &operations[running[i]];
 
-		if (strcmp(o->key, key) != 0) {
+		if (o->hash != hash || strcmp(o->key, key) != 0) {
 			i++;
 			continue;
 		}

@@ -10,6 +10,7 @@
 
 #include "dns/zone.h"
 #include "lib/base/own.h"
+#include "netd/roster.h"
 #include "netd/subnet.h"
 #include "netd/zone.h"
 #include "netd/zone_parts.h"
@@ -256,13 +257,12 @@ void zone_group(const struct resource *g, bool there, uint64_t request)
 /* All groups that are registered in the VNet are told of anew. */
 void zone_tell_groups(uint32_t vnet)
 {
+	const struct resource *g;
 	struct batch b;
 
 	batch_begin(&b, 0);
-	for (size_t i = 0; i < plane.n; i++) {
-		const struct resource *g = plane.v[i];
-
-		if (g->group && vnet_of(g) == vnet && zone_group_registered(g)) {
+	for (size_t i = 0; (g = roster_at(vnet, i)); i++) {
+		if (g->group && zone_group_registered(g)) {
 			tell_group(&b, g, true);
 		}
 	}

@@ -132,13 +132,14 @@ static void take_token(const char *hash, const json_t *row)
 
 int caller_load(void *arg, const char *key, uint64_t rev, const char *value)
 {
-	json_t *row = json_loads(value, 0, NULL);
+	bool caller = strncmp(key, "caller/", 7) == 0, token = strncmp(key, "token/", 6) == 0;
+	json_t *row = caller || token ? json_loads(value, 0, NULL) : NULL;
 
 	(void)arg;
 	(void)rev;
-	if (strncmp(key, "caller/", 7) == 0) {
+	if (caller) {
 		take_caller(row);
-	} else if (strncmp(key, "token/", 6) == 0) {
+	} else if (token) {
 		take_token(key + 6, row);
 	}
 	json_decref(row);
