@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Histories of a plane of simulated nodes (sim_nodes.c: protocol and reconciliation as on any node, a fake kernel) while callers create, move
 and delete what spreads over them, control is killed, and nodes are cut off, lost and come back. After each: documents were linearizable,
-nothing is held twice, and every kernel has what the plane says, and nothing else. SEEDS=N histories, in check-long 500."""
+nothing is held twice, and every kernel has what the plane says, and nothing else. SEEDS=N histories: 5, in check-long 100."""
 import collections, random, signal
 from vnets import *
 from history import linearizable
 
 inside("limit-requests=0", "node-address=192.0.2.2", "listen-nodes=127.0.0.1:8446", "node-cpu=1000", "node-memory=1000", "pool-links=0")
 LONG, SEED = os.environ.get("LONG") == "1", int(os.environ.get("SEED") or 1)
-SEEDS, NODES = int(os.environ.get("SEEDS") or (500 if LONG else 6)), 6
+SEEDS, NODES = int(os.environ.get("SEEDS") or (100 if LONG else 5)), 6
 LAB = os.environ["NETD_LAB"]
 BUILD = os.environ.get("NETD_BUILD") or os.path.dirname(os.path.abspath(__file__)) + "/../../build"
 NSG, LB = N + "networkSecurityGroups/", N + "loadBalancers/"
