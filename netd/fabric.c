@@ -222,46 +222,98 @@ static void add_ways(const struct kset *objects, const struct node *home, const 
 	}
 }
 
+/* The nodes that have parts of what is the VNet's: where public addresses come in, its home, its branches. Of thousands few. */
+static size_t concerned(uint32_t vnet, const struct node **to)
+{
+	const struct node *home = home_of(vnet), *n;
+	size_t count = 0;
+
+	for (size_t i = 0; (n = node_at(i)); i++) {
+		if (n == home || node_ingress(n)) {
+			to[count++] = n;
+		}
+	}
+	for (size_t i = 0; (n = home_branch(vnet, i)); i++) {
+		if (!node_ingress(n)) {
+			to[count++] = n;
+		}
+	}
+	return count;
+}
+
+/* Others have nothing of the owner any more. */
+static void drop_others(uint64_t owner, const struct node **nodes, size_t count)
+{
+	for (size_t i = sent_at(owner, 1); i < n_sent && sent[i].owner == owner;) {
+		size_t k = 0;
+
+		while (k < count && nodes[k]->number != sent[i].at) {
+			k++;
+		}
+		if (k == count) {
+			drop(&sent[i]);
+		} else {
+			i++;
+		}
+	}
+}
+
 /* The parts of other nodes: where public addresses come in, and branches. */
 static void spread(uint64_t owner, uint32_t vnet, const struct kset *objects)
 {
-	const struct node *home = home_of(vnet), *n;
+	static const struct node *nodes[NODES_MAX];
+	const struct node *home = home_of(vnet);
+	size_t count = concerned(vnet, nodes);
 
-	for (size_t i = 0; (n = node_at(i)); i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct kset set = { 0 };
 
-		if (n == home) {
+		if (nodes[i] == home) {
 			continue;
 		}
-		add_ways(objects, home, n, &set);
-		if (home && home_has(vnet, n)) {
+		add_ways(objects, home, nodes[i], &set);
+		if (home && home_has(vnet, nodes[i])) {
 			vnet_plan_branch(objects, vnet, home->number, &set);
 		}
-		put_part(owner, n, vnet, &set);
+		put_part(owner, nodes[i], vnet, &set);
+	}
+	drop_others(owner, nodes, count);
+}
+
+/* Of a group that is on `own`, the part of another node. */
+static void group_part(uint32_t vnet, const struct node *own, const struct node *n,
+                       const struct kset *objects, struct kset *to)
+{
+	const struct node *home = home_of(vnet);
+
+	add_ways(objects, home, n, to);
+	if (own && own != home && n == home) {
+		vnet_plan_group_part(objects, PLAN_PART_HOME, vnet, own->number, to);
+	} else if (own && n != home && home_has(vnet, n)) {
+		vnet_plan_group_part(objects, PLAN_PART_BRANCH, vnet, own->number, to);
 	}
 }
 
 void fabric_group(uint64_t owner, uint32_t vnet, const struct node *own, const struct kset *objects,
                   struct kset *to)
 {
-	const struct node *home = home_of(vnet), *n;
-	struct sent *s;
+	static const struct node *nodes[NODES_MAX];
+	const struct node *home = home_of(vnet);
+	size_t count = concerned(vnet, nodes);
+	struct sent *s = own ? sent_get(owner, own->number) : NULL;
 
-	for (size_t i = 0; (n = node_at(i)); i++) {
-		struct kset set = { 0 };
-		bool at_home = n == home;
-
-		if (n == own) {
-			continue;
-		}
-		add_ways(objects, home, n, &set);
-		if (own && own != home && at_home) {
-			vnet_plan_group_part(objects, PLAN_PART_HOME, vnet, own->number, &set);
-		} else if (own && !at_home && home_has(vnet, n)) {
-			vnet_plan_group_part(objects, PLAN_PART_BRANCH, vnet, own->number, &set);
-		}
-		put_part(owner, n, vnet, &set);
+	if (s) { /* it is whole there now */
+		forget(s);
 	}
+	for (size_t i = 0; i < count; i++) {
+		struct kset set = { 0 };
+
+		if (nodes[i] != own) {
+			group_part(vnet, own, nodes[i], objects, &set);
+			put_part(owner, nodes[i], vnet, &set);
+		}
+	}
+	drop_others(owner, nodes, count);
 	if (own == home) {
 		for (size_t i = 0; i < objects->n; i++) {
 			kset_add(to, &objects->v[i]);
@@ -269,9 +321,6 @@ void fabric_group(uint64_t owner, uint32_t vnet, const struct node *own, const s
 	} else if (own) {
 		add_ways(objects, home, own, to);
 		vnet_plan_group_part(objects, PLAN_PART_OWN, vnet, own->number, to);
-	}
-	if (own && (s = sent_get(owner, own->number))) { /* it is whole there now */
-		forget(s);
 	}
 }
 
