@@ -23,6 +23,7 @@ struct home {
 };
 static struct home *homes; /* sorted; of those that were said */
 static size_t n_homes, cap_homes;
+static uint64_t turns; /* changes of homes and branches */
 
 static size_t place(uint32_t vnet)
 {
@@ -51,6 +52,7 @@ void home_set(uint32_t vnet, struct node *n)
 {
 	size_t i = place(vnet);
 
+	turns++;
 	if (i < n_homes && homes[i].vnet == vnet) {
 		homes[i].node = n;
 		return;
@@ -71,6 +73,7 @@ void home_forget(uint32_t vnet)
 {
 	size_t i = place(vnet);
 
+	turns++;
 	if (i < n_homes && homes[i].vnet == vnet) {
 		memmove(&homes[i], &homes[i + 1], (--n_homes - i) * sizeof(*homes));
 	}
@@ -78,6 +81,7 @@ void home_forget(uint32_t vnet)
 
 void home_lost(const struct node *n)
 {
+	turns++;
 	for (size_t i = 0; i < n_homes; i++) {
 		homes[i].node = homes[i].node == n ? NULL : homes[i].node;
 	}
@@ -166,6 +170,7 @@ static size_t branch_place(uint32_t vnet, uint32_t node)
 
 bool home_group(uint32_t vnet, uint32_t node, int sign)
 {
+	turns++;
 	size_t i = branch_place(vnet, node);
 	struct branch *b = i < n_branches ? &branches[i] : NULL;
 
@@ -193,14 +198,27 @@ bool home_group(uint32_t vnet, uint32_t node, int sign)
 	return true;
 }
 
+/* Asked for one after the other, each is found where the last one was: a VNet may have a thousand. */
+static struct {
+	uint64_t at; /* turns */
+	uint32_t vnet;
+	size_t i, k;
+} walk;
+
 struct node *home_branch(uint32_t vnet, size_t i)
 {
 	const struct node *home = home_of(vnet);
+	bool goes_on = walk.at == turns && walk.vnet == vnet && walk.i + 1 == i;
+	size_t k = goes_on ? walk.k + 1 : branch_place(vnet, 0), left = goes_on ? 0 : i;
 
-	for (size_t k = branch_place(vnet, 0); k < n_branches && branches[k].vnet == vnet; k++) {
+	for (; k < n_branches && branches[k].vnet == vnet; k++) {
 		struct node *n = node_numbered(branches[k].node);
 
-		if (n && n != home && i-- == 0) {
+		if (n && n != home && left-- == 0) {
+			walk.at = turns;
+			walk.vnet = vnet;
+			walk.i = i;
+			walk.k = k;
 			return n;
 		}
 	}

@@ -58,6 +58,20 @@ static void collect(uint32_t vnet, struct set *s)
 	}
 }
 
+/* Those that have their home where the first has: they go together. */
+static void keep_together(struct set *s)
+{
+	const struct node *home = home_of(s->v[0]);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (home_of(s->v[i]) == home) {
+			s->v[n++] = s->v[i];
+		}
+	}
+	s->n = n;
+}
+
 static bool has(const struct set *s, uint32_t vnet)
 {
 	for (size_t i = 0; vnet && i < s->n; i++) {
@@ -209,6 +223,7 @@ int home_move(uint32_t vnet, struct node *to, struct err *e)
 	const struct node *from = home_of(vnet);
 
 	collect(vnet, &s);
+	keep_together(&s);
 	const char *held = held_by(&s, from, to, false);
 	if (held) {
 		return err_set(e, ERR_CONFLICT, 0, "The VNet cannot be moved: %s.", held);
@@ -269,6 +284,7 @@ static unsigned move_home(uint32_t vnet, const struct node *n, struct err *e)
 	double wants[2];
 
 	collect(vnet, &s);
+	keep_together(&s);
 	amounts(&s, n, wants);
 	struct node *to = home_best(NULL, wants, n);
 	to = to ? to : home_best(NULL, nothing, n);

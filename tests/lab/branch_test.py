@@ -206,6 +206,11 @@ for what, r in (("from outside", res), ("from inside", res_in)):
     for k, v in r.items():
         v["done"] + v["failed"] and ok(v["done"] > 0 and v["failed"] == 0, f"slots move between nodes under load {what}: {v['done']} {k}, {v['failed']} failed", v["why"])
 
+fl = doc()
+fl["properties"]["loadBalancingRules"][0]["properties"]["enableFloatingIP"] = True
+s, d, _ = call("PUT", LB + "lb", fl)
+ok(s == 409 and d["error"]["code"] == "VirtualNetworkApart" and "enableFloatingIP" not in json.dumps(call("GET", LB + "lb")[1]["properties"]["loadBalancingRules"][0]["properties"]).replace('"enableFloatingIP": false', ""), "floating frontends are refused where groups are on several nodes, and nothing is changed", (s, d))
+
 # ---- NAT gateway, routes
 put(N + "publicIPAddresses/nat", {"sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}})
 nat_ip = call("GET", N + "publicIPAddresses/nat")[1]["properties"]["ipAddress"]
