@@ -54,6 +54,13 @@ static int64_t now_ms(void)
 	return clock_system.now_ms(&clock_system);
 }
 
+static void send_frame(const struct sim *s, enum frame_type type, const struct buf *body)
+{
+	if (s->stream) { /* not cut off */
+		stream_send(s->stream, type, body);
+	}
+}
+
 /* ---- what roles say ---- */
 
 static void say(struct sim *s, enum role from, enum msg_type type, const struct buf *body)
@@ -64,7 +71,7 @@ static void say(struct sim *s, enum role from, enum msg_type type, const struct 
 	put_u16(&b, (uint16_t)type);
 	put_u16(&b, message_version(type));
 	buf_add(&b, body->data, body->len);
-	stream_send(s->stream, FRAME_SAID, &b);
+	send_frame(s, FRAME_SAID, &b);
 }
 
 static void on_repair(void *arg)
@@ -240,7 +247,7 @@ static void state(struct sim *s, const char *id, const char *is)
 	AUTO_BUF struct buf b = { 0 };
 
 	buf_add(&b, text, strlen(text));
-	stream_send(s->stream, FRAME_RUNTIME_SAID, &b);
+	send_frame(s, FRAME_RUNTIME_SAID, &b);
 	json_decref(m);
 }
 
@@ -286,7 +293,7 @@ static void on_up(void *arg)
 
 	if (s->joined) {
 		facts(s, &b);
-		stream_send(s->stream, FRAME_HELLO, &b);
+		send_frame(s, FRAME_HELLO, &b);
 		return;
 	}
 	if (cert_request(s->key, request, &e) < 0) {
@@ -296,7 +303,7 @@ static void on_up(void *arg)
 	put_str(&b, s->name);
 	put_str(&b, request);
 	facts(s, &b);
-	stream_send(s->stream, FRAME_JOIN, &b);
+	send_frame(s, FRAME_JOIN, &b);
 }
 
 static void on_beat(void *arg)
@@ -305,7 +312,7 @@ static void on_beat(void *arg)
 	AUTO_BUF struct buf b = { 0 };
 
 	put_u64(&b, ++s->beats);
-	stream_send(s->stream, FRAME_BEAT, &b);
+	send_frame(s, FRAME_BEAT, &b);
 	loop_timer_start(s->beat, NODE_BEAT_MS);
 }
 
@@ -318,11 +325,11 @@ static void on_welcome(struct sim *s)
 		AUTO_BUF struct buf b = { 0 };
 
 		put_u8(&b, (uint8_t)there[i]);
-		stream_send(s->stream, FRAME_ROLE_UP, &b);
+		send_frame(s, FRAME_ROLE_UP, &b);
 	}
 	AUTO_BUF struct buf b = { 0 };
 	put_u8(&b, 1);
-	stream_send(s->stream, FRAME_RUNTIME_UP, &b);
+	send_frame(s, FRAME_RUNTIME_UP, &b);
 	loop_timer_start(s->beat, (int64_t)(s->i % NODE_BEAT_MS));
 }
 
