@@ -104,14 +104,14 @@ static void own_said(enum msg_type type, uint64_t request, struct reader *r)
 static void vnet_said(struct node *n, enum msg_type type, uint64_t request, struct reader *r)
 {
 	uint32_t low = (uint32_t)request, high = (uint32_t)(request >> 32);
-	uint32_t vnet = type == MSG_DRAINED ? low : high;
+	uint32_t vnet = high;
 
-	if (!home_has(vnet, n)) {
+	if (type == MSG_DRAINED) { /* also of a branch that has gone since it was asked: it is awaited */
+		drain_answered(n, low, high, r);
+	} else if (!home_has(vnet, n)) {
 		r->left = 0;
 	} else if (type == MSG_FLOW_LIST) {
 		flush_flows(n, low, high, r);
-	} else if (type == MSG_DRAINED) {
-		drain_answered(n, low, high, r);
 	} else if (!meter_counted(n, low, r)) {
 		counters_list(low, high, r);
 	}
