@@ -20,9 +20,7 @@ uint32_t group_vnet(const struct group *g)
 
 struct node *group_node(const struct group *g)
 {
-	uint32_t n = (uint32_t)json_integer_value(json_object_get(g->r->status, "node"));
-
-	return n ? node_numbered(n) : home_of(group_vnet(g));
+	return network_node(g->r);
 }
 
 void group_tell(const struct group *g, json_t *m)

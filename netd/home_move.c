@@ -376,16 +376,21 @@ void home_sweep(int64_t now_ms)
 
 /* ---- peers, and gateways ---- */
 
-/* The home of two VNets that are to have one: where a namespace was given, or most groups are. */
-static struct node *meeting(uint32_t a, uint32_t b)
+/* The home of VNets that are to have one: where a namespace was given, or the VNet with most groups has its. */
+static struct node *meeting(const struct set *s)
 {
+	uint32_t most = s->v[0];
 	struct gateway own;
-	const struct resource *v = table_numbered(a), *w = table_numbered(b);
 
-	if ((v && gateway_of(v, &own)) || (w && gateway_of(w, &own))) {
-		return node_own();
+	for (size_t i = 0; i < s->n; i++) {
+		const struct resource *v = table_numbered(s->v[i]);
+
+		if (v && gateway_of(v, &own)) {
+			return node_own();
+		}
+		most = home_groups(s->v[i]) > home_groups(most) ? s->v[i] : most;
 	}
-	return home_of(home_groups(a) >= home_groups(b) ? a : b);
+	return home_of(most);
 }
 
 /* Nothing that is bound to its home would have to begin anew, and the nodes reach each other. */
@@ -407,9 +412,22 @@ static bool may_go(uint32_t vnet, const struct node *to)
 
 int home_together(uint32_t a, uint32_t b, const char *at, struct err *e)
 {
-	struct node *to = subnet_any(a) && subnet_any(b) ? meeting(a, b) : NULL;
+	static struct set s, more;
 
-	if (!to || (may_go(a, to) && may_go(b, to))) {
+	if (!subnet_any(a) || !subnet_any(b)) {
+		return 0;
+	}
+	collect(a, &s); /* with the peers that each has already */
+	collect(b, &more);
+	for (size_t i = 0; i < more.n; i++) {
+		add(&s, more.v[i]);
+	}
+	const struct node *to = meeting(&s);
+	size_t may = 0;
+	while (may < s.n && (!to || may_go(s.v[may], to))) {
+		may++;
+	}
+	if (may == s.n) {
 		return 0;
 	}
 	return err_set_at(
@@ -448,7 +466,6 @@ static void gather_given(void)
 void home_gather(uint32_t vnet)
 {
 	static struct set s;
-	struct gateway own;
 
 	if (!vnet) {
 		gather_given();
@@ -458,15 +475,7 @@ void home_gather(uint32_t vnet)
 		return;
 	}
 	collect(vnet, &s);
-	struct node *to = home_of(vnet);
-	for (size_t i = 0; i < s.n; i++) {
-		const struct resource *v = table_numbered(s.v[i]);
-
-		to = meeting(vnet, s.v[i]);
-		if (v && gateway_of(v, &own)) {
-			break;
-		}
-	}
+	struct node *to = meeting(&s);
 	const struct set all = s;
 	for (size_t i = 0; to && i < all.n; i++) {
 		const struct set one = { .v = { all.v[i] }, .n = 1 };

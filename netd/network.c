@@ -41,7 +41,7 @@ static uint32_t number(const json_t *status, const char *path)
 
 static struct where places; /* groups by VNet and address */
 
-static struct node *node_of(const struct resource *g)
+struct node *network_node(const struct resource *g)
 {
 	uint32_t n = number(g->status, "node");
 
@@ -55,7 +55,7 @@ bool network_place(const struct resource *g, bool there)
 	guest_place(g, there);
 	roster_note(number(g->status, "vnet"), g, there);
 	if (!spot_is_out(g)) {
-		home_count(node_of(g), g->doc, there ? 1 : -1);
+		home_count(network_node(g), g->doc, there ? 1 : -1);
 	}
 	for (size_t i = 0; i < ARRAY_N(keys); i++) {
 		struct ip ip = table_ip(g->status, keys[i]);
@@ -276,7 +276,7 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 	if (!s || take_node(g, s, *vnet, e) < 0) {
 		return -1;
 	}
-	bool home = node_of(g) == home_of(s->vnet); /* where spares are */
+	bool home = network_node(g) == home_of(s->vnet); /* where spares are */
 	uint32_t bridge = 0, spare = guest_of(g) || !home ? 0 : spare_take(s, &bridge);
 	if (spare) {
 		take_spare_port(g, s, bridge);
@@ -345,6 +345,10 @@ void network_restore(struct resource *g)
 	struct err e = ERR_INIT;
 	struct ip got;
 
+	/* Of a plane that had one node: it stays there when its home moves. */
+	if (!number(g->status, "node")) {
+		home_note(g, number(g->status, "vnet"), home_of(number(g->status, "vnet")));
+	}
 	for (int f = 0; s && f < 2; f++) {
 		struct ip ip = table_ip(g->status, f ? "ip6" : "ip4");
 		struct ip pub = table_ip(g->status, f ? "pub6" : "pub4");
@@ -473,7 +477,7 @@ static void give_back(struct resource *g)
 void network_release(struct resource *g)
 {
 	uint32_t vnet = number(g->status, "vnet");
-	bool last = network_place(g, false), branch = node_of(g) != home_of(vnet);
+	bool last = network_place(g, false), branch = network_node(g) != home_of(vnet);
 
 	give_back(g);
 	if (last && branch && subnet_any(vnet)) {
@@ -628,7 +632,7 @@ static void send_group(const struct resource *g, bool whole, uint64_t request)
 	uint32_t serial = number(g->status, "serial");
 	struct kset set = { 0 }, own = { 0 };
 	const struct subnet *s = plan_group(g, &set);
-	struct node *n = node_of(g);
+	struct node *n = network_node(g);
 
 	if (s) {
 		fabric_unanswered(s->vnet, &set);
@@ -671,5 +675,5 @@ void network_drop_number(uint32_t vnet, uint32_t n)
 
 void network_drop_group(const struct resource *g, uint64_t request)
 {
-	send_del(node_of(g), number(g->status, "serial"), request);
+	send_del(network_node(g), number(g->status, "serial"), request);
 }

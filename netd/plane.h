@@ -169,6 +169,8 @@ void network_send_ways(const struct resource *group);
 void group_ways(uint32_t vnet);
 /* It is on its node (status "node"), or not any more, for all that counts groups. True: it is the VNet's first there, or was the last. */
 bool network_place(const struct resource *group, bool there);
+/* Its node; NULL: it was removed. */
+struct node *network_node(const struct resource *group);
 void network_drop_group(const struct resource *group, uint64_t request);
 /* A spare (spare.h): sends its plan; takes a number's owner away; one port less in a bridge, which goes with its
  * last unless it is the subnet's own. */
