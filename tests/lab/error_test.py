@@ -108,7 +108,14 @@ ok(s == 201 and doc["properties"]["ipAddress"]["ip"] == "10.7.0.5", "and its add
 
 # an attach that fails is repaired, told, and handed over only then
 ns = NS
-subprocess.run(f"mount --bind {ns} {ns} && mount -o remount,ro,bind {ns}", shell=True, check=True)
+mounted = lambda *how: subprocess.run(["mount", *how], capture_output=True).returncode == 0
+
+
+def read_only():
+    return mounted("--bind", ns, ns) and wait(lambda: mounted("-o", "remount,ro,bind", ns))  # busy while the engine writes there
+
+
+ok(read_only(), "the folder of namespaces cannot be written")
 call("PUT", CG + "late", group("late"))
 events = lambda: [e["name"] for e in (call("GET", CG + "late")[1] or {"properties": {"instanceView": {"events": []}}})["properties"]["instanceView"]["events"]]
 ok(wait(lambda: "AttachFailed" in events()), "AttachFailed is an event", events())
@@ -121,7 +128,7 @@ ok(wait(lambda: state(CG + "late") == "Succeeded", 15), "it is made as soon as i
 secret = lambda v: group("sec", containers=[{"name": "sec", "properties": {"image": "x", "ports": [{"port": 80}], "environmentVariables": [{"name": "K", "secureValue": v}], "resources": {"requests": {"cpu": 1, "memoryInGB": 1}}}}])
 call("PUT", CG + "sec", secret("one"))
 ok(wait(lambda: state(CG + "sec") == "Succeeded"), "a group with a secret", state(CG + "sec"))
-subprocess.run(f"mount --bind {ns} {ns} && mount -o remount,ro,bind {ns}", shell=True, check=True)
+ok(read_only(), "and once more")
 call("PUT", CG + "sec2", {**secret("two"), "properties": {**secret("two")["properties"]}})  # cannot be attached, so not handed over
 pid = wait(lambda: role_pid("control"))
 os.kill(int(pid), 9)

@@ -327,12 +327,15 @@ for what, said in (("another role's message", frame(9, struct.pack("=B", 1)) + f
     ok(b"no role of a node may send" in got, f"a node that says what it may not, {what}: shown out", got)
 PONG = [m for m in re.findall(r"X\((\w+), (\d+), ROLE", open(os.path.dirname(os.path.abspath(__file__)) + "/../../netd/message.h").read())].index(("PONG", "1"))
 lies = 'netd_node_ready{node="node1"} 0\nnetd_x{node="node1"} 1\nnetd_y{a="b"} 7\nnetd_z 1\\n2\nnetd_q{a="b} 1\nnetd_r 1 2\nno\n{} 1\n\x01 1\nnetd_s 4.5\n'
+true_one = agent_pid("node3")
+os.kill(true_one, signal.SIGSTOP)  # or the true one comes back, and this one is shown out
 s = raw(credentials("node3"))
 s.sendall(hello + frame(9, struct.pack("=B", 1)) + frame(11, struct.pack("=BHH", 1, PONG, 1) + struct.pack("=Q", 0) + text(lies)))
 said = lambda: [m for m in metrics("node3") if not m.startswith(("netd_node_ready", "netd_node_cpu_used", "netd_node_memory_used"))]
 ok(wait(lambda: said() == ['netd_y{node="node3",a="b"} 7', 'netd_s{node="node3"} 4.5'], 5), "of what a node tells, what is no counter of its own is left out", metrics("node3"))
 ok("netd_x" not in str(metrics("node1")), "and none is told for another")
 s.close()
+os.kill(true_one, signal.SIGCONT)
 s = raw(credentials("node3"))
 s.sendall(frame(3, text("0.1\xff\x01") + text("") * 4 + bytes(6) + text("") * 2 + struct.pack("=II", 1, 1)))
 ok(b"greeting that is none" in answer(s), "a version that cannot be told")
