@@ -62,7 +62,40 @@ static void add_slots(const struct lb_port *p, struct kset *to)
 	for (uint32_t i = 0; i < kobj_sizes[p->slots->size]; i++) {
 		o.table = i;
 		memcpy(o.via, p->slots->v[p->slots->slot[i]].ip.b, 16);
+		if (p->nodes) {
+			memset(o.master, 0, sizeof(o.master));
+			kobj_former_add(&o, p->nodes[p->slots->slot[i]]);
+		}
 		kset_add(to, &o);
+	}
+}
+
+/* A mux may know of a change a moment later than the node that it sends to: there, the last backend that the slot led to takes it. */
+static void add_notes(const struct lb_port *p, struct kset *to)
+{
+	const struct slots *s = p->slots;
+	struct kobj o = element(p->vnet_ns, KOBJ_SET_SLOT4, &p->front);
+
+	o.kind = KOBJ_NOTE;
+	o.proto = p->proto;
+	o.port = p->port;
+	o.via_port = p->to_port;
+	for (uint32_t i = 0; s->n && s->former && i < kobj_sizes[s->size]; i++) {
+		const uint16_t *row = s->former[i];
+		struct kobj seen = { 0 };
+
+		o.table = i;
+		kobj_former_add(&seen, p->nodes[s->slot[i]]);
+		for (size_t k = 0; k < SLOTS_FORMERS && row[k] != SLOTS_NONE; k++) {
+			uint32_t node = p->nodes[s->n + row[k]];
+
+			if (node && !kobj_former_has(&seen, node)) {
+				kobj_former_add(&seen, node);
+				kobj_note_node(&o, node);
+				memcpy(o.via, s->known[row[k]].b, 16);
+				kset_add(to, &o);
+			}
+		}
 	}
 }
 
@@ -84,6 +117,75 @@ static void add_backends(const struct lb_port *p, struct kset *to)
 	}
 }
 
+/* On which node a slot's backend is; when it has none, the last one that flows may still be at. */
+static void add_away(const struct lb_port *p, struct kset *to)
+{
+	const struct slots *s = p->slots;
+	struct kobj o = element(p->vnet_ns, KOBJ_SET_AWAY4, &p->front);
+
+	o.proto = p->proto;
+	o.port = p->port;
+	for (uint32_t i = 0; i < kobj_sizes[s->size]; i++) {
+		uint16_t last = s->former ? s->former[i][0] : SLOTS_NONE;
+
+		memset(o.master, 0, sizeof(o.master));
+		kobj_former_add(&o, s->n                 ? p->nodes[s->slot[i]]
+		                    : last == SLOTS_NONE ? 0
+		                                         : p->nodes[last]);
+		o.table = i;
+		o.index = kobj_away_mark(&o, p->home);
+		kset_add(to, &o);
+	}
+}
+
+/* Where flows of a slot go on that began when it led elsewhere. */
+static void add_formers(const struct lb_port *p, struct kset *to)
+{
+	const struct slots *s = p->slots;
+	struct kobj o = element(p->vnet_ns, KOBJ_SET_FORMER4, &p->front);
+
+	o.proto = p->proto;
+	o.port = p->port;
+	for (uint32_t i = 0; s->former && i < kobj_sizes[s->size]; i++) {
+		const uint16_t *row = s->former[i];
+
+		memset(o.master, 0, sizeof(o.master));
+		kobj_former_add(&o, s->n ? p->nodes[s->slot[i]] : 0);
+		for (size_t k = 0; k < SLOTS_FORMERS && row[k] != SLOTS_NONE; k++) {
+			kobj_former_add(&o, p->nodes[s->n + row[k]]);
+		}
+		o.table = i;
+		o.index = kobj_node_mark(kobj_former_next(&o, p->home));
+		if (kobj_former_next(&o, kobj_former_next(&o, 0))) { /* there are two */
+			kset_add(to, &o);
+		}
+	}
+}
+
+/* A mux needs the class also while no backend takes new flows. */
+static void add_spread(const struct lb_port *p, struct kset *to)
+{
+	struct kobj o = element(p->vnet_ns, KOBJ_SET_SPREAD4, &p->front);
+
+	o.proto = p->proto;
+	o.port = p->port;
+	o.index = kobj_class(p->slots->size, p->hash, p->idle_min);
+	kset_add(to, &o);
+	add_away(p, to);
+	add_formers(p, to);
+	add_notes(p, to);
+}
+
+void lb_plan_spread(uint32_t vnet_ns, const struct ip *front, struct kset *to)
+{
+	struct kobj o = element(vnet_ns, KOBJ_SET_MUX4, front), source;
+
+	kset_add(to, &o);
+	source = element(KOBJ_NS_GATEWAY, KOBJ_SET_SOURCE4, front); /* answers of other nodes */
+	snprintf(source.dev, sizeof(source.dev), "vx%u", KOBJ_NODES_INDEX);
+	kset_add(to, &source);
+}
+
 void lb_plan_port(const struct lb_port *p, struct kset *to)
 {
 	enum kobj_set set4 = p->proto == 0 ? KOBJ_SET_ANY4
@@ -93,6 +195,9 @@ void lb_plan_port(const struct lb_port *p, struct kset *to)
 
 	if (!p->slots->n && p->proto == 0) {
 		return; /* no port to say no at: the address is nobody's */
+	}
+	if (p->nodes && (p->slots->n || p->slots->former)) {
+		add_spread(p, to);
 	}
 	o.proto = p->proto;
 	o.port = p->port;

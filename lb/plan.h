@@ -20,8 +20,14 @@ struct lb_port {
 	uint32_t idle_min; /* minutes, 1 to 127, after which an idle TCP connection is forgotten */
 	bool reset;        /* and segments of unknown ones are answered with a reset */
 	const struct slots *slots; /* backends, all of the frontend's family */
+	/* A public frontend of a VNet on several nodes: numbers of the nodes of slots->v, then of slots->known, 0 unknown; and of the
+	 * VNet's home. NULL: it is on one. */
+	const uint32_t *nodes;
+	uint32_t home;
 };
 void lb_plan_port(const struct lb_port *p, struct kset *to);
+/* The public address of such frontends. */
+void lb_plan_spread(uint32_t vnet_ns, const struct ip *front, struct kset *to);
 
 /* One port of an inbound NAT rule, on one backend. */
 struct lb_nat {

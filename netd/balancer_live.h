@@ -14,6 +14,7 @@ struct lb_table {
 	bool used;
 	struct ip *left; /* members that it lost when it was last made, until the plan is done */
 	size_t n_left;
+	bool changed; /* for as long */
 };
 
 /* A group that its NGroup has put into a pool. */

@@ -12,6 +12,7 @@
 #include "lib/base/own.h"
 #include "netd/balancer_live.h"
 #include "netd/drain.h"
+#include "netd/home.h"
 #include "netd/zone.h"
 #include "vnet/plan.h"
 
@@ -195,6 +196,14 @@ size_t lb_backends(const struct resource *r, const json_t *rule, uint8_t family)
 	return s ? s->n : 0;
 }
 
+/* Of one node, conntrack there knows them all. */
+static bool may_have_flows(void *arg, const struct ip *ip)
+{
+	const struct balancer *b = arg;
+
+	return b->vnet && home_branch(b->vnet, 0) && network_group_at(b->vnet, ip);
+}
+
 /* Rules with the same pools and probe share a table. */
 static struct lb_table *table_for(struct balancer *b, const json_t *rule, uint8_t family)
 {
@@ -211,9 +220,11 @@ static struct lb_table *table_for(struct balancer *b, const json_t *rule, uint8_
 		if (slots_next(&t->slots, v, n, &next) < 0) {
 			abort();
 		}
+		slots_forget(&next, may_have_flows, b);
 		log_info("lb.members", LOG_STR("id", b->r->id), LOG_STR("table", key),
 		         LOG_NUM("members", n), LOG_NUM("moved", slots_moved(&t->slots, &next)));
 		note_left(t, &next);
+		t->changed = true;
 		slots_fini(&t->slots);
 		t->slots = next;
 		lb_table_save(b, t);
@@ -258,6 +269,35 @@ static void plan_floating(struct balancer *b, const json_t *rule, const struct l
 	lb_plan_floating(b, front_of(b, rule), &f, v, n, to);
 }
 
+static uint32_t node_number(const struct balancer *b, const struct ip *ip)
+{
+	const struct resource *g = network_group_at(b->vnet, ip);
+	const struct node *n = g ? network_node(g) : NULL;
+
+	return n ? n->number : 0;
+}
+
+/* Where its backends are, and those were that its slots led to; malloc'ed. NULL: all in one place. */
+static uint32_t *nodes_of(const struct balancer *b, const struct slots *s)
+{
+	const struct node *home = home_of(b->vnet);
+
+	if (!b->vnet || !home || !home_branch(b->vnet, 0)) {
+		return NULL;
+	}
+	uint32_t *nodes = calloc(s->n + s->n_known + 1, sizeof(*nodes));
+	if (!nodes) {
+		abort();
+	}
+	for (size_t i = 0; i < s->n; i++) {
+		nodes[i] = node_number(b, &s->v[i].ip);
+	}
+	for (size_t i = 0; i < s->n_known; i++) {
+		nodes[s->n + i] = node_number(b, &s->known[i]);
+	}
+	return nodes;
+}
+
 static void plan_rule(struct balancer *b, const json_t *rule, struct kset *to)
 {
 	const json_t *front = front_of(b, rule);
@@ -277,6 +317,9 @@ static void plan_rule(struct balancer *b, const json_t *rule, struct kset *to)
 	p.idle_min = (uint32_t)number_at(rule, "properties.idleTimeoutInMinutes");
 	p.reset = json_is_true(model_at(rule, "properties.enableTcpReset"));
 	p.slots = &t->slots;
+	AUTO_FREE uint32_t *nodes = p.inner ? NULL : nodes_of(b, p.slots);
+	p.nodes = nodes;
+	p.home = nodes ? home_of(b->vnet)->number : 0;
 	lb_plan_port(&p, to);
 	if (json_is_true(model_at(rule, "properties.enableFloatingIP"))) {
 		plan_floating(b, rule, &p, to);
@@ -286,6 +329,13 @@ static void plan_rule(struct balancer *b, const json_t *rule, struct kset *to)
 	}
 	for (size_t i = 0; b->vnet && i < t->n_left; i++) {
 		see_off(b, rule, &p, &t->left[i]);
+	}
+	for (size_t i = 0; b->vnet && t->changed && i < t->slots.n; i++) {
+		drain_return(&(struct drain){ .vnet = b->vnet,
+		                              .backend = t->slots.v[i].ip,
+		                              .front = p.front,
+		                              .proto = p.proto,
+		                              .port = p.port });
 	}
 }
 
@@ -406,8 +456,12 @@ void lb_plan(struct balancer *b, struct kset *to)
 	{
 		struct ip ip = lb_front_address(b->r, x, &inner);
 
-		if (!inner && ip.family && b->vnet) {
-			vnet_plan_public(b->vnet, &ip, to);
+		if (inner || !ip.family || !b->vnet) {
+			continue;
+		}
+		vnet_plan_public(b->vnet, &ip, to);
+		if (home_branch(b->vnet, 0)) {
+			lb_plan_spread(b->vnet, &ip, to);
 		}
 	}
 	json_array_foreach(lb_list(doc, LB_RULES), i, x)
@@ -424,5 +478,6 @@ void lb_plan(struct balancer *b, struct kset *to)
 		free(b->tables[i].left);
 		b->tables[i].left = NULL;
 		b->tables[i].n_left = 0;
+		b->tables[i].changed = false;
 	}
 }

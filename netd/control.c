@@ -106,7 +106,8 @@ static void vnet_said(struct node *n, enum msg_type type, uint64_t request, stru
 	uint32_t low = (uint32_t)request, high = (uint32_t)(request >> 32);
 	uint32_t vnet = high;
 
-	if (type == MSG_DRAINED) { /* also of a branch that has gone since it was asked: it is awaited */
+	if (type ==
+	    MSG_DRAINED) { /* also of a branch that has gone since it was asked: it is awaited */
 		drain_answered(n, low, high, r);
 	} else if (!home_has(vnet, n)) {
 		r->left = 0;

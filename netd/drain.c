@@ -26,6 +26,7 @@ struct waiter {
 	bool untold;   /* some node could not say it */
 	uint32_t live; /* flows, as far as nodes have answered */
 	bool cutting;  /* its time is over */
+	bool back;     /* it takes new flows again */
 };
 static STAILQ_HEAD(waiters, waiter) waiters = STAILQ_HEAD_INITIALIZER(waiters);
 static struct loop_timer *poll_timer;
@@ -51,6 +52,23 @@ static void put_drain(struct buf *b, const struct drain *d)
 	put_u16(b, d->port);
 }
 
+/* Those that are back, while no answer names waiters by their order. */
+static void let_go(void)
+{
+	struct waiters left = STAILQ_HEAD_INITIALIZER(left);
+	struct waiter *w;
+
+	while ((w = STAILQ_FIRST(&waiters))) {
+		STAILQ_REMOVE_HEAD(&waiters, link);
+		if (w->back && w->active) {
+			free(w);
+		} else {
+			STAILQ_INSERT_TAIL(&left, w, link);
+		}
+	}
+	STAILQ_CONCAT(&waiters, &left);
+}
+
 static void on_poll(void *arg)
 {
 	int64_t now = clock_system.now_ms(&clock_system);
@@ -58,6 +76,7 @@ static void on_poll(void *arg)
 
 	(void)arg;
 	if (!asked_vnet) { /* else its answer is on the way */
+		let_go();
 		STAILQ_FOREACH(w, &waiters, link)
 		{
 			w->cutting = w->cutting || w->until_ms <= now;
@@ -113,7 +132,7 @@ static void ask_next(void)
 
 	STAILQ_FOREACH(w, &waiters, link)
 	{
-		if (!w->active || w->asked || n == DRAINS_MAX ||
+		if (!w->active || w->asked || w->back || n == DRAINS_MAX ||
 		    (first && (w->d.vnet != first->d.vnet || w->cutting != first->cutting))) {
 			continue;
 		}
@@ -173,10 +192,27 @@ void drain_forget(const struct drain *d)
 	buf_fini(&b);
 }
 
+void drain_return(const struct drain *d)
+{
+	struct waiter *w;
+
+	STAILQ_FOREACH(w, &waiters, link)
+	{
+		w->back = w->back ||
+		          (!w->done && w->d.vnet == d->vnet && w->d.proto == d->proto &&
+		           w->d.port == d->port && ip_compare(&w->d.backend, &d->backend) == 0 &&
+		           ip_compare(&w->d.front, &d->front) == 0);
+	}
+}
+
 static void end(struct waiter *w, uint32_t live)
 {
 	char text[IP_TEXT];
 
+	if (w->back) {
+		free(w);
+		return;
+	}
 	n_drained += live == 0;
 	n_outlived += live;
 	log_info("lb.drained", LOG_STR("backend", ip_format(&w->d.backend, text)),

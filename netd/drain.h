@@ -29,6 +29,8 @@ struct drain {
 /* Begins once the engine has done what it was sent so far: new flows go elsewhere by then. done (or NULL)
  * is called when the flows have ended, at the latest shortly after `seconds`. */
 void drain_begin(const struct drain *d, uint32_t seconds, void (*done)(void *arg), void *arg);
+/* The backend takes new flows of that frontend's port again: it drains no more, and no flow is ended. */
+void drain_return(const struct drain *d);
 /* UDP flows to the backend, which is out but not gone, go elsewhere from their next packet on, and so does TCP from a port that was
  * refused there. */
 void drain_forget(const struct drain *d);

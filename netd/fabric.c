@@ -4,10 +4,12 @@
  */
 #include "netd/fabric.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 
+#include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "netd/fabric_parts.h"
 #include "netd/group_parts.h"
@@ -22,6 +24,10 @@ struct sent {
 	uint64_t sign; /* of what it was planned from; 0: plan again */
 	struct kset set;
 	bool used; /* while a VNet is planned */
+	/* What it should have by now, but for what waits for all nodes to have the rest (held_back()), since that request. */
+	bool held;
+	uint64_t held_at;
+	struct kset later;
 };
 static struct sent *sent;
 static size_t n_sent, cap_sent;
@@ -124,7 +130,9 @@ static void send_whole(const struct sent *s)
 	struct kops ops = { 0 };
 
 	for (size_t i = 0; i < s->set.n; i++) {
-		kops_add(&ops, KOP_ADD, &s->set.v[i]);
+		if (s->set.v[i].kind != KOBJ_NOTE) {
+			kops_add(&ops, KOP_ADD, &s->set.v[i]);
+		}
 	}
 	send_steps(s, ops.v, ops.n, true);
 	kops_fini(&ops);
@@ -138,6 +146,13 @@ static void send_difference(const struct sent *s, const struct kset *was)
 
 	while (i < was->n || j < now->n) {
 		int c = i == was->n ? 1 : j == now->n ? -1 : kobj_compare(&was->v[i], &now->v[j]);
+		const struct kobj *o = c < 0 ? &was->v[i] : &now->v[j];
+
+		if (o->kind == KOBJ_NOTE) {
+			i += c <= 0;
+			j += c >= 0;
+			continue;
+		}
 
 		if (c < 0) {
 			kops_add(&ops, KOP_DEL, &was->v[i++]);
@@ -160,10 +175,107 @@ static void send_difference(const struct sent *s, const struct kset *was)
 	kops_fini(&ops);
 }
 
+/* ---- what waits ---- */
+
+/* A mux may send to a node only what that one knows of: backends of the slot there, and those that it led to before. So where slots lead
+ * from now on is told when all nodes have the rest. */
+static bool waits(const struct kobj *o)
+{
+	return o->kind == KOBJ_ELEM && (o->sub == KOBJ_SET_AWAY4 || o->sub == KOBJ_SET_AWAY6);
+}
+
+static uint64_t asked; /* number of the last request to engines */
+static size_t n_held;
+
+/* Of what it should have, all but changes of what waits, into *now; false: there are none. Both sorted. */
+static bool held_back(const struct kset *was, const struct kset *next, struct kset *now)
+{
+	size_t i = 0, j = 0;
+	bool any = false;
+
+	while (i < was->n || j < next->n) {
+		int c = i == was->n ? 1 : j == next->n ? -1 : kobj_compare(&was->v[i], &next->v[j]);
+		const struct kobj *old = c <= 0 ? &was->v[i++] : NULL,
+				  *new = c >= 0 ? &next->v[j++] : NULL;
+		bool hold = old && waits(old) && !(new &&memcmp(old, new, sizeof(*old)) == 0);
+
+		any = any || hold;
+		if (hold) {
+			kset_add(now, old);
+		} else if (new) {
+			kset_add(now, new);
+		}
+	}
+	if (now->failed) {
+		abort();
+	}
+	return any;
+}
+
+static void unhold(struct sent *s)
+{
+	n_held -= s->held;
+	s->held = false;
+	kset_fini(&s->later);
+}
+
+/* Sends what waited for requests before that one. */
+static void release(uint64_t request)
+{
+	for (size_t i = 0; n_held > 0 && i < n_sent; i++) {
+		struct sent *s = &sent[i];
+
+		if (s->held && s->held_at < request) {
+			struct kset was = s->set;
+
+			s->set = s->later;
+			s->later = (struct kset){ 0 };
+			unhold(s);
+			send_difference(s, &was);
+			kset_fini(&was);
+		}
+	}
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+/* Nobody may be waiting for what was planned. */
+static void on_soon(void *arg)
+{
+	(void)arg;
+	if (n_held > 0) {
+		fabric_wait(nothing, NULL);
+	}
+}
+
+static void hold(struct sent *s, struct kset *later)
+{
+	static struct loop_timer *soon;
+
+	soon = soon ? soon : loop_timer_new(plane.loop, on_soon, NULL);
+	if (!loop_timer_running(soon)) {
+		loop_timer_start(soon, 0);
+	}
+	n_held += !s->held;
+	s->held = true;
+	s->held_at = asked;
+	s->later = *later;
+}
+
+/* What it has, or is to have in a moment. */
+static const struct kset *planned(const struct sent *s)
+{
+	return s->held ? &s->later : &s->set;
+}
+
 static void put(uint64_t owner, uint32_t at, uint32_t vnet, struct kset *objects)
 {
 	struct sent *s = sent_get(owner, at);
 	bool fresh = s == NULL;
+	struct kset now = { 0 };
 
 	kset_sort(objects);
 	if (fresh) {
@@ -171,8 +283,15 @@ static void put(uint64_t owner, uint32_t at, uint32_t vnet, struct kset *objects
 		s->vnet = vnet;
 	}
 	struct kset was = s->set;
-	s->set = *objects;
+	unhold(s);
 	s->used = true;
+	if (!fresh && held_back(&was, objects, &now)) {
+		s->set = now;
+		hold(s, objects);
+	} else {
+		s->set = *objects;
+		kset_fini(&now);
+	}
 	*objects = (struct kset){ 0 };
 	if (fresh) {
 		send_whole(s);
@@ -184,6 +303,7 @@ static void put(uint64_t owner, uint32_t at, uint32_t vnet, struct kset *objects
 
 static void forget(struct sent *s)
 {
+	unhold(s);
 	kset_fini(&s->set);
 	memmove(s, s + 1, (size_t)(sent + n_sent - s - 1) * sizeof(*s));
 	n_sent--;
@@ -271,10 +391,11 @@ static void spread(uint64_t owner, uint32_t vnet, const struct kset *objects)
 		if (nodes[i] == home) {
 			continue;
 		}
-		add_ways(objects, home, nodes[i], &set);
 		if (home && home_has(vnet, nodes[i])) {
-			vnet_plan_branch(objects, vnet, home->number, &set);
+			vnet_plan_branch(objects, vnet, home->number, nodes[i]->number, &set);
+			fabric_unanswered(nodes[i], &set);
 		}
+		add_ways(objects, home, nodes[i], &set);
 		put_part(owner, nodes[i], vnet, &set);
 	}
 	drop_others(owner, nodes, count);
@@ -326,10 +447,10 @@ void fabric_group(uint64_t owner, uint32_t vnet, const struct node *own, const s
 
 void fabric_put(uint64_t owner, uint32_t vnet, struct kset *objects)
 {
-	fabric_unanswered(vnet, objects);
+	fabric_unanswered(home_of(vnet), objects);
 	put(owner, 0, vnet, objects);
-	const struct kset planned = sent_get(owner, 0)->set; /* its place may move */
-	spread(owner, vnet, &planned);
+	const struct kset set = *planned(sent_get(owner, 0)); /* its place may move */
+	spread(owner, vnet, &set);
 }
 
 void fabric_opened(void)
@@ -347,16 +468,26 @@ void fabric_opened(void)
 		const struct sent *s = owners[i] ? sent_get(owners[i], 0) : NULL;
 
 		if (s) {
-			const struct kset planned = s->set;
+			const struct kset set = *planned(s);
 
-			spread(s->owner, s->vnet, &planned);
+			spread(s->owner, s->vnet, &set);
 		}
 	}
+}
+
+/* Is it of the VNet, rather than a way to a public address of one that is elsewhere? */
+static bool is_here(const struct kobj *o, const struct sent *s)
+{
+	char link[KOBJ_NAME];
+
+	snprintf(link, sizeof(link), "v%u", s->vnet);
+	return o->ns != KOBJ_NS_GATEWAY || strcmp(o->dev, link) == 0;
 }
 
 /* What is not a branch any more loses all of the VNet, its router last; ways to public addresses stay. */
 static void end_branches(uint32_t vnet)
 {
+	release(UINT64_MAX);
 	for (size_t i = n_sent; i-- > 0;) {
 		const struct sent *s = &sent[i];
 		const struct node *n = node_numbered(s->at);
@@ -366,7 +497,7 @@ static void end_branches(uint32_t vnet)
 			continue;
 		}
 		for (size_t k = 0; k < s->set.n; k++) {
-			if (s->set.v[k].ns == KOBJ_NS_GATEWAY) {
+			if (!is_here(&s->set.v[k], s)) {
 				kset_add(&ways, &s->set.v[k]);
 			}
 		}
@@ -404,6 +535,7 @@ void fabric_move(uint32_t vnet, struct node *to)
 {
 	const struct node *from = home_of(vnet);
 	size_t n = n_sent;
+	release(UINT64_MAX);
 	AUTO_FREE uint64_t *owners = calloc(n + 1, sizeof(*owners));
 
 	if (!owners) {
@@ -531,6 +663,7 @@ void fabric_end(uint32_t vnet)
 struct waiter {
 	STAILQ_ENTRY(waiter) link;
 	uint64_t request;
+	bool releases; /* what waits now; and is called when that is done too */
 	void (*done)(void *arg);
 	void *arg;
 };
@@ -549,9 +682,19 @@ static bool answered(uint64_t request)
 	return true;
 }
 
+static void finish(struct waiter *w)
+{
+	if (w->releases) {
+		release(w->request);
+		fabric_wait(w->done, w->arg);
+	} else {
+		w->done(w->arg);
+	}
+	free(w);
+}
+
 void fabric_wait(void (*done)(void *arg), void *arg)
 {
-	static uint64_t last;
 	struct waiter *w = calloc(1, sizeof(*w));
 	struct buf b = { 0 };
 	struct node *n;
@@ -559,7 +702,9 @@ void fabric_wait(void (*done)(void *arg), void *arg)
 	if (!w) {
 		abort();
 	}
-	*w = (struct waiter){ .request = ++last, .done = done, .arg = arg };
+	*w = (struct waiter){
+		.request = ++asked, .releases = n_held > 0, .done = done, .arg = arg
+	};
 	put_u64(&b, w->request);
 	for (size_t i = 0; (n = node_at(i)); i++) {
 		if (n->touched && node_channel(n, ROLE_ENGINE)) {
@@ -571,8 +716,7 @@ void fabric_wait(void (*done)(void *arg), void *arg)
 	}
 	buf_fini(&b);
 	if (answered(w->request)) {
-		free(w);
-		done(arg);
+		finish(w);
 		return;
 	}
 	STAILQ_INSERT_TAIL(&waiters, w, link);
@@ -585,7 +729,6 @@ void fabric_answered(struct node *n, uint64_t request)
 	n->answered = request < n->asked ? request : n->asked;
 	while ((w = STAILQ_FIRST(&waiters)) && answered(w->request)) {
 		STAILQ_REMOVE_HEAD(&waiters, link);
-		w->done(w->arg);
-		free(w);
+		finish(w);
 	}
 }

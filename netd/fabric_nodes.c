@@ -274,11 +274,11 @@ void fabric_list(const struct node *n)
 	fabric_resend(n);
 }
 
-void fabric_unanswered(uint32_t vnet, struct kset *set)
+void fabric_unanswered(const struct node *at, struct kset *set)
 {
 	size_t n = 0;
 
-	if (home_of(vnet) == node_own()) {
+	if (at == node_own()) {
 		return;
 	}
 	for (size_t i = 0; i < set->n; i++) {

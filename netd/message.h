@@ -50,8 +50,8 @@ enum role {
 	X(PEER, 1, ROLE_MAIN, ROLE_N, 4, 4)         /* a new channel to a role, with fd */        \
 	X(RELINK, 1, ROLE_CONTROL, ROLE_MAIN, 4, 4) /* the channel to that role broke */          \
 	X(READY, 1, ROLE_N, ROLE_MAIN, 0, 0)        /* the role serves */                         \
-	X(OWNER_SET, 3, ROLE_CONTROL, ROLE_ENGINE, 21, MSG_BODY_MAX)                              \
-	X(OWNER_PART, 2, ROLE_CONTROL, ROLE_ENGINE, 21, MSG_BODY_MAX) /* see owner_part() */      \
+	X(OWNER_SET, 4, ROLE_CONTROL, ROLE_ENGINE, 21, MSG_BODY_MAX)                              \
+	X(OWNER_PART, 3, ROLE_CONTROL, ROLE_ENGINE, 21, MSG_BODY_MAX) /* see owner_part() */      \
 	X(OWNER_DEL, 1, ROLE_CONTROL, ROLE_ENGINE, 16, 16)                                        \
 	X(SYNC_BEGIN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0)                                         \
 	X(SYNC_END, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)                                           \

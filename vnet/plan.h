@@ -109,7 +109,7 @@ struct plan_fabric {
 	struct plan_router self;
 	const struct plan_router *others; /* of the family of self's underlay */
 	size_t n_others;
-	const struct ip_prefix *space; /* the VNet's: sources that may come in at its home */
+	const struct ip_prefix *space; /* the VNet's */
 	size_t n_space;
 	uint32_t home; /* number of the node that has what leads out of the VNet; 0: this one */
 };
@@ -121,13 +121,15 @@ void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to);
  * node by whose uplink this one's VNets leave and are reached; 0: it has an uplink of its own. Beside vnet_plan_gateway(). */
 void vnet_plan_gateways(const struct plan_fabric *p, uint32_t out, struct kset *to);
 /* Of the objects of a VNet that is on that node: ways to its public addresses, for the gateway of another, which (`answers`) is
- * asked for them on its uplink. */
+ * asked for them on its uplink. Those that lead into a VNet by what is in *to already are left out. */
 void vnet_plan_ways(const struct kset *objects, uint32_t node, bool answers, struct kset *to);
 /* A prefix of the VNet's, a group's address say, is on that node. */
 void vnet_plan_remote(uint32_t vnet_ns, const struct ip_prefix *prefix, uint32_t node,
                       struct kset *to);
-/* Of what an owner that is no group has at the VNet's home (a node's number): the part of a branch. */
-void vnet_plan_branch(const struct kset *objects, uint32_t vnet_ns, uint32_t home, struct kset *to);
+/* Of what an owner that is no group has at the VNet's home (a node's number): the part of a branch on the node `self`. Public frontends
+ * are there too, with the VNet's link to that node's gateway. */
+void vnet_plan_branch(const struct kset *objects, uint32_t vnet_ns, uint32_t home, uint32_t self,
+                      struct kset *to);
 /* Of a group's objects (vnet_plan_group()) the part that its own node has, `node`; the home, when that is another; other branches. */
 enum plan_part {
 	PLAN_PART_OWN,

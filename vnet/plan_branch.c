@@ -2,6 +2,7 @@
  *
  * A VNet on several nodes: of what its home has, the part that a branch has. See plan.h. Pure: no I/O.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,12 +26,10 @@ static bool is_way(uint8_t sub)
 	}
 }
 
-/* What leaves the VNet, is public, or floats. */
+/* What leaves the VNet, or floats. */
 static bool is_home_elem(uint8_t sub)
 {
 	switch (sub) {
-	case KOBJ_SET_FRONT4:
-	case KOBJ_SET_FRONT6:
 	case KOBJ_SET_FLOAT4:
 	case KOBJ_SET_FLOAT6:
 	case KOBJ_SET_ANYFLOAT4:
@@ -66,7 +65,8 @@ static bool same_front(const struct kobj *a, const struct kobj *b)
 	       a->proto == b->proto;
 }
 
-/* Frontends inside the VNet translate where the client is; but for floating ones: the mark that says which it was does not cross. */
+/* Frontends inside the VNet translate where the client is, public ones where the backend is; but for floating ones: the mark that says
+ * which it was does not cross. */
 struct fronts {
 	const struct kobj **v; /* theirs, of classes */
 	size_t n;
@@ -77,7 +77,20 @@ struct fronts {
 
 static bool is_class(const struct kobj *o)
 {
-	return o->kind == KOBJ_ELEM && o->sub >= KOBJ_SET_INNER4 && o->sub <= KOBJ_SET_ANY6;
+	return o->kind == KOBJ_ELEM && ((o->sub >= KOBJ_SET_FRONT4 && o->sub <= KOBJ_SET_ANY6) ||
+	                                o->sub == KOBJ_SET_SPREAD4 || o->sub == KOBJ_SET_SPREAD6);
+}
+
+/* Has the address public frontends, which are on branches too? */
+static bool is_spread(const struct fronts *f, const struct kobj *o)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		if (f->v[i]->sub >= KOBJ_SET_SPREAD4 && f->v[i]->family == o->family &&
+		    memcmp(f->v[i]->addr, o->addr, 16) == 0) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static bool is_floating(const struct kobj *o)
@@ -140,17 +153,22 @@ static bool balances(const struct kset *objects, struct fronts *f, const struct 
 
 /* ---- a VNet's own ---- */
 
-static void branch_route(const struct kset *objects, const struct kobj *o, uint32_t home,
-                         struct kset *to)
+struct branch {
+	const struct kset *objects;
+	uint32_t vnet_ns, home, self;
+	struct fronts fronts;
+};
+
+static void branch_route(const struct branch *b, const struct kobj *o, struct kset *to)
 {
 	struct kobj r = *o;
 	struct ip via;
 
-	if (!o->table || is_entry(objects, o->table)) {
+	if (!o->table || is_entry(b->objects, o->table)) {
 		return; /* all that is not a group's goes to the home: vnet_plan_fabric() */
 	}
 	if (r.sub < KOBJ_ROUTE_UNREACHABLE) {
-		plan_node_via(home, r.family, &via);
+		plan_node_via(b->home, r.family, &via);
 		plan_node_device(r.ns, r.dev);
 		r.sub = KOBJ_ROUTE_UNICAST;
 		memcpy(r.via, via.b, 16);
@@ -163,48 +181,131 @@ static bool branch_rule(const struct kobj *o)
 	return o->sub == KOBJ_RULE_TABLE ? is_device(o, "br") : o->sub != KOBJ_RULE_SOURCE;
 }
 
-void vnet_plan_branch(const struct kset *objects, uint32_t vnet_ns, uint32_t home, struct kset *to)
+static void branch_elem(struct branch *b, const struct kobj *o, struct kset *to)
 {
-	struct fronts fronts;
+	struct kobj e = *o;
 
-	if (fronts_of(objects, &fronts) < 0) {
+	switch (o->sub) {
+	case KOBJ_SET_OWN4:
+	case KOBJ_SET_OWN6:
+		if (is_spread(&b->fronts, o)) {
+			kset_add(to, o);
+		}
+		break;
+	case KOBJ_SET_MUX4:
+	case KOBJ_SET_MUX6:
+		e.index = kobj_node_mark(b->home);
+		if (is_spread(&b->fronts, o)) {
+			kset_add(to, &e);
+		}
+		break;
+	case KOBJ_SET_SLOT4:
+	case KOBJ_SET_SLOT6: /* of a public frontend: what is elsewhere, a mux sends there */
+		if (balances(b->objects, &b->fronts, o) && !kobj_away_mark(o, b->self)) {
+			kset_add(to, o);
+		}
+		break;
+	case KOBJ_SET_AWAY4:
+	case KOBJ_SET_AWAY6:
+		e.index = kobj_away_mark(o, b->self);
+		kset_add(to, &e);
+		break;
+	case KOBJ_SET_FORMER4:
+	case KOBJ_SET_FORMER6:
+		e.index = kobj_node_mark(kobj_former_next(o, b->self));
+		kset_add(to, &e);
+		break;
+	default:
+		if (!is_home_elem(o->sub) && balances(b->objects, &b->fronts, o)) {
+			kset_add(to, o);
+		}
+	}
+}
+
+static void branch_note(const struct branch *b, const struct kobj *o, struct kset *to)
+{
+	struct kobj e = *o;
+
+	if (kobj_note_is(o, b->self)) {
+		e.kind = KOBJ_ELEM;
+		memset(e.kmac, 0, sizeof(e.kmac));
+		kset_add(to, &e);
+	}
+}
+
+/* In the gateway: the VNet's link, and addresses of frontends. */
+static void branch_gateway(const struct branch *b, const struct kobj *o, struct kset *to)
+{
+	char link[KOBJ_NAME];
+
+	snprintf(link, sizeof(link), "v%u", b->vnet_ns);
+	if (o->kind == KOBJ_LINK || (o->kind == KOBJ_NEIGH && strcmp(o->dev, link) == 0)
+	            ? strcmp(o->dev, link) == 0
+	            : is_spread(&b->fronts, o)) {
+		kset_add(to, o);
+	}
+}
+
+static void branch_object(struct branch *b, const struct kobj *o, struct kset *to)
+{
+	bool keep = true;
+
+	switch ((enum kobj_kind)o->kind) {
+	case KOBJ_LINK:
+		keep = o->sub == KOBJ_LINK_LO || o->sub == KOBJ_LINK_BRIDGE || is_device(o, "gw0");
+		break;
+	case KOBJ_ADDR:
+		keep = is_device(o, "br") || is_device(o, "gw0");
+		break;
+	case KOBJ_NEIGH:
+		keep = is_device(o, "gw0");
+		break;
+	case KOBJ_FDB:
+	case KOBJ_FLOAT:
+		keep = false;
+		break;
+	case KOBJ_ROUTE:
+		branch_route(b, o, to);
+		keep = false;
+		break;
+	case KOBJ_RULE:
+		keep = branch_rule(o);
+		break;
+	case KOBJ_ELEM:
+		branch_elem(b, o, to);
+		keep = false;
+		break;
+	case KOBJ_NOTE:
+		branch_note(b, o, to);
+		keep = false;
+		break;
+	default:
+		break;
+	}
+	if (keep) {
+		kset_add(to, o);
+	}
+}
+
+void vnet_plan_branch(const struct kset *objects, uint32_t vnet_ns, uint32_t home, uint32_t self,
+                      struct kset *to)
+{
+	struct branch b = { .objects = objects, .vnet_ns = vnet_ns, .home = home, .self = self };
+
+	if (fronts_of(objects, &b.fronts) < 0) {
 		to->failed = true;
 		return;
 	}
 	for (size_t i = 0; i < objects->n; i++) {
 		const struct kobj *o = &objects->v[i];
-		bool keep = o->ns == vnet_ns;
 
-		switch (keep ? (enum kobj_kind)o->kind : KOBJ_KIND_N) {
-		case KOBJ_LINK:
-			keep = o->sub == KOBJ_LINK_LO || o->sub == KOBJ_LINK_BRIDGE;
-			break;
-		case KOBJ_ADDR:
-			keep = is_device(o, "br");
-			break;
-		case KOBJ_NEIGH:
-		case KOBJ_FDB:
-		case KOBJ_FLOAT:
-			keep = false;
-			break;
-		case KOBJ_ROUTE:
-			branch_route(objects, o, home, to);
-			keep = false;
-			break;
-		case KOBJ_RULE:
-			keep = branch_rule(o);
-			break;
-		case KOBJ_ELEM:
-			keep = !is_home_elem(o->sub) && balances(objects, &fronts, o);
-			break;
-		default:
-			break;
-		}
-		if (keep) {
-			kset_add(to, o);
+		if (o->ns == vnet_ns) {
+			branch_object(&b, o, to);
+		} else if (o->ns == KOBJ_NS_GATEWAY) {
+			branch_gateway(&b, o, to);
 		}
 	}
-	free(fronts.v);
+	free(b.fronts.v);
 	to->failed = to->failed || objects->failed;
 }
 

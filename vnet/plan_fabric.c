@@ -73,19 +73,54 @@ static void plan_link(const struct plan_fabric *p, uint32_t index, const char *d
 	}
 }
 
-/* Whose packets may come in: at the home the VNet's own, on a branch whatever the home lets in. */
+/* Whatever another node lets in: public addresses come in by any. */
 static void plan_guard(const struct plan_fabric *p, const char *dev, struct kset *to)
 {
 	struct plan_guard g = { .ns = p->vnet_ns, .other = p->vnet_ns, .dev = dev };
 
-	for (size_t i = 0; i < p->n_space && !p->home; i++) {
-		plan_guard_source(&g, p->space[i].ip.family, KOBJ_SIDE_PREFIX, p->space[i].len,
-		                  p->space[i].ip.b);
-	}
-	if (p->home) {
-		plan_guard_source(&g, 0, KOBJ_SIDE_ANY, 0, NULL);
-	}
+	plan_guard_source(&g, 0, KOBJ_SIDE_ANY, 0, NULL);
 	plan_guard_end(&g, to);
+}
+
+/* What a mark sends to a node as it is: a table each, which a rule leads to. Other packets pass these by. */
+static void plan_sent_on(const struct plan_fabric *p, const char *dev, struct kset *to)
+{
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		struct kobj rule = plan_object(p->vnet_ns, KOBJ_RULE, KOBJ_RULE_PLAIN, ""),
+			    route = plan_object(p->vnet_ns, KOBJ_ROUTE, KOBJ_ROUTE_UNICAST, dev);
+
+		rule.family = route.family = family;
+		kset_add(to, &rule);
+		rule.sub = KOBJ_RULE_ON;
+		kset_add(to, &rule);
+		rule.sub = KOBJ_RULE_NODE;
+		for (size_t i = 0; i < p->n_others; i++) {
+			struct ip via;
+
+			plan_node_via(p->others[i].node, family, &via);
+			memcpy(route.via, via.b, 16);
+			route.table = rule.table = KOBJ_TABLE_NODES + p->others[i].node;
+			kset_add(to, &rule);
+			kset_add(to, &route);
+		}
+	}
+}
+
+/* What answers by a public address leaves by this node's gateway, also what the router itself says. */
+static void plan_answers(const struct plan_fabric *p, struct kset *to)
+{
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		struct kobj rule = plan_object(p->vnet_ns, KOBJ_RULE, KOBJ_RULE_SAID, ""),
+			    route = plan_object(p->vnet_ns, KOBJ_ROUTE, KOBJ_ROUTE_UNICAST, "gw0");
+
+		rule.family = route.family = family;
+		rule.table = route.table = KOBJ_TABLE_NODES;
+		memcpy(route.via, family == 4 ? gw4.b : gw6.b, 16);
+		kset_add(to, &route);
+		kset_add(to, &rule);
+		rule.sub = KOBJ_RULE_DIRECT;
+		kset_add(to, &rule);
+	}
 }
 
 static void plan_out(const struct plan_fabric *p, uint32_t node, const char *dev, struct kset *to)
@@ -107,6 +142,14 @@ void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to)
 	plan_node_device(p->vnet_ns, dev);
 	plan_link(p, p->vnet_ns, dev, to);
 	plan_guard(p, dev, to);
+	for (size_t i = 0; i < p->n_space; i++) {
+		struct kobj o = plan_elem(p->vnet_ns, KOBJ_SET_SPACE4, &p->space[i].ip);
+
+		o.plen = p->space[i].len;
+		kset_add(to, &o);
+	}
+	plan_sent_on(p, dev, to);
+	plan_answers(p, to);
 	plan_out(p, p->home, dev, to);
 }
 
@@ -130,6 +173,17 @@ void vnet_plan_gateways(const struct plan_fabric *p, uint32_t out, struct kset *
 	plan_out(p, out, dev, to);
 }
 
+static bool has_route(const struct kset *set, const struct kobj *o)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		if (set->v[i].ns == o->ns && set->v[i].kind == o->kind &&
+		    set->v[i].family == o->family && memcmp(set->v[i].addr, o->addr, 16) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* A public address is a host's route in the gateway, to the link of its VNet: vnet_plan_public(). */
 void vnet_plan_ways(const struct kset *objects, uint32_t node, bool answers, struct kset *to)
 {
@@ -141,7 +195,7 @@ void vnet_plan_ways(const struct kset *objects, uint32_t node, bool answers, str
 		struct ip ip = { .family = o->family }, via;
 
 		if (o->ns != KOBJ_NS_GATEWAY || o->kind != KOBJ_ROUTE || o->dev[0] != 'v' ||
-		    o->plen != ip_bits(o->family)) {
+		    o->plen != ip_bits(o->family) || has_route(to, o)) {
 			continue;
 		}
 		memcpy(ip.b, o->addr, 16);

@@ -67,11 +67,14 @@ bool kobj_same(const struct kobj *want, const struct kobj *have)
 	if (want->kind == KOBJ_FILTER) {
 		return want->flags == have->flags; /* the hash */
 	}
+	if (want->kind == KOBJ_ELEM) { /* what a frontend's nodes were is not the kernel's */
+		return memcmp(want->via, have->via, offsetof(struct kobj, master) - KEY_SIZE) ==
+		               0 &&
+		       memcmp(want->peer, have->peer, KOBJ_NAME) == 0;
+	}
 	return memcmp((const char *)want + KEY_SIZE, (const char *)have + KEY_SIZE,
 	              sizeof(*want) - KEY_SIZE) == 0;
 }
-
-/* ---- filters ---- */
 
 static void put_be32(uint8_t *to, uint32_t v)
 {
@@ -84,6 +87,76 @@ static uint32_t get_be32(const uint8_t *p)
 {
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
+
+/* ---- nodes of a slot: numbers of two bytes, where the kernel sees nothing of them ---- */
+
+static uint32_t former_at(const struct kobj *o, size_t i)
+{
+	const uint8_t *p = (const uint8_t *)o->master + 2 * i;
+
+	return i < KOBJ_FORMERS ? (uint32_t)p[0] << 8 | p[1] : 0;
+}
+
+static void former_set(struct kobj *o, size_t i, uint32_t node)
+{
+	o->master[2 * i] = (char)(node >> 8);
+	o->master[2 * i + 1] = (char)node;
+}
+
+void kobj_former_add(struct kobj *o, uint32_t node)
+{
+	size_t n = 0, at = 0;
+
+	while (former_at(o, n)) {
+		at += former_at(o, n++) < node;
+	}
+	if (!node || n == KOBJ_FORMERS || kobj_former_has(o, node)) {
+		return;
+	}
+	for (; n > at; n--) {
+		former_set(o, n, former_at(o, n - 1));
+	}
+	former_set(o, at, node);
+}
+
+uint32_t kobj_former_next(const struct kobj *o, uint32_t node)
+{
+	uint32_t first = former_at(o, 0);
+
+	for (size_t i = 0; former_at(o, i); i++) {
+		if (former_at(o, i) > node) {
+			return former_at(o, i);
+		}
+	}
+	return first == node ? 0 : first;
+}
+
+bool kobj_former_has(const struct kobj *o, uint32_t node)
+{
+	for (size_t i = 0; former_at(o, i); i++) {
+		if (former_at(o, i) == node) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void kobj_note_node(struct kobj *o, uint32_t node)
+{
+	put_be32(o->kmac, node);
+}
+
+bool kobj_note_is(const struct kobj *o, uint32_t node)
+{
+	return get_be32(o->kmac) == node;
+}
+
+uint32_t kobj_away_mark(const struct kobj *o, uint32_t node)
+{
+	return former_at(o, 0) == node ? 0 : kobj_node_mark(former_at(o, 0));
+}
+
+/* ---- filters ---- */
 
 void kobj_filter_pack(const struct kobj_filter *f, uint32_t ns, const char *chain, struct kobj *to)
 {
@@ -182,7 +255,7 @@ void kobj_counter_name(uint32_t group, bool inbound, uint16_t priority, char to[
 static const char *const kind_names[] = { "netns",   "link", "addr",    "neigh",   "fdb",
 	                                  "route",   "rule", "float",   "rate",    "tap",
 	                                  "ruleset", "set",  "counter", "timeout", "chain",
-	                                  "filter",  "elem", "item" };
+	                                  "filter",  "elem", "item",    "note" };
 static_assert(ARRAY_N(kind_names) == KOBJ_KIND_N, "a name for every kind");
 static const char *const set_names[] = {
 	"port4",   "port6",    "forward",  "pub4",    "pub6",    "target4",   "target6",
@@ -193,8 +266,9 @@ static const char *const set_names[] = {
 	"egress6", "subout4",  "subout6",  "natout4", "natout6", "natsrc4",   "natsrc6",
 	"natpub4", "natpub6",  "own4",     "own6",    "closed4", "closed6",   "out",
 	"in4",     "in6",      "from",     "vtag4",   "vtag6",   "remote4",   "remote6",
-	"drops4",  "drops6",   "source4",  "source6", "pool4",   "pool6",     "member4",
-	"member6", "linked4",  "linked6"
+	"space4",  "space6",   "spread4",  "spread6", "mux4",    "mux6",      "away4",
+	"away6",   "former4",  "former6",  "drops4",  "drops6",  "source4",   "source6",
+	"pool4",   "pool6",    "member4",  "member6", "linked4", "linked6"
 };
 static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
 
@@ -290,7 +364,8 @@ static void format_elem(const struct kobj *o, struct buf *to)
 	if (o->port) {
 		buf_addf(to, " %s %u", o->proto == 6 ? "tcp" : "udp", o->port);
 	}
-	if (o->table || o->sub == KOBJ_SET_SLOT4 || o->sub == KOBJ_SET_SLOT6) {
+	if (o->table || o->sub == KOBJ_SET_SLOT4 || o->sub == KOBJ_SET_SLOT6 ||
+	    (o->sub >= KOBJ_SET_AWAY4 && o->sub <= KOBJ_SET_FORMER6)) {
 		buf_addf(to, " %u", o->table);
 	}
 	if (!zero(o->via, 16)) {
@@ -302,7 +377,9 @@ static void format_elem(const struct kobj *o, struct buf *to)
 	if (o->index && o->via_port) {
 		buf_addf(to, "-%u", o->index);
 	} else if (o->index) {
-		buf_addf(to, " : class 0x%x", o->index);
+		bool mark = o->sub >= KOBJ_SET_MUX4 && o->sub <= KOBJ_SET_FORMER6;
+
+		buf_addf(to, " : %s 0x%x", mark ? "mark" : "class", o->index);
 	}
 }
 
@@ -370,7 +447,9 @@ static void format_route(const struct kobj *o, struct buf *to)
 {
 	add_ip(to, " ", o->family, o->addr);
 	buf_addf(to, "/%u", o->plen);
-	if (o->table) {
+	if (o->table >= KOBJ_TABLE_NODES) {
+		buf_addf(to, " table nodes+%u", o->table - KOBJ_TABLE_NODES);
+	} else if (o->table) {
 		buf_addf(to, " table %u", o->table);
 	}
 	if (o->sub >= KOBJ_ROUTE_UNREACHABLE) {
@@ -389,7 +468,8 @@ void kobj_format(const struct kobj *o, struct buf *to)
 {
 	static const char *const netns[] = { "?", "gateway", "vnet", "group", "given", "guest" };
 	static const char *const rules[] = { "?",     "local",  "marked", "blackhole", "start",
-		                             "table", "source", "main",   "foreign" };
+		                             "table", "source", "main",   "plain",     "node",
+		                             "on",    "said",   "direct", "foreign" };
 	static const char *const rulesets[] = { "?", "vnet", "gateway", "uplink" };
 
 	uint64_t rates[2];
@@ -428,6 +508,8 @@ void kobj_format(const struct kobj *o, struct buf *to)
 		if (o->sub == KOBJ_RULE_SOURCE) {
 			buf_addf(to, " %u", o->table);
 			add_ip(to, " from ", o->family, o->addr);
+		} else if (o->table >= KOBJ_TABLE_NODES) {
+			buf_addf(to, " nodes+%u", o->table - KOBJ_TABLE_NODES);
 		} else if (o->table) {
 			buf_addf(to, " %u from %s", o->table, o->dev);
 			if (o->plen) {
@@ -478,6 +560,9 @@ void kobj_format(const struct kobj *o, struct buf *to)
 		break;
 	case KOBJ_ITEM:
 		format_item(o, to);
+		break;
+	case KOBJ_NOTE:
+		format_elem(o, to);
 		break;
 	case KOBJ_KIND_N:
 		break;

@@ -43,6 +43,9 @@ enum kobj_kind {
 	KOBJ_FILTER, /* rule of such a chain */
 	KOBJ_ELEM,   /* element of one of the ruleset's own sets (enum kobj_set) */
 	KOBJ_ITEM,   /* element of a KOBJ_SET */
+	/* No kernel's, and no engine is told: of which parts for other nodes are planned. `sub` is KOBJ_SET_SLOT4 or 6: a backend that
+	 * a slot led to before, on the node of `kmac`; else as an element of that. */
+	KOBJ_NOTE,
 	KOBJ_KIND_N,
 };
 
@@ -90,13 +93,32 @@ enum kobj_rule {
 	KOBJ_RULE_TABLE, /* iif `dev` [from `addr`/`plen`] lookup `table`: of a subnet or peering */
 	KOBJ_RULE_SOURCE, /* iif lo from `addr` lookup `table`: what the router itself asks */
 	KOBJ_RULE_MAIN,   /* lookup main */
+	/* Of a VNet on several nodes: what a mark (kobj_node_mark()) sends to another node, and what answers by this node's own gateway. */
+	KOBJ_RULE_PLAIN,  /* no such mark: goto KOBJ_PREF_PLAIN */
+	KOBJ_RULE_NODE,   /* the mark of the node of `table` (KOBJ_TABLE_NODES): lookup `table` */
+	KOBJ_RULE_ON,     /* nop */
+	KOBJ_RULE_SAID,   /* iif lo, KOBJ_MARK_DIRECT: lookup `table` */
+	KOBJ_RULE_DIRECT, /* the same of what is forwarded, after the tables of subnets */
 	KOBJ_RULE_FOREIGN, /* a stranger's, found: protocol and action in `addr`, preference in `table` */
 };
 #define KOBJ_PREF_SOURCE 5u
 #define KOBJ_PREF_START  40u
 #define KOBJ_PREF_TABLE  50u
 #define KOBJ_PREF_MAIN   100u
+#define KOBJ_PREF_PLAIN  49u
 #define KOBJ_TABLE_BASE  1000u /* routing tables are numbered from here: that of subnet 17 is 1017 */
+#define KOBJ_TABLE_NODES \
+	0x7f100000u /* and from here: by a node's router, its number added; 0: by this one's gateway */
+
+/* Marks of packets in a VNet on several nodes, as routing rules have them. */
+#define KOBJ_MARK_NODE   0x7fff0000u /* number of the node that it goes to as it is */
+#define KOBJ_MARK_DIRECT 0x20u       /* answers what came in by a public address */
+#define KOBJ_MARK_PASSES 0x3u        /* guard and security rules were asked */
+/* Of what goes to that node; 0: none, it stays. */
+static inline uint32_t kobj_node_mark(uint32_t node)
+{
+	return node ? node << 16 | KOBJ_MARK_PASSES : 0;
+}
 
 enum kobj_ruleset {
 	KOBJ_RULESET_VNET = 1,
@@ -161,6 +183,17 @@ enum kobj_set {
 	KOBJ_SET_VTAG6,
 	KOBJ_SET_REMOTE4, /* at the VNet's home: addresses of groups on other nodes */
 	KOBJ_SET_REMOTE6,
+	KOBJ_SET_SPACE4, /* of a VNet on several nodes: its prefixes */
+	KOBJ_SET_SPACE6,
+	KOBJ_SET_SPREAD4, /* public frontend . protocol . port of a VNet on several nodes : class */
+	KOBJ_SET_SPREAD6,
+	KOBJ_SET_MUX4, /* address of public frontends : mark of the node that knows what else it is for, 0: this one */
+	KOBJ_SET_MUX6,
+	KOBJ_SET_AWAY4, /* such a frontend . protocol . port . slot : mark of its backend's node, 0: this one */
+	KOBJ_SET_AWAY6,
+	/* ... : mark of another node that the slot led to before; all such are in the value (kobj_former_add()). */
+	KOBJ_SET_FORMER4,
+	KOBJ_SET_FORMER6,
 	KOBJ_SET_DROPS4, /* addresses of groups: what was dropped is counted at each */
 	KOBJ_SET_DROPS6,
 	KOBJ_SET_SOURCE4, /* gateway guard: link . source */
@@ -245,6 +278,20 @@ struct kobj {
 	/* LINK_VETH: name of the inner end, index 2 there. RULESET_UPLINK: the underlay's device. */
 	char peer[KOBJ_NAME];
 };
+
+/* Nodes of a slot, in a KOBJ_SET_SLOT or _AWAY element: its backend's. In a _FORMER one: that, and those that it led to before, each
+ * once, in order of their numbers, as many as there is room for. 0 is none and left out. */
+#define KOBJ_FORMERS 7u
+void kobj_former_add(struct kobj *o, uint32_t node);
+bool kobj_former_has(const struct kobj *o, uint32_t node);
+/* Where that node sends what it knows nothing of, whether it is one of them or not: to the next one, round and round, so that it does
+ * not matter who hears of a new one first. 0: there is no other. */
+uint32_t kobj_former_next(const struct kobj *o, uint32_t node);
+/* Of a KOBJ_NOTE: it is of that node. */
+void kobj_note_node(struct kobj *o, uint32_t node);
+bool kobj_note_is(const struct kobj *o, uint32_t node);
+/* The mark by which that node sends on what is for the present one; 0: it is that. */
+uint32_t kobj_away_mark(const struct kobj *o, uint32_t node);
 
 #define KOBJ_PEER_INDEX  2u
 #define KOBJ_NODES_INDEX 3u /* of the gateway's link to other nodes */

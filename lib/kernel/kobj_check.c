@@ -65,7 +65,7 @@ static int check_shape(const struct kobj *o, struct err *e)
 		                        KOBJ_NEIGH_PROXY,
 		                        0,
 		                        KOBJ_ROUTE_THROW,
-		                        KOBJ_RULE_MAIN,
+		                        KOBJ_RULE_DIRECT,
 		                        0,
 		                        0,
 		                        0,
@@ -76,10 +76,11 @@ static int check_shape(const struct kobj *o, struct err *e)
 		                        0,
 		                        0,
 		                        KOBJ_SET_N - 1,
-		                        KOBJ_PSET_N - 1 };
+		                        KOBJ_PSET_N - 1,
+		                        0 };
 	static_assert(ARRAY_N(subs) == KOBJ_KIND_N, "a limit for every kind");
 
-	if (o->kind >= KOBJ_KIND_N || o->sub > subs[o->kind] ||
+	if (o->kind >= KOBJ_NOTE || o->sub > subs[o->kind] ||
 	    memchr(o->dev, '\0', KOBJ_NAME) == NULL || memchr(o->peer, '\0', KOBJ_NAME) == NULL ||
 	    (o->kind != KOBJ_FILTER && memchr(o->master, '\0', KOBJ_NAME) == NULL)) {
 		return err_set(e, ERR_FORBIDDEN, 0, "object: kind, type or name out of range");

@@ -41,6 +41,7 @@ extern const uint8_t nft_outside[4],
 #define NFT_BIT_OUT   0x4u  /* one of the rules on its way out allowed it */
 #define NFT_BIT_IN    0x8u  /* and one of those on its way in */
 #define NFT_BIT_RESET 0x10u /* sent by reset.c */
+/* Beside KOBJ_MARK_DIRECT, KOBJ_MARK_NODE; before a packet is tracked, a frontend's class or slot. */
 
 /* A VNet's ruleset comes in two transactions, its deciding chain last: until all sets are there for
  * packets to find (nft_phase.h), that chain drops everything. */

@@ -17,6 +17,7 @@
 
 #define WORDS(family) ((family) == 4 ? 1u : 4u)
 #define REJECT_RATE   1000
+#define NFT_ERRORS    3u /* that are said: port unreachable, too big, time exceeded */
 
 static const char *name_of(enum kobj_set set4, uint8_t family)
 {
@@ -34,19 +35,34 @@ static uint32_t service(struct nftnl_rule *r, uint8_t family, bool source)
 	return words + 2;
 }
 
-static void side(struct nftnl_rule *r, bool outside)
+static void inside(struct nftnl_rule *r)
 {
-	nft_iif(r, outside ? NFT_CMP_EQ : NFT_CMP_NEQ, IF_OUT);
+	nft_iif(r, NFT_CMP_NEQ, IF_OUT);
+}
+
+void nft_rules_public(struct nftnl_rule *r, const struct build *w, uint8_t family, bool across)
+{
+	nft_iif(r, NFT_CMP_EQ, across ? w->o->ns : IF_OUT);
+	nft_family(r, family);
+	if (across) {
+		nft_saddr(r, family, R(0));
+		nft_lookup_not(r, name_of(KOBJ_SET_SPACE4, family), R(0));
+	}
 }
 
 /* ---- to a backend ---- */
 
-static void class_rule(struct build *w, uint8_t family, enum kobj_set set4, const char *what)
+static void class_rule(struct build *w, uint8_t family, enum kobj_set set4, bool across,
+                       const char *what)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	side(r, set4 == KOBJ_SET_FRONT4);
-	nft_family(r, family);
+	if (set4 == KOBJ_SET_FRONT4) {
+		nft_rules_public(r, w, family, across);
+	} else {
+		inside(r);
+		nft_family(r, family);
+	}
 	if (set4 == KOBJ_SET_ANY4) {
 		nft_ct_mark_is(r, UINT32_MAX, 0);
 		nft_daddr(r, family, R(0));
@@ -135,9 +151,10 @@ void nft_rules_balance(struct build *w)
 void nft_rules_frontends(struct build *w)
 {
 	for (uint8_t family = 4; family <= 6; family += 2) {
-		class_rule(w, family, KOBJ_SET_FRONT4, "public frontend");
-		class_rule(w, family, KOBJ_SET_INNER4, "internal frontend");
-		class_rule(w, family, KOBJ_SET_ANY4, "internal frontend, all ports");
+		class_rule(w, family, KOBJ_SET_FRONT4, false, "public frontend");
+		class_rule(w, family, KOBJ_SET_FRONT4, true, "public frontend, by a mux");
+		class_rule(w, family, KOBJ_SET_INNER4, false, "internal frontend");
+		class_rule(w, family, KOBJ_SET_ANY4, false, "internal frontend, all ports");
 	}
 	struct nftnl_rule *r = nft_rules_rule(w);
 	static const uint32_t zero;
@@ -155,7 +172,7 @@ static void reset_rule(struct build *w, uint8_t family, bool from_backend)
 	struct nftnl_rule *r = nft_rules_rule(w);
 
 	if (from_backend) {
-		side(r, false);
+		inside(r);
 	}
 	nft_family(r, family);
 	(void)service(r, family, from_backend);
@@ -224,31 +241,46 @@ void nft_rules_empty(struct build *w)
 	}
 }
 
-/* The router has no public address to say from that a port is closed: the one that was asked says so, which
- * is the destination of the packet inside. */
-static void answer_rule(struct build *w, uint8_t family)
+/* An ICMP error of the router's own: it has no public address to say it from, nor has a mux, which knows no flow. The one that was asked
+ * says so, which is the destination of the packet inside. */
+static void error_match(struct nftnl_rule *r, uint8_t family, unsigned which)
 {
-	static const uint8_t own[2][16] = { { 169, 254, 0, 2 }, { 0xfe, 0x80, [15] = 2 } },
-			     unreachable[2][2] = { { 3, 3 }, { 1, 4 } };
-	struct nftnl_rule *r = nft_rules_rule(w);
+	static const uint8_t errors[2][NFT_ERRORS][2] = { { { 3, 3 }, { 3, 4 }, { 11, 0 } },
+		                                          { { 1, 4 }, { 2, 0 }, { 3, 0 } } };
 	bool v6 = family == 6;
 
 	nft_family(r, family);
-	nft_saddr(r, family, R(0));
-	nft_cmp(r, NFT_CMP_EQ, R(0), own[v6], v6 ? 16 : 4);
+	nft_local(r, true);
 	nft_l4proto(r, v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
 	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, R(0));
-	nft_cmp(r, NFT_CMP_EQ, R(0), unreachable[v6], 2);
+	nft_cmp(r, NFT_CMP_EQ, R(0), errors[v6][which], 2);
 	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, v6 ? 32 : 24, v6 ? 16 : 4, R(0));
-	nft_saddr_set(r, family, R(0));
-	nft_verdict(r, NF_ACCEPT);
-	nft_rules_end(w, r, "the frontend says that it has no backend");
 }
 
 void nft_rules_answers(struct build *w)
 {
-	answer_rule(w, 4);
-	answer_rule(w, 6);
+	for (unsigned i = 0; i < 2 * NFT_ERRORS; i++) {
+		struct nftnl_rule *r = nft_rules_rule(w);
+		uint8_t family = i % 2 ? 6 : 4;
+
+		error_match(r, family, i / 2);
+		nft_saddr_set(r, family, R(0));
+		nft_verdict(r, NF_ACCEPT);
+		nft_rules_end(w, r, "the frontend says that it has no backend, or what is too big");
+	}
+}
+
+void nft_rules_errors(struct build *w)
+{
+	for (unsigned i = 0; i < 2 * NFT_ERRORS; i++) {
+		struct nftnl_rule *r = nft_rules_rule(w);
+		uint8_t family = i % 2 ? 6 : 4;
+
+		error_match(r, family, i / 2);
+		nft_lookup(r, name_of(KOBJ_SET_OWN4, family), R(0));
+		nft_mark_or(r, KOBJ_MARK_DIRECT);
+		nft_rules_end(w, r, "by this node's gateway");
+	}
 }
 
 /* ---- floating ---- */

@@ -61,6 +61,26 @@ void nft_saddr_set(struct nftnl_rule *r, uint8_t family, uint32_t reg)
 	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_FLAGS, NFT_PAYLOAD_L4CSUM_PSEUDOHDR);
 }
 
+void nft_hops(struct nftnl_rule *r, uint8_t family, uint32_t reg)
+{
+	nft_payload(r, NFT_PAYLOAD_NETWORK_HEADER, family == 4 ? 8 : 7, 1, reg);
+}
+
+void nft_hops_set(struct nftnl_rule *r, uint8_t family, uint8_t hops)
+{
+	bool v4 = family == 4;
+
+	nft_address(r, R(0), &hops, 1);
+	struct nftnl_expr *x = add(r, "payload");
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_OFFSET, v4 ? 8 : 7);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_LEN, 1);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_SREG, R(0));
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_CSUM_TYPE,
+	                   v4 ? NFT_PAYLOAD_CSUM_INET : NFT_PAYLOAD_CSUM_NONE);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_CSUM_OFFSET, v4 ? 10 : 0);
+}
+
 void nft_ct(struct nftnl_rule *r, uint32_t key, uint32_t reg)
 {
 	struct nftnl_expr *x = add(r, "ct");
@@ -78,21 +98,43 @@ void nft_ct_original(struct nftnl_rule *r, uint32_t key, uint32_t reg)
 	nftnl_expr_set_u8(x, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
 }
 
+static void direction(struct nftnl_rule *r, uint8_t way)
+{
+	nft_ct(r, NFT_CT_DIRECTION, R(0));
+	nft_cmp(r, NFT_CMP_EQ, R(0), &way, 1);
+}
+
 void nft_ct_forth(struct nftnl_rule *r)
 {
-	static const uint8_t original = IP_CT_DIR_ORIGINAL;
+	direction(r, IP_CT_DIR_ORIGINAL);
+}
 
-	nft_ct(r, NFT_CT_DIRECTION, R(0));
-	nft_cmp(r, NFT_CMP_EQ, R(0), &original, 1);
+void nft_ct_back(struct nftnl_rule *r)
+{
+	direction(r, IP_CT_DIR_REPLY);
+}
+
+void nft_mark_set(struct nftnl_rule *r, uint32_t reg)
+{
+	struct nftnl_expr *x = add(r, "meta");
+
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_KEY, NFT_META_MARK);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_SREG, reg);
 }
 
 void nft_mark_from_ct(struct nftnl_rule *r, uint32_t mask)
 {
 	nft_ct(r, NFT_CT_MARK, R(0));
 	nft_any_bit(r, R(0), mask); /* leaves those in the register */
-	struct nftnl_expr *x = add(r, "meta");
-	nftnl_expr_set_u32(x, NFTNL_EXPR_META_KEY, NFT_META_MARK);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_META_SREG, R(0));
+	nft_mark_set(r, R(0));
+}
+
+void nft_mark_none(struct nftnl_rule *r)
+{
+	static const uint8_t zero[4];
+
+	nft_address(r, R(0), zero, sizeof(zero));
+	nft_mark_set(r, R(0));
 }
 
 void nft_notrack(struct nftnl_rule *r)
@@ -156,6 +198,13 @@ static void bitwise(struct nftnl_rule *r, uint32_t reg, uint32_t mask, uint32_t 
 	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_LEN, 4);
 	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_MASK, &mask, 4);
 	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, &xor, 4);
+}
+
+void nft_mark_is(struct nftnl_rule *r, uint32_t mask, uint32_t value)
+{
+	nft_meta(r, NFT_META_MARK, R(0));
+	bitwise(r, R(0), mask, 0);
+	nft_cmp(r, NFT_CMP_EQ, R(0), &value, 4);
 }
 
 void nft_any_bit(struct nftnl_rule *r, uint32_t reg, uint32_t mask)
@@ -340,9 +389,10 @@ void nft_l4proto(struct nftnl_rule *r, uint8_t proto)
 	nft_cmp(r, NFT_CMP_EQ, R(0), &proto, 1);
 }
 
-void nft_tcp_midstream(struct nftnl_rule *r)
+/* A TCP segment with one of the flags, or with none of them. */
+static void tcp_flags(struct nftnl_rule *r, uint8_t flags, uint32_t op)
 {
-	const uint8_t begins = 0x02 | 0x04, none = 0; /* SYN, RST */
+	const uint8_t none = 0;
 
 	nft_l4proto(r, IPPROTO_TCP);
 	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1, R(0));
@@ -350,9 +400,24 @@ void nft_tcp_midstream(struct nftnl_rule *r)
 	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_SREG, R(0));
 	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_DREG, R(0));
 	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_LEN, 1);
-	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_MASK, &begins, 1);
+	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_MASK, &flags, 1);
 	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, &none, 1);
-	nft_cmp(r, NFT_CMP_EQ, R(0), &none, 1);
+	nft_cmp(r, op, R(0), &none, 1);
+}
+
+void nft_tcp_midstream(struct nftnl_rule *r)
+{
+	tcp_flags(r, 0x02 | 0x04, NFT_CMP_EQ); /* SYN, RST */
+}
+
+void nft_tcp_begins(struct nftnl_rule *r)
+{
+	tcp_flags(r, 0x02, NFT_CMP_NEQ);
+}
+
+void nft_tcp_goes_on(struct nftnl_rule *r)
+{
+	tcp_flags(r, 0x02, NFT_CMP_EQ);
 }
 
 void nft_dport(struct nftnl_rule *r, uint16_t port)

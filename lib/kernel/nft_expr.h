@@ -17,6 +17,9 @@ struct nftnl_rule;
 
 void nft_meta(struct nftnl_rule *r, uint32_t key, uint32_t reg);
 void nft_payload(struct nftnl_rule *r, uint32_t base, uint32_t off, uint32_t len, uint32_t reg);
+/* Time to live, or hop limit, into the register; or set to that. */
+void nft_hops(struct nftnl_rule *r, uint8_t family, uint32_t reg);
+void nft_hops_set(struct nftnl_rule *r, uint8_t family, uint8_t hops);
 /* The source address becomes what is in the register. */
 void nft_saddr_set(struct nftnl_rule *r, uint8_t family, uint32_t reg);
 void nft_ct(struct nftnl_rule *r, uint32_t key, uint32_t reg);
@@ -25,8 +28,13 @@ void nft_ct(struct nftnl_rule *r, uint32_t key, uint32_t reg);
 void nft_ct_original(struct nftnl_rule *r, uint32_t key, uint32_t reg);
 /* The packet goes the way of the flow's first one. */
 void nft_ct_forth(struct nftnl_rule *r);
+void nft_ct_back(struct nftnl_rule *r); /* or answers it */
 /* The packet's mark is the connection's, where that has one of these bits. */
 void nft_mark_from_ct(struct nftnl_rule *r, uint32_t mask);
+/* Of this packet, not of its connection: (mark & mask) == value; set to what is in the register, or to none. */
+void nft_mark_is(struct nftnl_rule *r, uint32_t mask, uint32_t value);
+void nft_mark_set(struct nftnl_rule *r, uint32_t reg);
+void nft_mark_none(struct nftnl_rule *r);
 void nft_notrack(struct nftnl_rule *r);
 void nft_ct_mark_set(struct nftnl_rule *r, uint32_t reg);
 /* ct mark & mask is the value, or (map) leads on by it. */
@@ -59,6 +67,9 @@ void nft_flow_part(struct nftnl_rule *r, uint8_t family, uint32_t parts, uint32_
 void nft_l4proto(struct nftnl_rule *r, uint8_t proto);
 /* A TCP segment that does not begin a connection, and is no reset. */
 void nft_tcp_midstream(struct nftnl_rule *r);
+void nft_tcp_begins(struct nftnl_rule *r); /* a SYN, with or without more */
+/* Any other segment. */
+void nft_tcp_goes_on(struct nftnl_rule *r);
 void nft_dport(struct nftnl_rule *r, uint16_t port); /* host order */
 void nft_counter(struct nftnl_rule *r);
 void nft_counter_named(struct nftnl_rule *r, const char *name);

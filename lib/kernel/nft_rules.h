@@ -31,7 +31,7 @@ struct build {
 
 struct hook {
 	const char *name;
-	const char *type; /* "filter" or "nat"; NULL: jumped to */
+	const char *type; /* "filter", "nat" or "route"; NULL: jumped to */
 	uint32_t hook;
 	int32_t priority;
 	uint32_t policy;
@@ -59,6 +59,10 @@ void nft_rules_local(struct build *w, bool source, uint32_t except, const char *
 /* The packet's source, or its destination, is the address that the gateway asks frontends from. */
 void nft_rules_outside(struct nftnl_rule *r, uint8_t family, bool source);
 
+/* The packet came in by the gateway; or (`across`) by another node's, and from there by the link between nodes: then its source is
+ * outside the VNet, whose own groups ask public addresses by the home's gateway. */
+void nft_rules_public(struct nftnl_rule *r, const struct build *w, uint8_t family, bool across);
+
 /* The ruleset of a VNet's router. */
 void nft_rules_vnet(struct build *w);
 
@@ -70,7 +74,15 @@ void nft_rules_frontends(struct build *w);
 void nft_rules_resets(struct build *w);
 void nft_rules_untracked(struct build *w); /* a chain for what reset.c sends */
 void nft_rules_empty(struct build *w);
-void nft_rules_answers(struct build *w);  /* what those say, in the chain of what leaves */
+void nft_rules_answers(struct build *w);  /* what those say, in the chain of what leaves; */
+void nft_rules_errors(struct build *w);   /* and where it leaves, in nft_rules_said()'s */
 void nft_rules_floating(struct build *w); /* a chain for new flows: what number the frontend has */
 void nft_rules_to_floating(struct build *w); /* in the chain of what leaves: to a group's port */
 void nft_rules_backends_out(struct build *w);
+
+/* VNets on several nodes (nft_mux.c): chains that send to the node of a slot's backend what comes in by the gateway; rules of the
+ * chain that decides, for what no flow is known for; chains that mark what answers, and the rule that leads there. */
+void nft_rules_mux(struct build *w);
+void nft_rules_formers(struct build *w);
+void nft_rules_said(struct build *w);
+void nft_rules_answer(struct build *w);

@@ -65,13 +65,12 @@ static void vnet_guard(struct build *w)
 
 /* ---- VNet: translation and filter ---- */
 
-static void pub_rule(struct build *w, uint8_t family)
+static void pub_rule(struct build *w, uint8_t family, bool across)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 	uint32_t words = family == 4 ? 1 : 4;
 
-	nft_iif(r, NFT_CMP_EQ, IF_OUT);
-	nft_family(r, family);
+	nft_rules_public(r, w, family, across);
 	nft_daddr(r, family, R(0));
 	nft_meta(r, NFT_META_L4PROTO, R(words));
 	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, R(words + 1));
@@ -437,10 +436,21 @@ static void platform_rules(struct build *w)
 	nft_rules_local(w, false, IF_ANY, "router is no host");
 }
 
+static void translated_rule(struct build *w, bool is, const char *chain, const char *what)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_ct(r, NFT_CT_STATUS, R(0));
+	(is ? nft_any_bit : nft_no_bit)(r, R(0), IPS_DST_NAT);
+	nft_jump(r, NFT_JUMP, chain);
+	nft_rules_end(w, r, what);
+}
+
 /* From another node of the VNet, which has held it against what is between a group and the world, or the world and a group. */
 static void across_chain(struct build *w)
 {
 	nft_rules_chain(w, &(struct hook){ .name = "across" });
+	translated_rule(w, true, "enter", "from a node that it came in by");
 	remote_probe_rule(w, 4);
 	remote_probe_rule(w, 6);
 	platform_rules(w);
@@ -485,16 +495,6 @@ static void leads(struct build *w, uint32_t op, const char *chain, const char *w
 	nft_rules_end(w, r, what);
 }
 
-static void translated_rule(struct build *w, bool is, const char *chain, const char *what)
-{
-	struct nftnl_rule *r = nft_rules_rule(w);
-
-	nft_ct(r, NFT_CT_STATUS, R(0));
-	(is ? nft_any_bit : nft_no_bit)(r, R(0), IPS_DST_NAT);
-	nft_jump(r, NFT_JUMP, chain);
-	nft_rules_end(w, r, what);
-}
-
 /* Between groups on two other nodes, by way of an appliance here: what answers may go straight, and is not seen. So each packet is
  * held against the rules; those of the two nodes know the flow. */
 static void transit_chain(struct build *w)
@@ -525,6 +525,17 @@ static void transit_rule(struct build *w, uint8_t family)
 	nft_rules_end(w, r, "from one node to another");
 }
 
+/* To another node, as it is: what is held against it is held there. */
+static void sent_on_rule(struct build *w)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_meta(r, NFT_META_MARK, R(0));
+	nft_any_bit(r, R(0), KOBJ_MARK_NODE);
+	nft_verdict(r, NF_ACCEPT);
+	nft_rules_end(w, r, "goes on to another node");
+}
+
 static void decides_chain(struct build *w)
 {
 	struct nftnl_rule *r;
@@ -532,7 +543,9 @@ static void decides_chain(struct build *w)
 	nft_rules_chain(w, &(struct hook){ NFT_DECIDES, "filter", NF_INET_PRE_ROUTING, -50, NF_DROP,
 	                                   NULL });
 	nft_rules_iif(w, IF_OUT, BIT_GUARD, -1, "the gateway checked the source");
+	nft_rules_answer(w);
 	known_rule(w, true); /* most packets go no further */
+	sent_on_rule(w);
 	nft_rules_iif(w, IF_LO, 0, NF_ACCEPT, "own traffic");
 	r = nft_rules_rule(w);
 	nft_meta(r, NFT_META_IIFNAME, R(0));
@@ -541,6 +554,7 @@ static void decides_chain(struct build *w)
 	known_rule(w, false);
 	transit_rule(w, 4);
 	transit_rule(w, 6);
+	nft_rules_formers(w);
 	r = nft_rules_rule(w);
 	nft_tcp_midstream(r);
 	nft_jump(r, NFT_JUMP, "midstream");
@@ -624,6 +638,8 @@ static void vnet_filter(struct build *w)
 	nft_verdict(r, NF_DROP);
 	nft_rules_end(w, r, "no loop through the gateway");
 	r = nft_rules_rule(w); /* the link to other nodes: its index is the VNet's number */
+	nft_ct(r, NFT_CT_STATUS, R(0)); /* what no flow is known for, a mark sent on */
+	nft_no_bit(r, R(0), IPS_SRC_NAT | IPS_DST_NAT);
 	nft_iif(r, NFT_CMP_EQ, w->o->ns);
 	nft_oif(r, NFT_CMP_EQ, w->o->ns);
 	nft_verdict(r, NF_DROP);
@@ -644,10 +660,13 @@ void nft_rules_vnet(struct build *w)
 	nft_rules_cuts(w);
 	nft_rules_untracked(w);
 	nft_rules_balance(w);
+	nft_rules_mux(w);
+	nft_rules_said(w);
 	nft_rules_chain(
 		w, &(struct hook){ "pubin", "nat", NF_INET_PRE_ROUTING, -100, NF_ACCEPT, NULL });
-	pub_rule(w, 4);
-	pub_rule(w, 6);
+	for (int i = 0; i < 4; i++) {
+		pub_rule(w, i & 1 ? 6 : 4, i & 2);
+	}
 	target_rule(w, 4);
 	target_rule(w, 6);
 	nft_rules_frontends(w);

@@ -411,12 +411,14 @@ static void encode_rule(struct nl_batch *b, const struct kop *op)
 		fr->src_len = o->plen ? o->plen : o->family == 4 ? 32 : 128;
 		mnl_attr_put(h, FRA_SRC, o->family == 4 ? 4 : 16, o->addr);
 	}
-	if (r->mark) {
-		mnl_attr_put_u32(h, FRA_FWMARK, r->mark);
-		mnl_attr_put_u32(h, FRA_FWMASK, r->mark);
+	if (r->mask) {
+		mnl_attr_put_u32(h, FRA_FWMARK,
+		                 o->sub == KOBJ_RULE_NODE ? (o->table - KOBJ_TABLE_NODES) << 16
+		                                          : r->mark);
+		mnl_attr_put_u32(h, FRA_FWMASK, r->mask);
 	}
 	if (r->action == FR_ACT_GOTO) {
-		mnl_attr_put_u32(h, FRA_GOTO, KOBJ_PREF_START);
+		mnl_attr_put_u32(h, FRA_GOTO, r->to);
 	}
 	nl_batch_end(b, del ? NL_FORGIVE_ABSENT : EEXIST);
 }

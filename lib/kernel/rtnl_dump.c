@@ -23,13 +23,32 @@
 #include "lib/kernel/rtnl_own.h"
 
 const struct rtnl_rule rtnl_rules[] = {
-	[KOBJ_RULE_LOCAL] = { 10, 0, FR_ACT_TO_TBL, "lo" },
-	[KOBJ_RULE_MARKED] = { 20, RTNL_MARK, FR_ACT_GOTO, NULL },
-	[KOBJ_RULE_BLACKHOLE] = { 30, 0, FR_ACT_BLACKHOLE, NULL },
-	[KOBJ_RULE_START] = { KOBJ_PREF_START, 0, FR_ACT_NOP, NULL },
-	[KOBJ_RULE_TABLE] = { KOBJ_PREF_TABLE, 0, FR_ACT_TO_TBL, "" },
-	[KOBJ_RULE_SOURCE] = { KOBJ_PREF_SOURCE, 0, FR_ACT_TO_TBL, "lo" },
-	[KOBJ_RULE_MAIN] = { KOBJ_PREF_MAIN, 0, FR_ACT_TO_TBL, NULL },
+	[KOBJ_RULE_LOCAL] = { .pref = 10, .action = FR_ACT_TO_TBL, .iif = "lo" },
+	[KOBJ_RULE_MARKED] = { .pref = 20,
+	                       .mark = RTNL_MARK,
+	                       .mask = RTNL_MARK,
+	                       .action = FR_ACT_GOTO,
+	                       .to = KOBJ_PREF_START },
+	[KOBJ_RULE_BLACKHOLE] = { .pref = 30, .action = FR_ACT_BLACKHOLE },
+	[KOBJ_RULE_START] = { .pref = KOBJ_PREF_START, .action = FR_ACT_NOP },
+	[KOBJ_RULE_TABLE] = { .pref = KOBJ_PREF_TABLE, .action = FR_ACT_TO_TBL, .iif = "" },
+	[KOBJ_RULE_SOURCE] = { .pref = KOBJ_PREF_SOURCE, .action = FR_ACT_TO_TBL, .iif = "lo" },
+	[KOBJ_RULE_MAIN] = { .pref = KOBJ_PREF_MAIN, .action = FR_ACT_TO_TBL },
+	[KOBJ_RULE_PLAIN] = { .pref = 42,
+	                      .mask = KOBJ_MARK_NODE,
+	                      .action = FR_ACT_GOTO,
+	                      .to = KOBJ_PREF_PLAIN },
+	[KOBJ_RULE_NODE] = { .pref = 45, .mask = KOBJ_MARK_NODE, .action = FR_ACT_TO_TBL },
+	[KOBJ_RULE_ON] = { .pref = KOBJ_PREF_PLAIN, .action = FR_ACT_NOP },
+	[KOBJ_RULE_SAID] = { .pref = 4,
+	                     .mark = KOBJ_MARK_DIRECT,
+	                     .mask = KOBJ_MARK_DIRECT,
+	                     .action = FR_ACT_TO_TBL,
+	                     .iif = "lo" },
+	[KOBJ_RULE_DIRECT] = { .pref = 60,
+	                       .mark = KOBJ_MARK_DIRECT,
+	                       .mask = KOBJ_MARK_DIRECT,
+	                       .action = FR_ACT_TO_TBL },
 };
 
 #define ATTRS_MAX 96
@@ -367,12 +386,17 @@ static int on_learned(const struct nlmsghdr *h, void *arg)
 
 static uint8_t rule_type(struct walk *w, const struct fib_rule_hdr *fr)
 {
-	for (uint8_t i = KOBJ_RULE_LOCAL; i <= KOBJ_RULE_MAIN; i++) {
+	uint32_t mark = get_u32(w->a[FRA_FWMARK], 0);
+
+	for (uint8_t i = KOBJ_RULE_LOCAL; i < KOBJ_RULE_FOREIGN; i++) {
 		const struct rtnl_rule *r = &rtnl_rules[i];
 		const char *iif = w->a[FRA_IIFNAME] ? mnl_attr_get_str(w->a[FRA_IIFNAME]) : NULL;
+		/* A node's table says what its mark is. */
+		uint32_t table = get_u32(w->a[FRA_TABLE], fr->table),
+			 wanted = i == KOBJ_RULE_NODE ? (table - KOBJ_TABLE_NODES) << 16 : r->mark;
 
 		if (get_u32(w->a[FRA_PRIORITY], 0) == r->pref && fr->action == r->action &&
-		    get_u32(w->a[FRA_FWMARK], 0) == r->mark && !iif == !r->iif &&
+		    mark == wanted && get_u32(w->a[FRA_FWMASK], 0) == r->mask && !iif == !r->iif &&
 		    (!iif || !*r->iif || strcmp(iif, r->iif) == 0) &&
 		    !(fr->flags & FIB_RULE_INVERT)) {
 			return i;
@@ -413,6 +437,8 @@ static int on_rule(const struct nlmsghdr *h, void *arg)
 	} else if (o.sub == KOBJ_RULE_SOURCE) {
 		o.table = get_u32(w->a[FRA_TABLE], fr->table);
 		get_source(w, &o);
+	} else if (o.sub == KOBJ_RULE_NODE || o.sub >= KOBJ_RULE_SAID) {
+		o.table = get_u32(w->a[FRA_TABLE], fr->table);
 	}
 	if (!o.sub &&
 	    get_u8_attr(w->a[FRA_PROTOCOL]) != RTPROT_KERNEL) { /* the kernel's own stay */

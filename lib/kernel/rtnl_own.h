@@ -12,8 +12,9 @@
 
 struct rtnl_rule {
 	uint32_t pref;
-	uint32_t mark; /* value and mask; 0: any */
+	uint32_t mark, mask; /* mask 0: any */
 	uint8_t action;
+	uint32_t to; /* FR_ACT_GOTO: preference */
 	const char *iif;
 };
 extern const struct rtnl_rule rtnl_rules[]; /* by enum kobj_rule */

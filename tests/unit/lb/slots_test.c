@@ -175,6 +175,96 @@ static void test_bad_text(void **state)
 	slots_fini(&s);
 }
 
+/* What led where is told beside by a list of hashes' own: for each of the largest table's slots, whom it led to, latest first. */
+#define FINEST 65536u
+static uint8_t past[FINEST][64];
+
+static void check_formers(const struct slots *s)
+{
+	uint32_t m = kobj_sizes[s->size];
+
+	for (uint32_t i = 0; i < FINEST; i++) {
+		uint32_t slot = (uint32_t)((uint64_t)i * m / FINEST);
+		uint8_t now = s->n ? s->v[s->slot[slot]].ip.b[3] : 0;
+		bool found = !past[i][0] || past[i][0] == now;
+
+		for (unsigned k = 0; slots_former(s, slot, k);
+		     k++) { /* the latest is never lost, and none is said twice */
+			found = found || slots_former(s, slot, k)->b[3] == past[i][0];
+			assert_int_not_equal(slots_former(s, slot, k)->b[3], now);
+			for (unsigned l = 0; l < k; l++) {
+				assert_int_not_equal(slots_former(s, slot, l)->b[3],
+				                     slots_former(s, slot, k)->b[3]);
+			}
+		}
+		assert_true(found);
+		if (now && now != past[i][0]) {
+			memmove(past[i] + 1, past[i], sizeof(past[i]) - 1);
+			past[i][0] = now;
+		}
+	}
+}
+
+static bool is_even(void *arg, const struct ip *ip)
+{
+	return *(uint8_t *)arg && ip->b[3] % 2 == 0;
+}
+
+static void test_formers(void **state)
+{
+	struct slots was = { 0 }, now, again;
+
+	(void)state;
+	srand(7);
+	memset(past, 0, sizeof(past));
+	for (int round = 0; round < 40; round++) {
+		size_t n = round % 8 == 7 ? 0 : 1 + (size_t)rand() % 5, at = (size_t)rand() % 40;
+		char *text;
+
+		assert_int_equal(slots_next(&was, some + at, n, &now), 0);
+		check_formers(&now);
+		text = slots_print(&now);
+		assert_true(slots_scan(text, &again));
+		assert_int_equal(again.n_known, now.n_known);
+		assert_int_equal(!again.former, !now.former);
+		for (uint32_t i = 0; now.former && i < kobj_sizes[now.size]; i++) {
+			assert_memory_equal(again.former[i], now.former[i], sizeof(now.former[i]));
+		}
+		free(text);
+		slots_fini(&again);
+		slots_fini(&was);
+		was = now;
+	}
+	/* Order: one backend after the other. */
+	slots_fini(&was);
+	for (int i = 0; i < 9; i++) {
+		assert_int_equal(slots_next(&was, some + i, 1, &now), 0);
+		slots_fini(&was);
+		was = now;
+	}
+	for (unsigned k = 0; k < SLOTS_FORMERS; k++) {
+		assert_int_equal(ip_compare(slots_former(&was, 5, k), &some[7 - k].ip), 0);
+	}
+	assert_null(slots_former(&was, 5, SLOTS_FORMERS));
+	uint8_t odd = 1;
+	slots_forget(&was, is_even, &odd);
+	for (unsigned k = 0; k < SLOTS_FORMERS / 2; k++) {
+		assert_int_equal(ip_compare(slots_former(&was, 9, k), &some[6 - 2 * k].ip), 0);
+	}
+	assert_null(slots_former(&was, 9, SLOTS_FORMERS / 2));
+	odd = 0;
+	slots_forget(&was, is_even, &odd);
+	assert_null(was.former);
+	assert_int_equal(was.n_known, 0);
+	for (const char *const *bad =
+	             (const char *const[]){ "0   10.0.0.6", "0   10.0.0.6 00", "0   x ffff",
+	                                    "0   10.0.0.6,10.0.0.7", NULL };
+	     *bad; bad++) {
+		assert_false(slots_scan(*bad, &now));
+	}
+	slots_fini(&was);
+}
+
 int main(void)
 {
 	for (size_t i = 0; i < MEMBERS; i++) {
@@ -182,6 +272,7 @@ int main(void)
 			                         1 };
 	}
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_formers),
 		cmocka_unit_test(test_random_changes),
 		cmocka_unit_test(test_growth_keeps_flows),
 		cmocka_unit_test(test_sizes),

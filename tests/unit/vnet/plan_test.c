@@ -298,6 +298,57 @@ static void between_nodes(void **state)
 	golden("fabric.txt", &set);
 }
 
+/* A public frontend, of whose slot flows may be on nodes 1, 2 and 3; and an address that is a NAT gateway's, say. */
+static void public_frontend(struct kobj front, struct kobj slot, struct kset *to)
+{
+	struct ip pub = ip("203.0.113.20"), other = ip("203.0.113.21");
+
+	memcpy(front.addr, pub.b, 16);
+	memcpy(slot.addr, pub.b, 16);
+	front.sub = KOBJ_SET_FRONT4;
+	kset_add(to, &front);
+	kobj_former_add(&slot, 2);
+	kset_add(to, &slot);
+	slot.table = 1; /* its backend is on node 3; and was on 2 */
+	memset(slot.master, 0, sizeof(slot.master));
+	kobj_former_add(&slot, 3);
+	kset_add(to, &slot);
+	slot.table = 2;
+	kset_add(to, &slot);
+	memset(slot.master, 0, sizeof(slot.master));
+	slot.kind = KOBJ_NOTE;
+	slot.table = 1;
+	slot.via[3] = 8;
+	for (uint32_t node = 1; node <= 2; node++) {
+		kobj_note_node(&slot, node);
+		kset_add(to, &slot);
+	}
+	slot.kind = KOBJ_ELEM;
+	kobj_note_node(&slot, 0);
+	front.sub = KOBJ_SET_SPREAD4;
+	kset_add(to, &front);
+	slot.via_port = 0;
+	memset(slot.via, 0, sizeof(slot.via));
+	for (slot.table = 0; slot.table < 2; slot.table++) {
+		slot.sub = KOBJ_SET_AWAY4;
+		memset(slot.master, 0, sizeof(slot.master));
+		kobj_former_add(&slot, 2 + slot.table);
+		kset_add(to, &slot);
+	}
+	slot.sub = KOBJ_SET_FORMER4;
+	slot.table = 0;
+	memset(slot.master, 0, sizeof(slot.master));
+	for (uint32_t node = 1; node <= 3; node++) {
+		kobj_former_add(&slot, node);
+	}
+	kset_add(to, &slot);
+	front = (struct kobj){ .ns = 16, .kind = KOBJ_ELEM, .sub = KOBJ_SET_MUX4, .family = 4 };
+	memcpy(front.addr, pub.b, 16);
+	kset_add(to, &front);
+	vnet_plan_public(16, &pub, to);
+	vnet_plan_public(16, &other, to);
+}
+
 /* A VNet with a branch: what its home has more, and what of its router, a subnet with routes, a peering and frontends is on the
  * branch, node 2; of a group there, of which the home has the ways in and out, and a third node the address. */
 static void branches(void **state)
@@ -363,14 +414,14 @@ static void branches(void **state)
 	                                    .own = space,
 	                                    .n_own = 1 },
 	               &vnet);
-	for (int i = 0; i < 3; i++) { /* an internal frontend, a floating one, a public one */
+	for (int i = 0; i < 2; i++) { /* an internal frontend, a floating one */
 		front.addr[3] = slot.addr[3] = (uint8_t)(200 + i);
-		front.sub = i < 2 ? KOBJ_SET_INNER4 : KOBJ_SET_FRONT4;
 		kset_add(&vnet, &front);
 		kset_add(&vnet, &slot);
 	}
 	kset_add(&vnet, &flt);
-	vnet_plan_branch(&vnet, 16, 1, &set);
+	public_frontend(front, slot, &vnet);
+	vnet_plan_branch(&vnet, 16, 1, 2, &set);
 	vnet_plan_fabric(&(struct plan_fabric){ .vnet_ns = 16,
 	                                        .vni = 16,
 	                                        .mtu = 1450,
