@@ -333,12 +333,12 @@ static void put_part(uint64_t owner, const struct node *n, uint32_t vnet, struct
 	kset_fini(set);
 }
 
-/* Ways to public addresses, for a node that lets them in; the way there is by the VNet's home. */
-static void add_ways(const struct kset *objects, const struct node *home, const struct node *n,
+/* Ways to public addresses that are on that node, the VNet's home or a group's own, for another that lets them in. */
+static void add_ways(const struct kset *objects, const struct node *at, const struct node *n,
                      struct kset *to)
 {
-	if (home && n != home && node_ingress(n)) {
-		vnet_plan_ways(objects, home->number, n == node_own(), to);
+	if (at && n != at && node_ingress(n)) {
+		vnet_plan_ways(objects, at->number, n == node_own(), to);
 	}
 }
 
@@ -407,7 +407,7 @@ static void group_part(uint32_t vnet, const struct node *own, const struct node 
 {
 	const struct node *home = home_of(vnet);
 
-	add_ways(objects, home, n, to);
+	add_ways(objects, own, n, to);
 	if (own && own != home && n == home) {
 		vnet_plan_group_part(objects, PLAN_PART_HOME, vnet, own->number, to);
 	} else if (own && n != home && home_has(vnet, n)) {
@@ -440,7 +440,6 @@ void fabric_group(uint64_t owner, uint32_t vnet, const struct node *own, const s
 			kset_add(to, &objects->v[i]);
 		}
 	} else if (own) {
-		add_ways(objects, home, own, to);
 		vnet_plan_group_part(objects, PLAN_PART_OWN, vnet, own->number, to);
 	}
 }

@@ -635,7 +635,7 @@ static void send_group(const struct resource *g, bool whole, uint64_t request)
 	struct node *n = network_node(g);
 
 	if (s) {
-		fabric_unanswered(home_of(s->vnet), &set);
+		fabric_unanswered(n, &set);
 		fabric_group(serial, s->vnet, n, &set, &own);
 	}
 	if (s && whole) {

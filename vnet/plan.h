@@ -130,7 +130,8 @@ void vnet_plan_remote(uint32_t vnet_ns, const struct ip_prefix *prefix, uint32_t
  * are there too, with the VNet's link to that node's gateway. */
 void vnet_plan_branch(const struct kset *objects, uint32_t vnet_ns, uint32_t home, uint32_t self,
                       struct kset *to);
-/* Of a group's objects (vnet_plan_group()) the part that its own node has, `node`; the home, when that is another; other branches. */
+/* Of a group's objects (vnet_plan_group()) the part that its own node has, `node`, which is not the home: all, with its public address;
+ * the home's; other branches'. */
 enum plan_part {
 	PLAN_PART_OWN,
 	PLAN_PART_HOME,

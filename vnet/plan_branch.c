@@ -37,7 +37,8 @@ static bool is_home_elem(uint8_t sub)
 	case KOBJ_SET_FROM:
 		return true;
 	default:
-		return is_way(sub) || (sub >= KOBJ_SET_OUTTCP4 && sub <= KOBJ_SET_NATPUB6);
+		return is_way(sub) || (sub >= KOBJ_SET_OUTTCP4 && sub <= KOBJ_SET_NATPUB6 &&
+		                       sub != KOBJ_SET_NATSRC4 && sub != KOBJ_SET_NATSRC6);
 	}
 }
 
@@ -167,7 +168,13 @@ static void branch_route(const struct branch *b, const struct kobj *o, struct ks
 	if (!o->table || is_entry(b->objects, o->table)) {
 		return; /* all that is not a group's goes to the home: vnet_plan_fabric() */
 	}
-	if (r.sub < KOBJ_ROUTE_UNREACHABLE) {
+	if (is_device(
+		    o,
+		    "gw0")) { /* to the internet: by a group's own address from here, else by the home, whose table has it */
+		r.sub = KOBJ_ROUTE_THROW;
+		memset(r.dev, 0, sizeof(r.dev));
+		memset(r.via, 0, sizeof(r.via));
+	} else if (r.sub < KOBJ_ROUTE_UNREACHABLE) {
 		plan_node_via(b->home, r.family, &via);
 		plan_node_device(r.ns, r.dev);
 		r.sub = KOBJ_ROUTE_UNICAST;
@@ -325,7 +332,6 @@ void vnet_plan_group_part(const struct kset *objects, enum plan_part part, uint3
 	for (size_t i = 0; i < objects->n; i++) {
 		const struct kobj *o = &objects->v[i];
 		bool elem = o->ns == vnet_ns && o->kind == KOBJ_ELEM;
-		bool way = o->ns == KOBJ_NS_GATEWAY || (elem && is_way(o->sub));
 		bool drops = elem && (o->sub == KOBJ_SET_DROPS4 || o->sub == KOBJ_SET_DROPS6);
 		bool member = o->ns == vnet_ns && o->kind == KOBJ_ITEM;
 
@@ -340,10 +346,17 @@ void vnet_plan_group_part(const struct kset *objects, enum plan_part part, uint3
 				memcpy(e.addr, o->addr, 16);
 				kset_add(to, &e);
 			}
-		} else if (member ||
-		           (part == PLAN_PART_OWN ? !way
-		                                  : part == PLAN_PART_HOME && (way || drops))) {
+		} else if (member || part == PLAN_PART_OWN || (part == PLAN_PART_HOME && drops)) {
 			kset_add(to, o);
+		}
+		if (part == PLAN_PART_OWN && elem &&
+		    (o->sub == KOBJ_SET_EGRESS4 || o->sub == KOBJ_SET_EGRESS6)) {
+			struct kobj e = plan_object(vnet_ns, KOBJ_ELEM,
+			                            KOBJ_SET_STRAIGHT4 + (o->family == 6), "");
+
+			e.family = o->family;
+			memcpy(e.addr, o->addr, 16);
+			kset_add(to, &e);
 		}
 	}
 	to->failed = to->failed || objects->failed;

@@ -327,14 +327,82 @@ void nft_rules_answer(struct build *w)
 	nft_rules_end(w, r, "answers");
 }
 
+/* ---- groups with a public address of their own ---- */
+
+/* proto 0: what goes to an address of the set; else what comes from one. */
+static void return_rule(struct build *w, uint8_t family, uint8_t proto, enum kobj_set set4,
+                        const char *what)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_family(r, family);
+	if (proto) {
+		nft_l4proto(r, proto);
+	}
+	(proto ? nft_saddr : nft_daddr)(r, family, R(0));
+	nft_lookup(r, kobj_set_name((uint8_t)(set4 + (family == 6))), R(0));
+	nft_verdict(r, NFT_RETURN);
+	nft_rules_end(w, r, what);
+}
+
+static void straight_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_family(r, family);
+	nft_saddr(r, family, R(0));
+	nft_lookup(r, family == 4 ? "straight4" : "straight6", R(0));
+	nft_jump(r, NFT_JUMP, "straight");
+	nft_rules_end(w, r, "it has a public address");
+}
+
+void nft_rules_straight(struct build *w)
+{
+	straight_rule(w, 4);
+	straight_rule(w, 6);
+}
+
+/* What leaves the VNet, and not by a NAT gateway, which is at the home. */
+static void straight_chain(struct build *w)
+{
+	struct nftnl_rule *r;
+
+	nft_rules_chain(w, &(struct hook){ .name = "straight" });
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		return_rule(w, family, 0, KOBJ_SET_SPACE4, "inside");
+		return_rule(w, family, 0, KOBJ_SET_VTAG4, "to peers and the like");
+		return_rule(w, family, IPPROTO_TCP, KOBJ_SET_NATSRC4, "NAT gateway");
+		return_rule(w, family, IPPROTO_UDP, KOBJ_SET_NATSRC4, "NAT gateway");
+		r = nft_rules_rule(w);
+		nft_rules_platform(r, family);
+		nft_verdict(r, NFT_RETURN);
+		nft_rules_end(w, r, "the platform's address");
+	}
+	nft_rules_iif(w, IF_ANY, KOBJ_MARK_DIRECT, -1, "by this node's gateway");
+}
+
+/* The router's own word on a flow that left by here. */
+static void sent_rule(struct build *w)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_ct(r, NFT_CT_STATUS, R(0));
+	nft_any_bit(r, R(0), IPS_SRC_NAT);
+	nft_mark_or(r, KOBJ_MARK_DIRECT);
+	nft_rules_end(w, r, "by this node's gateway");
+}
+
 void nft_rules_said(struct build *w)
 {
+	straight_chain(w);
+
 	nft_rules_chain(w, &(struct hook){ .name = "answers" });
 	said_rule(w, 4, false);
 	said_rule(w, 6, false);
 	nft_rules_chain(
 		w, &(struct hook){ "said", "route", NF_INET_LOCAL_OUT, -150, NF_ACCEPT, NULL });
 	nft_rules_answer(w);
+	sent_rule(w);
 	said_rule(w, 4, true);
 	said_rule(w, 6, true);
 	nft_rules_errors(w);

@@ -63,6 +63,9 @@ void nft_rules_outside(struct nftnl_rule *r, uint8_t family, bool source);
  * outside the VNet, whose own groups ask public addresses by the home's gateway. */
 void nft_rules_public(struct nftnl_rule *r, const struct build *w, uint8_t family, bool across);
 
+/* The packet is for 168.63.129.16, or its twin. */
+void nft_rules_platform(struct nftnl_rule *r, uint8_t family);
+
 /* The ruleset of a VNet's router. */
 void nft_rules_vnet(struct build *w);
 
@@ -86,3 +89,5 @@ void nft_rules_mux(struct build *w);
 void nft_rules_formers(struct build *w);
 void nft_rules_said(struct build *w);
 void nft_rules_answer(struct build *w);
+/* In the chain that decides: what groups with a public address of their own send out of the VNet leaves by their node's gateway. */
+void nft_rules_straight(struct build *w);

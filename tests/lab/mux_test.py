@@ -195,11 +195,15 @@ for entry in NODES:
 
 # ---- what is no frontend's, at the same address
 nat = doc()
-nat["properties"]["inboundNatRules"] = [{"name": "n", "properties": {"frontendIPConfiguration": {"id": LB + "lb/frontendIPConfigurations/f"}, "protocol": "Tcp", "frontendPort": 2200, "backendPort": 80}}]
+nat["properties"]["inboundNatRules"] = [{"name": "n", "properties": {"frontendIPConfiguration": {"id": LB + "lb/frontendIPConfigurations/f"}, "backendAddressPool": {"id": LB + "lb/backendAddressPools/b"},
+                                                                     "protocol": "Tcp", "frontendPortRangeStart": 2200, "frontendPortRangeEnd": 2209, "backendPort": 80}}]
 s, d, _ = call("PUT", LB + "lb", nat)
+ports = range(2200, 2203)
 for entry in NODES:
     by(entry, pub)
-    t0 = time.time()
+    ok(wait(lambda: {who(pub, p) for p in ports} == {"a", "b", "c"}, 3), f"in by node{entry}: ports of inbound NAT rules lead to one backend each", (s, [who(pub, p) for p in ports]))
+for entry in NODES:
+    by(entry, pub)
     r = subprocess.run(["nsenter", "--net=/run/netns/internet", "curl", "-s", "-m", "1", f"http://{pub}:4444/"], capture_output=True)
     ok(r.returncode in (7, 28), f"in by node{entry}: a port of nobody stays closed", r.returncode)
 outside = serve("/run/netns/internet", "192.0.2.1", "8000")
@@ -209,6 +213,32 @@ for entry in NODES:
     ok(set(got.values()) == {pub}, f"answers to what groups begin by the frontend's address come back, in by node{entry}", got)
     got = [inns(ns[x], f"curl -s -m 1 http://{pub}/").strip() for x in ("a", "b", "c") for _ in range(6)]
     ok(all(g in ("a", "b", "c") for g in got), f"groups reach their own frontend, in by node{entry}", got)
+
+# ---- groups with public addresses of their own, which no VNet is needed for
+own, room = {}, {}
+for k in (3, 1, 2):  # node3 is the home of the subscription's
+    placed(lambda: call("PUT", CG + f"own{k}", group(f"own{k}")), k)
+    wait(lambda: state(CG + f"own{k}") == "Succeeded")
+    d = call("GET", CG + f"own{k}")[1]
+    own[k], room[k] = d["properties"]["ipAddress"]["ip"], d["netd"]["namespace"]
+    ok(d["netd"]["node"] == f"node{k}", f"a group on node{k}", d["netd"])
+for k in NODES:
+    for entry in NODES:
+        by(entry, own[k])
+        ok(wait(lambda: who(own[k]) == f"own{k}", 3), f"in by node{entry}: the group on node{k} is reached", who(own[k]))
+        ok(ask(room[k], "192.0.2.1", 8000) == own[k], f"in by node{entry}: it leaves by its own address, and answers come back")
+    for j in NODES:
+        ok(inns(room[j], f"curl -s -m 1 http://{own[k]}/").strip() == f"own{k}", f"from node{j} too")
+    by(k % 3 + 1, own[k])
+    was = {j: counted(j) for j in NODES}
+    for _ in range(20):
+        who(own[k])
+        ask(room[k], "192.0.2.1", 8000)
+    out = {j: counted(j) - was[j] for j in NODES}
+    ok(out[k] > 60 and all(v < 30 for j, v in out.items() if j != k), f"what the group on node{k} sends leaves by its own node", out)
+    big = inns(room[k], "ping -c1 -W1 -s 1372 192.0.2.1")
+    ok("1 received" in big, "also echo", big)
+ok(all(inns(room[k], "dig +short +time=1 +tries=2 @168.63.129.16 own1.westeurope.azurecontainer.io >/dev/null && echo said").strip() == "said" for k in NODES), "and 168.63.129.16 answers to each")
 
 # ---- slots move, the way in changes, nodes are drained, under load
 by(1, pub)
@@ -323,6 +353,8 @@ for _ in range(24):
     runs.setdefault(at, []).append(s)
 for p in [int(open(f"{LAB}/netd3.pid").read())] + [int(p) for p in os.listdir("/proc") if p.isdigit() and b"--role" in cmdline(p) and b"/node3.conf" in cmdline(p)]:
     os.kill(p, signal.SIGSTOP)
+for k in (1, 2):
+    by(1, own[k])
 subprocess.run(["ip", "-n", "node3", "link", "set", "dev", "under0", "down"], check=True)
 subprocess.run(["ip", "-n", "node3", "link", "set", "dev", "wan", "down"], check=True)
 begun = time.time()
@@ -331,6 +363,7 @@ for at in (1, 2):
     for s in runs.get(at, []):
         s.send(b"GET / HTTP/1.0\r\n\r\n")
         kept += s.recv(100).startswith(b"HTTP/1.1 200")
+ok(who(own[1]) == "own1" and who(own[2]) == "own2" and ask(room[1], "192.0.2.1", 8000) == own[1], "groups with addresses of their own on others too, though it was the home")
 ok(kept == len(runs.get(1, [])) + len(runs.get(2, [])) > 5, "flows of other nodes go on while the home is gone", (kept, {k: len(v) for k, v in runs.items()}))
 c = collections.Counter(who(pub) for _ in range(15))
 ok(c["a"] + c["b"] > 4, "and new ones come to them at once", c)
