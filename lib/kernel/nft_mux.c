@@ -266,6 +266,25 @@ static void home_rule(struct build *w)
 	nft_rules_end(w, r, "for something at the VNet's home");
 }
 
+/* Sources that are the router's own are dropped and counted with all others (chain NFT_DECIDES), where it has them: on no other node
+ * would that be known, and there 168.63.129.16 asks whether backends serve. */
+static void own_rules(struct build *w)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_local(r, true);
+	nft_mark_none(r);
+	nft_verdict(r, NF_ACCEPT);
+	nft_rules_end(w, r, "the router's own source");
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		r = nft_rules_rule(w);
+		nft_rules_platform(r, family, true);
+		nft_counter(r);
+		nft_verdict(r, NF_DROP);
+		nft_rules_end(w, r, "the platform's address as a source");
+	}
+}
+
 void nft_rules_mux(struct build *w)
 {
 	struct nftnl_rule *r;
@@ -276,6 +295,7 @@ void nft_rules_mux(struct build *w)
 	former_chain(w, "formerflow", FLOW4);
 	former_chain(w, "formererror", ERROR4);
 	nft_rules_chain(w, &(struct hook){ .name = "muxfront" });
+	own_rules(w);
 	class_rules(w, "muxflow", "muxerror", false);
 	home_rule(w);
 	nft_rules_chain(
@@ -374,7 +394,7 @@ static void straight_chain(struct build *w)
 		return_rule(w, family, IPPROTO_TCP, KOBJ_SET_NATSRC4, "NAT gateway");
 		return_rule(w, family, IPPROTO_UDP, KOBJ_SET_NATSRC4, "NAT gateway");
 		r = nft_rules_rule(w);
-		nft_rules_platform(r, family);
+		nft_rules_platform(r, family, false);
 		nft_verdict(r, NFT_RETURN);
 		nft_rules_end(w, r, "the platform's address");
 	}

@@ -63,8 +63,8 @@ void nft_rules_outside(struct nftnl_rule *r, uint8_t family, bool source);
  * outside the VNet, whose own groups ask public addresses by the home's gateway. */
 void nft_rules_public(struct nftnl_rule *r, const struct build *w, uint8_t family, bool across);
 
-/* The packet is for 168.63.129.16, or its twin. */
-void nft_rules_platform(struct nftnl_rule *r, uint8_t family);
+/* The packet is for 168.63.129.16, or its twin; or comes from there. */
+void nft_rules_platform(struct nftnl_rule *r, uint8_t family, bool source);
 
 /* The ruleset of a VNet's router. */
 void nft_rules_vnet(struct build *w);

@@ -247,10 +247,10 @@ static const uint8_t platform_address[2][16] = {
 	{ 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 0x10 },
 };
 
-void nft_rules_platform(struct nftnl_rule *r, uint8_t family)
+void nft_rules_platform(struct nftnl_rule *r, uint8_t family, bool source)
 {
 	nft_family(r, family);
-	nft_daddr(r, family, R(0));
+	(source ? nft_saddr : nft_daddr)(r, family, R(0));
 	nft_cmp(r, NFT_CMP_EQ, R(0), platform_address[family == 6], family == 4 ? 4 : 16);
 }
 
@@ -260,7 +260,7 @@ static void platform_rule(struct build *w, uint8_t family, uint8_t proto)
 	uint8_t echo = family == 4 ? 8 : 128;
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_rules_platform(r, family);
+	nft_rules_platform(r, family, false);
 	nft_l4proto(r, proto);
 	if (proto == IPPROTO_TCP || proto == IPPROTO_UDP) {
 		nft_dport(r, 53);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Public frontends of a VNet over three nodes, each with an uplink: whichever a packet comes in by, it goes to the node of its backend, which answers
 by its own uplink. No node on the way keeps state, so that slots, nodes and the way in may change under load."""
-import collections, signal
+import collections, re, signal
 from balancers import *
 
 SECONDS, RATE, DOWNLOADS = (20, 2000, 200) if os.environ.get("LONG") == "1" else (6, 400, 40)
@@ -206,6 +206,19 @@ for entry in NODES:
     by(entry, pub)
     r = subprocess.run(["nsenter", "--net=/run/netns/internet", "curl", "-s", "-m", "1", f"http://{pub}:4444/"], capture_output=True)
     ok(r.returncode in (7, 28), f"in by node{entry}: a port of nobody stays closed", r.returncode)
+watch = lambda k: inns(router(k), "nft list ruleset") and sum(int(x) for x in re.findall(r"packets (\d+) .*(?:own source|address as a source)", inns(router(k), "nft list ruleset")))
+for entry in NODES:
+    by(entry, pub)
+    by(entry, pub6)
+    was = watch(entry)
+    sniff = {k: subprocess.Popen(["nsenter", "--net=" + router(k), "timeout", "3", "tcpdump", "-nnlqi", "any", "tcp src portrange 4242-4251 and (net 10.9.0.0/16 or net fd00:9::/48)"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for k in NODES}
+    for p in sniff.values():
+        p.stderr.readline()
+    for src, dst in (("168.63.129.16", pub), ("10.9.1.1", pub), ("fd53:a83f:8110::10", pub6)):
+        subprocess.run([sys.executable, "-W", "ignore", "-c", "import logging\nlogging.disable(50)\nfrom scapy.all import *\nconf.verb=0\n"
+                        f"I=IPv6 if ':' in {dst!r} else IP\nsend([I(src={src!r},dst={dst!r})/TCP(sport=4242+p,dport=80,flags='S') for p in range(10)])"], check=True)
+    heard = [l for p in sniff.values() for l in p.communicate()[0].splitlines() if ip["a"] in l or ip["b"] in l or ip["c"] in l or ip6["a"] in l or ip6["b"] in l or ip6["c"] in l]
+    ok(watch(entry) - was >= 30 and not heard, f"in by node{entry}: sources that are the plane's own come to no backend", (watch(entry) - was, heard[:3]))
 outside = serve("/run/netns/internet", "192.0.2.1", "8000")
 for entry in NODES:
     by(entry, pub)
