@@ -110,6 +110,9 @@ static void plan_sent_on(const struct plan_fabric *p, const char *dev, struct ks
 static void plan_answers(const struct plan_fabric *p, struct kset *to)
 {
 	for (uint8_t family = 4; family <= 6; family += 2) {
+		struct kobj apart = plan_object(p->vnet_ns, KOBJ_ELEM, KOBJ_SET_APART, "");
+		apart.proto = family;
+		kset_add(to, &apart);
 		struct kobj rule = plan_object(p->vnet_ns, KOBJ_RULE, KOBJ_RULE_SAID, ""),
 			    route = plan_object(p->vnet_ns, KOBJ_ROUTE, KOBJ_ROUTE_UNICAST, "gw0");
 

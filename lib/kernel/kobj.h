@@ -183,6 +183,7 @@ enum kobj_set {
 	KOBJ_SET_VTAG6,
 	KOBJ_SET_REMOTE4, /* at the VNet's home: addresses of groups on other nodes */
 	KOBJ_SET_REMOTE6,
+	KOBJ_SET_APART, /* protocol (`proto`: 4 or 6) that such a VNet asks the following of; else no packet pays for them */
 	KOBJ_SET_STRAIGHT4, /* on a branch: groups that have a public address of their own */
 	KOBJ_SET_STRAIGHT6,
 	KOBJ_SET_SPACE4, /* of a VNet on several nodes: its prefixes */

@@ -63,6 +63,7 @@ const struct nft_set nft_sets[KOBJ_SET_N] = {
 	[KOBJ_SET_FROM] = { NFPROTO_INET, KOBJ_RULESET_VNET, 0, NFT_K_DEV | NFT_D_CHAIN },
 	BOTH(VTAG, NFT_K_ADDR | NFT_K_PREFIX),
 	BOTH(REMOTE, NFT_K_ADDR),
+	[KOBJ_SET_APART] = { NFPROTO_INET, KOBJ_RULESET_VNET, 0, NFT_K_FAMILY },
 	BOTH(STRAIGHT, NFT_K_ADDR),
 	BOTH(SPACE, NFT_K_ADDR | NFT_K_PREFIX),
 	BOTH(SPREAD, SVC_KEY | NFT_D_MARK),
@@ -111,6 +112,10 @@ static size_t elem_key(const struct kobj *o, uint8_t to[KEY_MAX])
 	}
 	if (d->parts & NFT_K_TWICE) {
 		n = put(to, n, o->addr, d->ip == 4 ? 4 : 16);
+	}
+	if (d->parts & NFT_K_FAMILY) { /* alone, and as it is */
+		to[0] = o->proto == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+		return 1;
 	}
 	if (d->parts & NFT_K_PORT) {
 		n = put(to, n, &o->proto, 1);
@@ -468,10 +473,15 @@ static bool read_key(struct kobj *o, const struct nft_set *d, const struct nlatt
 {
 	const uint8_t *key = mnl_attr_get_payload(v);
 	size_t len = mnl_attr_get_payload_len(v), at = 0;
-	uint8_t again[16] = { 0 };
+	uint8_t again[16] = { 0 }, family = 0;
 	uint16_t port = 0;
 	bool ok = true;
 
+	if (d->parts & NFT_K_FAMILY) {
+		ok = len >= 1;
+		memcpy(&family, key, ok);
+		o->proto = family == NFPROTO_IPV4 ? 4 : 6;
+	}
 	if (d->parts & NFT_K_DEV) {
 		ok = ok && take(key, len, &at, o->dev, KOBJ_NAME);
 	}

@@ -27,6 +27,7 @@ struct nft_set {
 #define NFT_K_TWICE  0x200u /* the address once more */
 #define NFT_K_MARK   0x400u
 #define NFT_D_MARK   0x800u
+#define NFT_K_FAMILY 0x2000u /* of the packet; nothing else is in the key */
 #define NFT_D_RANGE  0x1000u /* with NFT_D_ADDR and NFT_D_PORT: ports up to `index` */
 extern const struct nft_set nft_sets[KOBJ_SET_N];
 

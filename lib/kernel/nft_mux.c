@@ -285,38 +285,35 @@ static void own_rules(struct build *w)
 	}
 }
 
-void nft_rules_mux(struct build *w)
+/* A VNet on one node pays no more than this. */
+static void apart_to(struct build *w, struct nftnl_rule *r, int verdict, const char *chain)
 {
-	struct nftnl_rule *r;
-
-	slot_chains(w);
-	mux_chain(w, "muxflow", FLOW4);
-	mux_chain(w, "muxerror", ERROR4);
-	former_chain(w, "formerflow", FLOW4);
-	former_chain(w, "formererror", ERROR4);
-	nft_rules_chain(w, &(struct hook){ .name = "muxfront" });
-	own_rules(w);
-	class_rules(w, "muxflow", "muxerror", false);
-	home_rule(w);
-	nft_rules_chain(
-		w, &(struct hook){ "mux", "filter", NF_INET_PRE_ROUTING, -290, NF_ACCEPT, NULL });
-	r = nft_rules_rule(w);
-	nft_iif(r, NFT_CMP_NEQ, IF_OUT);
-	nft_verdict(r, NF_ACCEPT);
-	nft_rules_end(w, r, "from inside");
-	for (uint8_t family = 4; family <= 6; family += 2) {
-		r = nft_rules_rule(w);
-		nft_rules_outside(r, family, true);
-		nft_verdict(r, NF_ACCEPT);
-		nft_rules_end(w, r, "frontend that is probed");
-	}
-	entry_rule(w, 4);
-	entry_rule(w, 6);
+	nft_meta(r, NFT_META_NFPROTO, R(0));
+	nft_lookup(r, kobj_set_name(KOBJ_SET_APART), R(0));
+	nft_jump(r, verdict, chain);
+	nft_rules_end(w, r, "the VNet is on several nodes");
 }
 
-void nft_rules_formers(struct build *w)
+static void answer_rule(struct build *w)
 {
-	class_rules(w, "formerflow", "formererror", true);
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_ct_back(r);
+	nft_ct(r, NFT_CT_STATUS, R(0));
+	nft_any_bit(r, R(0), IPS_DST_NAT);
+	nft_jump(r, NFT_JUMP, "answers");
+	nft_rules_end(w, r, "answers");
+}
+
+static void straight_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_family(r, family);
+	nft_saddr(r, family, R(0));
+	nft_lookup(r, family == 4 ? "straight4" : "straight6", R(0));
+	nft_jump(r, NFT_JUMP, "straight");
+	nft_rules_end(w, r, "it has a public address");
 }
 
 /* ---- answers ---- */
@@ -336,17 +333,6 @@ static void said_rule(struct build *w, uint8_t family, bool own)
 	nft_rules_end(w, r, "by this node's gateway");
 }
 
-void nft_rules_answer(struct build *w)
-{
-	struct nftnl_rule *r = nft_rules_rule(w);
-
-	nft_ct_back(r);
-	nft_ct(r, NFT_CT_STATUS, R(0));
-	nft_any_bit(r, R(0), IPS_DST_NAT);
-	nft_jump(r, NFT_JUMP, "answers");
-	nft_rules_end(w, r, "answers");
-}
-
 /* ---- groups with a public address of their own ---- */
 
 /* proto 0: what goes to an address of the set; else what comes from one. */
@@ -363,23 +349,6 @@ static void return_rule(struct build *w, uint8_t family, uint8_t proto, enum kob
 	nft_lookup(r, kobj_set_name((uint8_t)(set4 + (family == 6))), R(0));
 	nft_verdict(r, NFT_RETURN);
 	nft_rules_end(w, r, what);
-}
-
-static void straight_rule(struct build *w, uint8_t family)
-{
-	struct nftnl_rule *r = nft_rules_rule(w);
-
-	nft_family(r, family);
-	nft_saddr(r, family, R(0));
-	nft_lookup(r, family == 4 ? "straight4" : "straight6", R(0));
-	nft_jump(r, NFT_JUMP, "straight");
-	nft_rules_end(w, r, "it has a public address");
-}
-
-void nft_rules_straight(struct build *w)
-{
-	straight_rule(w, 4);
-	straight_rule(w, 6);
 }
 
 /* What leaves the VNet, and not by a NAT gateway, which is at the home. */
@@ -412,7 +381,7 @@ static void sent_rule(struct build *w)
 	nft_rules_end(w, r, "by this node's gateway");
 }
 
-void nft_rules_said(struct build *w)
+static void said_chains(struct build *w)
 {
 	straight_chain(w);
 
@@ -421,9 +390,55 @@ void nft_rules_said(struct build *w)
 	said_rule(w, 6, false);
 	nft_rules_chain(
 		w, &(struct hook){ "said", "route", NF_INET_LOCAL_OUT, -150, NF_ACCEPT, NULL });
-	nft_rules_answer(w);
+	answer_rule(w);
 	sent_rule(w);
 	said_rule(w, 4, true);
 	said_rule(w, 6, true);
 	nft_rules_errors(w);
+}
+
+void nft_rules_mux(struct build *w)
+{
+	struct nftnl_rule *r;
+
+	said_chains(w);
+	slot_chains(w);
+	mux_chain(w, "muxflow", FLOW4);
+	mux_chain(w, "muxerror", ERROR4);
+	former_chain(w, "formerflow", FLOW4);
+	former_chain(w, "formererror", ERROR4);
+	nft_rules_chain(w, &(struct hook){ .name = "muxfront" });
+	own_rules(w);
+	class_rules(w, "muxflow", "muxerror", false);
+	home_rule(w);
+	nft_rules_chain(w, &(struct hook){ .name = "muxenter" });
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		r = nft_rules_rule(w);
+		nft_rules_outside(r, family, true);
+		nft_verdict(r, NF_ACCEPT);
+		nft_rules_end(w, r, "frontend that is probed");
+	}
+	entry_rule(w, 4);
+	entry_rule(w, 6);
+	nft_rules_chain(
+		w, &(struct hook){ "mux", "filter", NF_INET_PRE_ROUTING, -290, NF_ACCEPT, NULL });
+	r = nft_rules_rule(w);
+	nft_iif(r, NFT_CMP_EQ, IF_OUT);
+	apart_to(w, r, NFT_GOTO, "muxenter");
+	nft_rules_chain(w, &(struct hook){ .name = "formers" });
+	class_rules(w, "formerflow", "formererror", true);
+	nft_rules_chain(w, &(struct hook){ .name = "ways" });
+	answer_rule(w);
+	straight_rule(w, 4);
+	straight_rule(w, 6);
+}
+
+void nft_rules_formers(struct build *w)
+{
+	apart_to(w, nft_rules_rule(w), NFT_JUMP, "formers");
+}
+
+void nft_rules_ways(struct build *w)
+{
+	apart_to(w, nft_rules_rule(w), NFT_JUMP, "ways");
 }

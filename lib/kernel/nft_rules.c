@@ -132,6 +132,10 @@ void nft_rules_set(struct build *w, enum kobj_set id)
 	if (d->parts & NFT_K_MARK) {
 		part(&kt, &kl, DT_MARK, 4);
 	}
+	if (d->parts & NFT_K_FAMILY) { /* one byte: the kernel looks it up in a bitmap */
+		kt = DT_NFPROTO;
+		kl = 1;
+	}
 	if (d->parts & NFT_D_MARK) {
 		flags |= NFT_SET_MAP;
 		part(&dt, &dl, DT_MARK, 4);

@@ -83,11 +83,8 @@ void nft_rules_floating(struct build *w); /* a chain for new flows: what number 
 void nft_rules_to_floating(struct build *w); /* in the chain of what leaves: to a group's port */
 void nft_rules_backends_out(struct build *w);
 
-/* VNets on several nodes (nft_mux.c): chains that send to the node of a slot's backend what comes in by the gateway; rules of the
- * chain that decides, for what no flow is known for; chains that mark what answers, and the rule that leads there. */
+/* VNets on several nodes (nft_mux.c): chains that send to the node of a slot's backend what comes in by the gateway, and mark what leaves by
+ * it; rules of the chain that decides: for what no flow is known for, and for what leaves. */
 void nft_rules_mux(struct build *w);
 void nft_rules_formers(struct build *w);
-void nft_rules_said(struct build *w);
-void nft_rules_answer(struct build *w);
-/* In the chain that decides: what groups with a public address of their own send out of the VNet leaves by their node's gateway. */
-void nft_rules_straight(struct build *w);
+void nft_rules_ways(struct build *w);

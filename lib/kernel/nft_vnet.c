@@ -548,8 +548,7 @@ static void decides_chain(struct build *w)
 	nft_rules_chain(w, &(struct hook){ NFT_DECIDES, "filter", NF_INET_PRE_ROUTING, -50, NF_DROP,
 	                                   NULL });
 	nft_rules_iif(w, IF_OUT, BIT_GUARD, -1, "the gateway checked the source");
-	nft_rules_answer(w);
-	nft_rules_straight(w);
+	nft_rules_ways(w);
 	known_rule(w, true); /* most packets go no further */
 	sent_on_rule(w);
 	nft_rules_iif(w, IF_LO, 0, NF_ACCEPT, "own traffic");
@@ -667,7 +666,6 @@ void nft_rules_vnet(struct build *w)
 	nft_rules_untracked(w);
 	nft_rules_balance(w);
 	nft_rules_mux(w);
-	nft_rules_said(w);
 	nft_rules_chain(
 		w, &(struct hook){ "pubin", "nat", NF_INET_PRE_ROUTING, -100, NF_ACCEPT, NULL });
 	for (int i = 0; i < 4; i++) {
