@@ -105,6 +105,36 @@ static void hints(struct nftnl_set *s, bool key, bool data, bool interval)
 	nftnl_udata_buf_free(u);
 }
 
+/* Type and length of a set's key. */
+static void key_of(const struct nft_set *d, uint32_t *type, uint32_t *len)
+{
+	uint32_t ip = d->ip == 4 ? DT_IPV4 : DT_IPV6, ip_len = d->ip == 4 ? 4 : 16;
+
+	if (d->parts & NFT_K_DEV) {
+		part(type, len, DT_IFNAME, IFNAMSIZ);
+	}
+	if (d->parts & NFT_K_MAC) {
+		part(type, len, DT_ETHER, 6);
+	}
+	if (d->parts & NFT_K_ADDR) {
+		part(type, len, ip, ip_len);
+	}
+	if (d->parts & NFT_K_TWICE) {
+		part(type, len, ip, ip_len);
+	}
+	if (d->parts & NFT_K_PORT) {
+		part(type, len, DT_PROTO, 1);
+		part(type, len, DT_SERVICE, 2);
+	}
+	if (d->parts & NFT_K_MARK) {
+		part(type, len, DT_MARK, 4);
+	}
+	if (d->parts & NFT_K_FAMILY) { /* one byte: the kernel looks it up in a bitmap */
+		*type = DT_NFPROTO;
+		*len = 1;
+	}
+}
+
 void nft_rules_set(struct build *w, enum kobj_set id)
 {
 	const struct nft_set *d = &nft_sets[id];
@@ -113,29 +143,7 @@ void nft_rules_set(struct build *w, enum kobj_set id)
 	uint32_t flags = d->parts & NFT_K_PREFIX ? NFT_SET_INTERVAL : 0;
 	char text[128];
 
-	if (d->parts & NFT_K_DEV) {
-		part(&kt, &kl, DT_IFNAME, IFNAMSIZ);
-	}
-	if (d->parts & NFT_K_MAC) {
-		part(&kt, &kl, DT_ETHER, 6);
-	}
-	if (d->parts & NFT_K_ADDR) {
-		part(&kt, &kl, ip, ip_len);
-	}
-	if (d->parts & NFT_K_TWICE) {
-		part(&kt, &kl, ip, ip_len);
-	}
-	if (d->parts & NFT_K_PORT) {
-		part(&kt, &kl, DT_PROTO, 1);
-		part(&kt, &kl, DT_SERVICE, 2);
-	}
-	if (d->parts & NFT_K_MARK) {
-		part(&kt, &kl, DT_MARK, 4);
-	}
-	if (d->parts & NFT_K_FAMILY) { /* one byte: the kernel looks it up in a bitmap */
-		kt = DT_NFPROTO;
-		kl = 1;
-	}
+	key_of(d, &kt, &kl);
 	if (d->parts & NFT_D_MARK) {
 		flags |= NFT_SET_MAP;
 		part(&dt, &dl, DT_MARK, 4);
