@@ -190,6 +190,7 @@ static void cut_rule(struct build *w, uint8_t family)
 	uint32_t words = WORDS(family);
 
 	nft_family(r, family);
+	nft_l4proto(r, IPPROTO_TCP);
 	nft_saddr(r, family, R(0));
 	nft_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, R(words));
 	nft_daddr(r, family, R(words + 1));
@@ -211,6 +212,12 @@ void nft_rules_untracked(struct build *w)
 	nft_any_bit(r, R(0), NFT_BIT_RESET);
 	nft_notrack(r);
 	nft_rules_end(w, r, "ends of flows are asked where they are");
+}
+
+void nft_rules_cut(struct build *w)
+{
+	cut_rule(w, 4);
+	cut_rule(w, 6);
 }
 
 void nft_rules_resets(struct build *w)

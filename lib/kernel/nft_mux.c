@@ -426,6 +426,7 @@ void nft_rules_mux(struct build *w)
 	nft_iif(r, NFT_CMP_EQ, IF_OUT);
 	apart_to(w, r, NFT_GOTO, "muxenter");
 	nft_rules_chain(w, &(struct hook){ .name = "formers" });
+	nft_rules_cut(w); /* what a flow that was cut here says is for here */
 	class_rules(w, "formerflow", "formererror", true);
 	nft_rules_chain(w, &(struct hook){ .name = "ways" });
 	answer_rule(w);

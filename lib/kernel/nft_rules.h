@@ -75,6 +75,7 @@ void nft_rules_vnet(struct build *w);
 void nft_rules_balance(struct build *w);
 void nft_rules_frontends(struct build *w);
 void nft_rules_resets(struct build *w);
+void nft_rules_cut(struct build *w); /* those of them that come before the muxes' */
 void nft_rules_untracked(struct build *w); /* a chain for what reset.c sends */
 void nft_rules_empty(struct build *w);
 void nft_rules_answers(struct build *w);  /* what those say, in the chain of what leaves; */
