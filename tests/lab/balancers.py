@@ -127,6 +127,17 @@ def members(name="n"):
     return [g for g in everything(CI + "containerGroups") if g["properties"].get("orchestratorId", "").lower().endswith("/" + name.lower())]
 
 
+def placed(what, node):
+    """Makes it while no other node takes groups; the node by its name."""
+    others = [n["name"] for n in call("GET", "/netd/nodes")[1]["value"] if n["name"] != node]
+    for n in others:
+        call("POST", f"/netd/nodes/{n}/cordon")
+    r = what()
+    for n in others:
+        call("POST", f"/netd/nodes/{n}/uncordon")
+    return r
+
+
 def load(address, port, seconds, new, kept, downloads, flows):
     """Starts clients; .result() waits and gives what they counted."""
     p = subprocess.Popen([TRAFFIC, "load", address, *map(str, (port, seconds, new, kept, downloads, flows))], stdout=subprocess.PIPE, text=True)

@@ -21,16 +21,6 @@ def post(what, node, body=None):
     return call("POST", f"/netd/nodes/{node}/{what}", body)
 
 
-def placed(what, node):
-    """Makes it while no other node takes groups."""
-    for n in NODES:
-        n != node and post("cordon", n)
-    r = what()
-    for n in NODES:
-        n != node and post("uncordon", n)
-    return r
-
-
 def node_of(name):
     return ((call("GET", CG + name)[1] or {}).get("netd") or {}).get("node")
 

@@ -32,19 +32,6 @@ def who(a, port=80, ns="/run/netns/internet", source=""):
     return inns(ns, f"curl -s -m 1 {source} http://{a}:{port}/").strip()
 
 
-def post(what, node):
-    return call("POST", f"/netd/nodes/node{node}/{what}")
-
-
-def placed(what, node):
-    for n in NODES:
-        n != node and post("cordon", n)
-    r = what()
-    for n in NODES:
-        n != node and post("uncordon", n)
-    return r
-
-
 def space(node, ns):
     return f"{LAB}/node{node}/run/ns/{ns}"
 
@@ -70,7 +57,7 @@ ns, ip, ip6, where = {}, {}, {}, {}
 
 
 def make(name, node):
-    ns[name], ip[name] = placed(lambda: member(name, "v", "s"), node)
+    ns[name], ip[name] = placed(lambda: member(name, "v", "s"), f"node{node}")
     ip6[name] = next(a for a in rts[node].groups[(CG + name).lower()]["addresses"] if ":" in a)
     where[name] = node
 
@@ -230,7 +217,7 @@ for entry in NODES:
 # ---- groups with public addresses of their own, which no VNet is needed for
 own, room = {}, {}
 for k in (3, 1, 2):  # node3 is the home of the subscription's
-    placed(lambda: call("PUT", CG + f"own{k}", group(f"own{k}")), k)
+    placed(lambda: call("PUT", CG + f"own{k}", group(f"own{k}")), f"node{k}")
     wait(lambda: state(CG + f"own{k}") == "Succeeded")
     d = call("GET", CG + f"own{k}")[1]
     own[k], room[k] = d["properties"]["ipAddress"]["ip"], d["netd"]["namespace"]
