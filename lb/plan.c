@@ -21,6 +21,16 @@ static struct kobj element(uint32_t ns, enum kobj_set set4, const struct ip *ip)
 	return o;
 }
 
+/* The same of the port's frontend. */
+static struct kobj port_element(const struct lb_port *p, enum kobj_set set4)
+{
+	struct kobj o = element(p->vnet_ns, set4, &p->front);
+
+	o.proto = p->proto;
+	o.port = p->port;
+	return o;
+}
+
 static void add_named(struct kset *to, uint32_t ns, enum kobj_kind kind, const char *name)
 {
 	struct kobj o = { .ns = ns, .kind = (uint8_t)kind };
@@ -74,11 +84,9 @@ static void add_slots(const struct lb_port *p, struct kset *to)
 static void add_notes(const struct lb_port *p, struct kset *to)
 {
 	const struct slots *s = p->slots;
-	struct kobj o = element(p->vnet_ns, KOBJ_SET_SLOT4, &p->front);
+	struct kobj o = port_element(p, KOBJ_SET_SLOT4);
 
 	o.kind = KOBJ_NOTE;
-	o.proto = p->proto;
-	o.port = p->port;
 	o.via_port = p->to_port;
 	for (uint32_t i = 0; s->n && s->former && i < kobj_sizes[s->size]; i++) {
 		const uint16_t *row = s->former[i];
@@ -121,10 +129,8 @@ static void add_backends(const struct lb_port *p, struct kset *to)
 static void add_away(const struct lb_port *p, struct kset *to)
 {
 	const struct slots *s = p->slots;
-	struct kobj o = element(p->vnet_ns, KOBJ_SET_AWAY4, &p->front);
+	struct kobj o = port_element(p, KOBJ_SET_AWAY4);
 
-	o.proto = p->proto;
-	o.port = p->port;
 	for (uint32_t i = 0; i < kobj_sizes[s->size]; i++) {
 		uint16_t last = s->former ? s->former[i][0] : SLOTS_NONE;
 
@@ -142,10 +148,8 @@ static void add_away(const struct lb_port *p, struct kset *to)
 static void add_formers(const struct lb_port *p, struct kset *to)
 {
 	const struct slots *s = p->slots;
-	struct kobj o = element(p->vnet_ns, KOBJ_SET_FORMER4, &p->front);
+	struct kobj o = port_element(p, KOBJ_SET_FORMER4);
 
-	o.proto = p->proto;
-	o.port = p->port;
 	for (uint32_t i = 0; s->former && i < kobj_sizes[s->size]; i++) {
 		const uint16_t *row = s->former[i];
 
@@ -165,10 +169,8 @@ static void add_formers(const struct lb_port *p, struct kset *to)
 /* A mux needs the class also while no backend takes new flows. */
 static void add_spread(const struct lb_port *p, struct kset *to)
 {
-	struct kobj o = element(p->vnet_ns, KOBJ_SET_SPREAD4, &p->front);
+	struct kobj o = port_element(p, KOBJ_SET_SPREAD4);
 
-	o.proto = p->proto;
-	o.port = p->port;
 	o.index = kobj_class(p->slots->size, p->hash, p->idle_min);
 	kset_add(to, &o);
 	add_away(p, to);

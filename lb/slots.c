@@ -286,36 +286,30 @@ static bool remember_all(const struct slots *was, struct slots *to)
 
 void slots_forget(struct slots *s, bool (*keeps)(void *arg, const struct ip *ip), void *arg)
 {
-	uint16_t *all = s->former ? s->former[0] : NULL;
+	AUTO_FREE uint16_t *name = calloc(s->n_known + 1, sizeof(*name)); /* in what is left */
 	size_t n = 0;
 
-	for (size_t i = 0; i < s->n_known; i++) {
+	for (size_t i = 0; name && i < s->n_known; i++) {
 		bool stays = keeps(arg, &s->known[i]);
-		size_t last = (size_t)kobj_sizes[s->size] * SLOTS_FORMERS;
 
-		for (size_t k = 0; all && k < last;
-		     k++) { /* numbers below n are new ones already */
-			if (all[k] == i) {
-				all[k] = stays ? (uint16_t)n : SLOTS_NONE;
-			}
-		}
+		name[i] = stays ? (uint16_t)n : SLOTS_NONE;
 		s->known[n] = s->known[i];
 		n += stays;
 	}
-	s->n_known = n;
-	for (uint32_t i = 0; all && i < kobj_sizes[s->size]; i++) {
+	for (uint32_t i = 0; n > 0 && i < kobj_sizes[s->size]; i++) {
 		uint16_t *row = s->former[i];
 		size_t left = 0;
 
-		for (size_t k = 0; k < SLOTS_FORMERS; k++) {
-			if (row[k] != SLOTS_NONE) {
-				row[left++] = row[k];
+		for (size_t k = 0; k < SLOTS_FORMERS && row[k] != SLOTS_NONE; k++) {
+			if (name[row[k]] != SLOTS_NONE) {
+				row[left++] = name[row[k]];
 			}
 		}
 		while (left < SLOTS_FORMERS) {
 			row[left++] = SLOTS_NONE;
 		}
 	}
+	s->n_known = n; /* out of memory: all are forgotten */
 	none_left(s);
 }
 

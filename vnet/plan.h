@@ -113,8 +113,8 @@ struct plan_fabric {
 	size_t n_space;
 	uint32_t home; /* number of the node that has what leads out of the VNet; 0: this one */
 };
-/* A VNet has one home, with its ways in and out, peerings, gateways, NAT, probes and names; and a branch on each other node that
- * has groups of it, with their ports, security rules, and the frontends that are inside the VNet. What a branch does not
+/* A VNet has one home, with peerings, gateways, NAT, probes and names; and a branch on each other node that has groups of it, with their
+ * ports, own public addresses, security rules, and frontends. What a branch does not
  * know goes to the home. */
 void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to);
 /* The gateways' own: public addresses of VNets on other nodes. `vnet_ns` is the gateway's, `space` unused. `out`: number of the

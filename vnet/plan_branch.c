@@ -168,9 +168,8 @@ static void branch_route(const struct branch *b, const struct kobj *o, struct ks
 	if (!o->table || is_entry(b->objects, o->table)) {
 		return; /* all that is not a group's goes to the home: vnet_plan_fabric() */
 	}
-	if (is_device(
-		    o,
-		    "gw0")) { /* to the internet: by a group's own address from here, else by the home, whose table has it */
+	/* To the internet: by a group's own address from here, else by the home, whose table has it. */
+	if (is_device(o, "gw0")) {
 		r.sub = KOBJ_ROUTE_THROW;
 		memset(r.dev, 0, sizeof(r.dev));
 		memset(r.via, 0, sizeof(r.via));

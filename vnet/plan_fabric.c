@@ -110,9 +110,6 @@ static void plan_sent_on(const struct plan_fabric *p, const char *dev, struct ks
 static void plan_answers(const struct plan_fabric *p, struct kset *to)
 {
 	for (uint8_t family = 4; family <= 6; family += 2) {
-		struct kobj apart = plan_object(p->vnet_ns, KOBJ_ELEM, KOBJ_SET_APART, "");
-		apart.proto = family;
-		kset_add(to, &apart);
 		struct kobj rule = plan_object(p->vnet_ns, KOBJ_RULE, KOBJ_RULE_SAID, ""),
 			    route = plan_object(p->vnet_ns, KOBJ_ROUTE, KOBJ_ROUTE_UNICAST, "gw0");
 
@@ -149,6 +146,12 @@ void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to)
 		struct kobj o = plan_elem(p->vnet_ns, KOBJ_SET_SPACE4, &p->space[i].ip);
 
 		o.plen = p->space[i].len;
+		kset_add(to, &o);
+	}
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		struct kobj o = plan_object(p->vnet_ns, KOBJ_ELEM, KOBJ_SET_APART, "");
+
+		o.proto = family;
 		kset_add(to, &o);
 	}
 	plan_sent_on(p, dev, to);

@@ -389,8 +389,8 @@ void nft_l4proto(struct nftnl_rule *r, uint8_t proto)
 	nft_cmp(r, NFT_CMP_EQ, R(0), &proto, 1);
 }
 
-/* A TCP segment with one of the flags, or with none of them. */
-static void tcp_flags(struct nftnl_rule *r, uint8_t flags, uint32_t op)
+/* A TCP segment with none of the flags. */
+static void tcp_without(struct nftnl_rule *r, uint8_t flags)
 {
 	const uint8_t none = 0;
 
@@ -402,22 +402,17 @@ static void tcp_flags(struct nftnl_rule *r, uint8_t flags, uint32_t op)
 	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_LEN, 1);
 	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_MASK, &flags, 1);
 	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, &none, 1);
-	nft_cmp(r, op, R(0), &none, 1);
+	nft_cmp(r, NFT_CMP_EQ, R(0), &none, 1);
 }
 
 void nft_tcp_midstream(struct nftnl_rule *r)
 {
-	tcp_flags(r, 0x02 | 0x04, NFT_CMP_EQ); /* SYN, RST */
-}
-
-void nft_tcp_begins(struct nftnl_rule *r)
-{
-	tcp_flags(r, 0x02, NFT_CMP_NEQ);
+	tcp_without(r, 0x02 | 0x04); /* SYN, RST */
 }
 
 void nft_tcp_goes_on(struct nftnl_rule *r)
 {
-	tcp_flags(r, 0x02, NFT_CMP_EQ);
+	tcp_without(r, 0x02);
 }
 
 void nft_dport(struct nftnl_rule *r, uint16_t port)

@@ -67,8 +67,7 @@ void nft_flow_part(struct nftnl_rule *r, uint8_t family, uint32_t parts, uint32_
 void nft_l4proto(struct nftnl_rule *r, uint8_t proto);
 /* A TCP segment that does not begin a connection, and is no reset. */
 void nft_tcp_midstream(struct nftnl_rule *r);
-void nft_tcp_begins(struct nftnl_rule *r); /* a SYN, with or without more */
-/* Any other segment. */
+/* Any but a SYN, with or without more. */
 void nft_tcp_goes_on(struct nftnl_rule *r);
 void nft_dport(struct nftnl_rule *r, uint16_t port); /* host order */
 void nft_counter(struct nftnl_rule *r);

@@ -294,28 +294,6 @@ static void apart_to(struct build *w, struct nftnl_rule *r, int verdict, const c
 	nft_rules_end(w, r, "the VNet is on several nodes");
 }
 
-static void answer_rule(struct build *w)
-{
-	struct nftnl_rule *r = nft_rules_rule(w);
-
-	nft_ct_back(r);
-	nft_ct(r, NFT_CT_STATUS, R(0));
-	nft_any_bit(r, R(0), IPS_DST_NAT);
-	nft_jump(r, NFT_JUMP, "answers");
-	nft_rules_end(w, r, "answers");
-}
-
-static void straight_rule(struct build *w, uint8_t family)
-{
-	struct nftnl_rule *r = nft_rules_rule(w);
-
-	nft_family(r, family);
-	nft_saddr(r, family, R(0));
-	nft_lookup(r, family == 4 ? "straight4" : "straight6", R(0));
-	nft_jump(r, NFT_JUMP, "straight");
-	nft_rules_end(w, r, "it has a public address");
-}
-
 /* ---- answers ---- */
 
 static void said_rule(struct build *w, uint8_t family, bool own)
@@ -333,7 +311,29 @@ static void said_rule(struct build *w, uint8_t family, bool own)
 	nft_rules_end(w, r, "by this node's gateway");
 }
 
+static void answer_rule(struct build *w)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_ct_back(r);
+	nft_ct(r, NFT_CT_STATUS, R(0));
+	nft_any_bit(r, R(0), IPS_DST_NAT);
+	nft_jump(r, NFT_JUMP, "answers");
+	nft_rules_end(w, r, "answers");
+}
+
 /* ---- groups with a public address of their own ---- */
+
+static void straight_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_family(r, family);
+	nft_saddr(r, family, R(0));
+	nft_lookup(r, family == 4 ? "straight4" : "straight6", R(0));
+	nft_jump(r, NFT_JUMP, "straight");
+	nft_rules_end(w, r, "it has a public address");
+}
 
 /* proto 0: what goes to an address of the set; else what comes from one. */
 static void return_rule(struct build *w, uint8_t family, uint8_t proto, enum kobj_set set4,
@@ -384,7 +384,6 @@ static void sent_rule(struct build *w)
 static void said_chains(struct build *w)
 {
 	straight_chain(w);
-
 	nft_rules_chain(w, &(struct hook){ .name = "answers" });
 	said_rule(w, 4, false);
 	said_rule(w, 6, false);

@@ -75,11 +75,12 @@ void nft_rules_vnet(struct build *w);
 void nft_rules_balance(struct build *w);
 void nft_rules_frontends(struct build *w);
 void nft_rules_resets(struct build *w);
-void nft_rules_cut(struct build *w); /* those of them that come before the muxes' */
+void nft_rules_cut(struct build *w);       /* those of them that come before the muxes' */
 void nft_rules_untracked(struct build *w); /* a chain for what reset.c sends */
 void nft_rules_empty(struct build *w);
-void nft_rules_answers(struct build *w);  /* what those say, in the chain of what leaves; */
-void nft_rules_errors(struct build *w);   /* and where it leaves, in nft_rules_said()'s */
+void nft_rules_answers(struct build *w); /* what those say, in the chain of what leaves; */
+void nft_rules_errors(
+	struct build *w); /* and by which gateway, in the chain of what the router says */
 void nft_rules_floating(struct build *w); /* a chain for new flows: what number the frontend has */
 void nft_rules_to_floating(struct build *w); /* in the chain of what leaves: to a group's port */
 void nft_rules_backends_out(struct build *w);
