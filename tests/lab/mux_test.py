@@ -240,7 +240,7 @@ for k in NODES:
     ok("1 received" in big, "also echo", big)
 ok(all(inns(room[k], "dig +short +time=1 +tries=2 @168.63.129.16 own1.westeurope.azurecontainer.io >/dev/null && echo said").strip() == "said" for k in NODES), "and 168.63.129.16 answers to each")
 
-# ---- slots move, the way in changes, nodes are drained, under load
+# ---- slots move, the way in changes, the home moves, under load
 by(1, pub)
 
 
