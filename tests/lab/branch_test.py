@@ -39,6 +39,11 @@ def who(a, port=80):
     return page_of("/run/netns/internet", a, port)
 
 
+def routes():
+    """What every namespace of the plane has as its default: where a packet that did not get out may have ended."""
+    return {f"node{k}/{f}": inns(f"{LAB}/node{k}/run/ns/{f}", "ip route show table all | grep -E 'default|unreach'") for k in (1, 2, 3) for f in os.listdir(f"{LAB}/node{k}/run/ns")}
+
+
 def events(name):
     return [e["name"] for e in (call("GET", CG + name)[1]["properties"]["instanceView"].get("events") or [])]
 
@@ -307,7 +312,7 @@ for x in moving:
     ns[x] = call("GET", CG + x)[1]["netd"]["namespace"]
 ok({x: sum(rts[k].starts.get((CG + x).lower(), 0) for k in rts) for x in ("a", "e")} == rates and "Moved" not in events("a"), "those that were not go on as they were")
 ok(wait(lambda: all(page_of(ns[x], ip[y]) == y for x in "abcde" for y in "abcde" if x != y), 5), "all reach each other", [(x, y, page_of(ns[x], ip[y])) for x in "abcde" for y in "abcde" if x != y])
-ok(wait(lambda: ask(ns["e"], "192.0.2.1", 8000) == egress["a"] and ask(ns["r1"], "192.0.2.1", 8000) == nat_ip, 5), "and the internet, by the same addresses", (ask(ns["e"], "192.0.2.1", 8000), ask(ns["r1"], "192.0.2.1", 8000)))
+ok(wait(lambda: ask(ns["e"], "192.0.2.1", 8000) == egress["a"] and ask(ns["r1"], "192.0.2.1", 8000) == nat_ip, 5), "and the internet, by the same addresses", (ask(ns["e"], "192.0.2.1", 8000), ask(ns["r1"], "192.0.2.1", 8000), {k: n["state"] for k, n in nodes().items()}, node_of("e"), node_of("r1"), routes()))
 ok(wait(lambda: look("e", "a.corp.example") == [ip["a"]], 5), "names are answered")
 ok(wait(lambda: page_of(ns["w1"], ip["e"]) == "e", 5), "the peered VNet came along")
 ok(ask(old, ip["e"]) in ("timeout", "No route to host"), "what still runs on node2 reaches nobody", ask(old, ip["e"]))
