@@ -483,10 +483,49 @@ static bool is_here(const struct kobj *o, const struct sent *s)
 	return o->ns != KOBJ_NS_GATEWAY || strcmp(o->dev, link) == 0;
 }
 
+/* Is one of that key among the first `n`? */
+static bool has_key(const struct kset *set, size_t n, const struct kobj *o)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (kobj_compare(&set->v[i], o) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What comes in there for the VNet's public addresses goes to the home from now on, rather than into the router that goes. `leaving`
+ * NULL: wherever it is no branch any more. */
+static void lead_home(uint32_t vnet, const struct node *leaving)
+{
+	for (size_t i = 0; i < n_sent; i++) {
+		const struct sent *s = &sent[i], *home = sent_get(s->owner, 0);
+		const struct node *n = node_numbered(s->at);
+		struct kset set = { 0 };
+
+		if (s->vnet != vnet || !n || !home ||
+		    (leaving ? n != leaving : home_has(vnet, n))) {
+			continue;
+		}
+		add_ways(&home->set, home_of(vnet), n, &set);
+		size_t ways = set.n;
+		for (size_t k = 0; ways > 0 && k < s->set.n; k++) {
+			if (!has_key(&set, ways, &s->set.v[k])) {
+				kset_add(&set, &s->set.v[k]);
+			}
+		}
+		if (ways > 0) {
+			put_part(s->owner, n, vnet, &set);
+		}
+		kset_fini(&set);
+	}
+}
+
 /* What is not a branch any more loses all of the VNet, its router last; ways to public addresses stay. */
 static void end_branches(uint32_t vnet)
 {
 	release(UINT64_MAX);
+	lead_home(vnet, NULL);
 	for (size_t i = n_sent; i-- > 0;) {
 		const struct sent *s = &sent[i];
 		const struct node *n = node_numbered(s->at);
@@ -505,6 +544,12 @@ static void end_branches(uint32_t vnet)
 		}
 		kset_fini(&ways);
 	}
+}
+
+void fabric_leaves(uint32_t vnet, const struct node *n)
+{
+	release(UINT64_MAX);
+	lead_home(vnet, n);
 }
 
 void fabric_branches(uint32_t vnet)

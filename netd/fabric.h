@@ -23,6 +23,9 @@ void fabric_group(uint64_t owner, uint32_t vnet, const struct node *own, const s
                   struct kset *to);
 /* A node lets public addresses in that did not, or not any more: ways to all of VNets; groups' are group_ways(). */
 void fabric_opened(void);
+/* The node is to be no branch of the VNet in a moment: what comes in there for its public addresses goes to its home from now on. Others
+ * take what the node sends until fabric_branches(); so wait for it (fabric_wait()) in between. */
+void fabric_leaves(uint32_t vnet, const struct node *n);
 /* The VNet has a branch that it had not, or not any more: router, rules and frontends come there, or go; with the links between its
  * nodes, and its groups' parts. */
 void fabric_branches(uint32_t vnet);

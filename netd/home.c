@@ -235,6 +235,15 @@ unsigned home_groups(uint32_t vnet)
 	return n;
 }
 
+unsigned home_groups_on(uint32_t vnet, const struct node *n)
+{
+	size_t i = branch_place(vnet, n->number);
+
+	return i < n_branches && branches[i].vnet == vnet && branches[i].node == n->number
+	               ? branches[i].groups
+	               : 0;
+}
+
 bool home_has(uint32_t vnet, const struct node *n)
 {
 	size_t i = n ? branch_place(vnet, n->number) : n_branches;

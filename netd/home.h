@@ -22,6 +22,7 @@ bool home_group(uint32_t vnet, uint32_t node, int sign);
 bool home_has(uint32_t vnet, const struct node *n);
 /* How many groups it has, on all nodes. */
 unsigned home_groups(uint32_t vnet);
+unsigned home_groups_on(uint32_t vnet, const struct node *n); /* of these, on that node */
 /* Its branches: the i-th node that has groups of it and is not its home; NULL: no more. */
 struct node *home_branch(uint32_t vnet, size_t i);
 /* The VNet is in no kernel any more. */
@@ -65,7 +66,9 @@ struct node *home_best(const json_t *doc, const double wants[2], const struct no
  * given, or such groups of a runtime's, hold it where it is. */
 int home_move(uint32_t vnet, struct node *to, struct err *e) __attribute__((warn_unused_result));
 /* All that is on the node (NULL: on nodes that were removed) goes elsewhere; how many VNets and groups stay, for want of room or since
- * they are held (and why: the last's). */
+ * they are held (and why: the last's). From a node that is not lost, homes go at once, with what is bound to them; other groups take no
+ * more flows of load balancers, and go when those that they have ended, or their drain's time is over (group_withdraw()); one that no
+ * frontend leads to goes at once. A node that is uncordoned meanwhile keeps them. */
 unsigned home_drain(const struct node *n, struct err *e);
 /* What is on nodes that are lost begins anew elsewhere; now and then. */
 void home_sweep(int64_t now_ms);

@@ -174,8 +174,24 @@ static struct node *place(const struct group *g, struct node *home, const struct
 	return home_binds(group_vnet(g), g->r->doc) ? NULL : home_best(g->r->doc, wants, from);
 }
 
-/* How many groups stay where they are that should not: the node is drained. */
-static unsigned move(const struct set *s, struct node *to, bool drains)
+static void settled(struct resource *r);
+static void emptied(struct resource *r);
+
+static bool is_leaving(const struct group *g)
+{
+	return g->withdrawn && (g->withdrawn_done == settled || g->withdrawn_done == emptied);
+}
+
+static void begin_anew(struct group *g)
+{
+	if (is_leaving(g)) {
+		group_returns(g);
+	}
+	group_arrive(g);
+}
+
+/* The homes go; `all`: groups there that could stay too. How many stay for want of room, if `drains`; else they go without. */
+static unsigned move(const struct set *s, struct node *to, bool all, bool drains)
 {
 	struct node *from = home_of(s->v[0]);
 	unsigned left = 0;
@@ -188,7 +204,7 @@ static unsigned move(const struct set *s, struct node *to, bool drains)
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
 
-		if (!moves(s, plane.v[i], from) || stays(plane.v[i], from, to, drains)) {
+		if (!moves(s, plane.v[i], from) || stays(plane.v[i], from, to, all)) {
 			continue;
 		}
 		struct node *n = place(g, to, from, true);
@@ -211,7 +227,7 @@ static unsigned move(const struct set *s, struct node *to, bool drains)
 
 		if (g && g->moving) {
 			g->moving = false;
-			group_arrive(g);
+			begin_anew(g);
 		}
 	}
 	return left;
@@ -229,7 +245,7 @@ int home_move(uint32_t vnet, struct node *to, struct err *e)
 		return err_set(e, ERR_CONFLICT, 0, "The VNet cannot be moved: %s.", held);
 	}
 	if (from != to) {
-		(void)move(&s, to, false);
+		(void)move(&s, to, false, false);
 	}
 	return 0;
 }
@@ -272,12 +288,85 @@ static int move_group(struct group *g, const struct node *from, struct err *e)
 	if (group_set_node(g, to)) {
 		fabric_branches(group_vnet(g));
 	}
-	group_arrive(g);
+	begin_anew(g);
+	return 0;
+}
+
+/* ---- groups that leave a node in peace ---- */
+
+static void go(struct group *g)
+{
+	const struct node *from = group_node(g);
+	struct err e = ERR_INIT;
+
+	if (!from || !from->drained) {
+		group_restore_flows(g->r);
+	} else if (move_group(g, from, &e) < 0) {
+		log_warn("group.stays", LOG_STR("id", g->r->id), LOG_STR("error", e.msg));
+		group_restore_flows(g->r);
+	}
+}
+
+static void on_led(void *arg)
+{
+	struct group *g = group_by_serial((uint32_t)(uintptr_t)arg);
+
+	if (g && !g->deleting && is_leaving(g)) {
+		go(g);
+	}
+}
+
+/* Its flows have ended, or their time is over: it goes, unless the node takes it back. With the last of a VNet goes the router there, by
+ * which packets for others come in. */
+static void emptied(struct resource *r)
+{
+	const struct node *from = group_node(r->group);
+	uint32_t vnet = group_vnet(r->group);
+
+	if (from && from->drained && home_of(vnet) != from && home_groups_on(vnet, from) == 1) {
+		fabric_leaves(vnet, from);
+		fabric_wait(on_led, (void *)(uintptr_t)group_serial(r->group));
+	} else {
+		go(r->group);
+	}
+}
+
+/* All nodes lead elsewhere by now: what came to it meanwhile is waited for too. */
+static void on_settled(void *arg)
+{
+	struct group *g = group_by_serial((uint32_t)(uintptr_t)arg);
+
+	if (g && !g->deleting && is_leaving(g)) {
+		g->draining = g->drained = false;
+		group_withdraw(g->r, emptied);
+	}
+}
+
+static void settled(struct resource *r)
+{
+	if (json_object_get(r->status, "drainUntil")) {
+		fabric_wait(on_settled, (void *)(uintptr_t)group_serial(r->group));
+	} else { /* no frontend leads to it */
+		emptied(r);
+	}
+}
+
+/* It takes no more flows, and goes when those that it has have ended. */
+static int ask_to_leave(struct group *g, const struct node *from, struct err *e)
+{
+	if (g->deleting || is_leaving(g)) {
+		return 0;
+	}
+	if (g->withdrawn || guest_of(g->r) ||
+	    !place(g, home_of(group_vnet(g)), from, false)) { /* at once, or not at all */
+		return move_group(g, from, e);
+	}
+	group_withdraw(g->r, settled);
 	return 0;
 }
 
 /* The VNet's home, and those of its peers, go to the node that has room for all its groups there, or else the most. */
-static unsigned move_home(uint32_t vnet, const struct node *n, struct err *e)
+static unsigned move_home(uint32_t vnet, const struct node *n, bool all, struct err *e)
 {
 	static struct set s;
 	const double nothing[2] = { 0 };
@@ -288,12 +377,12 @@ static unsigned move_home(uint32_t vnet, const struct node *n, struct err *e)
 	amounts(&s, n, wants);
 	struct node *to = home_best(NULL, wants, n);
 	to = to ? to : home_best(NULL, nothing, n);
-	const char *held = held_by(&s, n, to, true);
+	const char *held = held_by(&s, n, to, all);
 	if (held) {
 		err_set(e, ERR_CONFLICT, 0, "The VNet cannot be moved: %s.", held);
 		return 1;
 	}
-	unsigned left = to ? move(&s, to, true) : 1;
+	unsigned left = to ? move(&s, to, all, true) : 1;
 	if (left > 0) {
 		(void)no_room(e);
 	}
@@ -302,16 +391,17 @@ static unsigned move_home(uint32_t vnet, const struct node *n, struct err *e)
 
 unsigned home_drain(const struct node *n, struct err *e)
 {
+	bool lost = !n || node_lost(n);
 	unsigned left = 0;
 
 	for (uint32_t vnet = 0; (vnet = next_on(n, vnet));) {
-		left += move_home(vnet, n, e);
+		left += move_home(vnet, n, lost, e);
 	}
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
 
 		if (g && group_node(g) == n && home_of(group_vnet(g)) != n) {
-			left += move_group(g, n, e) < 0;
+			left += (lost ? move_group : ask_to_leave)(g, n, e) < 0;
 		}
 	}
 	return left;
@@ -340,6 +430,17 @@ void home_removed(const struct node *n)
 	removed = true;
 }
 
+/* A drain that control's restart cut short. */
+static void go_on(struct node *n)
+{
+	struct err e = ERR_INIT;
+
+	if (n->drains_on && node_ready(n) && node_synced(n)) {
+		n->drains_on = false;
+		(void)home_drain(n, &e);
+	}
+}
+
 void home_sweep(int64_t now_ms)
 {
 	static int64_t last_ms;
@@ -358,6 +459,7 @@ void home_sweep(int64_t now_ms)
 	for (size_t i = 0; !many && (n = node_at(i)); i++) {
 		if (n == node_own() || !node_lost(n)) {
 			n->emptied = false;
+			go_on(n);
 			continue;
 		}
 		if (!n->fenced) {
@@ -481,7 +583,7 @@ void home_gather(uint32_t vnet)
 		const struct set one = { .v = { all.v[i] }, .n = 1 };
 
 		if (home_of(all.v[i]) && home_of(all.v[i]) != to) {
-			(void)move(&one, to, false);
+			(void)move(&one, to, false, false);
 		}
 	}
 }

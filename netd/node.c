@@ -135,7 +135,7 @@ static void load_node(const json_t *row)
 	n->number = (uint32_t)integer(row, "number");
 	n->joined_ms = integer(row, "joined");
 	n->cordoned = json_is_true(json_object_get(row, "cordoned"));
-	n->drained = json_is_true(json_object_get(row, "drained"));
+	n->drained = n->drains_on = json_is_true(json_object_get(row, "drained"));
 	n->fenced = json_is_true(json_object_get(row, "fenced"));
 	copy(row, "address", n->facts.address, sizeof(n->facts.address));
 	copy(row, "underlay", n->facts.underlay, sizeof(n->facts.underlay));

@@ -24,7 +24,8 @@ struct node {
 	int64_t joined_ms;    /* since 1970 */
 	bool cordoned;        /* takes no new groups */
 	bool drained;         /* and its way in is not announced */
-	bool emptied;         /* since it was lost: all that was there has gone elsewhere */
+	bool drains_on; /* it was being drained when control began: what is on it is to go yet */
+	bool emptied;   /* since it was lost: all that was there has gone elsewhere */
 	bool fenced; /* lost what it had: no other node takes packets from it, until it is heard of again */
 	/* What it said last, and is not stored: */
 	struct node_facts facts;

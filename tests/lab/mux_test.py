@@ -250,10 +250,10 @@ near = subprocess.Popen(["nsenter", "--net=/run/netns/internet", NGINX, "-p", f"
 wait(lambda: who("192.0.2.1", 8001) == "near", 3)
 
 
-def under_load(what, do):
+def under_load(what, do, kept=RATE // 10):
     """Not one may fail, or be late; a machine that is late itself, as a server beside the client says, is asked again."""
     for _ in range(3):
-        run, idle = load(pub, 80, SECONDS, RATE, RATE // 10, DOWNLOADS, 0), load("192.0.2.1", 8001, SECONDS, 50, 0, 0, 0)
+        run, idle = load(pub, 80, SECONDS, RATE, kept, DOWNLOADS, 0), load("192.0.2.1", 8001, SECONDS, 50, 0, 0, 0)
         time.sleep(1)
         do()
         run, idle = run.result(), idle.result()
@@ -303,6 +303,37 @@ def scale():
 
 
 under_load("scaled out and in", scale)
+
+
+def node_of(name):
+    return call("GET", CG + name)[1]["netd"]["node"]
+
+
+def drained():
+    """The node that c is on; it ends there when no flow is left, and begins anew on another."""
+    at = node_of("c")
+    s, d, _ = call("POST", f"/netd/nodes/{at}/drain")
+    began = time.time()
+    gone = wait(lambda: node_of("c") != at, 20)
+    print(f"# {at} drained: {s}, its member went after {time.time() - began:.1f} s")
+    call("POST", f"/netd/nodes/{at}/uncordon")
+    return gone or ok(False, "a drained node's member goes elsewhere", (s, d))
+
+
+slow = [subprocess.Popen(["nsenter", "--net=/run/netns/internet", "curl", "-s", "-m", "20", "-o", "/dev/null", f"http://{pub}/slow"]) for _ in range(9)]
+time.sleep(0.5)
+call("POST", "/netd/nodes/node3/drain")
+ok(wait(lambda: {who(pub) for _ in range(20)} == {"a", "b"}, 1) and node_of("c") == "node3", "while flows are left, a drained node's member stays, and gets no new ones", (node_of("c"), [who(pub) for _ in range(20)]))
+call("POST", "/netd/nodes/node3/uncordon")
+ok([p.wait() for p in slow] == [0] * 9 and wait(lambda: {who(pub) for _ in range(20)} == {"a", "b", "c"}, 5) and node_of("c") == "node3", "a node that is uncordoned meanwhile keeps it, and it serves again", node_of("c"))
+by(3, pub)
+under_load("a node is drained that packets come in by", drained, kept=0)
+by(1, pub)
+ok(node_of("c") != "node3" and wait(lambda: up("lb", "http") == 3 and {who(pub) for _ in range(30)} == {"a", "b", "c"}, 10), "its member serves on another", (node_of("c"), up("lb", "http")))
+call("DELETE", CG + "c")
+wait(lambda: call("GET", CG + "c")[0] == 404)
+make("c", 3)
+balance("b a c", 3)
 drains = lambda members: {**doc(members), "properties": {**doc(members)["properties"], "backendAddressPools": [pool(members=[ip[m] for m in members.split()], drainPeriodInSeconds=2), pool("b6", members=[ip6[m] for m in members.split()])]}}
 call("PUT", LB + "lb", drains("b a c"))
 slow = [subprocess.Popen(["nsenter", "--net=/run/netns/internet", "curl", "-s", "-m", "20", "-o", "/dev/null", f"http://{pub}/slow"]) for _ in range(9)]

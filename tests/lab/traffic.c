@@ -53,6 +53,7 @@ static struct sockaddr_in to4;
 static bool v6;
 static uint64_t done[KINDS], failed[KINDS];
 static char why[KINDS][160];
+static int64_t origin, first_bad[KINDS]; /* when those that failed had begun */
 static int64_t per_kept_ms;
 
 static int64_t now(void)
@@ -87,8 +88,11 @@ static void drop(struct conn *c)
 
 static void fail(struct conn *c, const char *what)
 {
-	failed[c->kind]++;
-	snprintf(why[c->kind], sizeof(why[0]), "%s (%s)", what, errno ? strerror(errno) : "");
+	int64_t at = c->begun - origin;
+
+	first_bad[c->kind] = failed[c->kind]++ ? first_bad[c->kind] : at;
+	snprintf(why[c->kind], sizeof(why[0]), "%s (%s), begun after %lld to %lld ms", what,
+	         errno ? strerror(errno) : "", (long long)first_bad[c->kind], (long long)at);
 	drop(c);
 }
 
@@ -254,7 +258,7 @@ static void tick(struct conn *c, int64_t t)
 
 static int load(char **a)
 {
-	int64_t start = now(), end = start + atoi(a[2]) * 1000;
+	int64_t start = origin = now(), end = start + atoi(a[2]) * 1000;
 	unsigned per_s[KINDS] = { (unsigned)atoi(a[3]), (unsigned)atoi(a[4]) };
 	size_t want[KINDS] = { 0, 0, (size_t)atoi(a[5]), (size_t)atoi(a[6]) };
 	uint64_t begun = 0;
