@@ -246,10 +246,7 @@ unsigned home_groups_on(uint32_t vnet, const struct node *n)
 
 bool home_has(uint32_t vnet, const struct node *n)
 {
-	size_t i = n ? branch_place(vnet, n->number) : n_branches;
-
-	return (n && home_of(vnet) == n) ||
-	       (i < n_branches && branches[i].vnet == vnet && branches[i].node == n->number);
+	return n && (home_of(vnet) == n || home_groups_on(vnet, n) > 0);
 }
 
 /* ---- choosing ---- */

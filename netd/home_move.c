@@ -430,12 +430,12 @@ void home_removed(const struct node *n)
 	removed = true;
 }
 
-/* A drain that control's restart cut short. */
+/* A drain that control's restart cut short, unless the node was uncordoned since. */
 static void go_on(struct node *n)
 {
 	struct err e = ERR_INIT;
 
-	if (n->drains_on && node_ready(n) && node_synced(n)) {
+	if (n->drains_on && n->drained && node_ready(n) && node_synced(n)) {
 		n->drains_on = false;
 		(void)home_drain(n, &e);
 	}
