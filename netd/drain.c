@@ -13,7 +13,9 @@
 #include "netd/home.h"
 #include "netd/plane.h"
 
-#define POLL_MS 200
+#define POLL_MS     200
+#define POLL_MAX_MS 2000
+#define POLL_SHARE  10 /* many flows take long to count: nodes do so a tenth of the time */
 
 struct waiter {
 	STAILQ_ENTRY(waiter) link;
@@ -34,6 +36,7 @@ static uint32_t asked_vnet;                 /* of the question that is under way
 static uint32_t asked_mode;                 /* with its number */
 static const struct node *asked[NODES_MAX]; /* who has not answered it yet */
 static size_t n_asked;
+static int64_t counting_ms, counted_ms; /* the round's beginning; how long the last one took */
 static uint64_t n_drained, n_outlived;
 
 static void ask_next(void);
@@ -69,6 +72,22 @@ static void let_go(void)
 	STAILQ_CONCAT(&waiters, &left);
 }
 
+/* Until flows are counted again, or the time of one is over. */
+static int64_t pause_ms(int64_t now)
+{
+	int64_t pause = counted_ms * POLL_SHARE;
+	struct waiter *w;
+
+	pause = pause < POLL_MS ? POLL_MS : pause > POLL_MAX_MS ? POLL_MAX_MS : pause;
+	STAILQ_FOREACH(w, &waiters, link)
+	{
+		if (w->until_ms - now < pause) {
+			pause = w->until_ms - now < POLL_MS ? POLL_MS : w->until_ms - now;
+		}
+	}
+	return pause;
+}
+
 static void on_poll(void *arg)
 {
 	int64_t now = clock_system.now_ms(&clock_system);
@@ -76,6 +95,7 @@ static void on_poll(void *arg)
 
 	(void)arg;
 	if (!asked_vnet) { /* else its answer is on the way */
+		counting_ms = now;
 		let_go();
 		STAILQ_FOREACH(w, &waiters, link)
 		{
@@ -85,7 +105,7 @@ static void on_poll(void *arg)
 		ask_next();
 	}
 	if (!STAILQ_EMPTY(&waiters)) {
-		loop_timer_start(poll_timer, POLL_MS);
+		loop_timer_start(poll_timer, pause_ms(now));
 	}
 }
 
@@ -251,6 +271,7 @@ static void conclude(uint32_t vnet, uint32_t mode)
 	struct waiter *w;
 
 	asked_vnet = 0;
+	counted_ms = clock_system.now_ms(&clock_system) - counting_ms;
 	while ((w = STAILQ_FIRST(&waiters))) {
 		bool of_it = w->active && w->asked && w->d.vnet == vnet &&
 		             w->cutting == ((mode & DRAIN_MODE) == DRAIN_CUT);

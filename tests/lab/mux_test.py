@@ -257,6 +257,7 @@ def under_load(what, do, kept=RATE // 10):
         time.sleep(1)
         do()
         run, idle = run.result(), idle.result()
+        print(f"# {what}: slowest to connect {run['new']['slowest']} ms, the client late {run['new']['late']} ms, and {idle['new']['late']} ms beside it")
         if not idle["new"]["failed"] or any("reset" in str(v["why"]) or "refused" in str(v["why"]) for v in run.values()):
             break
         print(f"# {what}: the machine stood still ({idle['new']})")

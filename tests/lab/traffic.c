@@ -4,13 +4,15 @@
  *   traffic load ADDRESS PORT SECONDS NEW KEPT DOWNLOADS FLOWS
  *     NEW requests a second on connections of their own, KEPT a second on kept ones (which the server may
  *     end with an answer), DOWNLOADS of /slow at a time, FLOWS of UDP at a time, five seconds each;
- *     prints JSON with how many of each and how many failed
+ *     prints JSON with how many of each, how many failed, how long the slowest took to connect, and
+ *     how late this process itself came to look, in ms
  *   traffic echo PORT      answers UDP; until its input ends
  *   traffic hold ADDRESS PORT N     N connections that say nothing; a line when they stand, and for
  *     each that ends why; until its input ends
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +28,7 @@
 #define WAIT_MS   900 /* a SYN that had to be sent again has failed */
 #define ANSWER_MS 20000
 #define FLOW_MS   5000
+#define EVENTS    256
 
 enum kind {
 	NEW,
@@ -40,6 +43,7 @@ struct conn {
 	int fd; /* -1: free */
 	enum kind kind;
 	bool connected, asked, closing;
+	bool whole; /* the answer is; the server's end is waited for: it remembers the connection then, and the port here is free */
 	int64_t begun, due; /* due: of the next request, of a flow's end */
 	size_t got, want;   /* bytes of the answer; want 0: its head is not whole */
 	char head[512];
@@ -52,8 +56,10 @@ static struct sockaddr_in6 to6;
 static struct sockaddr_in to4;
 static bool v6;
 static uint64_t done[KINDS], failed[KINDS];
-static char why[KINDS][160];
+static char why[KINDS][300], first_why[KINDS][100];
 static int64_t origin, first_bad[KINDS]; /* when those that failed had begun */
+static int64_t late;                     /* ms between two turns of this process */
+static int64_t slowest[KINDS];           /* ms until connected */
 static int64_t per_kept_ms;
 
 static int64_t now(void)
@@ -90,9 +96,15 @@ static void fail(struct conn *c, const char *what)
 {
 	int64_t at = c->begun - origin;
 
-	first_bad[c->kind] = failed[c->kind]++ ? first_bad[c->kind] : at;
-	snprintf(why[c->kind], sizeof(why[0]), "%s (%s), begun after %lld to %lld ms", what,
-	         errno ? strerror(errno) : "", (long long)first_bad[c->kind], (long long)at);
+	char text[100];
+
+	snprintf(text, sizeof(text), "%s (%s)", what, errno ? strerror(errno) : "");
+	if (failed[c->kind]++ == 0) {
+		first_bad[c->kind] = at;
+		memcpy(first_why[c->kind], text, sizeof(text));
+	}
+	snprintf(why[c->kind], sizeof(why[0]), "%s to %s, begun after %lld to %lld ms",
+	         first_why[c->kind], text, (long long)first_bad[c->kind], (long long)at);
 	drop(c);
 }
 
@@ -139,6 +151,10 @@ static void ask(struct conn *c)
 
 static void answered(struct conn *c)
 {
+	if (c->kind == NEW && !c->whole) {
+		c->whole = true;
+		return;
+	}
 	done[c->kind]++;
 	c->asked = false;
 	if (c->kind == KEPT && !c->closing) {
@@ -183,6 +199,10 @@ static void on_data(struct conn *c)
 		}
 		return;
 	}
+	if (n == 0 && c->whole) {
+		answered(c);
+		return;
+	}
 	if (n <= 0) {
 		errno = n == 0 ? 0 : errno;
 		if (c->kind == KEPT && !c->asked) { /* the server ended it between two requests */
@@ -200,6 +220,17 @@ static void on_data(struct conn *c)
 	if (c->want && c->got >= c->want) {
 		answered(c);
 	}
+}
+
+/* Was the first SYN, or its answer, lost? The kernel sends it again after a second; sooner where the server still remembers an earlier
+ * connection from the port (RFC 6191). */
+static bool sent_again(const struct conn *c, int64_t took)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	return took >= WAIT_MS && getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       info.tcpi_total_retrans > 0;
 }
 
 static void on_event(const struct epoll_event *e)
@@ -220,7 +251,14 @@ static void on_event(const struct epoll_event *e)
 			fail(c, "connect");
 			return;
 		}
+		int64_t took = now() - c->begun;
+		if (sent_again(c, took)) {
+			errno = 0;
+			fail(c, "a SYN was lost");
+			return;
+		}
 		c->connected = true;
+		slowest[c->kind] = took > slowest[c->kind] ? took : slowest[c->kind];
 		epoll_ctl(epoll, EPOLL_CTL_MOD, c->fd, &in);
 		ask(c);
 	} else if (e->events & (EPOLLIN | EPOLLERR | EPOLLHUP)) {
@@ -270,18 +308,21 @@ static int load(char **a)
 	}
 	want[KEPT] = per_s[KEPT] / 20; /* 20 requests a second each */
 	per_kept_ms = 50;
-	for (int64_t t = start, last = 0; t < end + 8000; t = now()) {
-		struct epoll_event e[512];
-		int n = epoll_wait(epoll, e, 512, 2);
+	for (int64_t t = start, last = 0, turn = start; t < end + 8000; turn = t, t = now()) {
+		struct epoll_event e[EVENTS];
+		int n = epoll_wait(epoll, e, EVENTS, 2);
 		size_t have[KINDS] = { 0 };
+		int64_t gap = t - turn;
+		uint64_t due = (uint64_t)(t - start) * per_s[NEW] / 1000;
 
+		late = gap > late ? gap : late;
 		for (int i = 0; i < n; i++) {
 			on_event(&e[i]);
 		}
-		for (; t < end && begun < (uint64_t)(t - start) * per_s[NEW] / 1000; begun++) {
+		for (size_t i = 0; t < end && begun < due && i < EVENTS; begun++, i++) {
 			begin(NEW);
 		}
-		if (t - last < 10) {
+		if (t - last < 10 || n == EVENTS) { /* an answer may be among the rest */
 			continue;
 		}
 		last = t;
@@ -307,9 +348,10 @@ static int load(char **a)
 	}
 	printf("{");
 	for (int k = 0; k < KINDS; k++) {
-		printf("%s\"%s\": {\"done\": %llu, \"failed\": %llu, \"why\": \"%s\"}",
+		printf("%s\"%s\": {\"done\": %llu, \"failed\": %llu, \"slowest\": %lld, \"late\": %lld, \"why\": \"%s\"}",
 		       k ? ", " : "", names[k], (unsigned long long)done[k],
-		       (unsigned long long)failed[k], why[k]);
+		       (unsigned long long)failed[k], (long long)slowest[k], (long long)late,
+		       why[k]);
 	}
 	puts("}");
 	return 0;
