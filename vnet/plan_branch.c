@@ -335,16 +335,13 @@ void vnet_plan_group_part(const struct kset *objects, enum plan_part part, uint3
 		bool member = o->ns == vnet_ns && o->kind == KOBJ_ITEM;
 
 		if (o->ns == vnet_ns && o->kind == KOBJ_ROUTE && part != PLAN_PART_OWN) {
-			remote_route(o, node, to);
-			if (part == PLAN_PART_HOME) {
-				struct kobj e =
-					plan_object(vnet_ns, KOBJ_ELEM,
-				                    KOBJ_SET_REMOTE4 + (o->family == 6), "");
+			struct kobj e = plan_object(vnet_ns, KOBJ_ELEM,
+			                            KOBJ_SET_REMOTE4 + (o->family == 6), "");
 
-				e.family = o->family;
-				memcpy(e.addr, o->addr, 16);
-				kset_add(to, &e);
-			}
+			e.family = o->family;
+			memcpy(e.addr, o->addr, 16);
+			kset_add(to, &e);
+			remote_route(o, node, to);
 		} else if (member || part == PLAN_PART_OWN || (part == PLAN_PART_HOME && drops)) {
 			kset_add(to, o);
 		}

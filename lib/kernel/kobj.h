@@ -181,7 +181,7 @@ enum kobj_set {
 	KOBJ_SET_FROM,  /* device of a peering : chain that guards what enters there */
 	KOBJ_SET_VTAG4, /* what the tag VirtualNetwork stands for here */
 	KOBJ_SET_VTAG6,
-	KOBJ_SET_REMOTE4, /* at the VNet's home: addresses of groups on other nodes */
+	KOBJ_SET_REMOTE4, /* addresses of groups on other nodes */
 	KOBJ_SET_REMOTE6,
 	KOBJ_SET_APART, /* protocol (`proto`: 4 or 6) that such a VNet asks the following of; else no packet pays for them */
 	KOBJ_SET_STRAIGHT4, /* on a branch: groups that have a public address of their own */

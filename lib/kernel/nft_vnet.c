@@ -65,6 +65,11 @@ static void vnet_guard(struct build *w)
 
 /* ---- VNet: translation and filter ---- */
 
+static const uint8_t platform_address[2][16] = {
+	{ 168, 63, 129, 16 },
+	{ 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 0x10 },
+};
+
 static void pub_rule(struct build *w, uint8_t family, bool across)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
@@ -131,6 +136,20 @@ static void subnet_out_rule(struct build *w, uint8_t family)
 	nft_lookup_map(r, family == 4 ? "subout4" : "subout6", R(0), R(0));
 	nft_nat(r, NFT_NAT_SNAT, family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
 	nft_rules_end(w, r, "default outbound address");
+}
+
+/* What the home's resolver asks a group on another node: the subnet's own address is that node's router too, the platform's is here alone.
+ * Security rules have been asked (asks_chain()). */
+static void asks_across_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_iif(r, NFT_CMP_EQ, IF_ANY); /* begun here */
+	nft_oif(r, NFT_CMP_EQ, w->o->ns);
+	nft_family(r, family);
+	nft_address(r, R(0), platform_address[family == 6], family == 4 ? 4 : 16);
+	nft_nat(r, NFT_NAT_SNAT, family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+	nft_rules_end(w, r, "asked of another node");
 }
 
 /* A segment of a connection that a NAT gateway does not know, or not any more. */
@@ -241,11 +260,6 @@ static void closed_chain(struct build *w)
 	nft_jump(r, NFT_GOTO, "dropout");
 	nft_rules_end(w, r, "closed to groups");
 }
-
-static const uint8_t platform_address[2][16] = {
-	{ 168, 63, 129, 16 },
-	{ 0xfd, 0x53, 0xa8, 0x3f, 0x81, 0x10, [15] = 0x10 },
-};
 
 void nft_rules_platform(struct nftnl_rule *r, uint8_t family, bool source)
 {
@@ -541,6 +555,19 @@ static void sent_on_rule(struct build *w)
 	nft_rules_end(w, r, "goes on to another node");
 }
 
+/* To a group on another node: what is between the two is decided, and counted, there. */
+static void remote_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_family(r, family);
+	nft_daddr(r, family, R(0));
+	nft_lookup(r, family == 4 ? "remote4" : "remote6", R(0));
+	nft_mark_or(r, BIT_NSG);
+	nft_verdict(r, NF_ACCEPT);
+	nft_rules_end(w, r, "to a group on another node");
+}
+
 static void decides_chain(struct build *w)
 {
 	struct nftnl_rule *r;
@@ -570,6 +597,8 @@ static void decides_chain(struct build *w)
 	translated_rule(w, true, "floating", "to a group");
 	leads(w, NFT_CMP_EQ, "enter", "from the gateway");
 	leads(w, NFT_CMP_NEQ, "begin", "from inside");
+	remote_rule(w, 4);
+	remote_rule(w, 6);
 	inbound_rule(w, 4);
 	inbound_rule(w, 6);
 	nft_rules_iif(w, IF_ANY, BIT_NSG, NF_ACCEPT, "nothing denies it");
@@ -685,5 +714,7 @@ void nft_rules_vnet(struct build *w)
 	nft_rules_backends_out(w);
 	subnet_out_rule(w, 4);
 	subnet_out_rule(w, 6);
+	asks_across_rule(w, 4);
+	asks_across_rule(w, 6);
 	vnet_filter(w);
 }

@@ -127,9 +127,35 @@ put(NSG + "n", {"properties": {"flushConnection": True, "securityRules": [sec("n
 ok(slow.wait() != 0, "a flow between nodes that is denied from now on ends")
 put(NSG + "n", {"properties": {"securityRules": [sec("no", 200, "Deny", direction="Outbound", destinationAddressPrefix="Internet")]}})
 ok(wait(lambda: ask(ns["a"], "192.0.2.1", 8000, timeout=0.5) == "timeout", 3) and ask(ns["b"], "192.0.2.1", 8000, timeout=0.5) == "timeout" and page_of(ns["a"], ip["d"]) == "d", "rules on the way out too")
-hits = next(r for r in call("POST", NSG + "n/counters")[1]["value"] if r["name"] == "no") if call("POST", NSG + "n/counters")[0] == 200 else {"packets": -1}
+put(NSG + "n", {"properties": {"securityRules": [sec("web", 100, "Allow", destinationPortRange="99", sourceAddressPrefix="VirtualNetwork"), sec("no", 200, "Deny", destinationPortRange="98", sourceAddressPrefix="VirtualNetwork")]}})
+hits = lambda name: next(r["packets"] for r in call("GET", NSG + "n/counters")[1]["value"] if r["name"] == name)
+wait(lambda: ask(ns["a"], ip["c"], 98, timeout=0.3) == "timeout", 3)
+was = hits("web")
+for x in "abd":
+    for _ in range(4):
+        ask(ns[x], ip["c"], 99)
+ok(hits("web") - was == 12, "a flow between nodes is counted once, where it is decided", hits("web") - was)
 subnet("v", "s", ["10.9.1.0/24", "fd00:9:0:1::/64"])
 ok(wait(lambda: ask(ns["a"], "192.0.2.1", 8000) == egress["a"], 3), "and go again")
+
+# ---- a name server of the VNet's own, in a group of a branch
+open(f"{LAB}/zone", "w").write("$ORIGIN own.example.\n@ 60 SOA . . 1 60 60 60 60\n@ NS ns\nns A 10.0.0.1\nwww 60 A 10.10.10.7\n")
+open(f"{LAB}/nsd.conf", "w").write(f'server:\n ip-address: {ip["c"]}\n ip-address: {ip6["c"]}\n username: ""\n pidfile: ""\n zonesdir: "{LAB}"\n database: ""\n xfrdfile: "{LAB}/xfrd"\n zonelistfile: "{LAB}/zones"\nremote-control:\n control-enable: no\nzone:\n name: own.example\n zonefile: zone\n')
+at, env = peers("nsd")
+namer = subprocess.Popen(["nsenter", "--net=" + ns["c"], at + "/usr/sbin/nsd", "-d", "-c", f"{LAB}/nsd.conf"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+ok(wait(lambda: inns(ns["c"], f"dig +short +time=1 +tries=1 @{ip['c']} www.own.example").split() == ["10.10.10.7"], 5), "a name server runs on node3")
+vnet_with = lambda servers: put(VNET + "v", {"properties": {**call("GET", VNET + "v")[1]["properties"], "dhcpOptions": {"dnsServers": servers}}})
+for family, address in (("IPv4", ip["c"]), ("IPv6", ip6["c"])):
+    vnet_with([address])
+    ok(wait(lambda: all(look(x, "www.own.example") == ["10.10.10.7"] for x in "abcd"), 8), f"groups of all nodes are answered by it, asked by {family}", {x: look(x, "www.own.example") for x in "abcd"})
+vnet_with([ip["c"]])
+put(NSG + "n", {"properties": {"securityRules": [sec("names", 100, "Deny", destinationPortRange="53")]}})
+subnet("v", "s", ["10.9.1.0/24", "fd00:9:0:1::/64"], networkSecurityGroup={"id": NSG + "n"})
+ok(wait(lambda: look("a", f"x{time.time()}.own.example") == [] and "SERVFAIL" in inns(ns["a"], f"dig +time=6 +tries=1 @168.63.129.16 x{time.time()}.own.example"), 8), "a security rule keeps questions from it there too")
+subnet("v", "s", ["10.9.1.0/24", "fd00:9:0:1::/64"])
+vnet_with([])
+namer.terminate()
+namer.wait()
 
 # ---- balancers: public and internal, members on all nodes
 pub = public("p")
