@@ -201,7 +201,7 @@ static bool may_have_flows(void *arg, const struct ip *ip)
 {
 	const struct balancer *b = arg;
 
-	return b->vnet && home_branch(b->vnet, 0) && network_group_at(b->vnet, ip);
+	return b->vnet && home_branch(b->vnet, 0) && network_node_at(b->vnet, ip);
 }
 
 /* Rules with the same pools and probe share a table. */
@@ -271,8 +271,7 @@ static void plan_floating(struct balancer *b, const json_t *rule, const struct l
 
 static uint32_t node_number(const struct balancer *b, const struct ip *ip)
 {
-	const struct resource *g = network_group_at(b->vnet, ip);
-	const struct node *n = g ? network_node(g) : NULL;
+	const struct node *n = network_node_at(b->vnet, ip);
 
 	return n ? n->number : 0;
 }

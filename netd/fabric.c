@@ -378,6 +378,39 @@ static void drop_others(uint64_t owner, const struct node **nodes, size_t count)
 	}
 }
 
+/* Of `from` what is not in `to` yet, by its key. */
+static void merge(const struct kset *from, struct kset *to)
+{
+	size_t n = to->n;
+
+	for (size_t i = 0; i < from->n; i++) {
+		size_t k = 0;
+
+		while (k < n && kobj_compare(&to->v[k], &from->v[i]) != 0) {
+			k++;
+		}
+		if (k == n) {
+			kset_add(to, &from->v[i]);
+		}
+	}
+	to->failed = to->failed || from->failed;
+}
+
+/* The part of a branch. */
+static void branch_part(uint32_t vnet, const struct node *home, const struct node *n,
+                        const struct kset *objects, struct kset *to)
+{
+	struct kset part = { 0 };
+
+	if (home_branch_is_ending(vnet, n)) {
+		add_ways(objects, home, n, to);
+	}
+	vnet_plan_branch(objects, vnet, home->number, n->number, &part);
+	fabric_unanswered(n, &part);
+	merge(&part, to);
+	kset_fini(&part);
+}
+
 /* The parts of other nodes: where public addresses come in, and branches. */
 static void spread(uint64_t owner, uint32_t vnet, const struct kset *objects)
 {
@@ -392,8 +425,7 @@ static void spread(uint64_t owner, uint32_t vnet, const struct kset *objects)
 			continue;
 		}
 		if (home && home_has(vnet, nodes[i])) {
-			vnet_plan_branch(objects, vnet, home->number, nodes[i]->number, &set);
-			fabric_unanswered(nodes[i], &set);
+			branch_part(vnet, home, nodes[i], objects, &set);
 		}
 		add_ways(objects, home, nodes[i], &set);
 		put_part(owner, nodes[i], vnet, &set);
@@ -483,17 +515,6 @@ static bool is_here(const struct kobj *o, const struct sent *s)
 	return o->ns != KOBJ_NS_GATEWAY || strcmp(o->dev, link) == 0;
 }
 
-/* Is one of that key among the first `n`? */
-static bool has_key(const struct kset *set, size_t n, const struct kobj *o)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (kobj_compare(&set->v[i], o) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
 /* What comes in there for the VNet's public addresses goes to the home from now on, rather than into the router that goes. `leaving`
  * NULL: wherever it is no branch any more. */
 static void lead_home(uint32_t vnet, const struct node *leaving)
@@ -507,14 +528,10 @@ static void lead_home(uint32_t vnet, const struct node *leaving)
 		    (leaving ? n != leaving : home_has(vnet, n))) {
 			continue;
 		}
-		add_ways(&home->set, home_of(vnet), n, &set);
-		size_t ways = set.n;
-		for (size_t k = 0; ways > 0 && k < s->set.n; k++) {
-			if (!has_key(&set, ways, &s->set.v[k])) {
-				kset_add(&set, &s->set.v[k]);
-			}
-		}
-		if (ways > 0) {
+		add_ways(planned(home), home_of(vnet), n, &set);
+		bool ways = set.n > 0;
+		merge(planned(s), &set);
+		if (ways) {
 			put_part(s->owner, n, vnet, &set);
 		}
 		kset_fini(&set);
@@ -548,12 +565,13 @@ static void end_branches(uint32_t vnet)
 
 void fabric_leaves(uint32_t vnet, const struct node *n)
 {
-	release(UINT64_MAX);
+	home_branch_ends(vnet, n);
 	lead_home(vnet, n);
 }
 
 void fabric_branches(uint32_t vnet)
 {
+	home_branches_stay(vnet);
 	end_branches(vnet);
 	for (size_t i = 0; i < n_sent; i++) {
 		if (sent[i].vnet == vnet) {

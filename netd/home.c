@@ -148,7 +148,8 @@ void home_count(struct node *n, const json_t *doc, int sign)
 static struct branch {
 	uint32_t vnet, node;
 	unsigned groups;
-} * branches; /* sorted; of homes too */
+	bool ends; /* what comes in there for others is led to the home */
+} * branches;      /* sorted; of homes too */
 static size_t n_branches, cap_branches;
 
 static size_t branch_place(uint32_t vnet, uint32_t node)
@@ -193,7 +194,7 @@ bool home_group(uint32_t vnet, uint32_t node, int sign)
 		}
 	}
 	memmove(&branches[i + 1], &branches[i], (n_branches - i) * sizeof(*b));
-	branches[i] = (struct branch){ vnet, node, 1 };
+	branches[i] = (struct branch){ .vnet = vnet, .node = node, .groups = 1 };
 	n_branches++;
 	return true;
 }
@@ -235,13 +236,43 @@ unsigned home_groups(uint32_t vnet)
 	return n;
 }
 
-unsigned home_groups_on(uint32_t vnet, const struct node *n)
+static struct branch *branch_of(uint32_t vnet, const struct node *n)
 {
 	size_t i = branch_place(vnet, n->number);
 
 	return i < n_branches && branches[i].vnet == vnet && branches[i].node == n->number
-	               ? branches[i].groups
-	               : 0;
+	               ? &branches[i]
+	               : NULL;
+}
+
+unsigned home_groups_on(uint32_t vnet, const struct node *n)
+{
+	const struct branch *b = branch_of(vnet, n);
+
+	return b ? b->groups : 0;
+}
+
+void home_branch_ends(uint32_t vnet, const struct node *n)
+{
+	struct branch *b = branch_of(vnet, n);
+
+	if (b) {
+		b->ends = true;
+	}
+}
+
+bool home_branch_is_ending(uint32_t vnet, const struct node *n)
+{
+	const struct branch *b = branch_of(vnet, n);
+
+	return b && b->ends;
+}
+
+void home_branches_stay(uint32_t vnet)
+{
+	for (size_t k = branch_place(vnet, 0); k < n_branches && branches[k].vnet == vnet; k++) {
+		branches[k].ends = false;
+	}
 }
 
 bool home_has(uint32_t vnet, const struct node *n)

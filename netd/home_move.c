@@ -292,18 +292,61 @@ static int move_group(struct group *g, const struct node *from, struct err *e)
 	return 0;
 }
 
+/* ---- the last group of a branch ---- */
+
+struct ending {
+	uint32_t vnet, node;
+};
+
+static void on_ways_led(void *arg)
+{
+	struct ending *x = arg;
+
+	(void)home_group(x->vnet, x->node, -1);
+	if (subnet_any(x->vnet)) {
+		fabric_branches(x->vnet);
+	}
+	free(x);
+}
+
+void home_group_ends(uint32_t vnet, const struct node *n)
+{
+	if (!n || n == home_of(vnet) || !node_ingress(n) || !node_channel(n, ROLE_ENGINE) ||
+	    home_groups_on(vnet, n) != 1) {
+		return;
+	}
+	struct ending *x = malloc(sizeof(*x));
+	if (!x) {
+		abort();
+	}
+	*x = (struct ending){ vnet, n->number };
+	(void)home_group(vnet, n->number, 1); /* as if there were another */
+	fabric_leaves(vnet, n);
+	fabric_wait(on_ways_led, x);
+}
+
 /* ---- groups that leave a node in peace ---- */
+
+static void stay(struct group *g)
+{
+	if (home_branch_is_ending(group_vnet(g), group_node(g))) {
+		fabric_branches(group_vnet(g));
+	}
+	group_restore_flows(g->r);
+}
 
 static void go(struct group *g)
 {
 	const struct node *from = group_node(g);
 	struct err e = ERR_INIT;
 
-	if (!from || !from->drained) {
+	if (!from) {
 		group_restore_flows(g->r);
+	} else if (!from->drained) {
+		stay(g);
 	} else if (move_group(g, from, &e) < 0) {
 		log_warn("group.stays", LOG_STR("id", g->r->id), LOG_STR("error", e.msg));
-		group_restore_flows(g->r);
+		stay(g);
 	}
 }
 

@@ -477,6 +477,8 @@ static void give_back(struct resource *g)
 void network_release(struct resource *g)
 {
 	uint32_t vnet = number(g->status, "vnet");
+
+	home_group_ends(vnet, network_node(g));
 	bool last = network_place(g, false), branch = network_node(g) != home_of(vnet);
 
 	give_back(g);
@@ -528,6 +530,13 @@ const struct resource *network_group_at(uint32_t vnet, const struct ip *ip)
 	const struct resource *g = x ? (const struct resource *)x->value : NULL;
 
 	return g && !g->deleting ? g : NULL;
+}
+
+struct node *network_node_at(uint32_t vnet, const struct ip *ip)
+{
+	const struct where_entry *x = where_next(&places, vnet, ip, NULL);
+
+	return x ? network_node((const struct resource *)x->value) : NULL;
 }
 
 uint32_t network_bridge_of(const struct resource *g)

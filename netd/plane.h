@@ -157,8 +157,10 @@ size_t vnet_space(const struct resource *vnet, struct ip_prefix *to, size_t max)
 /* May groups in the subnet leave by the platform's address? Not with a NAT gateway, and not where
  * defaultOutboundAccess is false. `vnet` NULL: the platform's own. */
 bool vnet_default_outbound(const struct resource *vnet, uint32_t subnet);
-/* The group that has the private address in the VNet; NULL: nobody. And the bridge of its port. */
+/* The group that has the private address in the VNet, and keeps it; NULL: nobody. And the bridge of its port. */
 const struct resource *network_group_at(uint32_t vnet, const struct ip *ip);
+/* The node that the address is on, also of a group that is being deleted: what it has begun ends there. NULL: nobody has it. */
+struct node *network_node_at(uint32_t vnet, const struct ip *ip);
 uint32_t network_bridge_of(const struct resource *group);
 /* Sends what a group's network needs to the engine: gateway, VNet, subnet (when they are not
  * there yet), then the group itself. `request` comes back with the group's answer. */
