@@ -48,7 +48,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 LAB_BIN := $(patsubst tests/lab/%.c,$(BUILD)/lab/%,$(LAB_SRC))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 
-.PHONY: bench-scale bench-dns bench-cni bench-attach bench-nsg bench-fabric bench-ingress bench-nodes bench-change fuzz build all deps check check-long unit lab demo lint layers fmt san docs install clean golden help
+.PHONY: bench-scale bench-dns bench-cni bench-attach bench-nsg bench-fabric bench-ingress bench-nodes bench-change fuzz build all deps check check-spread check-long unit lab demo lint layers fmt san docs install clean golden help
 build: $(BUILD)/.deps
 	$(Q)$(MAKE) --no-print-directory all
 all: $(BUILD)/netd $(BUILD)/netctl $(BUILD)/netd-cni $(if $(RUNTIME_SRC),$(BUILD)/netd-runtime) $(if $(wildcard examples/helloworld/*.c),$(BUILD)/helloworld)
@@ -156,6 +156,8 @@ tests-bin: $(UNIT_BIN) $(LAB_BIN) $(FUZZ_BIN) $(BUILD)/lab/traffic $(BUILD)/lab/
 check: build ## all tests, fixed seed; the last line counts them
 	$(Q)$(MAKE) --no-print-directory tests-bin
 	$(Q)tests/run check
+check-spread: build ## what tenants see, with groups over three nodes and an etcd
+	$(Q)tests/run spread
 check-long: build ## the full numbers: make check-long SEED=7
 	$(Q)$(MAKE) --no-print-directory tests-bin
 	$(Q)SEED=$(SEED) tests/run check-long

@@ -14,7 +14,7 @@ points = [p for p in points if not p.startswith(("engine.rule", "control.batch",
 if "NETD_LAB" not in os.environ:
     plan = [f"{p}:{rng.randrange(1, 16)}" for _ in range(3 if LONG else 1) for p in rng.sample(points, len(points))]
     os.environ["NETD_CRASH_AT"] = os.environ["NETD_CRASH_PLAN"] = ",".join(plan)
-inside("rest=0", "pool=routed 198.18.0.0/24", "limit-requests=0")
+inside("rest=0", "pool=routed 198.18.0.0/24", "limit-requests=0", store="sqlite")
 plan = os.environ["NETD_CRASH_PLAN"].split(",")
 CYCLES, AT_ONCE = (1000, 16) if LONG else (96, 16)
 t, rt = Tap(), Runtime()

@@ -27,7 +27,7 @@ from plane import *
 
 at, env = peers("unbound", "nsd", "bind9-utils")
 FILES = os.environ["NETD_FILES"]
-inside(f"dns-zone=example.com {FILES}/zone", "dnssec=1", "dns-rate=0", "dnssec-zsk-life=6", "dnssec-spread=4", "dns-secondary=192.0.2.1:5301", "dns-secondary=192.0.2.1:5399")
+inside(f"dns-zone=example.com {FILES}/zone", "dnssec=1", "dns-rate=0", "dnssec-zsk-life=6", "dnssec-spread=4", "dns-secondary=192.0.2.1:5301", "dns-secondary=192.0.2.1:5399", store="sqlite")
 import dns.dnssec, dns.exception, dns.flags, dns.message, dns.name, dns.query, dns.rcode, dns.rdatatype, dns.resolver, dns.zone
 
 t = Tap()

@@ -4,7 +4,7 @@
 import concurrent.futures, os, threading, time, urllib.request, urllib.error, ssl
 from plane import *
 
-inside()
+inside(store="sqlite")
 t = Tap()
 rt = Runtime()
 ok = t.ok
