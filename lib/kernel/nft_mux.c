@@ -370,11 +370,14 @@ static void straight_chain(struct build *w)
 	nft_rules_iif(w, IF_ANY, KOBJ_MARK_DIRECT, -1, "by this node's gateway");
 }
 
-/* The router's own word on a flow that left by here. */
-static void sent_rule(struct build *w)
+/* The router's own word on a flow that left by here, but to a group on another node. */
+static void sent_rule(struct build *w, uint8_t family)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
+	nft_family(r, family);
+	nft_daddr(r, family, R(0));
+	nft_lookup_not(r, family == 4 ? "remote4" : "remote6", R(0));
 	nft_ct(r, NFT_CT_STATUS, R(0));
 	nft_any_bit(r, R(0), IPS_SRC_NAT);
 	nft_mark_or(r, KOBJ_MARK_DIRECT);
@@ -390,7 +393,8 @@ static void said_chains(struct build *w)
 	nft_rules_chain(
 		w, &(struct hook){ "said", "route", NF_INET_LOCAL_OUT, -150, NF_ACCEPT, NULL });
 	answer_rule(w);
-	sent_rule(w);
+	sent_rule(w, 4);
+	sent_rule(w, 6);
 	said_rule(w, 4, true);
 	said_rule(w, 6, true);
 	nft_rules_errors(w);

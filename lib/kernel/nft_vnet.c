@@ -147,6 +147,8 @@ static void asks_across_rule(struct build *w, uint8_t family)
 	nft_iif(r, NFT_CMP_EQ, IF_ANY); /* begun here */
 	nft_oif(r, NFT_CMP_EQ, w->o->ns);
 	nft_family(r, family);
+	nft_saddr(r, family, R(0));
+	nft_cmp(r, NFT_CMP_NEQ, R(0), platform_address[family == 6], family == 4 ? 4 : 16);
 	nft_address(r, R(0), platform_address[family == 6], family == 4 ? 4 : 16);
 	nft_nat(r, NFT_NAT_SNAT, family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
 	nft_rules_end(w, r, "asked of another node");

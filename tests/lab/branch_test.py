@@ -139,7 +139,7 @@ subnet("v", "s", ["10.9.1.0/24", "fd00:9:0:1::/64"])
 ok(wait(lambda: ask(ns["a"], "192.0.2.1", 8000) == egress["a"], 3), "and go again")
 
 # ---- a name server of the VNet's own, in a group of a branch
-open(f"{LAB}/zone", "w").write("$ORIGIN own.example.\n@ 60 SOA . . 1 60 60 60 60\n@ NS ns\nns A 10.0.0.1\nwww 60 A 10.10.10.7\n")
+open(f"{LAB}/zone", "w").write("$ORIGIN own.example.\n@ 60 SOA . . 1 60 60 60 60\n@ NS ns\nns A 10.0.0.1\nwww 60 A 10.10.10.7\n" + "".join(f'big 60 TXT "{i:03} {200 * "x"}"\n' for i in range(20)))
 open(f"{LAB}/nsd.conf", "w").write(f'server:\n ip-address: {ip["c"]}\n ip-address: {ip6["c"]}\n username: ""\n pidfile: ""\n zonesdir: "{LAB}"\n database: ""\n xfrdfile: "{LAB}/xfrd"\n zonelistfile: "{LAB}/zones"\nremote-control:\n control-enable: no\nzone:\n name: own.example\n zonefile: zone\n')
 at, env = peers("nsd")
 namer = subprocess.Popen(["nsenter", "--net=" + ns["c"], at + "/usr/sbin/nsd", "-d", "-c", f"{LAB}/nsd.conf"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -148,6 +148,8 @@ vnet_with = lambda servers: put(VNET + "v", {"properties": {**call("GET", VNET +
 for family, address in (("IPv4", ip["c"]), ("IPv6", ip6["c"])):
     vnet_with([address])
     ok(wait(lambda: all(look(x, "www.own.example") == ["10.10.10.7"] for x in "abcd"), 8), f"groups of all nodes are answered by it, asked by {family}", {x: look(x, "www.own.example") for x in "abcd"})
+    big = [inns(ns[x], "dig +tcp +time=6 +tries=1 @168.63.129.16 big.own.example TXT").count("xxxx\"") for x in "abcd"]
+    ok(big == [20] * 4, "also what it says by TCP alone", big)
 vnet_with([ip["c"]])
 put(NSG + "n", {"properties": {"securityRules": [sec("names", 100, "Deny", destinationPortRange="53")]}})
 subnet("v", "s", ["10.9.1.0/24", "fd00:9:0:1::/64"], networkSecurityGroup={"id": NSG + "n"})
