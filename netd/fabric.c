@@ -565,13 +565,12 @@ static void end_branches(uint32_t vnet)
 
 void fabric_leaves(uint32_t vnet, const struct node *n)
 {
-	home_branch_ends(vnet, n);
+	home_branch_ends(vnet, n->number, true);
 	lead_home(vnet, n);
 }
 
 void fabric_branches(uint32_t vnet)
 {
-	home_branches_stay(vnet);
 	end_branches(vnet);
 	for (size_t i = 0; i < n_sent; i++) {
 		if (sent[i].vnet == vnet) {

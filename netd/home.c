@@ -236,43 +236,35 @@ unsigned home_groups(uint32_t vnet)
 	return n;
 }
 
-static struct branch *branch_of(uint32_t vnet, const struct node *n)
+static struct branch *branch_of(uint32_t vnet, uint32_t node)
 {
-	size_t i = branch_place(vnet, n->number);
+	size_t i = branch_place(vnet, node);
 
-	return i < n_branches && branches[i].vnet == vnet && branches[i].node == n->number
-	               ? &branches[i]
-	               : NULL;
+	return i < n_branches && branches[i].vnet == vnet && branches[i].node == node ? &branches[i]
+	                                                                              : NULL;
 }
 
 unsigned home_groups_on(uint32_t vnet, const struct node *n)
 {
-	const struct branch *b = branch_of(vnet, n);
+	const struct branch *b = branch_of(vnet, n->number);
 
 	return b ? b->groups : 0;
 }
 
-void home_branch_ends(uint32_t vnet, const struct node *n)
+void home_branch_ends(uint32_t vnet, uint32_t node, bool ends)
 {
-	struct branch *b = branch_of(vnet, n);
+	struct branch *b = branch_of(vnet, node);
 
 	if (b) {
-		b->ends = true;
+		b->ends = ends;
 	}
 }
 
 bool home_branch_is_ending(uint32_t vnet, const struct node *n)
 {
-	const struct branch *b = branch_of(vnet, n);
+	const struct branch *b = branch_of(vnet, n->number);
 
 	return b && b->ends;
-}
-
-void home_branches_stay(uint32_t vnet)
-{
-	for (size_t k = branch_place(vnet, 0); k < n_branches && branches[k].vnet == vnet; k++) {
-		branches[k].ends = false;
-	}
 }
 
 bool home_has(uint32_t vnet, const struct node *n)

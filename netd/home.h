@@ -21,10 +21,9 @@ bool home_group(uint32_t vnet, uint32_t node, int sign);
 /* A group of it there is about to be counted no more: if it is the last, and packets for others come in there, the branch stays until these
  * are led home. */
 void home_group_ends(uint32_t vnet, const struct node *n);
-/* The branch there is about to end, its ways lead to the home; and which are such; and what are branches stay so. */
-void home_branch_ends(uint32_t vnet, const struct node *n);
+/* What comes in for others by the branch on the node of that number is led home, or not any more; and is it? */
+void home_branch_ends(uint32_t vnet, uint32_t node, bool ends);
 bool home_branch_is_ending(uint32_t vnet, const struct node *n);
-void home_branches_stay(uint32_t vnet);
 /* Is the node its home, or has it groups of it? */
 bool home_has(uint32_t vnet, const struct node *n);
 /* How many groups it has, on all nodes. */

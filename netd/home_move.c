@@ -269,6 +269,42 @@ static int no_room(struct err *e)
 	               "No other node that takes new groups has room for all that is on it.");
 }
 
+/* ---- the last group of a branch ---- */
+
+struct ending {
+	uint32_t vnet, node;
+};
+
+static void on_ways_led(void *arg)
+{
+	struct ending *x = arg;
+
+	home_branch_ends(x->vnet, x->node, false); /* a group may have come meanwhile */
+	(void)home_group(x->vnet, x->node, -1);
+	if (subnet_any(x->vnet)) {
+		fabric_branches(x->vnet);
+	}
+	free(x);
+}
+
+void home_group_ends(uint32_t vnet, const struct node *n)
+{
+	if (!n || n == home_of(vnet) || !node_ingress(n) || node_lost(n) ||
+	    !node_channel(n, ROLE_ENGINE) || home_groups_on(vnet, n) != 1) {
+		return;
+	}
+	struct ending *x = malloc(sizeof(*x));
+	if (!x) {
+		abort();
+	}
+	*x = (struct ending){ vnet, n->number };
+	(void)home_group(vnet, n->number, 1); /* as if there were another */
+	fabric_leaves(vnet, n);
+	fabric_wait(on_ways_led, x);
+}
+
+/* ---- groups that leave a node in peace ---- */
+
 /* A group of a branch goes to the VNet's home, or another branch. */
 static int move_group(struct group *g, const struct node *from, struct err *e)
 {
@@ -284,6 +320,7 @@ static int move_group(struct group *g, const struct node *from, struct err *e)
 	}
 	log_info("group.moved", LOG_STR("id", g->r->id), LOG_STR("from", from ? from->name : ""),
 	         LOG_STR("to", to->name));
+	home_group_ends(group_vnet(g), from);
 	group_leave(g);
 	if (group_set_node(g, to)) {
 		fabric_branches(group_vnet(g));
@@ -292,85 +329,17 @@ static int move_group(struct group *g, const struct node *from, struct err *e)
 	return 0;
 }
 
-/* ---- the last group of a branch ---- */
-
-struct ending {
-	uint32_t vnet, node;
-};
-
-static void on_ways_led(void *arg)
-{
-	struct ending *x = arg;
-
-	(void)home_group(x->vnet, x->node, -1);
-	if (subnet_any(x->vnet)) {
-		fabric_branches(x->vnet);
-	}
-	free(x);
-}
-
-void home_group_ends(uint32_t vnet, const struct node *n)
-{
-	if (!n || n == home_of(vnet) || !node_ingress(n) || !node_channel(n, ROLE_ENGINE) ||
-	    home_groups_on(vnet, n) != 1) {
-		return;
-	}
-	struct ending *x = malloc(sizeof(*x));
-	if (!x) {
-		abort();
-	}
-	*x = (struct ending){ vnet, n->number };
-	(void)home_group(vnet, n->number, 1); /* as if there were another */
-	fabric_leaves(vnet, n);
-	fabric_wait(on_ways_led, x);
-}
-
-/* ---- groups that leave a node in peace ---- */
-
-static void stay(struct group *g)
-{
-	if (home_branch_is_ending(group_vnet(g), group_node(g))) {
-		fabric_branches(group_vnet(g));
-	}
-	group_restore_flows(g->r);
-}
-
-static void go(struct group *g)
-{
-	const struct node *from = group_node(g);
-	struct err e = ERR_INIT;
-
-	if (!from) {
-		group_restore_flows(g->r);
-	} else if (!from->drained) {
-		stay(g);
-	} else if (move_group(g, from, &e) < 0) {
-		log_warn("group.stays", LOG_STR("id", g->r->id), LOG_STR("error", e.msg));
-		stay(g);
-	}
-}
-
-static void on_led(void *arg)
-{
-	struct group *g = group_by_serial((uint32_t)(uintptr_t)arg);
-
-	if (g && !g->deleting && is_leaving(g)) {
-		go(g);
-	}
-}
-
-/* Its flows have ended, or their time is over: it goes, unless the node takes it back. With the last of a VNet goes the router there, by
- * which packets for others come in. */
+/* Its flows have ended, or their time is over: it goes, unless the node takes it back. */
 static void emptied(struct resource *r)
 {
 	const struct node *from = group_node(r->group);
-	uint32_t vnet = group_vnet(r->group);
+	struct err e = ERR_INIT;
 
-	if (from && from->drained && home_of(vnet) != from && home_groups_on(vnet, from) == 1) {
-		fabric_leaves(vnet, from);
-		fabric_wait(on_led, (void *)(uintptr_t)group_serial(r->group));
-	} else {
-		go(r->group);
+	if (!from || !from->drained) {
+		group_restore_flows(r);
+	} else if (move_group(r->group, from, &e) < 0) {
+		log_warn("group.stays", LOG_STR("id", r->id), LOG_STR("error", e.msg));
+		group_restore_flows(r);
 	}
 }
 
