@@ -14,6 +14,7 @@
 #include "netd/fabric_parts.h"
 #include "netd/group_parts.h"
 #include "netd/home.h"
+#include "netd/ports.h"
 
 /* ---- what the engine has ---- */
 
@@ -405,7 +406,7 @@ static void branch_part(uint32_t vnet, const struct node *home, const struct nod
 	if (home_branch_is_ending(vnet, n)) {
 		add_ways(objects, home, n, to);
 	}
-	vnet_plan_branch(objects, vnet, home->number, n->number, &part);
+	vnet_plan_branch(objects, vnet, home->number, n->number, ports_of(vnet, n), &part);
 	fabric_unanswered(n, &part);
 	merge(&part, to);
 	kset_fini(&part);

@@ -10,6 +10,7 @@
 #include "netd/fabric_parts.h"
 #include "netd/gateway.h"
 #include "netd/home.h"
+#include "netd/ports.h"
 #include "netd/security.h"
 #include "netd/zone.h"
 
@@ -82,6 +83,7 @@ static size_t shared_addresses(uint32_t vnet, const struct resource *v, struct i
 static void plan_router(const struct subnet *s, const struct resource *v)
 {
 	static struct ip_prefix tags[FABRIC_VTAG_MAX];
+	static struct plan_block blocks[PORTS_BLOCKS];
 	struct ip shared[SHARED_MAX];
 	struct ip_prefix closed[2];
 	struct kset set = { 0 };
@@ -94,6 +96,8 @@ static void plan_router(const struct subnet *s, const struct resource *v)
 	                                    .n_closed = n,
 	                                    .shared = shared,
 	                                    .n_shared = shared_addresses(s->vnet, v, shared),
+	                                    .blocks = blocks,
+	                                    .n_blocks = ports_blocks(s->vnet, blocks, PORTS_BLOCKS),
 	                                    .platform_address = true,
 	                                    .targets = plane.config->targets,
 	                                    .n_targets = plane.config->n_targets,
@@ -146,7 +150,8 @@ static void plan_nat(uint32_t vnet, struct resource *nat)
 	                                  .vnet_ns = vnet,
 	                                  .idle_s = 60 * routing_nat_idle(nat),
 	                                  .addrs = addrs,
-	                                  .n_addrs = routing_nat_addresses(nat, addrs) },
+	                                  .n_addrs = routing_nat_addresses(nat, addrs),
+	                                  .ports = ports_home() },
 	              &set);
 	fabric_put(fabric_owner(table_number(nat), vnet), vnet, &set);
 }
@@ -182,6 +187,7 @@ static void plan_subnet(const struct subnet *s, struct resource *v)
 		                 .nat = nat ? table_number(nat) : 0,
 		                 .table = routed ? KOBJ_TABLE_BASE + s->id : 0,
 		                 .egress = &s->shared,
+		                 .ports = ports_home(),
 		                 .branches = home_branch(s->vnet, 0) != NULL };
 
 	p.n_egress = s->shared.family && vnet_default_outbound(v, s->id);
@@ -212,6 +218,7 @@ void fabric_vnet(uint32_t vnet)
 	struct resource *guest;
 	bool first = true, fresh = !fabric_sent(vnet);
 
+	ports_give(vnet);
 	fabric_begin(vnet);
 	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
 		if (first) {

@@ -10,6 +10,7 @@
 
 #include "lib/base/own.h"
 #include "netd/home.h"
+#include "netd/ports.h"
 #include "netd/where.h"
 
 static struct where published; /* groups by VNet and a digest of address, protocol, port */
@@ -127,6 +128,16 @@ int guest_check(const struct resource *r, struct err *e)
 	}
 	for (size_t i = 0; i < n; i++) {
 		struct ip at = place_of(&v[i]);
+		uint16_t last = ports_home().last;
+
+		if (last && v[i].port > last &&
+		    !table_ip(r->status, v[i].ip.family == 6 ? "pub6" : "pub4").family) {
+			return err_set_at(
+				e, ERR_INVALID, "PortOutOfRange", "portMappings",
+				"Port %u of the default outbound address: on a plane of several nodes, "
+				"ports to publish there are 1 to %u; groups leave by the others.",
+				v[i].port, last);
+		}
 		const struct resource *other = holder(&published, vnet_of(r), &at, r);
 
 		if (other) {

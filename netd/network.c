@@ -12,6 +12,7 @@
 #include "netd/guest.h"
 #include "netd/home.h"
 #include "netd/plane.h"
+#include "netd/ports.h"
 #include "netd/roster.h"
 #include "netd/spare.h"
 #include "netd/spot.h"
@@ -394,6 +395,7 @@ void network_subnet_gone(struct subnet *s)
 	if (!subnet_any(vnet)) {
 		fabric_vnet_gone(vnet);
 		home_forget(vnet);
+		ports_forget(vnet);
 	} else {
 		fabric_vnet(vnet);
 	}

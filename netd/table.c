@@ -13,6 +13,7 @@
 #include "netd/meter.h"
 #include "netd/node.h"
 #include "netd/plane.h"
+#include "netd/ports.h"
 #include "netd/storage.h"
 #include "netd/zone.h"
 
@@ -316,6 +317,8 @@ int table_load(void *arg, const char *key, uint64_t rev, const char *value)
 		zone_public_load(key + 4, row);
 	} else if (strncmp(key, "rest/", 5) == 0) {
 		network_rest_load(key + 5, row);
+	} else if (strncmp(key, "ports/", 6) == 0) {
+		ports_load(key, row);
 	} else if (strncmp(key, "slots/", 6) == 0) {
 		balancer_slots_load(key + 5, row);
 	} else if (key[0] == '/' && type) {

@@ -246,6 +246,33 @@ void vnet_plan_public(uint32_t ns, const struct ip *ip, struct kset *to)
 	kset_add(to, &source);
 }
 
+/* Which node has which ports of an address that several leave by. */
+static void plan_blocks(const struct plan_vnet *p, const struct ip *ip, struct kset *to)
+{
+	struct kobj o = plan_elem(p->ns, KOBJ_SET_MUX4, ip),
+		    source = plan_elem(KOBJ_NS_GATEWAY, KOBJ_SET_SOURCE4, ip);
+
+	if (p->n_blocks > 0) { /* what others send may leave by this node's uplink */
+		kset_add(to, &o);
+		plan_node_device(KOBJ_NS_GATEWAY, source.dev);
+		kset_add(to, &source);
+	}
+	for (size_t i = 0; i < p->n_blocks; i++) {
+		const struct plan_block *b = &p->blocks[i];
+
+		for (uint32_t port = b->ports.first; port < b->ports.last;
+		     port += KOBJ_PORT_BLOCK) {
+			o = plan_elem(p->ns, KOBJ_SET_BLOCK4, ip);
+			o.index = kobj_node_mark(b->node);
+			o.port = (uint16_t)port;
+			o.proto = 6;
+			kset_add(to, &o);
+			o.proto = 17;
+			kset_add(to, &o);
+		}
+	}
+}
+
 void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
 {
 	struct kobj o = plan_object(p->ns, KOBJ_RULESET, KOBJ_RULESET_VNET, "");
@@ -294,6 +321,7 @@ void vnet_plan_vnet(const struct plan_vnet *p, struct kset *to)
 	}
 	for (size_t i = 0; i < p->n_shared; i++) {
 		vnet_plan_public(p->ns, &p->shared[i], to);
+		plan_blocks(p, &p->shared[i], to);
 	}
 }
 
@@ -327,6 +355,8 @@ static void subnet_egress(const struct plan_subnet *p, struct kset *to)
 			o = plan_elem(p->vnet_ns, KOBJ_SET_SUBOUT4, &p->prefixes[i].ip);
 			o.plen = p->prefixes[i].len;
 			memcpy(o.via, p->egress[k].b, 16);
+			o.via_port = p->ports.last ? p->ports.first : 1024;
+			o.index = p->ports.last ? p->ports.last : 65535;
 			kset_add(to, &o);
 		}
 	}

@@ -39,6 +39,16 @@ struct plan_target {
 	uint16_t port, to_port;
 };
 
+/* Ports that those who share an address leave by; last 0: any. */
+struct plan_ports {
+	uint16_t first, last;
+};
+/* Those that a branch has, of all addresses that its VNet's groups share: whole blocks of KOBJ_PORT_BLOCK. */
+struct plan_block {
+	uint32_t node; /* its number */
+	struct plan_ports ports;
+};
+
 /* A VNet's router on this node. */
 struct plan_vnet {
 	uint32_t ns; /* its number; also the index of its link in the gateway */
@@ -50,6 +60,8 @@ struct plan_vnet {
 	size_t n_closed;
 	const struct ip *shared; /* public addresses that several groups leave by */
 	size_t n_shared;
+	const struct plan_block *blocks; /* of branches */
+	size_t n_blocks;
 	bool platform_address;        /* 168.63.129.16 and its twin answer here */
 	const struct ip_prefix *vtag; /* what the tag VirtualNetwork stands for here */
 	size_t n_vtag;
@@ -74,6 +86,7 @@ struct plan_subnet {
 	bool branches;  /* groups of it may be on other nodes */
 	const struct ip *egress; /* that groups without another leave by, one a family at most */
 	size_t n_egress;
+	struct plan_ports ports; /* of these, at the home */
 };
 void vnet_plan_subnet(const struct plan_subnet *p, struct kset *to);
 
@@ -127,9 +140,10 @@ void vnet_plan_ways(const struct kset *objects, uint32_t node, bool answers, str
 void vnet_plan_remote(uint32_t vnet_ns, const struct ip_prefix *prefix, uint32_t node,
                       struct kset *to);
 /* Of what an owner that is no group has at the VNet's home (a node's number): the part of a branch on the node `self`. Public frontends
- * are there too, with the VNet's link to that node's gateway. */
+ * are there too, with the VNet's link to that node's gateway; and NAT gateways and default outbound addresses, by the branch's ports
+ * (last 0: it has none, and all that leaves goes to the home). */
 void vnet_plan_branch(const struct kset *objects, uint32_t vnet_ns, uint32_t home, uint32_t self,
-                      struct kset *to);
+                      struct plan_ports ports, struct kset *to);
 /* Of a group's objects (vnet_plan_group()) the part that its own node has, `node`, which is not the home: all, with its public address;
  * the home's; other branches'. */
 enum plan_part {
@@ -175,6 +189,7 @@ struct plan_nat {
 	uint32_t idle_s; /* after which a TCP connection is forgotten */
 	const struct ip *addrs;
 	size_t n_addrs;
+	struct plan_ports ports; /* of these, at the home */
 };
 void vnet_plan_nat(const struct plan_nat *p, struct kset *to);
 

@@ -157,8 +157,31 @@ static bool balances(const struct kset *objects, struct fronts *f, const struct 
 struct branch {
 	const struct kset *objects;
 	uint32_t vnet_ns, home, self;
+	struct plan_ports ports; /* last 0: none */
+	bool nat;                /* the owner is a NAT gateway, and the branch has ports */
 	struct fronts fronts;
 };
+
+/* Is it an address that the branch's groups leave by too? */
+static bool is_shared(const struct branch *b, const struct kobj *o)
+{
+	for (size_t i = 0; b->ports.last && i < b->objects->n; i++) {
+		const struct kobj *x = &b->objects->v[i];
+
+		if (x->kind == KOBJ_ELEM && x->sub >= KOBJ_SET_BLOCK4 &&
+		    x->sub <= KOBJ_SET_BLOCK6 && x->family == o->family &&
+		    memcmp(x->addr, o->addr, 16) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Does the public address lead to the branch's router on its node? */
+static bool comes_here(const struct branch *b, const struct kobj *o)
+{
+	return is_spread(&b->fronts, o) || is_shared(b, o);
+}
 
 static void branch_route(const struct branch *b, const struct kobj *o, struct kset *to)
 {
@@ -187,6 +210,76 @@ static bool branch_rule(const struct kobj *o)
 	return o->sub == KOBJ_RULE_TABLE ? is_device(o, "br") : o->sub != KOBJ_RULE_SOURCE;
 }
 
+static void add_once(struct kset *to, const struct kobj *o)
+{
+	for (size_t i = to->n; i-- > 0;) {
+		if (kobj_compare(&to->v[i], o) == 0) {
+			return;
+		}
+	}
+	kset_add(to, o);
+}
+
+/* How those leave who have no public address of their own, by the branch's ports; of load balancers' members which they are. */
+static void branch_leaves(const struct branch *b, const struct kobj *o, struct kset *to)
+{
+	struct kobj e = *o;
+
+	if (o->sub == KOBJ_SET_SUBOUT4 || o->sub == KOBJ_SET_SUBOUT6) {
+		e.via_port = b->ports.first;
+		e.index = b->ports.last;
+	}
+	kset_add(to, &e);
+	if (o->sub >= KOBJ_SET_SUBOUT4 && o->sub <= KOBJ_SET_NATOUT6) {
+		e = plan_object(b->vnet_ns, KOBJ_ELEM, KOBJ_SET_HERE4 + (o->family == 6), "");
+		e.family = o->family;
+		e.plen = o->plen;
+		memcpy(e.addr, o->addr, 16);
+		add_once(to, &e);
+	}
+}
+
+static bool is_snat(const struct kobj *o)
+{
+	struct kobj_filter f;
+
+	if (o->kind == KOBJ_FILTER) {
+		kobj_filter_unpack(o, &f);
+	}
+	return o->kind == KOBJ_FILTER && f.op == KOBJ_FILTER_SNAT;
+}
+
+/* A chain is named by its content, and this is another: nat_entry(). */
+static void rename_chain(const struct branch *b, char name[KOBJ_NAME])
+{
+	uint64_t h = name[0] == 'L' ? strtoull(name + 1, NULL, 16) : 0;
+
+	if (name[0] == 'L') {
+		h ^= ((uint64_t)b->ports.first << 16 | b->ports.last) *
+		     UINT64_C(0x9e3779b97f4a7c15);
+		memset(name, 0, KOBJ_NAME);
+		snprintf(name, KOBJ_NAME, "L%014llx", (unsigned long long)(h & 0xffffffffffffff));
+	}
+}
+
+/* Chains of a NAT gateway, by the branch's ports. */
+static void branch_nat(const struct branch *b, const struct kobj *o, struct kset *to)
+{
+	struct kobj e = *o;
+	struct kobj_filter f;
+
+	if (is_snat(o)) {
+		kobj_filter_unpack(o, &f);
+		kobj_filter_set_ports(&f, b->ports.first, b->ports.last);
+		kobj_filter_pack(&f, o->ns, o->dev, &e);
+	}
+	rename_chain(b, e.dev);
+	if (o->kind == KOBJ_ITEM) {
+		rename_chain(b, e.peer);
+	}
+	kset_add(to, &e);
+}
+
 static void branch_elem(struct branch *b, const struct kobj *o, struct kset *to)
 {
 	struct kobj e = *o;
@@ -194,15 +287,36 @@ static void branch_elem(struct branch *b, const struct kobj *o, struct kset *to)
 	switch (o->sub) {
 	case KOBJ_SET_OWN4:
 	case KOBJ_SET_OWN6:
-		if (is_spread(&b->fronts, o)) {
+		if (comes_here(b, o)) {
 			kset_add(to, o);
 		}
 		break;
 	case KOBJ_SET_MUX4:
 	case KOBJ_SET_MUX6:
 		e.index = kobj_node_mark(b->home);
-		if (is_spread(&b->fronts, o)) {
+		if (comes_here(b, o)) {
 			kset_add(to, &e);
+		}
+		break;
+	case KOBJ_SET_BLOCK4:
+	case KOBJ_SET_BLOCK6:
+		e.index = o->index == kobj_node_mark(b->self) ? 0 : o->index;
+		if (b->ports.last) {
+			kset_add(to, &e);
+		}
+		break;
+	case KOBJ_SET_SUBOUT4:
+	case KOBJ_SET_SUBOUT6:
+	case KOBJ_SET_NATOUT4:
+	case KOBJ_SET_NATOUT6:
+	case KOBJ_SET_NATPUB4:
+	case KOBJ_SET_NATPUB6:
+	case KOBJ_SET_OUTTCP4:
+	case KOBJ_SET_OUTTCP6:
+	case KOBJ_SET_OUTUDP4:
+	case KOBJ_SET_OUTUDP6:
+		if (b->ports.last) {
+			branch_leaves(b, o, to);
 		}
 		break;
 	case KOBJ_SET_SLOT4:
@@ -247,7 +361,7 @@ static void branch_gateway(const struct branch *b, const struct kobj *o, struct 
 	snprintf(link, sizeof(link), "v%u", b->vnet_ns);
 	if (o->kind == KOBJ_LINK || (o->kind == KOBJ_NEIGH && strcmp(o->dev, link) == 0)
 	            ? strcmp(o->dev, link) == 0
-	            : is_spread(&b->fronts, o)) {
+	            : comes_here(b, o)) {
 		kset_add(to, o);
 	}
 }
@@ -285,6 +399,14 @@ static void branch_object(struct branch *b, const struct kobj *o, struct kset *t
 		branch_note(b, o, to);
 		keep = false;
 		break;
+	case KOBJ_CHAIN:
+	case KOBJ_FILTER:
+	case KOBJ_ITEM:
+		if (b->nat) {
+			branch_nat(b, o, to);
+			keep = false;
+		}
+		break;
 	default:
 		break;
 	}
@@ -294,13 +416,18 @@ static void branch_object(struct branch *b, const struct kobj *o, struct kset *t
 }
 
 void vnet_plan_branch(const struct kset *objects, uint32_t vnet_ns, uint32_t home, uint32_t self,
-                      struct kset *to)
+                      struct plan_ports ports, struct kset *to)
 {
-	struct branch b = { .objects = objects, .vnet_ns = vnet_ns, .home = home, .self = self };
+	struct branch b = {
+		.objects = objects, .vnet_ns = vnet_ns, .home = home, .self = self, .ports = ports
+	};
 
 	if (fronts_of(objects, &b.fronts) < 0) {
 		to->failed = true;
 		return;
+	}
+	for (size_t i = 0; ports.last && i < objects->n && !b.nat; i++) {
+		b.nat = is_snat(&objects->v[i]);
 	}
 	for (size_t i = 0; i < objects->n; i++) {
 		const struct kobj *o = &objects->v[i];

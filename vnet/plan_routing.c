@@ -87,6 +87,7 @@ void vnet_plan_nat(const struct plan_nat *p, struct kset *to)
 		kset_add(&filters, &first);
 		f = (struct kobj_filter){ .op = KOBJ_FILTER_SNAT, .family = family, .position = 1 };
 		f.sport[0] = parts;
+		kobj_filter_set_ports(&f, p->ports.first, p->ports.last);
 		for (size_t i = 0; i < p->n_addrs; i++) {
 			struct kobj o;
 

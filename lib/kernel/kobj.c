@@ -198,6 +198,19 @@ void kobj_filter_unpack(const struct kobj *o, struct kobj_filter *to)
 	memcpy(to->target, o->peer, KOBJ_NAME);
 }
 
+void kobj_filter_set_ports(struct kobj_filter *f, uint16_t first, uint16_t last)
+{
+	put_be32(f->value[1], (uint32_t)first << 16 | last);
+}
+
+void kobj_filter_ports(const struct kobj_filter *f, uint16_t to[2])
+{
+	uint32_t both = get_be32(f->value[1]);
+
+	to[0] = (uint16_t)(both >> 16);
+	to[1] = (uint16_t)both;
+}
+
 void kobj_timeout_name(uint32_t seconds, uint8_t family, char to[static KOBJ_NAME])
 {
 	memset(to, 0, KOBJ_NAME);
@@ -267,9 +280,9 @@ static const char *const set_names[] = {
 	"natpub4", "natpub6",   "own4",      "own6",    "closed4", "closed6",   "out",
 	"in4",     "in6",       "from",      "vtag4",   "vtag6",   "remote4",   "remote6",
 	"apart",   "straight4", "straight6", "space4",  "space6",  "spread4",   "spread6",
-	"mux4",    "mux6",      "away4",     "away6",   "former4", "former6",   "drops4",
-	"drops6",  "source4",   "source6",   "pool4",   "pool6",   "member4",   "member6",
-	"linked4", "linked6"
+	"mux4",    "mux6",      "away4",     "away6",   "former4", "former6",   "block4",
+	"block6",  "here4",     "here6",     "drops4",  "drops6",  "source4",   "source6",
+	"pool4",   "pool6",     "member4",   "member6", "linked4", "linked6"
 };
 static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
 
@@ -381,7 +394,7 @@ static void format_elem(const struct kobj *o, struct buf *to)
 	if (o->index && o->via_port) {
 		buf_addf(to, "-%u", o->index);
 	} else if (o->index) {
-		bool mark = o->sub >= KOBJ_SET_MUX4 && o->sub <= KOBJ_SET_FORMER6;
+		bool mark = o->sub >= KOBJ_SET_MUX4 && o->sub <= KOBJ_SET_BLOCK6;
 
 		buf_addf(to, " : %s 0x%x", mark ? "mark" : "class", o->index);
 	}
@@ -414,12 +427,17 @@ static void format_filter(const struct kobj *o, struct buf *to)
 		"close", "allow",       "deny",    "guard",     "idle",           "snat"
 	};
 	struct kobj_filter f;
+	uint16_t ports[2];
 
 	kobj_filter_unpack(o, &f);
 	buf_addf(to, " %s %u", o->dev, f.position);
 	if (f.op == KOBJ_FILTER_SNAT) {
 		add_ip(to, " snat ", f.family, f.value[0]);
 		buf_addf(to, " part %u of %u", f.sport[1], f.sport[0]);
+		kobj_filter_ports(&f, ports);
+		if (ports[1]) {
+			buf_addf(to, " ports %u-%u", ports[0], ports[1]);
+		}
 		return;
 	}
 	if (f.family) {

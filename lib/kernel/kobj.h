@@ -197,6 +197,12 @@ enum kobj_set {
 	/* ... : mark of another node that the slot led to before; all such are in the value (kobj_former_add()). */
 	KOBJ_SET_FORMER4,
 	KOBJ_SET_FORMER6,
+	/* Address that groups on several nodes leave by . protocol . first port of a block (KOBJ_PORT_BLOCK) : mark of the node that has it, 0:
+	 * this one. */
+	KOBJ_SET_BLOCK4,
+	KOBJ_SET_BLOCK6,
+	KOBJ_SET_HERE4, /* on a branch that has ports of such addresses: prefixes of those who leave by them */
+	KOBJ_SET_HERE6,
 	KOBJ_SET_DROPS4, /* addresses of groups: what was dropped is counted at each */
 	KOBJ_SET_DROPS6,
 	KOBJ_SET_SOURCE4, /* gateway guard: link . source */
@@ -229,6 +235,9 @@ static inline uint32_t kobj_class(unsigned size, enum kobj_hash hash, uint32_t i
 #define KOBJ_FLOAT_MASK  0xffff0000u
 #define KOBJ_CLASS_SHAPE 0xffu
 #define KOBJ_CLASS_IDLE  0x7f00u
+
+/* Ports of addresses that several nodes share are theirs by so many at a time, a power of two: who has one follows from its upper bits. */
+#define KOBJ_PORT_BLOCK 512u
 
 /* Kinds of KOBJ_SET and KOBJ_ITEM. All of intervals, so that an item is `addr` to `via`, in network
  * order: an address, a port in two bytes, a protocol in one. A map's item has the chain's name in
@@ -313,7 +322,8 @@ enum kobj_filter_op {
 	KOBJ_FILTER_DENY,
 	KOBJ_FILTER_GUARD, /* the source may come from here */
 	KOBJ_FILTER_IDLE, /* TCP connections that begin here end when idle for the timeout `target` */
-	KOBJ_FILTER_SNAT, /* to value[0], for one of sport[0] parts of the flows, the sport[1]th */
+	/* To value[0], for one of sport[0] parts of the flows, the sport[1]th; by ports of kobj_filter_ports(), 0: any. */
+	KOBJ_FILTER_SNAT,
 };
 enum kobj_side {
 	KOBJ_SIDE_ANY,
@@ -336,6 +346,9 @@ struct kobj_filter {
 };
 void kobj_filter_pack(const struct kobj_filter *f, uint32_t ns, const char *chain, struct kobj *to);
 void kobj_filter_unpack(const struct kobj *o, struct kobj_filter *to);
+/* Of a KOBJ_FILTER_SNAT: the first and the last port. */
+void kobj_filter_set_ports(struct kobj_filter *f, uint16_t first, uint16_t last);
+void kobj_filter_ports(const struct kobj_filter *f, uint16_t to[2]);
 /* Name of a timeout, which says how long and for what: "t240v4". */
 void kobj_timeout_name(uint32_t seconds, uint8_t family, char to[static KOBJ_NAME]);
 /* Name of the chain that sets an idle time: "I240". */

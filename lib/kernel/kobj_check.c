@@ -106,6 +106,7 @@ static int check_policy(const struct kobj *o)
 		[KOBJ_CHAIN] = "NLI", [KOBJ_FILTER] = "NLI", [KOBJ_ITEM] = "Na"
 	};
 	struct kobj_filter f;
+	uint16_t ports[2];
 	bool ok = o->ns >= KOBJ_NS_FIRST && o->dev[0] && strchr(first[o->kind], o->dev[0]);
 
 	for (const char *c = o->dev; *c; c++) {
@@ -127,7 +128,8 @@ static int check_policy(const struct kobj *o)
 	ok = ok && f.op >= KOBJ_FILTER_PROTO && f.op <= KOBJ_FILTER_SNAT &&
 	     (f.family == 0 || f.family == 4 || f.family == 6);
 	if (f.op == KOBJ_FILTER_SNAT) {
-		return ok && f.family && f.sport[1] < f.sport[0] ? 0 : -1;
+		kobj_filter_ports(&f, ports);
+		return ok && f.family && f.sport[1] < f.sport[0] && ports[0] <= ports[1] ? 0 : -1;
 	}
 	ok = ok && f.sport[0] <= f.sport[1];
 	for (int i = 0; i < 2 && ok; i++) {

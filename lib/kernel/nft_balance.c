@@ -349,7 +349,6 @@ static void self_rule(struct build *w, uint8_t family)
 static void out_rule(struct build *w, uint8_t family, uint8_t proto)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
-	uint32_t n = WORDS(family);
 
 	nft_oif(r, NFT_CMP_EQ, IF_OUT);
 	nft_family(r, family);
@@ -364,8 +363,7 @@ static void out_rule(struct build *w, uint8_t family, uint8_t proto)
 	                       family),
 	               R(0), R(0));
 	if (proto) {
-		nft_snat_range(r, family, (uint32_t[]){ R(0), R(n), R(n + 1), R(2 * n + 1) },
-		               NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+		nft_snat_data(r, family);
 	} else {
 		nft_nat(r, NFT_NAT_SNAT, family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
 	}

@@ -458,6 +458,19 @@ void nft_snat_range(struct nftnl_rule *r, uint32_t family, const uint32_t reg[st
 	nftnl_expr_set_u32(x, NFTNL_EXPR_NAT_FLAGS, flags);
 }
 
+void nft_snat_data(struct nftnl_rule *r, uint32_t family)
+{
+	uint32_t n = family == 4 ? 1 : 4;
+
+	nft_snat_range(r, family, (uint32_t[]){ R(0), R(n), R(n + 1), R(2 * n + 1) },
+	               NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+}
+
+void nft_port_block(struct nftnl_rule *r, uint32_t reg, uint32_t block)
+{
+	bitwise(r, reg, htonl((0x10000u - block) << 16), 0);
+}
+
 void nft_local(struct nftnl_rule *r, bool source)
 {
 	static const uint32_t local = RTN_LOCAL;

@@ -81,6 +81,10 @@ void nft_nat(struct nftnl_rule *r, uint32_t type, uint32_t family, uint32_t addr
 /* To addresses and ports from the first two registers up to the others. */
 void nft_snat_range(struct nftnl_rule *r, uint32_t family, const uint32_t reg[static 4],
                     uint32_t flags);
+/* The same, by the data of a map: address, port, address, port from register 0 on; ports are drawn. */
+void nft_snat_data(struct nftnl_rule *r, uint32_t family);
+/* The port in the register becomes the first of its block of that many, a power of two. */
+void nft_port_block(struct nftnl_rule *r, uint32_t reg, uint32_t block);
 /* The packet's destination, or its source, is an address of the namespace: fib daddr type local. */
 void nft_local(struct nftnl_rule *r, bool source);
 /* The packet's destination is routed by another device, or none, than that (NFT_CMP_NEQ), by the mark that it has now: fib

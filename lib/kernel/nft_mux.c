@@ -12,6 +12,7 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <stdio.h>
 
+#include "lib/base/own.h"
 #include "lib/kernel/nft_rules.h"
 
 #define WORDS(family) ((family) == 4 ? 1u : 4u)
@@ -138,18 +139,28 @@ static void error_match(struct nftnl_rule *r, uint8_t family, unsigned which)
 	nft_cmp(r, NFT_CMP_LTE, R(0), &end[1], 1);
 }
 
+static const enum about abouts[] = { FLOW4, FLOW6, ERROR4, ERROR6, ERROR4 };
+
+/* The types of errors differ by family; for IPv4 they are two intervals, so two rules. */
+static void about_match(struct nftnl_rule *r, unsigned i)
+{
+	enum about a = abouts[i];
+
+	nft_family(r, family_of(a));
+	if (is_error(a)) {
+		error_match(r, family_of(a), i == 4);
+	}
+}
+
 /* What a frontend takes gets its class as the mark, and goes on in the chain. */
 static void class_rules(struct build *w, const char *flows, const char *errors, bool unknown)
 {
-	for (unsigned i = 0; i < 5; i++) {
-		static const enum about abouts[] = { FLOW4, FLOW6, ERROR4, ERROR6, ERROR4 };
+	for (unsigned i = 0; i < ARRAY_N(abouts); i++) {
 		struct nftnl_rule *r = nft_rules_rule(w);
 		enum about a = abouts[i];
 
-		nft_family(r, family_of(a)); /* the types differ by it */
-		if (is_error(a)) {
-			error_match(r, family_of(a), i == 4);
-		} else if (unknown) {
+		about_match(r, i);
+		if (!is_error(a) && unknown) {
 			nft_tcp_goes_on(r);
 		}
 		if (unknown) {
@@ -255,6 +266,21 @@ static void entry_rule(struct build *w, uint8_t family)
 	nft_rules_end(w, r, "for a frontend of several nodes");
 }
 
+/* Answers to what groups began by an address that nodes share: each has ports of its own. */
+static void block_rules(struct build *w)
+{
+	for (unsigned i = 0; i < ARRAY_N(abouts); i++) {
+		struct nftnl_rule *r = nft_rules_rule(w);
+
+		about_match(r, i);
+		nft_port_block(r, R(front(r, abouts[i]) - 1), KOBJ_PORT_BLOCK);
+		map(r, KOBJ_SET_BLOCK4, abouts[i]);
+		nft_mark_set(r, R(0));
+		nft_jump(r, NFT_GOTO, "muxgo");
+		nft_rules_end(w, r, "to the node that has the port");
+	}
+}
+
 /* What is no port of a frontend: NAT gateways and others have the address too, at the VNet's home. */
 static void home_rule(struct build *w)
 {
@@ -351,23 +377,95 @@ static void return_rule(struct build *w, uint8_t family, uint8_t proto, enum kob
 	nft_rules_end(w, r, what);
 }
 
-/* What leaves the VNet, and not by a NAT gateway, which is at the home. */
-static void straight_chain(struct build *w)
+static void inside_rules(struct build *w, uint8_t family)
 {
 	struct nftnl_rule *r;
 
+	return_rule(w, family, 0, KOBJ_SET_SPACE4, "inside");
+	return_rule(w, family, 0, KOBJ_SET_VTAG4, "to peers and the like");
+	r = nft_rules_rule(w);
+	nft_rules_platform(r, family, false);
+	nft_verdict(r, NFT_RETURN);
+	nft_rules_end(w, r, "the platform's address");
+}
+
+/* What leaves the VNet, and not by a NAT gateway, which is at the home. */
+static void straight_chain(struct build *w)
+{
 	nft_rules_chain(w, &(struct hook){ .name = "straight" });
 	for (uint8_t family = 4; family <= 6; family += 2) {
-		return_rule(w, family, 0, KOBJ_SET_SPACE4, "inside");
-		return_rule(w, family, 0, KOBJ_SET_VTAG4, "to peers and the like");
+		inside_rules(w, family);
 		return_rule(w, family, IPPROTO_TCP, KOBJ_SET_NATSRC4, "NAT gateway");
 		return_rule(w, family, IPPROTO_UDP, KOBJ_SET_NATSRC4, "NAT gateway");
-		r = nft_rules_rule(w);
-		nft_rules_platform(r, family, false);
-		nft_verdict(r, NFT_RETURN);
-		nft_rules_end(w, r, "the platform's address");
 	}
 	nft_rules_iif(w, IF_ANY, KOBJ_MARK_DIRECT, -1, "by this node's gateway");
+}
+
+/* ---- addresses that nodes share ---- */
+
+/* What has ports, of a subnet whose NAT gateway or default outbound address has some here; but for members that leave by a load
+ * balancer's address, at the home, where they have no NAT gateway. */
+static void port_rules(struct build *w, uint8_t family, uint8_t proto)
+{
+	enum kobj_set out4 = proto == IPPROTO_TCP ? KOBJ_SET_OUTTCP4 : KOBJ_SET_OUTUDP4;
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_family(r, family);
+	nft_l4proto(r, proto);
+	nft_saddr(r, family, R(0));
+	nft_lookup(r, kobj_set_name((uint8_t)(KOBJ_SET_NATSRC4 + (family == 6))), R(0));
+	nft_mark_or(r, KOBJ_MARK_DIRECT);
+	nft_verdict(r, NFT_RETURN);
+	nft_rules_end(w, r, "by this node's ports of the NAT gateway");
+	r = nft_rules_rule(w);
+	nft_family(r, family);
+	nft_l4proto(r, proto);
+	nft_saddr(r, family, R(0));
+	nft_lookup_map(r, kobj_set_name((uint8_t)(out4 + (family == 6))), R(0), R(0));
+	nft_verdict(r, NFT_RETURN);
+	nft_rules_end(w, r, "by the load balancer's address");
+	r = nft_rules_rule(w);
+	nft_family(r, family);
+	nft_l4proto(r, proto);
+	nft_mark_or(r, KOBJ_MARK_DIRECT);
+	nft_verdict(r, NFT_RETURN);
+	nft_rules_end(w, r, "by this node's ports");
+}
+
+/* A flow stays on the way that it began on: ports may have come meanwhile. */
+static void ports_chain(struct build *w)
+{
+	struct nftnl_rule *r;
+
+	nft_rules_chain(w, &(struct hook){ .name = "ports" });
+	inside_rules(w, 4);
+	inside_rules(w, 6);
+	r = nft_rules_rule(w);
+	nft_ct(r, NFT_CT_STATUS, R(0));
+	nft_any_bit(r, R(0), IPS_SRC_NAT);
+	nft_mark_or(r, KOBJ_MARK_DIRECT);
+	nft_verdict(r, NFT_RETURN);
+	nft_rules_end(w, r, "it left by this node");
+	r = nft_rules_rule(w);
+	nft_ct(r, NFT_CT_STATE, R(0));
+	nft_any_bit(r, R(0), NF_CT_STATE_BIT(IP_CT_ESTABLISHED));
+	nft_verdict(r, NFT_RETURN);
+	nft_rules_end(w, r, "it began by the home");
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		port_rules(w, family, IPPROTO_TCP);
+		port_rules(w, family, IPPROTO_UDP);
+	}
+}
+
+static void here_rule(struct build *w, uint8_t family)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+
+	nft_family(r, family);
+	nft_saddr(r, family, R(0));
+	nft_lookup(r, kobj_set_name((uint8_t)(KOBJ_SET_HERE4 + (family == 6))), R(0));
+	nft_jump(r, NFT_JUMP, "ports");
+	nft_rules_end(w, r, "this node has ports for it");
 }
 
 /* The router's own word on a flow that left by here, but to a group on another node. */
@@ -387,6 +485,7 @@ static void sent_rule(struct build *w, uint8_t family)
 static void said_chains(struct build *w)
 {
 	straight_chain(w);
+	ports_chain(w);
 	nft_rules_chain(w, &(struct hook){ .name = "answers" });
 	said_rule(w, 4, false);
 	said_rule(w, 6, false);
@@ -410,9 +509,12 @@ void nft_rules_mux(struct build *w)
 	mux_chain(w, "muxerror", ERROR4);
 	former_chain(w, "formerflow", FLOW4);
 	former_chain(w, "formererror", ERROR4);
+	nft_rules_chain(w, &(struct hook){ .name = "muxgo" });
+	go_rules(w, true);
 	nft_rules_chain(w, &(struct hook){ .name = "muxfront" });
 	own_rules(w);
 	class_rules(w, "muxflow", "muxerror", false);
+	block_rules(w);
 	home_rule(w);
 	nft_rules_chain(w, &(struct hook){ .name = "muxenter" });
 	for (uint8_t family = 4; family <= 6; family += 2) {
@@ -435,6 +537,8 @@ void nft_rules_mux(struct build *w)
 	answer_rule(w);
 	straight_rule(w, 4);
 	straight_rule(w, 6);
+	here_rule(w, 4);
+	here_rule(w, 6);
 }
 
 void nft_rules_formers(struct build *w)

@@ -189,11 +189,24 @@ static void matches(struct nftnl_rule *r, const struct kobj_filter *f)
 /* Addresses of a NAT gateway share its flows; learn.microsoft.com, "Azure NAT Gateway resource". */
 static void snat(struct nftnl_rule *r, const struct kobj_filter *f)
 {
+	uint16_t ports[2];
+
 	if (f->sport[0] > 1) {
 		nft_flow_part(r, f->family, f->sport[0], f->sport[1]);
 	}
 	nft_address(r, R(0), f->value[0], f->family == 4 ? 4 : 16);
-	nft_nat(r, NFT_NAT_SNAT, f->family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+	kobj_filter_ports(f, ports);
+	if (!ports[1]) {
+		nft_nat(r, NFT_NAT_SNAT, f->family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+		return;
+	}
+	for (uint32_t i = 0; i < 2; i++) {
+		uint16_t port = htons(ports[i]);
+
+		nft_address(r, R(4 + i), (const uint8_t *)&port, sizeof(port));
+	}
+	nft_snat_range(r, f->family, (uint32_t[]){ R(0), R(4), R(0), R(5) },
+	               NF_NAT_RANGE_PROTO_RANDOM_FULLY);
 }
 
 static void idle(struct nftnl_rule *r, const struct kobj_filter *f)

@@ -134,7 +134,7 @@ static void subnet_out_rule(struct build *w, uint8_t family)
 	nft_family(r, family);
 	nft_saddr(r, family, R(0));
 	nft_lookup_map(r, family == 4 ? "subout4" : "subout6", R(0), R(0));
-	nft_nat(r, NFT_NAT_SNAT, family, R(0), 0, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+	nft_snat_data(r, family);
 	nft_rules_end(w, r, "default outbound address");
 }
 
@@ -155,11 +155,11 @@ static void asks_across_rule(struct build *w, uint8_t family)
 }
 
 /* A segment of a connection that a NAT gateway does not know, or not any more. */
-static void nat_unknown_rule(struct build *w, uint8_t family, bool inside)
+static void nat_unknown_rule(struct build *w, uint8_t family, bool inside, uint32_t iif)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_iif(r, inside ? NFT_CMP_NEQ : NFT_CMP_EQ, IF_OUT);
+	nft_iif(r, inside ? NFT_CMP_NEQ : NFT_CMP_EQ, iif);
 	nft_family(r, family);
 	if (inside) {
 		nft_saddr(r, family, R(0));
@@ -501,8 +501,9 @@ static void midstream_chain(struct build *w)
 {
 	nft_rules_chain(w, &(struct hook){ .name = "midstream" });
 	for (uint8_t family = 4; family <= 6; family += 2) {
-		nat_unknown_rule(w, family, false);
-		nat_unknown_rule(w, family, true);
+		nat_unknown_rule(w, family, false, IF_OUT);
+		nat_unknown_rule(w, family, false, w->o->ns); /* a mux sent it here */
+		nat_unknown_rule(w, family, true, IF_OUT);
 	}
 	nft_rules_resets(w);
 }

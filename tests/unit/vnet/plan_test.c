@@ -421,7 +421,7 @@ static void branches(void **state)
 	}
 	kset_add(&vnet, &flt);
 	public_frontend(front, slot, &vnet);
-	vnet_plan_branch(&vnet, 16, 1, 2, &set);
+	vnet_plan_branch(&vnet, 16, 1, 2, (struct plan_ports){ 0 }, &set);
 	vnet_plan_fabric(&(struct plan_fabric){ .vnet_ns = 16,
 	                                        .vni = 16,
 	                                        .mtu = 1450,
@@ -453,6 +453,61 @@ static void branches(void **state)
 	}
 	kset_fini(&group);
 	kset_fini(&vnet);
+}
+
+/* A NAT gateway, and an address that a subnet's groups leave by, at the home with its ports, and on one of two branches with its own. */
+static void ports_of_branches(void **state)
+{
+	struct ip addr = ip("203.0.113.31"), def = ip("203.0.113.32");
+	struct ip shared[] = { addr, def };
+	struct ip_prefix sub = net("10.1.0.0/24"), other = net("10.1.1.0/24");
+	struct plan_ports home = { 1024, 33279 }, own = { 33280, 33791 };
+	struct plan_block blocks[] = { { 2, own }, { 3, { 33792, 34815 } } };
+	struct kset router = { 0 }, nat = { 0 }, subnets = { 0 }, set = { 0 };
+	struct plan_subnet s = { .vnet_ns = 16,
+		                 .bridge = 17,
+		                 .mtu = 1450,
+		                 .prefixes = &sub,
+		                 .n_prefixes = 1,
+		                 .nat = 31,
+		                 .egress = &def,
+		                 .n_egress = 1,
+		                 .ports = home,
+		                 .branches = true };
+
+	(void)state;
+	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16,
+	                                    .mtu = 1500,
+	                                    .shared = shared,
+	                                    .n_shared = 2,
+	                                    .blocks = blocks,
+	                                    .n_blocks = 2 },
+	               &router);
+	vnet_plan_nat(&(struct plan_nat){ .id = 31,
+	                                  .vnet_ns = 16,
+	                                  .idle_s = 240,
+	                                  .addrs = &addr,
+	                                  .n_addrs = 1,
+	                                  .ports = home },
+	              &nat);
+	vnet_plan_subnet(&s, &subnets);
+	s.prefixes = &other;
+	s.bridge = 18;
+	s.nat = 0;
+	vnet_plan_subnet(&s, &subnets);
+	vnet_plan_branch(&router, 16, 1, 2, own, &set);
+	vnet_plan_branch(&nat, 16, 1, 2, own, &set);
+	vnet_plan_branch(&subnets, 16, 1, 2, own, &set);
+	golden("branch_ports.txt", &set);
+	for (size_t i = 0; i < nat.n; i++) {
+		kset_add(&router, &nat.v[i]);
+	}
+	for (size_t i = 0; i < subnets.n; i++) {
+		kset_add(&router, &subnets.v[i]);
+	}
+	golden("home_ports.txt", &router);
+	kset_fini(&nat);
+	kset_fini(&subnets);
 }
 
 /* Gateways of two nodes with an uplink and one without, and what the second is told of a VNet that is on the third. */
@@ -701,6 +756,7 @@ int main(void)
 		                            cmocka_unit_test(given),
 		                            cmocka_unit_test(between_nodes),
 		                            cmocka_unit_test(branches),
+		                            cmocka_unit_test(ports_of_branches),
 		                            cmocka_unit_test(gateways_of_nodes),
 		                            cmocka_unit_test(pure),
 		                            cmocka_unit_test(refused),
