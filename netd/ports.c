@@ -141,8 +141,7 @@ static void save(uint32_t vnet)
 		const struct share *s = &shares[i];
 
 		json_array_append_new(json_object_get(row, "blocks"),
-		                      json_pack("[i,i,i]", (int)s->node, (int)s->first,
-		                                (int)s->n));
+		                      json_pack("[i,i,i]", (int)s->node, (int)s->first, (int)s->n));
 		w->nodes[w->n++] = s->node;
 	}
 	AUTO_FREE char *text = json_dumps(row, JSON_COMPACT);
@@ -241,9 +240,8 @@ static struct plan_ports ports_in(const struct share *s)
 
 struct plan_ports ports_home(void)
 {
-	return plane.config->listen_nodes[0]
-	               ? (struct plan_ports){ FIRST_PORT, PORTS_BRANCHES - 1 }
-	               : (struct plan_ports){ 0 };
+	return plane.config->listen_nodes[0] ? (struct plan_ports){ FIRST_PORT, PORTS_BRANCHES - 1 }
+	                                     : (struct plan_ports){ 0 };
 }
 
 struct plan_ports ports_of(uint32_t vnet, const struct node *n)

@@ -4,7 +4,7 @@
  * input each), is connected by TLS as any node, and has the engine's reconciliation over the fake kernel; its other roles and its
  * runtime say yes to everything. Further lines: "?", the counters, and "l", what the kernels have, each answered by a line of
  * JSON; "c NODE MS", the node's connection is cut for that long. Ends with its input.
- *   sim_nodes COUNT
+ *   sim_nodes COUNT [UPLINKS]      so many of them, the first ones, have an uplink of their own
  */
 #include <openssl/ssl.h>
 #include <signal.h>
@@ -272,6 +272,8 @@ static void on_runtime(struct sim *s, struct reader *r)
 
 static void connect_sim(struct sim *s);
 
+static size_t n_uplinks;
+
 static void facts(const struct sim *s, struct buf *b)
 {
 	struct node_facts f = { .version = "sim",
@@ -281,6 +283,10 @@ static void facts(const struct sim *s, struct buf *b)
 		                .memory = 100000 };
 
 	snprintf(f.address, sizeof(f.address), "10.98.%u.%u", 1 + s->i / 250, 1 + s->i % 250);
+	if (s->i < n_uplinks) {
+		snprintf(f.uplink, sizeof(f.uplink), "eth0");
+		snprintf(f.hop4, sizeof(f.hop4), "192.88.%u.1", 1 + s->i % 250);
+	}
 	put_facts(b, &f);
 }
 
@@ -462,10 +468,22 @@ static void say_counters(void)
 	       (long long)count.last_ms, (long long)now_ms());
 }
 
+/* By which address, and which of its ports, those leave who have none of their own. */
+static json_t *leaves_by(const struct kobj *o)
+{
+	struct ip ip = { .family = o->family };
+	char text[IP_TEXT];
+
+	memcpy(ip.b, o->via, 16);
+	return json_pack("[i, s, i, i]", (int)o->ns, ip_format(&ip, text), (int)o->via_port,
+	                 (int)o->index);
+}
+
 /* The addresses of groups' own ends, with their VNet: where a group's port is. */
 static json_t *kernel_of(const struct sim *s)
 {
-	json_t *groups = json_array(), *vnets = json_array(), *routes = json_array();
+	json_t *groups = json_array(), *vnets = json_array(), *routes = json_array(),
+	       *ports = json_array();
 	struct kernel_ns *v = NULL;
 	struct err e = ERR_INIT;
 	int n = s->kernel->ns_list(s->kernel, &v, &e);
@@ -489,13 +507,15 @@ static json_t *kernel_of(const struct sim *s)
 				json_array_append_new(routes,
 				                      json_pack("[i, s, s]", (int)v[i].ns,
 				                                ip_format(&ip, text), o->dev));
+			} else if (o->kind == KOBJ_ELEM && o->sub == KOBJ_SET_SUBOUT4) {
+				json_array_append_new(ports, leaves_by(o));
 			}
 		}
 		kset_fini(&set);
 	}
 	free(v);
-	return json_pack("{s:s, s:o, s:o, s:o}", "node", s->name, "groups", groups, "vnets", vnets,
-	                 "routes", routes);
+	return json_pack("{s:s, s:o, s:o, s:o, s:o}", "node", s->name, "groups", groups, "vnets",
+	                 vnets, "routes", routes, "ports", ports);
 }
 
 static void say_kernels(void)
@@ -532,7 +552,8 @@ int main(int argc, char **argv)
 {
 	const struct rlimit files = { 65536, 65536 };
 
-	n_sims = argc == 2 ? strtoul(argv[1], NULL, 10) : 0;
+	n_sims = argc >= 2 ? strtoul(argv[1], NULL, 10) : 0;
+	n_uplinks = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
 	sims = n_sims > 0 && n_sims <= 4000 ? calloc(n_sims, sizeof(*sims)) : NULL;
 	if (!sims) {
 		fprintf(stderr, "usage: sim_nodes COUNT (1 to 4000), tokens on standard input\n");

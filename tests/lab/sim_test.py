@@ -19,7 +19,7 @@ call("PUT", RG, {"location": "westeurope"})
 own = call("GET", "/netd/nodes")[1]["value"][0]["name"]
 call("POST", f"/netd/nodes/{own}/cordon")
 tokens = [call("POST", "/netd/join-tokens", {"name": f"sim{i}", "zone": str(i % 3 + 1)})[1]["token"] for i in range(NODES)]
-sim = subprocess.Popen(["nsenter", "--net=/run/netns/node1", BUILD + "/lab/sim_nodes", str(NODES)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+sim = subprocess.Popen(["nsenter", "--net=/run/netns/node1", BUILD + "/lab/sim_nodes", str(NODES), "4"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 sim.stdin.write("".join(t + "\n" for t in tokens))
 sim.stdin.flush()
 told = threading.Lock()
@@ -139,6 +139,9 @@ def settled():
             and all(x["properties"]["provisioningState"] in ("Succeeded", "Failed") for x in g["value"]))
 
 
+apart = collections.Counter()
+
+
 def judge_kernels():
     """What is wrong between the documents and the kernels of all nodes; [] nothing."""
     wrong, at, held = [], {}, collections.Counter()
@@ -169,6 +172,15 @@ def judge_kernels():
         want = set(vnet_of.get(ns, {}))
         if set(known) != want:
             wrong.append(f"v{ns} on {node} knows {sorted(known)}, groups are {sorted(want)}")
+    # Ports of an address that several nodes share are one node's each.
+    shared = {}
+    for k in kernels:
+        for ns, address, first, last in k["ports"]:
+            shared.setdefault((ns, address), {})[k["node"]] = (first, last)
+    for (ns, address), have in shared.items():
+        order = sorted(have.values())
+        wrong += [f"ports of {address} in v{ns} twice: {have}" for a, b in zip(order, order[1:]) if b[0] <= a[1]]
+    apart["shared"] += sum(len(have) > 1 for have in shared.values())
     return wrong
 
 
@@ -219,6 +231,7 @@ else:
     ok(True, f"{SEEDS} histories, {total} calls, {sum(felt.values())} faults")
 print(f"# calls {dict(calls)}, faults {dict(felt)}")
 ok(calls["ok"] > 20 * SEEDS, "calls succeeded", calls)
+ok(apart["shared"] > 0, "nodes shared addresses to leave by", apart)
 c = tell("?")
 ok(c["failed"] == 0, "no kernel refused a change", c)
 sim.kill()
