@@ -19,12 +19,15 @@
 #include "netd/carry.h"
 #include "netd/fabric.h"
 #include "netd/runtime.h"
+#include "netd/seat.h"
 
-#define RETRY_MIN_MS   200
-#define RETRY_MAX_MS   5000
-#define REFUSED_MS     30000 /* before one that was refused asks again */
-#define RENEW_LOOK_MS  1000
-#define RENEW_AGAIN_MS 60000
+#define RETRY_MIN_MS     200
+#define RETRY_MAX_MS     5000
+#define RETRY_SEVERAL_MS 500   /* between nodes that may have control: one of them has, soon */
+#define ANSWER_MS        1500  /* until who has control has said so */
+#define REFUSED_MS       30000 /* before one that was refused asks again */
+#define RENEW_LOOK_MS    1000
+#define RENEW_AGAIN_MS   60000
 
 static struct channel *channels[CONTROL_PEERS]; /* to the node's other roles */
 
@@ -32,9 +35,11 @@ static struct {
 	const struct config *config;
 	struct loop *loop;
 	struct joined j;
+	size_t place;          /* of those of j.plane, */
+	char at[64];           /* this one */
 	struct cert_says says; /* of its certificate */
 	struct stream *plane;
-	struct loop_timer *retry, *beat, *lease, *withdraws;
+	struct loop_timer *retry, *beat, *lease, *withdraws, *answer;
 	bool welcome;
 	char refused[600]; /* why, the last time */
 	int64_t retry_ms, heard_ms, beat_ms, renew_ms;
@@ -50,6 +55,23 @@ static int64_t now_ms(void)
 
 static void connect_plane(void *arg);
 
+/* Where control may be found: the next one, round and round. Are there several? */
+static bool next_place(void)
+{
+	const char *p = self.j.plane;
+	size_t n = 1;
+
+	for (const char *c = p; *c; c++) {
+		n += *c == ',';
+	}
+	self.place = (self.place + 1) % n;
+	for (size_t i = 0; i < self.place; i++) {
+		p = strchr(p, ',') + 1;
+	}
+	snprintf(self.at, sizeof(self.at), "%.*s", (int)strcspn(p, ","), p);
+	return n > 1;
+}
+
 static void on_closed(void *arg, const char *why)
 {
 	(void)arg;
@@ -57,12 +79,17 @@ static void on_closed(void *arg, const char *why)
 	stream_free(self.plane);
 	self.plane = NULL;
 	loop_timer_stop(self.beat);
+	loop_timer_stop(self.answer);
 	if (self.welcome || self.retry_ms == RETRY_MIN_MS) {
-		log_warn("plane.away", LOG_STR("at", self.j.plane), LOG_STR("why", why));
+		log_warn("plane.away", LOG_STR("at", self.at), LOG_STR("why", why));
 	}
 	self.welcome = false;
+	bool several = next_place();
 	loop_timer_start(self.retry, self.retry_ms);
-	self.retry_ms = self.retry_ms * 2 < RETRY_MAX_MS ? self.retry_ms * 2 : RETRY_MAX_MS;
+	self.retry_ms *= 2;
+	if (self.retry_ms > (several ? RETRY_SEVERAL_MS : RETRY_MAX_MS)) {
+		self.retry_ms = several ? RETRY_SEVERAL_MS : RETRY_MAX_MS;
+	}
 }
 
 static void on_up(void *arg)
@@ -361,8 +388,9 @@ static void on_session(struct reader *r)
 
 static void on_welcome(uint32_t number)
 {
-	log_info("plane.reached", LOG_STR("at", self.j.plane), LOG_NUM("number", number));
+	log_info("plane.reached", LOG_STR("at", self.at), LOG_NUM("number", number));
 	self.welcome = true;
+	loop_timer_stop(self.answer);
 	self.refused[0] = '\0';
 	self.retry_ms = RETRY_MIN_MS;
 	loop_timer_start(self.beat, 0);
@@ -374,6 +402,24 @@ static void on_welcome(uint32_t number)
 	if (runtime_connected()) {
 		say_runtime(true);
 	}
+}
+
+/* Control may be there too, from now on. */
+static void on_places(struct reader *r)
+{
+	struct joined j = self.j;
+	struct err e = ERR_INIT;
+
+	get_str(r, j.plane, sizeof(j.plane));
+	if (!reader_done(r) || strcmp(j.plane, self.j.plane) == 0) {
+		return;
+	}
+	if (joined_write(self.config, &j, &e) < 0) {
+		log_error("plane.places", LOG_STR("error", e.msg));
+	}
+	self.j = j;
+	self.place = 0; /* who says so is the first */
+	explicit_bzero(&j, sizeof(j));
 }
 
 static void on_frame(void *arg, enum frame_type type, struct reader *r)
@@ -400,6 +446,8 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 		on_issued(r);
 	} else if (type == FRAME_RUNTIME) {
 		on_runtime_told(r);
+	} else if (type == FRAME_PLACES) {
+		on_places(r);
 	} else if (type == FRAME_SESSION) {
 		on_session(r);
 	} else if (type == FRAME_CARRY_DOWN && carry_frame(NULL, r) < 0) {
@@ -447,11 +495,11 @@ static void on_lease(void *arg)
 	}
 }
 
-static SSL_CTX *context(struct err *e)
+SSL_CTX *agent_context(const struct joined *j, struct err *e)
 {
 	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
 
-	if (!tls || stream_certificates(tls, self.j.key, self.j.cert, self.j.authority, e) < 0 ||
+	if (!tls || stream_certificates(tls, j->key, j->cert, j->authority, e) < 0 ||
 	    X509_VERIFY_PARAM_set1_host(SSL_CTX_get0_param(tls), NODE_SERVER, 0) != 1) {
 		SSL_CTX_free(tls);
 		return NULL;
@@ -460,20 +508,26 @@ static SSL_CTX *context(struct err *e)
 	return tls;
 }
 
+static void on_no_answer(void *arg)
+{
+	on_closed(arg, "no answer");
+}
+
 static void connect_plane(void *arg)
 {
 	struct err e = ERR_INIT;
 	struct ip ip;
 	uint16_t port;
-	SSL_CTX *tls = context(&e);
+	SSL_CTX *tls = agent_context(&self.j, &e);
 
 	(void)arg;
 	self.heard_ms = now_ms();
-	if (tls && ip_endpoint_parse(self.j.plane, 0, &ip, &port, &e) == 0) {
+	if (tls && ip_endpoint_parse(self.at, 0, &ip, &port, &e) == 0) {
 		self.plane =
 			stream_connect(self.loop, &ip, port, tls, on_up, on_frame, on_closed, NULL);
 	}
 	SSL_CTX_free(tls); /* the connection has it */
+	loop_timer_start(self.answer, strchr(self.j.plane, ',') ? ANSWER_MS : NODE_LEASE_MS);
 	if (!self.plane) {
 		on_closed(NULL, e.msg);
 	}
@@ -489,14 +543,14 @@ static void on_request(void *arg, struct http_request *r)
 	(void)arg;
 	if (strcmp(r->path, "/healthz") == 0 || ready) {
 		api_json(r, ready && !self.welcome ? 503 : 200, "",
-		         json_pack("{s:b, s:s, s:s, s:s*}", "plane", self.welcome, "at",
-		                   self.j.plane, "node", self.j.name, "refused",
+		         json_pack("{s:b, s:s, s:s, s:s*}", "plane", self.welcome, "at", self.at,
+		                   "node", self.j.name, "refused",
 		                   self.refused[0] ? self.refused : NULL));
 		return;
 	}
 	err_set(&e, ERR_UNAVAILABLE, 0,
 	        "This is node '%s' of a plane; the plane's API is that of the node at %s.",
-	        self.j.name, self.j.plane);
+	        self.j.name, self.at);
 	api_error(r, &e);
 }
 
@@ -535,11 +589,14 @@ void agent_run(const struct config *c, struct loop *l, const int fds[FD_N], int 
 	self.beat = loop_timer_new(l, on_beat, NULL);
 	self.lease = loop_timer_new(l, on_lease, NULL);
 	self.withdraws = loop_timer_new(l, withdraw, NULL);
+	self.answer = loop_timer_new(l, on_no_answer, NULL);
 	for (size_t i = 0; i < CONTROL_PEERS; i++) {
 		peers[i] = (struct role_peer){ control_peers[i], &channels[i], on_role, say_up };
 	}
 	serve_api(fds);
 	runtime_serve(l, fds[FD_RUNTIME], on_runtime_hello, on_runtime_said, on_runtime_gone);
+	snprintf(self.at, sizeof(self.at), "%.*s", (int)strcspn(self.j.plane, ","), self.j.plane);
+	seat_watch(c, l, fds[FD_NODES], fds[FD_CNI]);
 	connect_plane(NULL);
 	role_serve(ROLE_CONTROL, l, main_fd, peers, CONTROL_PEERS);
 }

@@ -14,9 +14,12 @@
 #include "netd/node_stream.h"
 #include "netd/role.h"
 
+#define PLANES_TEXT 520 /* eight of them */
+
 /* What joined.json says. */
 struct joined {
-	char plane[64]; /* address:port of the plane's listen-nodes */
+	char plane
+		[PLANES_TEXT]; /* address:port of the plane's listen-nodes, or several, separated by commas: seat.h */
 	char name[CERT_NAME];
 	uint32_t number;
 	char key[CERT_TEXT], cert[CERT_TEXT]; /* cert "": a join that did not end */
@@ -37,10 +40,17 @@ int joined_write(const struct config *c, const struct joined *j, struct err *e)
 
 /* What this node says of itself to the plane. */
 void facts_of(const struct config *c, struct node_facts *to);
+/* Where nodes find this one's control: the listener's address, or where that is any, what others reach the node by. ERR_UNSUPPORTED:
+ * nowhere. */
+int nodes_address(const struct config *c, char to[static 64], struct err *e)
+	__attribute__((warn_unused_result));
 
 /* ---- agent.c ---- */
 /* The control role of a node that has joined. Serves until SIGTERM or the supervisor's end. */
 void agent_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd);
+
+/* For a connection to the plane as that node; the caller frees it. NULL: ERR_… */
+SSL_CTX *agent_context(const struct joined *j, struct err *e);
 
 /* ---- join.c: commands, run by root; exit statuses; they block ---- */
 int join_run(const struct config *c, const char *token); /* "-": it is read from standard input */

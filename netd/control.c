@@ -34,6 +34,7 @@
 #include "netd/plane.h"
 #include "netd/ruleset.h"
 #include "netd/runtime.h"
+#include "netd/seat.h"
 #include "netd/spare.h"
 #include "netd/storage.h"
 #include "netd/zone.h"
@@ -304,8 +305,8 @@ static void load(void)
 {
 	struct err e = ERR_INIT;
 
-	if (!storage_open(&e) || store_load(plane.store, table_load, NULL, &e) < 0 ||
-	    storage_ours(&e) < 0) {
+	if ((!plane.store && !storage_open(&e)) ||
+	    store_load(plane.store, table_load, NULL, &e) < 0 || storage_ours(&e) < 0) {
 		storage_blind(&e);
 		return;
 	}
@@ -357,6 +358,7 @@ static void on_sweep(void *arg)
 		ping();
 	}
 	storage_look(now);
+	seat_look(now);
 	group_retry(now);
 	ngroup_retry(now);
 	logs_sweep(now);
@@ -412,15 +414,21 @@ static void own_runtime_gone(void)
 
 void control_run(const struct config *c, struct loop *l, const int fds[FD_N], int main_fd)
 {
-	if (joined_there(c)) { /* the plane is another node's */
+	bool joined = joined_there(c);
+
+	plane.config = c;
+	plane.loop = l;
+	if (joined && !seat_take(c)) { /* the plane is another node's */
 		agent_run(c, l, fds, main_fd);
 		return;
 	}
-	plane.config = c;
-	plane.loop = l;
 	network_start();
 	read_seal_key(fds[FD_SEAL_KEY]);
 	load();
+	if (joined && plane.blind) {
+		agent_run(c, l, fds, main_fd);
+		return;
+	}
 	loop_signal(l, SIGTERM, role_stop, l);
 	if (!plane.blind) { /* else a runtime would be told that there is no group */
 		runtime_serve(l, fds[FD_RUNTIME], own_runtime_up, own_runtime_said,
@@ -428,6 +436,7 @@ void control_run(const struct config *c, struct loop *l, const int fds[FD_N], in
 	}
 	if (!plane.blind) {
 		hub_serve(fds[FD_NODES]);
+		seat_changed();
 	}
 	cni_serve(l, fds[FD_CNI]);
 	sweep = loop_timer_new(l, on_sweep, NULL);

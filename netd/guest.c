@@ -194,6 +194,6 @@ void guest_send(const struct resource *r, int fd)
 	put_u8(&b, routed && *model_str(r->status, "ip6"));
 	put_str(&b, model_str(g, "ifname"));
 	put_str(&b, model_str(g, "netns"));
-	node_tell(node_own(), MSG_GUEST, &b, fd);
+	node_tell(network_node(r), MSG_GUEST, &b, fd);
 	buf_fini(&b);
 }

@@ -45,7 +45,7 @@ struct node *home_of(uint32_t vnet)
 {
 	size_t i = place(vnet);
 
-	return i < n_homes && homes[i].vnet == vnet ? homes[i].node : node_own();
+	return i < n_homes && homes[i].vnet == vnet ? homes[i].node : node_first();
 }
 
 void home_set(uint32_t vnet, struct node *n)

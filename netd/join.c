@@ -15,6 +15,7 @@
 #include "lib/base/own.h"
 #include "netd/agent.h"
 #include "netd/config.h"
+#include "netd/seat.h"
 
 #define PATIENCE_MS 15000
 #define EX_CONFIG   78
@@ -171,7 +172,7 @@ static int check_state(const struct config *c, struct joining *g)
 	struct joined was;
 
 	snprintf(path, sizeof(path), "%s/netd.db", c->state_dir);
-	if (access(path, F_OK) == 0 || strcmp(c->store, "sqlite") != 0) {
+	if (access(path, F_OK) == 0 || (strcmp(c->store, "sqlite") != 0 && !seat_stands_by(c))) {
 		return err_set(
 			&g->e, ERR_CONFLICT, 0,
 			"this node has a plane of its own (%s); a node that joins another's has "

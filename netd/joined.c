@@ -20,6 +20,7 @@
 #include "lib/model/model.h"
 #include "netd/agent.h"
 #include "netd/config.h"
+#include "netd/seat.h"
 
 #define FILE_MAX 20000
 
@@ -169,10 +170,33 @@ static void find_underlay(struct node_facts *f)
 	freeifaddrs(all);
 }
 
+int nodes_address(const struct config *c, char to[static 64], struct err *e)
+{
+	static const struct ip none;
+	struct ip ip;
+	uint16_t port;
+
+	if (ip_endpoint_parse(c->listen_nodes, 0, &ip, &port, e) < 0) {
+		return -1;
+	}
+	if (memcmp(ip.b, none.b, sizeof(ip.b)) != 0) {
+		snprintf(to, 64, "%s", c->listen_nodes);
+	} else if (!c->node_address[0]) {
+		return err_set(e, ERR_UNSUPPORTED, 0,
+		               "listen-nodes = %s says not where: set 'node-address' too",
+		               c->listen_nodes);
+	} else {
+		snprintf(to, 64, strchr(c->node_address, ':') ? "[%s]:%u" : "%s:%u",
+		         c->node_address, port);
+	}
+	return 0;
+}
+
 void facts_of(const struct config *c, struct node_facts *to)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES),
 	     page = sysconf(_SC_PAGESIZE);
+	struct err e = ERR_INIT;
 
 	*to = (struct node_facts){ .cpu = (uint32_t)(c->node_cpu ? c->node_cpu : cores),
 		                   .memory = (uint32_t)(c->node_memory
@@ -184,6 +208,9 @@ void facts_of(const struct config *c, struct node_facts *to)
 	snprintf(to->uplink, sizeof(to->uplink), "%s", c->uplink);
 	snprintf(to->hop4, sizeof(to->hop4), "%s", c->hop4);
 	snprintf(to->hop6, sizeof(to->hop6), "%s", c->hop6);
+	if (seat_stands_by(c)) {
+		(void)!nodes_address(c, to->listen, &e);
+	}
 	read_mac(to);
 	find_underlay(to);
 }

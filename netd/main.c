@@ -30,6 +30,7 @@
 #include "netd/agent.h"
 #include "netd/resolver.h"
 #include "netd/role.h"
+#include "netd/seat.h"
 #include "netd/storage.h"
 
 #define EX_CONFIG      78
@@ -191,7 +192,7 @@ static int open_listeners(struct err *e)
 	self.fds[FD_API_UNIX] = listen_unix("api.sock", SOCK_STREAM, 0666, e);
 	self.fds[FD_RUNTIME] = listen_unix("runtime.sock", SOCK_STREAM, 0600, e);
 	if (self.fds[FD_API_UNIX] < 0 || self.fds[FD_RUNTIME] < 0 ||
-	    (!joined_there(c) && open_own(e) < 0)) {
+	    ((!joined_there(c) || seat_stands_by(c)) && open_own(e) < 0)) {
 		return -1;
 	}
 	if (c->listen_api[0]) {

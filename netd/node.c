@@ -18,6 +18,7 @@
 #include "netd/fabric.h"
 #include "netd/home.h"
 #include "netd/plane.h"
+#include "netd/storage.h"
 #include "netd/zone.h"
 #include "vnet/plan.h"
 
@@ -102,6 +103,9 @@ static char *row_of(const struct node *n)
 	                        (json_int_t)n->joined_ms, "cordoned", n->cordoned, "drained",
 	                        n->drained, "fenced", n->fenced, "address", n->facts.address,
 	                        "underlay", n->facts.underlay, "uplink", n->facts.uplink);
+	if (n->facts.listen[0]) {
+		json_object_set_new(row, "listen", json_string(n->facts.listen));
+	}
 	char *text = json_dumps(row, JSON_COMPACT);
 
 	json_decref(row);
@@ -140,6 +144,7 @@ static void load_node(const json_t *row)
 	copy(row, "address", n->facts.address, sizeof(n->facts.address));
 	copy(row, "underlay", n->facts.underlay, sizeof(n->facts.underlay));
 	copy(row, "uplink", n->facts.uplink, sizeof(n->facts.uplink));
+	copy(row, "listen", n->facts.listen, sizeof(n->facts.listen));
 	self.last = n->number > self.last ? n->number : self.last;
 }
 
@@ -282,9 +287,16 @@ struct node *node_own(void)
 	if (!self.own) {
 		struct node *n = node_find(plane.config->node);
 
-		self.own = n && !n->key[0] ? n : NULL;
+		self.own = n;
 	}
 	return self.own;
+}
+
+struct node *node_first(void)
+{
+	struct node *n = storage_first() ? node_find(storage_first()) : NULL;
+
+	return n ? n : node_own();
 }
 
 struct node *node_numbered(uint32_t number)
@@ -306,7 +318,7 @@ const char *node_state(const struct node *n)
 {
 	int64_t now = clock_system.now_ms(&clock_system);
 
-	if (!n->key[0]) {
+	if (n == node_own()) {
 		return plane.engine_synced ? "Ready" : "NotReady";
 	}
 	return n->seen_ms && now - n->seen_ms < NODE_LEASE_MS         ? "Ready"
@@ -327,7 +339,7 @@ static void set_time(json_t *doc, const char *key, int64_t wall_ms)
 json_t *node_view(const struct node *n)
 {
 	int64_t ago = clock_system.now_ms(&clock_system) - n->seen_ms;
-	bool own = !n->key[0];
+	bool own = n == node_own();
 	struct node_facts facts = n->facts;
 
 	if (own) {
@@ -418,7 +430,7 @@ int node_remove(struct node *n, node_reply_fn reply, void *arg, struct err *e)
 {
 	char key[100];
 
-	if (!n->key[0]) {
+	if (n == node_own()) {
 		return err_set(e, ERR_CONFLICT, 0,
 		               "Node '%s' has the plane's control; it cannot be removed.", n->name);
 	}
@@ -460,30 +472,6 @@ static void sweep_tokens(void)
 	}
 }
 
-/* Where a node finds this one: the listener's address, or where that is any, what others reach this node by. */
-static int own_address(char to[static 64], struct err *e)
-{
-	const struct config *c = plane.config;
-	static const struct ip none;
-	struct ip ip;
-	uint16_t port;
-
-	if (ip_endpoint_parse(c->listen_nodes, 0, &ip, &port, e) < 0) {
-		return -1;
-	}
-	if (memcmp(ip.b, none.b, sizeof(ip.b)) != 0) {
-		snprintf(to, 64, "%s", c->listen_nodes);
-	} else if (!c->node_address[0]) {
-		return err_set(e, ERR_UNSUPPORTED, 0,
-		               "listen-nodes = %s says not where: set 'node-address' too",
-		               c->listen_nodes);
-	} else {
-		snprintf(to, 64, strchr(c->node_address, ':') ? "[%s]:%u" : "%s:%u",
-		         c->node_address, port);
-	}
-	return 0;
-}
-
 int node_token(const struct node_token *t, char to[static NODE_TOKEN_TEXT], node_reply_fn reply,
                void *arg, struct err *e)
 {
@@ -497,7 +485,7 @@ int node_token(const struct node_token *t, char to[static NODE_TOKEN_TEXT], node
 		               "The plane takes no nodes: set 'listen-nodes = ADDRESS:PORT' in %s.",
 		               plane.config->path ? plane.config->path : "its configuration");
 	}
-	if (own_address(at, e) < 0) {
+	if (nodes_address(plane.config, at, e) < 0) {
 		return -1;
 	}
 	if (!self.key[0] || cert_read(self.authority, &says, e) < 0) {
@@ -632,6 +620,16 @@ int node_renew(const struct node *n, const char *request, char cert[static CERT_
 	return strcmp(print, n->key) == 0
 	               ? issue(request, n->name, cert, e)
 	               : err_set(e, ERR_FORBIDDEN, 0, "The key is not that of node '%s'.", n->name);
+}
+
+int node_own_cert(const char *request, char cert[static CERT_TEXT], struct err *e)
+{
+	return issue(request, node_own()->name, cert, e);
+}
+
+bool node_opens(void)
+{
+	return self.key[0] || !self.authority[0];
 }
 
 int node_server(char key[static CERT_TEXT], char cert[static CERT_TEXT], struct err *e)

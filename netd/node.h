@@ -19,13 +19,13 @@
 
 struct node {
 	char name[CERT_NAME], zone[CERT_NAME], domain[CERT_NAME]; /* domain: that fails as one */
-	char key[CERT_PRINT]; /* SHA-256 of its public key; "": control's own node */
-	uint32_t number;      /* from 1, never another's afterwards */
-	int64_t joined_ms;    /* since 1970 */
-	bool cordoned;        /* takes no new groups */
-	bool drained;         /* and its way in is not announced */
-	bool drains_on; /* it was being drained when control began: what is on it is to go yet */
-	bool emptied;   /* since it was lost: all that was there has gone elsewhere */
+	char key[CERT_PRINT]; /* SHA-256 of its public key; "": it has had control only, and none stands by */
+	uint32_t number;   /* from 1, never another's afterwards */
+	int64_t joined_ms; /* since 1970 */
+	bool cordoned;     /* takes no new groups */
+	bool drained;      /* and its way in is not announced */
+	bool drains_on;    /* it was being drained when control began: what is on it is to go yet */
+	bool emptied;      /* since it was lost: all that was there has gone elsewhere */
 	bool fenced; /* lost what it had: no other node takes packets from it, until it is heard of again */
 	/* What it said last, and is not stored: */
 	struct node_facts facts;
@@ -55,7 +55,8 @@ void node_start(void);
 
 struct node *node_find(const char *name); /* in any case; NULL: none */
 struct node *node_at(size_t i);           /* by name; NULL: no more */
-struct node *node_own(void);
+struct node *node_own(void);              /* that has control */
+struct node *node_first(void);            /* that had it first: what is noted at no node is there */
 struct node *node_numbered(uint32_t number); /* NULL: none */
 /* Its role's channel; NULL: away, or no such node. */
 struct channel *node_channel(const struct node *n, enum role role);
@@ -103,6 +104,10 @@ int node_join(const char *secret, const char *name, const char *request, uint32_
 /* A new certificate for the key that it has. */
 int node_renew(const struct node *n, const char *request, char cert[static CERT_TEXT],
                struct err *e);
+/* One for this node, which has control, as other nodes have. */
+int node_own_cert(const char *request, char cert[static CERT_TEXT], struct err *e);
+/* Could the authority's key be opened, if there is one? */
+bool node_opens(void);
 /* A certificate for the plane's own end, for a key of its own; and who signed it. */
 int node_server(char key[static CERT_TEXT], char cert[static CERT_TEXT], struct err *e);
 const char *node_authority(void);
@@ -123,6 +128,8 @@ void hub_serve(int fd);
 void hub_drop(struct node *n);
 /* Its lease ran out: it comes back by a new connection, and gets all that it should have. */
 void hub_lost(struct node *n);
+/* Tells all nodes where control may be found from now on. */
+void hub_places(void);
 /* Asks each role of each node for its counters. */
 void hub_ping(void);
 /* What they told, and which nodes are there, as lines of Prometheus' text format with the label node. */

@@ -21,6 +21,7 @@
 #include "netd/node.h"
 #include "netd/plane.h"
 #include "netd/role.h"
+#include "netd/seat.h"
 
 #define STRANGERS_MAX 64 /* connections that have not said who they are, */
 #define OF_ONE_MAX    8  /* and of them from one address: over that, who came first goes */
@@ -304,6 +305,25 @@ static struct node *node_of(struct conn *c, struct err *e)
 	return n;
 }
 
+static void send_places(struct node *n)
+{
+	char places[PLANES_TEXT];
+	AUTO_BUF struct buf b = { 0 };
+
+	seat_places(places);
+	if (n->stream && strchr(places, ',')) {
+		put_str(&b, places);
+		stream_send(n->stream, FRAME_PLACES, &b);
+	}
+}
+
+void hub_places(void)
+{
+	for (size_t i = 0; node_at(i); i++) {
+		send_places(node_at(i));
+	}
+}
+
 /* The node is there, on this connection and no other. */
 static void greet(struct conn *c, struct node *n, const struct node_facts *facts)
 {
@@ -321,13 +341,15 @@ static void greet(struct conn *c, struct node *n, const struct node_facts *facts
 	bool fresh = !n->facts.address[0],
 	     moved = strcmp(n->facts.address, facts->address[0] ? facts->address : c->peer) != 0 ||
 	             strcmp(n->facts.underlay, facts->underlay) != 0,
-	     opens = strcmp(n->facts.uplink, facts->uplink) != 0;
+	     opens = strcmp(n->facts.uplink, facts->uplink) != 0,
+	     stands = strcmp(n->facts.listen, facts->listen) != 0;
 	n->facts = *facts;
 	n->seen_ms = clock_system.now_ms(&clock_system);
 	if (!n->facts.address[0]) {
 		snprintf(n->facts.address, sizeof(n->facts.address), "%.45s", c->peer);
 	}
-	if (moved || opens) { /* kept: the others go on sending there while control begins anew */
+	if (moved || opens ||
+	    stands) { /* kept: the others go on sending there while control begins anew */
 		node_save(n);
 	}
 	if (opens) { /* ways lead in by it, or not any more */
@@ -342,6 +364,10 @@ static void greet(struct conn *c, struct node *n, const struct node_facts *facts
 	loop_timer_start(c->deadline, NODE_LEASE_MS);
 	put_u32(&b, n->number);
 	stream_send(c->stream, FRAME_WELCOME, &b);
+	if (stands) {
+		seat_changed();
+	}
+	send_places(n);
 	log_info("node.there", LOG_STR("name", n->name), LOG_STR("from", c->peer),
 	         LOG_STR("version", n->facts.version));
 }

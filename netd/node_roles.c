@@ -15,7 +15,7 @@
 
 static bool is_own(const struct node *n)
 {
-	return !n->key[0];
+	return n == node_own();
 }
 
 struct node_role *node_role(struct node *n, uint8_t role)

@@ -54,6 +54,9 @@ void put_facts(struct buf *b, const struct node_facts *f)
 	put_str(b, f->hop6);
 	put_u32(b, f->cpu);
 	put_u32(b, f->memory);
+	if (f->listen[0]) { /* one of an older version knows of no more */
+		put_str(b, f->listen);
+	}
 }
 
 /* It is told to people, and in documents. */
@@ -80,6 +83,12 @@ void get_facts(struct reader *r, struct node_facts *f)
 	get_str(r, f->hop6, sizeof(f->hop6));
 	f->cpu = get_u32(r);
 	f->memory = get_u32(r);
+	if (r->left > 0) {
+		uint16_t port;
+
+		get_str(r, f->listen, sizeof(f->listen));
+		r->failed = r->failed || ip_endpoint_parse(f->listen, 0, &ip, &port, &e) < 0;
+	}
 	const char *const addresses[] = { f->address, f->hop4, f->hop6 };
 	for (size_t i = 0; i < ARRAY_N(addresses); i++) {
 		r->failed = r->failed || (addresses[i][0] && ip_parse(addresses[i], &ip, &e) < 0);

@@ -43,7 +43,8 @@ enum frame_way {
 	X(SESSION, FRAME_TO_NODE, 10, FRAME_JSON_MAX) /* session, JSON: the runtime gets it */     \
 						      /* with a stream, carried by the next two */ \
 	X(CARRY_DOWN, FRAME_TO_NODE, 9, 9 + FRAME_PACKET) /* session, what, bytes: carry.c */      \
-	X(CARRY_UP, FRAME_TO_PLANE, 9, 9 + FRAME_PACKET)
+	X(CARRY_UP, FRAME_TO_PLANE, 9, 9 + FRAME_PACKET)                                           \
+	X(PLACES, FRAME_TO_NODE, 2, 600) /* where control may be found: seat.h */
 
 enum frame_type {
 #define X(id, way, min, max) FRAME_##id,
@@ -72,6 +73,7 @@ struct node_facts {
 	uint8_t uplink_mac[6];
 	char hop4[IP_TEXT], hop6[IP_TEXT]; /* next hops behind the uplink, "" none */
 	uint32_t cpu, memory;              /* cores and GB that its groups may ask for */
+	char listen[64]; /* where nodes find control when that is there; "": it does not stand by */
 };
 void put_facts(struct buf *b, const struct node_facts *f);
 void get_facts(struct reader *r, struct node_facts *f);

@@ -16,6 +16,7 @@
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "netd/plane.h"
+#include "netd/seat.h"
 
 #define PROBE_MS    1000
 #define FAREWELL_MS 200 /* for the answers that say why */
@@ -164,6 +165,11 @@ bool storage_open(struct err *e)
 	return plane.store != NULL;
 }
 
+const char *storage_first(void)
+{
+	return self.node;
+}
+
 void storage_loaded(const json_t *row)
 {
 	free(self.node);
@@ -174,6 +180,9 @@ int storage_ours(struct err *e)
 {
 	if (!is_etcd()) {
 		return 0;
+	}
+	if (joined_there(plane.config)) {
+		return seat_fits(plane.config, e);
 	}
 	if (self.node && strcmp(self.node, plane.config->node) != 0) {
 		return err_set(e, ERR_FORBIDDEN, 0,

@@ -26,6 +26,8 @@ void storage_blind(const struct err *e);
 void storage_probe(void);
 /* Many times a second: has somebody mended what was refused? */
 void storage_look(int64_t now);
+/* The node that had control first: what says of no node is there. NULL: this one. */
+const char *storage_first(void);
 /* The pair "meta/node" was loaded. */
 void storage_loaded(const json_t *row);
 
