@@ -22,6 +22,7 @@
 #include "lib/base/crash.h"
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
+#include "lib/kernel/announce.h"
 #include "lib/kernel/flows.h"
 #include "lib/kernel/guest.h"
 #include "lib/kernel/kernel.h"
@@ -559,6 +560,19 @@ static int apply_nft(struct space *s, const struct kop *ops, size_t n, struct er
 	return rc;
 }
 
+static void say_where(struct space *s, const struct kop *v, size_t n)
+{
+	struct err e = ERR_INIT;
+
+	if (s->packet < 0 && spaces_enter(s, &e) == 0) {
+		s->packet = announce_open();
+		spaces_home(s->k);
+	}
+	if (s->packet >= 0) {
+		announce_send(s->packet, v, n);
+	}
+}
+
 static int linux_apply(struct kernel *ops, uint32_t ns, const struct kop *v, size_t n,
                        struct err *e)
 {
@@ -599,6 +613,9 @@ static int linux_apply(struct kernel *ops, uint32_t ns, const struct kop *v, siz
 	}
 	if (rc == 0 && has_nft) {
 		rc = apply_nft(s, v, n, e);
+	}
+	if (rc == 0 && ns == KOBJ_NS_GATEWAY && has_rt && announce_any(v, n)) {
+		say_where(s, v, n);
 	}
 	if (spaces_tenants(s)) {
 		struct err later = ERR_INIT;

@@ -69,7 +69,7 @@ struct space *spaces_insert(struct linux_kernel *k, uint32_t ns, uint8_t type)
 	}
 	*s = (struct space){ .k = k, .ns = ns, .type = type };
 	s->rt = s->nft = s->rt_ev = s->nft_ev = s->ends = (struct nl_sock)NL_SOCK_NONE;
-	s->raw[0] = s->raw[1] = -1;
+	s->raw[0] = s->raw[1] = s->packet = -1;
 	memmove(&k->spaces[i + 1], &k->spaces[i], (k->n - i) * sizeof(struct space *));
 	k->spaces[i] = s;
 	k->n++;
@@ -94,6 +94,10 @@ void spaces_close(struct space *s)
 		}
 		s->raw[i] = -1;
 	}
+	if (s->packet >= 0) {
+		close(s->packet);
+	}
+	s->packet = -1;
 }
 
 static void space_free(struct space *s)

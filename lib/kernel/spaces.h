@@ -31,6 +31,7 @@ struct space {
 	void (*on_end)(void *arg, uint32_t ns, const struct kflow *f);
 	void *end_arg;
 	int raw[2]; /* for resets, IPv4 and IPv6; -1: not yet */
+	int packet; /* the gateway's, for announcements: announce.h; the same */
 };
 
 struct linux_kernel {
