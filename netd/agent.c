@@ -18,6 +18,7 @@
 #include "netd/api/api.h"
 #include "netd/carry.h"
 #include "netd/fabric.h"
+#include "netd/relay.h"
 #include "netd/runtime.h"
 #include "netd/seat.h"
 
@@ -76,6 +77,7 @@ static void on_closed(void *arg, const char *why)
 {
 	(void)arg;
 	carry_gone(NULL);
+	relay_connected(NULL);
 	stream_free(self.plane);
 	self.plane = NULL;
 	loop_timer_stop(self.beat);
@@ -256,6 +258,14 @@ static void withdraw(void *arg)
 	n_routes = 0;
 }
 
+/* The namespace of a group that a runtime's call is making, or looks at: guest_send(). */
+static int guest_namespace(struct reader body)
+{
+	(void)get_u32(&body);
+	(void)get_u32(&body);
+	return relay_namespace(get_u64(&body));
+}
+
 /* A message to one of them: the plane is believed no further than a control of this node would be. */
 static void on_tell(struct reader *r)
 {
@@ -279,7 +289,8 @@ static void on_tell(struct reader *r)
 			if (type == MSG_OWNER_PART) {
 				note_routes(&body);
 			}
-			channel_send(channels[i], (enum msg_type)type, &body, -1);
+			channel_send(channels[i], (enum msg_type)type, &body,
+			             type == MSG_GUEST ? guest_namespace(*r) : -1);
 			return;
 		}
 	}
@@ -390,6 +401,7 @@ static void on_welcome(uint32_t number)
 {
 	log_info("plane.reached", LOG_STR("at", self.at), LOG_NUM("number", number));
 	self.welcome = true;
+	relay_connected(self.plane);
 	loop_timer_stop(self.answer);
 	self.refused[0] = '\0';
 	self.retry_ms = RETRY_MIN_MS;
@@ -446,6 +458,8 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 		on_issued(r);
 	} else if (type == FRAME_RUNTIME) {
 		on_runtime_told(r);
+	} else if (type == FRAME_CNI_ANSWER) {
+		relay_answer(r);
 	} else if (type == FRAME_PLACES) {
 		on_places(r);
 	} else if (type == FRAME_SESSION) {
@@ -596,7 +610,8 @@ void agent_run(const struct config *c, struct loop *l, const int fds[FD_N], int 
 	serve_api(fds);
 	runtime_serve(l, fds[FD_RUNTIME], on_runtime_hello, on_runtime_said, on_runtime_gone);
 	snprintf(self.at, sizeof(self.at), "%.*s", (int)strcspn(self.j.plane, ","), self.j.plane);
-	seat_watch(c, l, fds[FD_NODES], fds[FD_CNI]);
+	relay_serve(l, fds[FD_CNI]);
+	seat_watch(c, l, fds[FD_NODES]);
 	connect_plane(NULL);
 	role_serve(ROLE_CONTROL, l, main_fd, peers, CONTROL_PEERS);
 }

@@ -20,10 +20,10 @@
 #include "lib/base/own.h"
 #include "netd/cni_parts.h"
 #include "netd/guest.h"
+#include "netd/node.h"
 #include "netd/subnet.h"
 #include "netd/where.h"
 
-#define FRAME_MAX (8u << 20)
 #define CALLS_MAX 4096u
 
 const char *const cni_versions[] = { "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0", NULL };
@@ -31,7 +31,11 @@ const char *const cni_versions[] = { "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"
 struct call {
 	LIST_ENTRY(call) link;
 	struct loop_watch *in, *out;
-	int fd, ns; /* fd -1: the plugin is gone; ns -1: none, or handed on */
+	int fd, ns;    /* fd -1: the plugin is gone; ns -1: none, or handed on */
+	uint32_t node; /* whose runtime calls, by number */
+	uint64_t
+		relay; /* its number there, of one that another node relays, which holds its namespace; 0: none, or nobody waits */
+	bool has_ns;
 	struct buf got, answer;
 	size_t sent;
 	struct cni_env env;
@@ -91,6 +95,17 @@ static void answer(struct call *c, uint8_t status, char *text)
 {
 	size_t n = text ? strlen(text) : 0;
 
+	if (c->relay) {
+		const struct node *node = node_numbered(c->node);
+		AUTO_BUF struct buf b = { 0 };
+
+		put_u64(&b, c->relay);
+		put_u8(&b, status);
+		buf_add(&b, text ? text : "", n);
+		if (node && node->stream) {
+			stream_send(node->stream, FRAME_CNI_ANSWER, &b);
+		}
+	}
 	if (c->fd < 0) {
 		free(text);
 		call_free(c);
@@ -124,11 +139,12 @@ static void answer_done(struct call *c)
 
 /* ---- attachments ---- */
 
-static struct ip place_of(const char *network, const char *container, const char *ifname)
+static struct ip place_of(uint32_t node, const char *network, const char *container,
+                          const char *ifname)
 {
 	AUTO_BUF struct buf text = { 0 };
 
-	buf_addf(&text, "%s\n%s\n%s", network, container, ifname);
+	buf_addf(&text, "%u\n%s\n%s\n%s", node, network, container, ifname);
 	return where_named(buf_str(&text), text.len);
 }
 
@@ -137,8 +153,8 @@ void cni_place(struct resource *r, bool there)
 	const json_t *g = guest_of(r);
 
 	if (g) {
-		struct ip at = place_of(model_str(g, "network"), model_str(g, "container"),
-		                        model_str(g, "ifname"));
+		struct ip at = place_of(guest_number(r), model_str(g, "network"),
+		                        model_str(g, "container"), model_str(g, "ifname"));
 
 		(there ? where_add : where_drop)(&self.attachments, 0, &at, (uintptr_t)r);
 	}
@@ -147,7 +163,7 @@ void cni_place(struct resource *r, bool there)
 static struct resource *attachment(const struct call *c)
 {
 	const char *network = model_str(c->conf, "name");
-	struct ip at = place_of(network, c->env.container, c->env.ifname);
+	struct ip at = place_of(c->node, network, c->env.container, c->env.ifname);
 	const struct where_entry *x = where_next(&self.attachments, 0, &at, NULL);
 
 	return x ? (struct resource *)x->value : NULL;
@@ -230,7 +246,7 @@ static void add(struct call *c)
 		answer_done(c);
 		return;
 	}
-	if (c->ns < 0 || strtoull(c->env.cookie, NULL, 16) == 0) {
+	if (!c->has_ns || strtoull(c->env.cookie, NULL, 16) == 0) {
 		cni_fail(&c->failed, CNI_ENVIRONMENT, "CNI_NETNS: no namespace came with the call");
 		answer_done(c);
 		return;
@@ -239,6 +255,7 @@ static void add(struct call *c)
 		answer_done(c);
 		return;
 	}
+	json_object_set_new(want.status, "node", json_integer(c->node));
 	ch.status = json_pack("{s:O}", "cni", want.status);
 	ch.ns_fd = &c->ns;
 	json_t *status = ch.status;
@@ -328,7 +345,8 @@ static void gc(struct call *c)
 		struct resource *r = plane.v[i];
 		const json_t *g = r->group ? guest_of(r) : NULL;
 
-		if (g && strcmp(model_str(g, "network"), network) == 0 &&
+		if (g && guest_number(r) == c->node &&
+		    strcmp(model_str(g, "network"), network) == 0 &&
 		    strcmp(model_str(g, "runtime"), runtime) == 0 && !listed(list, g)) {
 			let_go(c, r);
 			n++;
@@ -342,12 +360,12 @@ static void gc(struct call *c)
 	}
 }
 
-void cni_gone(uint32_t number)
+void cni_gone(const struct node *n, uint32_t number)
 {
 	for (size_t i = 0; i < plane.n; i++) {
 		struct resource *r = plane.v[i];
 
-		if (r->group && guest_of(r) && !r->deleting &&
+		if (r->group && guest_of(r) && !r->deleting && guest_node(r) == n &&
 		    json_integer_value(json_object_get(r->status, "serial")) == number) {
 			log_info("cni.gone", LOG_STR("id", r->id),
 			         LOG_STR("netns", model_str(guest_of(r), "netns")));
@@ -366,7 +384,7 @@ static void check(struct call *c)
 	if (!r || r->deleting) {
 		cni_fail(&c->failed, CNI_UNKNOWN, "container %s has no %s in network %s",
 		         c->env.container, c->env.ifname, model_str(c->conf, "name"));
-	} else if (c->ns < 0 || strcmp(model_str(guest_of(r), "cookie"), c->env.cookie) != 0) {
+	} else if (!c->has_ns || strcmp(model_str(guest_of(r), "cookie"), c->env.cookie) != 0) {
 		cni_fail(&c->failed, CNI_DIFFERS,
 		         "CNI_NETNS %s is another namespace than %s was made in", c->env.netns,
 		         c->env.ifname);
@@ -405,7 +423,7 @@ static void status(struct call *c)
 
 	if (plane.stopped) {
 		cni_fail(&c->failed, CNI_UNAVAILABLE, "changes are refused: %s", plane.stopped);
-	} else if (!plane.engine_synced) {
+	} else if (!node_synced(node_numbered(c->node))) {
 		cni_fail(&c->failed, CNI_UNAVAILABLE, "the engine is not ready");
 	} else if (tenant_room(model_str(c->conf, "subscription"), NULL, NULL, &e) < 0) {
 		cni_fail(&c->failed, CNI_UNAVAILABLE, "%s", e.msg);
@@ -578,9 +596,10 @@ static void hang_up(struct call *c)
 }
 
 /* The plugin's descriptor comes with the first byte. */
-static ssize_t receive(struct call *c, void *to, size_t size)
+ssize_t cni_receive(int fd, struct buf *got, int *ns)
 {
-	struct iovec iov = { to, size };
+	void *room = buf_room(got, 65536);
+	struct iovec iov = { room, room ? 65536 : 0 };
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(4 * sizeof(int))];
@@ -589,9 +608,9 @@ static ssize_t receive(struct call *c, void *to, size_t size)
 		            .msg_iovlen = 1,
 		            .msg_control = u.room,
 		            .msg_controllen = sizeof(u.room) };
-	ssize_t n = recvmsg(c->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n = room ? recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) : 0;
 
-	for (struct cmsghdr *h = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL; h; h = CMSG_NXTHDR(&m, h)) {
+	for (struct cmsghdr *h = n > 0 ? CMSG_FIRSTHDR(&m) : NULL; h; h = CMSG_NXTHDR(&m, h)) {
 		size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		int fds[4];
 
@@ -600,21 +619,56 @@ static ssize_t receive(struct call *c, void *to, size_t size)
 		}
 		memcpy(fds, CMSG_DATA(h), count * sizeof(int));
 		for (size_t i = 0; i < count; i++) {
-			if (c->ns < 0) {
-				c->ns = fds[i];
+			if (*ns < 0) {
+				*ns = fds[i];
 			} else {
 				close(fds[i]);
 			}
 		}
 	}
+	got->len += n > 0 ? (size_t)n : 0;
 	return n;
+}
+
+uint64_t cni_cookie(const uint8_t *frame, size_t len)
+{
+	const char *p = (const char *)frame, *end = p + len;
+
+	while (p < end && *p) {
+		const char *zero = memchr(p, '\0', (size_t)(end - p));
+
+		if (!zero) {
+			break;
+		}
+		if (strncmp(p, "COOKIE=", 7) == 0) {
+			return strtoull(p + 7, NULL, 16);
+		}
+		p = zero + 1;
+	}
+	return 0;
+}
+
+/* A whole frame behind its length, in c->got. */
+static void take_frame(struct call *c, size_t len)
+{
+	const char *from = (const char *)c->got.data + 4, *end = from + len;
+
+	c->env = (struct cni_env){ "", "", "", "", "", "0" };
+	const char *text = take_environment(c, from, end);
+	if (text) {
+		begin(c, text, (size_t)(end - text));
+	} else if (c->relay) {
+		cni_fail(&c->failed, CNI_DECODE, "a call that is none");
+		answer_done(c);
+	} else {
+		call_free(c);
+	}
 }
 
 static void on_in(void *arg)
 {
 	struct call *c = arg;
-	void *room = buf_room(&c->got, 65536);
-	ssize_t n = room ? receive(c, room, 65536) : 0;
+	ssize_t n = cni_receive(c->fd, &c->got, &c->ns);
 	uint32_t len;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -628,37 +682,65 @@ static void on_in(void *arg)
 		}
 		return;
 	}
-	c->got.len += (size_t)n;
 	if (c->env.command || c->got.len < 4) {
 		return; /* more than the frame: passed over */
 	}
 	memcpy(&len, c->got.data, 4);
 	len = ntohl(len);
-	if (len > FRAME_MAX) {
+	if (len > CNI_FRAME_MAX) {
 		call_free(c);
 		return;
 	}
 	if (c->got.len < (size_t)len + 4) {
 		return;
 	}
-	struct buf whole = c->got; /* the environment's texts lie there */
-	c->got = (struct buf){ 0 };
-	const char *from = (const char *)whole.data + 4, *end = from + len;
-	c->env = (struct cni_env){ "", "", "", "", "", "0" };
-	const char *text = take_environment(c, from, end);
-	buf_fini(&c->got);
-	c->got = whole;
-	if (text) {
-		begin(c, text, (size_t)(end - text));
-	} else {
-		call_free(c);
+	c->has_ns = c->ns >= 0;
+	c->node = node_own() ? node_own()->number : 0;
+	take_frame(c, len);
+}
+
+static struct call *call_new(void)
+{
+	struct call *c = self.n < CALLS_MAX ? calloc(1, sizeof(*c)) : NULL;
+
+	if (c) {
+		c->fd = c->ns = -1;
+		c->version = "1.0.0";
+		LIST_INSERT_HEAD(&self.calls, c, link);
+		self.n++;
+	}
+	return c;
+}
+
+void cni_relayed(struct node *n, uint64_t id, bool has_ns, const uint8_t *frame, size_t len)
+{
+	struct call *c = call_new();
+
+	if (!c) {
+		return; /* the plugin's patience ends it */
+	}
+	c->node = n->number;
+	c->relay = id;
+	c->has_ns = has_ns;
+	put_u32(&c->got, 0);
+	buf_add(&c->got, frame, len);
+	take_frame(c, len);
+}
+
+void cni_node_gone(const struct node *n)
+{
+	struct call *c;
+
+	LIST_FOREACH(c, &self.calls, link)
+	{
+		c->relay = c->node == n->number ? 0 : c->relay;
 	}
 }
 
 static void on_accept(void *arg)
 {
 	int fd = accept4(self.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct call *c = fd >= 0 && self.n < CALLS_MAX ? calloc(1, sizeof(*c)) : NULL;
+	struct call *c = fd >= 0 ? call_new() : NULL;
 
 	(void)arg;
 	if (!c) {
@@ -668,10 +750,6 @@ static void on_accept(void *arg)
 		return;
 	}
 	c->fd = fd;
-	c->ns = -1;
-	c->version = "1.0.0";
-	LIST_INSERT_HEAD(&self.calls, c, link);
-	self.n++;
 	c->in = loop_watch_read(self.loop, fd, on_in, c);
 }
 

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "netd/plane.h"
 
@@ -15,9 +16,18 @@
  * byte behind, one more zero byte, and what came by standard input; the namespace's descriptor comes with its first byte. The answer
  * has a length, the exit status as a byte, and what goes to standard output. */
 void cni_serve(struct loop *l, int fd);
+/* A call of another node's runtime (relay.c): its number there, whether it has a namespace, its frame behind the length. Always answered,
+ * by FRAME_CNI_ANSWER, unless the node is gone by then. */
+void cni_relayed(struct node *n, uint64_t id, bool has_ns, const uint8_t *frame, size_t len);
+/* Nobody waits for its calls' answers any more; what they began is finished. */
+void cni_node_gone(const struct node *n);
+/* Reads from a plugin's connection: bytes are appended, a descriptor goes to *ns if that is -1. As recv(2). */
+ssize_t cni_receive(int fd, struct buf *got, int *ns);
+/* What a frame says of its namespace; 0: nothing. */
+uint64_t cni_cookie(const uint8_t *frame, size_t len);
 /* A group is there, or not any more; one that is no attachment is passed over. */
 void cni_place(struct resource *r, bool there);
-/* The namespace of the group of that number is gone, and its network with it: no DEL may ever come. */
-void cni_gone(uint32_t number);
+/* The namespace of the group of that number, on that node, is gone, and its network with it: no DEL may ever come. */
+void cni_gone(const struct node *n, uint32_t number);
 /* The engine's answer to group_check_network(). */
 void cni_checked(const struct resource *r, bool ok, const char *text);

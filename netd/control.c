@@ -81,9 +81,7 @@ static struct channel **peer_channel(uint32_t role)
 /* What only the node with control may say: of given namespaces, of groups that runtimes made, of sessions and serials. */
 static void own_said(enum msg_type type, uint64_t request, struct reader *r)
 {
-	if (type == MSG_GUEST_GONE) {
-		cni_gone((uint32_t)request);
-	} else if (type == MSG_SESSION_BEGIN) {
+	if (type == MSG_SESSION_BEGIN) {
 		exec_begin(request);
 	} else if (type == MSG_SERIAL) {
 		zone_serial((uint32_t)request);
@@ -158,6 +156,8 @@ void control_said(struct node *n, enum role from, enum msg_type type, struct rea
 		if (reader_done(r)) {
 			zone_answered(n, request);
 		}
+	} else if (type == MSG_GUEST_GONE && n) {
+		cni_gone(n, (uint32_t)request);
 	} else if (n == node_own()) {
 		own_said(type, request, r);
 	} else {

@@ -415,7 +415,9 @@ void group_check_network(struct resource *r, int fd)
 	struct buf b = { 0 };
 
 	guest_send(r, fd);
-	close(fd);
+	if (fd >= 0) {
+		close(fd);
+	}
 	put_u64(&b, group_ask(r->group, ASK_CHECK));
 	put_u64(&b, group_serial(r->group));
 	node_tell(group_node(r->group), MSG_OWNER_CHECK, &b, -1);

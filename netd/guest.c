@@ -21,6 +21,18 @@ const json_t *guest_of(const struct resource *r)
 	return json_object_get(r->status, "cni");
 }
 
+uint32_t guest_number(const struct resource *r)
+{
+	const json_t *n = json_object_get(guest_of(r), "node");
+
+	return n ? (uint32_t)json_integer_value(n) : node_first() ? node_first()->number : 0;
+}
+
+struct node *guest_node(const struct resource *r)
+{
+	return guest_of(r) ? node_numbered(guest_number(r)) : NULL;
+}
+
 struct ip guest_wish(const struct resource *r, uint8_t family)
 {
 	const json_t *list = json_object_get(guest_of(r), "ip"), *x;

@@ -2,6 +2,7 @@
  *
  * Container groups whose namespace a runtime made (CNI): what their status says of that, as cni.c wrote it at `cni`:
  *   network, runtime, container, ifname   the attachment, in the runtime's words
+ *   node                                  number of the node whose runtime it is; absent: that had control first
  *   netns, cookie                         the namespace's path, and what tells it from any other (hexadecimal)
  *   ip                                    addresses that were asked for, a family at most once
  *   mac, defaultRoute                     of the interface; absent: ours, and true
@@ -17,6 +18,9 @@
 #define GUEST_PORTS_MAX 1000
 
 const json_t *guest_of(const struct resource *r); /* NULL: it is no such group */
+/* The node whose runtime it is, and its number; NULL: it was removed, or it is no such group. */
+struct node *guest_node(const struct resource *r);
+uint32_t guest_number(const struct resource *r);
 /* The address of that family that was asked for; family 0: none. */
 struct ip guest_wish(const struct resource *r, uint8_t family);
 bool guest_public(const struct resource *r);

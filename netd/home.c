@@ -410,7 +410,7 @@ static bool takes(struct node *n, const json_t *doc, const double wants[2], bool
 }
 
 /* The node of a group whose VNet has a home: that, or a branch. Spot groups make room where there is none without. */
-static int choose_node(uint32_t vnet, const json_t *doc, bool here, const double wants[2],
+static int choose_node(uint32_t vnet, const json_t *doc, struct node *here, const double wants[2],
                        struct node **to, struct err *e)
 {
 	struct node *home = home_of(vnet), *n;
@@ -420,7 +420,7 @@ static int choose_node(uint32_t vnet, const json_t *doc, bool here, const double
 	if (!home) {
 		return no_room(wants, "its VNet's node was removed, and it has no other yet", e);
 	}
-	*to = here ? node_own() : home;
+	*to = here ? here : home;
 	if (here && *to != home && (bound || !fabric_linked(home) || !fabric_linked(*to))) {
 		return no_room(wants,
 		               bound ? bound
@@ -461,10 +461,10 @@ static int choose_node(uint32_t vnet, const json_t *doc, bool here, const double
 }
 
 /* Its home, once it has one. */
-static int choose_home(uint32_t vnet, const json_t *doc, bool here, const double wants[2],
+static int choose_home(uint32_t vnet, const json_t *doc, struct node *here, const double wants[2],
                        struct node **to, struct err *e)
 {
-	struct node *n = here ? node_own() : NULL;
+	struct node *n = here;
 
 	if (!beside_peers(vnet ? table_numbered(vnet) : NULL, &n)) {
 		return no_room(wants, "the VNets that its VNet is peered with are on several nodes",
@@ -489,7 +489,7 @@ static int choose_home(uint32_t vnet, const json_t *doc, bool here, const double
 	return 0;
 }
 
-int home_choose(uint32_t vnet, bool live, const json_t *doc, bool here, struct node **to,
+int home_choose(uint32_t vnet, bool live, const json_t *doc, struct node *here, struct node **to,
                 struct err *e)
 {
 	double wants[2] = { 0 };

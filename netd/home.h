@@ -45,8 +45,8 @@ unsigned home_tell_all(uint32_t vnet, enum msg_type type, const struct buf *body
 
 /* Where a group of that document (NULL: none, a frontend) may begin: of a VNet that is in no kernel (or 0: a platform's to be) the
  * best node, which becomes its home; else its home, or a branch when that has no room, or is not in the zone that the
- * document asks for. ERR_CONFLICT ServiceUnavailable. `here`: on control's own node or nowhere. */
-int home_choose(uint32_t vnet, bool live, const json_t *doc, bool here, struct node **to,
+ * document asks for. ERR_CONFLICT ServiceUnavailable. `here`: on that node or nowhere (NULL: on any). */
+int home_choose(uint32_t vnet, bool live, const json_t *doc, struct node *here, struct node **to,
                 struct err *e) __attribute__((warn_unused_result));
 /* NULL: groups of the VNet of that document may be on branches; else what binds them to its home. */
 const char *home_binds(uint32_t vnet, const json_t *doc);

@@ -92,7 +92,7 @@ static bool moves(const struct set *s, const struct resource *r, const struct no
 static bool stays(const struct resource *r, const struct node *from, const struct node *to,
                   bool drains)
 {
-	return !drains && from && fabric_linked(from) && fabric_linked(to) &&
+	return (!drains || guest_of(r)) && from && fabric_linked(from) && fabric_linked(to) &&
 	       !home_binds(group_vnet(r->group), r->doc);
 }
 
@@ -112,7 +112,8 @@ static const char *held_by(const struct set *s, const struct node *from, const s
 	for (size_t i = 0; i < plane.n; i++) {
 		const struct resource *r = plane.v[i];
 
-		if (moves(s, r, from) && guest_of(r) && (!to || !stays(r, from, to, drains))) {
+		if (from && moves(s, r, from) && guest_of(r) &&
+		    (!to || !stays(r, from, to, drains))) {
 			return "a runtime made groups in it there";
 		}
 	}
@@ -182,12 +183,22 @@ static bool is_leaving(const struct group *g)
 	return g->withdrawn && (g->withdrawn_done == settled || g->withdrawn_done == emptied);
 }
 
+static void nobody(void *arg, const struct err *e)
+{
+	(void)arg;
+	(void)e;
+}
+
 static void begin_anew(struct group *g)
 {
 	if (is_leaving(g)) {
 		group_returns(g);
 	}
-	group_arrive(g);
+	if (guest_of(g->r)) { /* its namespace was on a node that was removed */
+		group_delete(g->r, nobody, NULL);
+	} else {
+		group_arrive(g);
+	}
 }
 
 /* The homes go; `all`: groups there that could stay too. How many stay for want of room, if `drains`; else they go without. */
@@ -204,7 +215,11 @@ static unsigned move(const struct set *s, struct node *to, bool all, bool drains
 	for (size_t i = 0; i < plane.n; i++) {
 		struct group *g = plane.v[i]->group;
 
-		if (!moves(s, plane.v[i], from) || stays(plane.v[i], from, to, all)) {
+		if (!moves(s, plane.v[i], from)) {
+			continue;
+		}
+		if (stays(plane.v[i], from, to, all)) {
+			left += all && drains; /* a runtime's */
 			continue;
 		}
 		struct node *n = place(g, to, from, true);
@@ -310,7 +325,7 @@ static int move_group(struct group *g, const struct node *from, struct err *e)
 {
 	struct node *to = place(g, home_of(group_vnet(g)), from, false);
 
-	if (guest_of(g->r)) {
+	if (guest_of(g->r) && from) {
 		return err_set(e, ERR_CONFLICT, 0,
 		               "Container group '%s' cannot be moved: a runtime made it there.",
 		               g->r->name);

@@ -172,14 +172,15 @@ static int open_session(struct err *e)
 	return 0;
 }
 
-/* What a node of another's plane does not have. */
-static int open_own(struct err *e)
+static int open_plane(struct err *e)
 {
-	const char *nodes = self.config.listen_nodes;
+	const struct config *c = &self.config;
+	bool serves = c->listen_nodes[0] && (!joined_there(c) || seat_stands_by(c));
 
 	self.fds[FD_CNI] = listen_unix("cni.sock", SOCK_STREAM, 0600, e);
-	self.fds[FD_NODES] = nodes[0] ? listen_ip("listen-nodes", nodes, SOCK_STREAM, e) : -1;
-	return self.fds[FD_CNI] < 0 || (nodes[0] && self.fds[FD_NODES] < 0) ? -1 : 0;
+	self.fds[FD_NODES] =
+		serves ? listen_ip("listen-nodes", c->listen_nodes, SOCK_STREAM, e) : -1;
+	return self.fds[FD_CNI] < 0 || (serves && self.fds[FD_NODES] < 0) ? -1 : 0;
 }
 
 static int open_listeners(struct err *e)
@@ -191,8 +192,7 @@ static int open_listeners(struct err *e)
 	}
 	self.fds[FD_API_UNIX] = listen_unix("api.sock", SOCK_STREAM, 0666, e);
 	self.fds[FD_RUNTIME] = listen_unix("runtime.sock", SOCK_STREAM, 0600, e);
-	if (self.fds[FD_API_UNIX] < 0 || self.fds[FD_RUNTIME] < 0 ||
-	    ((!joined_there(c) || seat_stands_by(c)) && open_own(e) < 0)) {
+	if (self.fds[FD_API_UNIX] < 0 || self.fds[FD_RUNTIME] < 0 || open_plane(e) < 0) {
 		return -1;
 	}
 	if (c->listen_api[0]) {

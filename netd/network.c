@@ -254,7 +254,7 @@ static int take_node(struct resource *g, struct subnet *s, struct resource *vnet
 	for (size_t i = subnet_first(s->vnet); (x = subnet_at(i)) && x->vnet == s->vnet; i++) {
 		live = live || is_live(x);
 	}
-	if (home_choose(s->vnet, live, g->doc, guest_of(g) != NULL, &n, e) < 0) {
+	if (home_choose(s->vnet, live, g->doc, guest_node(g), &n, e) < 0) {
 		if (!is_live(s)) {
 			subnet_free(s);
 		}

@@ -17,6 +17,7 @@
 #include "lib/base/own.h"
 #include "netd/api/http.h"
 #include "netd/carry.h"
+#include "netd/cni.h"
 #include "netd/fabric.h"
 #include "netd/node.h"
 #include "netd/plane.h"
@@ -216,6 +217,7 @@ void hub_metrics(struct buf *to)
 static void away(struct node *n)
 {
 	carry_gone(n);
+	cni_node_gone(n);
 	for (size_t i = 0; i < CONTROL_PEERS; i++) {
 		if (n->roles[i].channel) {
 			drop_role(&n->roles[i]);
@@ -438,6 +440,17 @@ static void on_renew(struct conn *c, struct reader *r)
 	log_info("node.renewed", LOG_STR("name", c->node->name));
 }
 
+static void on_cni(struct node *n, struct reader *r)
+{
+	uint64_t id = get_u64(r);
+	bool has_ns = get_u8(r);
+	const uint8_t *frame = r->p;
+	size_t len = r->left;
+
+	r->left = 0;
+	cni_relayed(n, id, has_ns, frame, len);
+}
+
 static void on_frame(void *arg, enum frame_type type, struct reader *r)
 {
 	struct conn *c = arg;
@@ -480,6 +493,8 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 		if (on_runtime_said(c->node, r) < 0) {
 			refuse(c, "a frame of a runtime's that is none");
 		}
+	} else if (type == FRAME_CNI) {
+		on_cni(c->node, r);
 	} else if (type == FRAME_SAID) {
 		if (on_said(c->node, r) < 0) {
 			refuse(c, "a message that no role of a node may send");

@@ -17,8 +17,9 @@ enum frame_way {
 };
 
 #define FRAME_JSON_MAX (4u << 20) /* as the runtime's own frames: runtime.c */
-#define FRAME_PACKET   32769u     /* kind, SESSION_PACKET bytes: lib/base/session.h */
-#define FRAME_MSG      5u         /* bytes before a role's message in its frame */
+#define CNI_FRAME_MAX  (4u << 20)
+#define FRAME_PACKET   32769u /* kind, SESSION_PACKET bytes: lib/base/session.h */
+#define FRAME_MSG      5u     /* bytes before a role's message in its frame */
 
 /* id, way, shortest and longest body in bytes */
 #define FRAME_TABLE(X)                                                                             \
@@ -44,7 +45,10 @@ enum frame_way {
 						      /* with a stream, carried by the next two */ \
 	X(CARRY_DOWN, FRAME_TO_NODE, 9, 9 + FRAME_PACKET) /* session, what, bytes: carry.c */      \
 	X(CARRY_UP, FRAME_TO_PLANE, 9, 9 + FRAME_PACKET)                                           \
-	X(PLACES, FRAME_TO_NODE, 2, 600) /* where control may be found: seat.h */
+	X(PLACES, FRAME_TO_NODE, 2, 600)             /* where control may be found: seat.h */      \
+	X(CNI, FRAME_TO_PLANE, 9, 9 + CNI_FRAME_MAX) /* call, is there a namespace, its frame: */  \
+						     /* cni.h */                                   \
+	X(CNI_ANSWER, FRAME_TO_NODE, 9, 9 + CNI_FRAME_MAX) /* call, exit status, output */
 
 enum frame_type {
 #define X(id, way, min, max) FRAME_##id,

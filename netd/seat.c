@@ -84,19 +84,16 @@ static void on_caller(void *arg)
 	}
 }
 
-void seat_watch(const struct config *c, struct loop *l, int nodes, int cni)
+void seat_watch(const struct config *c, struct loop *l, int fd)
 {
-	static int listeners[2];
+	static int listener;
 	char password[256];
 	struct store_etcd etcd;
 	struct err e = ERR_INIT;
 
-	listeners[0] = nodes;
-	listeners[1] = cni;
-	for (int i = 0; i < 2; i++) {
-		if (listeners[i] >= 0) {
-			loop_watch_read(l, listeners[i], on_caller, &listeners[i]);
-		}
+	if (fd >= 0) {
+		listener = fd;
+		loop_watch_read(l, fd, on_caller, &listener);
 	}
 	if (!seat_stands_by(c) || plane.blind) {
 		return;

@@ -23,9 +23,9 @@ bool seat_take(const struct config *c);
 /* Is this node, which has taken the store of a plane that it joined, one of that plane's, and can it open what is sealed there?
  * ERR_FORBIDDEN. */
 int seat_fits(const struct config *c, struct err *e) __attribute__((warn_unused_result));
-/* While an agent: refuses nodes that look for control here, and CNI's calls (the listening descriptors, -1: none), and ends the
- * process once nobody holds the store. */
-void seat_watch(const struct config *c, struct loop *l, int nodes, int cni);
+/* While an agent: refuses nodes that look for control here (`fd`: the listening descriptor, -1: none), and ends the process once nobody
+ * holds the store. */
+void seat_watch(const struct config *c, struct loop *l, int fd);
 
 /* Control's, once nodes are served: where nodes find control, this one first, as addresses separated by commas. When others stand by, this
  * node gets a certificate as all nodes have, for when it is followed. */

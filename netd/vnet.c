@@ -620,7 +620,7 @@ void vnet_hold(struct resource *v, const char *name, bool held)
 	struct node *n = NULL;
 	home_restore(v, vnet);
 	if (!subnet_any(vnet) && !json_object_get(v->status, "node") &&
-	    home_choose(vnet, false, NULL, false, &n, &e) == 0) {
+	    home_choose(vnet, false, NULL, NULL, &n, &e) == 0) {
 		home_note(v, vnet, n);
 	}
 	table_save(&v, 1, control_saved, NULL);

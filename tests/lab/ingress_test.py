@@ -5,6 +5,7 @@ import signal
 from balancers import *
 
 at, env = peers_all("bird2")  # before the lab, which has no network
+peers_all("frr")
 inside("withdraw-after=6", "pool=routed 203.0.113.0/24", "pool=routed 2001:db8:1::/64", "pool=onlink 192.0.2.64/26", nodes=3, uplinks=True)
 LAB = os.environ["NETD_LAB"]
 
@@ -98,8 +99,37 @@ ok(wait(lambda: page(front), 5), "the load balancer is reached by it")
 for x in (LB + "lb", CG + "m"):
     call("DELETE", x)
 
-# ---- announced by BGP, by BIRD of Debian on each node: the internet shares flows between those that announce
+# ---- announced by BGP, by BIRD of Debian on node2, FRR on node3: the internet shares flows between those that announce
 birds = {}
+
+
+def frr(k):
+    """zebra and bgpd there; they want users and folders that the machine does not have."""
+    home = f"{LAB}/frr{k}"
+    os.makedirs(home, exist_ok=True)
+    for file in ("passwd", "group"):
+        more = "frr:x:70100:70100::/:/bin/false\n" if file == "passwd" else "frr:x:70100:\nfrrvty:x:70101:frr\n"
+        open(f"{home}/{file}", "w").write(open("/etc/" + file).read() + more)
+    open(home + "/zebra.conf", "w").write("hostname zebra\n")
+    open(home + "/bgpd.conf", "w").write(f"""hostname bgpd
+router bgp 6500{k}
+ bgp router-id 192.88.{k}.2
+ no bgp ebgp-requires-policy
+ timers bgp 1 3
+ neighbor 192.88.{k}.1 remote-as 65000
+ neighbor 192.88.{k}.1 timers connect 1
+ neighbor 192.88.{k}.1 advertisement-interval 0
+ address-family ipv4 unicast
+  redistribute kernel route-map pools
+ exit-address-family
+route-map pools permit 10
+ match interface netd0
+""")
+    for name in ("zebra", "bgpd"):
+        run = (f"mount --bind {home}/passwd /etc/passwd && mount --bind {home}/group /etc/group && exec nsenter --net=/run/netns/node{k} {at}/usr/lib/frr/{name} "
+               f"-f {home}/{name}.conf -i {home}/{name}.pid -z {home}/zserv.api --vty_socket {home} -A 127.0.0.1 -P 0 --log file:{home}/{name}.log -u root -g root")
+        birds[f"{name}{k}"] = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", run], env={**env, "LD_LIBRARY_PATH": env["LD_LIBRARY_PATH"] + f":{at}/usr/lib/x86_64-linux-gnu/frr"}, stderr=open(f"{home}/{name}.err", "w"))
+        wait(lambda: os.path.exists(f"{home}/{name}.vty"), 10)
 
 
 def bird(where, name, text):
@@ -119,11 +149,12 @@ for k in where:
         net("route", "flush", ip)
 net("route", "flush", "203.0.113.0/24")
 subprocess.run(["ip", "netns", "exec", "internet", "sysctl", "-qw", "net.ipv4.fib_multipath_hash_policy=1"])
-for k in (2, 3):
-    birds[k] = bird(f"node{k}", f"node{k}", f"""router id 192.88.{k}.2;
+k = 2
+birds[k] = bird(f"node{k}", f"node{k}", f"""router id 192.88.{k}.2;
 protocol kernel {{ learn; scan time 1; ipv4 {{ import where ifname = "netd0"; export none; }}; }}
 protocol bgp {{ local 192.88.{k}.2 as 6500{k}; neighbor 192.88.{k}.1 as 65000; hold time 3; connect delay time 1; connect retry time 1; error wait time 1, 2; ipv4 {{ import none; export where ifname = "netd0"; }}; }}
 """)
+frr(3)
 bird("internet", "internet", "router id 192.0.2.1;\nprotocol kernel { merge paths on; ipv4 { import none; export all; }; }\n" + "".join(
     f"protocol bgp n{k} {{ local 192.88.{k}.1 as 65000; neighbor 192.88.{k}.2 as 6500{k}; hold time 3; connect delay time 1; connect retry time 1; error wait time 1, 2; ipv4 {{ import all; export none; }}; }}\n" for k in (2, 3)))
 both = {"192.88.2.2", "192.88.3.2"}
