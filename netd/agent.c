@@ -263,7 +263,8 @@ static int guest_namespace(struct reader body)
 {
 	(void)get_u32(&body);
 	(void)get_u32(&body);
-	return relay_namespace(get_u64(&body));
+	uint64_t cookie = get_u64(&body);
+	return get_u8(&body) ? relay_namespace(cookie) : -1;
 }
 
 /* A message to one of them: the plane is believed no further than a control of this node would be. */

@@ -388,6 +388,8 @@ static void check(struct call *c)
 		cni_fail(&c->failed, CNI_DIFFERS,
 		         "CNI_NETNS %s is another namespace than %s was made in", c->env.netns,
 		         c->env.ifname);
+	} else if (!node_synced(guest_node(r))) {
+		cni_fail(&c->failed, CNI_LATER, "the node's engine is not ready");
 	} else if (cni_result_check(json_object_get(c->conf, "prevResult"), r, &c->failed) == 0) {
 		c->key = strdup(r->key);
 		int fd = c->ns;
@@ -411,6 +413,19 @@ void cni_checked(const struct resource *r, bool ok, const char *text)
 			cni_fail(&c->failed, CNI_DIFFERS, "%s", text);
 		}
 		answer_done(c);
+	}
+}
+
+void cni_engine_gone(const struct node *n)
+{
+	for (struct call *c = LIST_FIRST(&self.calls), *next; c; c = next) {
+		next = LIST_NEXT(c, link);
+		if (c->key && c->node == n->number) {
+			free(c->key);
+			c->key = NULL;
+			cni_fail(&c->failed, CNI_LATER, "the node's engine began anew");
+			answer_done(c);
+		}
 	}
 }
 

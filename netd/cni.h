@@ -29,5 +29,7 @@ uint64_t cni_cookie(const uint8_t *frame, size_t len);
 void cni_place(struct resource *r, bool there);
 /* The namespace of the group of that number, on that node, is gone, and its network with it: no DEL may ever come. */
 void cni_gone(const struct node *n, uint32_t number);
+/* The node's engine is away: what was asked of it is not answered. */
+void cni_engine_gone(const struct node *n);
 /* The engine's answer to group_check_network(). */
 void cni_checked(const struct resource *r, bool ok, const char *text);

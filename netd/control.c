@@ -211,6 +211,7 @@ void control_peer_gone(struct node *n, enum role peer)
 		*(n == node_own() ? &plane.engine_synced : &n->synced) = false;
 		fabric_answered(n, UINT64_MAX);
 		drain_engine_gone(n);
+		cni_engine_gone(n);
 	}
 }
 

@@ -210,6 +210,7 @@ static void guest(struct reader *r, int fd)
 
 	g.vnet = get_u32(r);
 	g.cookie = get_u64(r);
+	(void)get_u8(r); /* for the agent: guest_send() */
 	g.default4 = get_u8(r);
 	g.default6 = get_u8(r);
 	get_str(r, g.dev, sizeof(g.dev));

@@ -122,7 +122,7 @@ static void ended(struct group *g, const struct err *e)
 static void send_group(struct group *g)
 {
 	if (g->guest) {
-		guest_send(g->r, g->ns_fd);
+		guest_send(g->r, g->ns_fd, !g->attached);
 	}
 	network_send_group(g->r, group_ask(g, ASK_ATTACH));
 }
@@ -414,7 +414,7 @@ void group_check_network(struct resource *r, int fd)
 {
 	struct buf b = { 0 };
 
-	guest_send(r, fd);
+	guest_send(r, fd, true);
 	if (fd >= 0) {
 		close(fd);
 	}
@@ -689,7 +689,7 @@ void group_engine_list(struct node *n)
 			continue;
 		}
 		if (g->guest) {
-			guest_send(g->r, g->ns_fd);
+			guest_send(g->r, g->ns_fd, !g->attached);
 		}
 		network_send_group(g->r, 0);
 	}

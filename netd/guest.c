@@ -193,7 +193,7 @@ void guest_place(const struct resource *r, bool there)
 	}
 }
 
-void guest_send(const struct resource *r, int fd)
+void guest_send(const struct resource *r, int fd, bool held)
 {
 	const json_t *g = guest_of(r);
 	struct buf b = { 0 };
@@ -201,6 +201,7 @@ void guest_send(const struct resource *r, int fd)
 	put_u32(&b, (uint32_t)json_integer_value(json_object_get(r->status, "serial")));
 	put_u32(&b, vnet_of(r));
 	put_u64(&b, strtoull(model_str(g, "cookie"), NULL, 16));
+	put_u8(&b, held);
 	bool routed = !json_is_false(json_object_get(g, "defaultRoute"));
 	put_u8(&b, routed && *model_str(r->status, "ip4"));
 	put_u8(&b, routed && *model_str(r->status, "ip6"));

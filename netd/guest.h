@@ -32,5 +32,6 @@ size_t guest_maps(const struct resource *r, struct plan_map to[static GUEST_PORT
 int guest_check(const struct resource *r, struct err *e) __attribute__((warn_unused_result));
 /* Takes note of them, or forgets them. */
 void guest_place(const struct resource *r, bool there);
-/* Tells the engine of the namespace, before the group's objects. `fd` (borrowed) or -1. */
-void guest_send(const struct resource *r, int fd);
+/* Tells the engine of the namespace, before the group's objects: `fd` (borrowed) or -1; on another node it is that of the call that is
+ * under way there, if it is `held`: the group is being made, or looked at. */
+void guest_send(const struct resource *r, int fd, bool held);

@@ -56,7 +56,7 @@ enum role {
 	X(SYNC_BEGIN, 1, ROLE_CONTROL, ROLE_ENGINE, 0, 0)                                         \
 	X(SYNC_END, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)                                           \
 	X(OWNER_CHECK, 1, ROLE_CONTROL, ROLE_ENGINE, 16, 16)                                      \
-	X(GUEST, 1, ROLE_CONTROL, ROLE_ENGINE, 22, 400)   /* see engine's guest(); maybe fd */    \
+	X(GUEST, 2, ROLE_CONTROL, ROLE_ENGINE, 23, 400)   /* see engine's guest(); maybe fd */    \
 	X(GUEST_GONE, 1, ROLE_ENGINE, ROLE_CONTROL, 8, 8) /* number of the group */               \
 	X(FLOWS, 1, ROLE_CONTROL, ROLE_ENGINE, 8, 8)      /* token, namespace */                  \
 	X(FLOW_LIST, 1, ROLE_ENGINE, ROLE_CONTROL, 9, MSG_BODY_MAX) /* token, ns, last, flows */  \

@@ -81,8 +81,9 @@ static void answer(struct call *c, uint8_t status, const void *text, size_t len)
 /* Code 11 of the specification: try again later. */
 static void refuse(struct call *c)
 {
-	static const char text[] = "{\"cniVersion\":\"1.0.0\",\"code\":11,\"msg\":\"try again later\","
-				   "\"details\":\"the plane that this node belongs to is away\"}";
+	static const char text[] =
+		"{\"cniVersion\":\"1.0.0\",\"code\":11,\"msg\":\"try again later\","
+		"\"details\":\"the plane that this node belongs to is away\"}";
 
 	answer(c, 1, text, sizeof(text) - 1);
 }
