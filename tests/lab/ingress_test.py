@@ -108,10 +108,14 @@ def frr(k):
     home = f"{LAB}/frr{k}"
     os.makedirs(home, exist_ok=True)
     for file in ("passwd", "group"):
-        more = "frr:x:70100:70100::/:/bin/false\n" if file == "passwd" else "frr:x:70100:\nfrrvty:x:70101:frr\n"
+        more = "frr:x:70100:70100::/:/bin/false\n" if file == "passwd" else "frr:x:70100:\nfrrvty:x:70101:frr,root\n"
         open(f"{home}/{file}", "w").write(open("/etc/" + file).read() + more)
     open(home + "/zebra.conf", "w").write("hostname zebra\n")
     open(home + "/bgpd.conf", "w").write(f"""hostname bgpd
+route-map pools permit 10
+ match interface netd0
+ set origin igp
+exit
 router bgp 6500{k}
  bgp router-id 192.88.{k}.2
  no bgp ebgp-requires-policy
@@ -122,8 +126,6 @@ router bgp 6500{k}
  address-family ipv4 unicast
   redistribute kernel route-map pools
  exit-address-family
-route-map pools permit 10
- match interface netd0
 """)
     for name in ("zebra", "bgpd"):
         run = (f"mount --bind {home}/passwd /etc/passwd && mount --bind {home}/group /etc/group && exec nsenter --net=/run/netns/node{k} {at}/usr/lib/frr/{name} "
