@@ -98,7 +98,6 @@ void seat_watch(const struct config *c, struct loop *l, int fd)
 	if (!seat_stands_by(c) || plane.blind) {
 		return;
 	}
-	plane.config = c;
 	if (storage_etcd(c, &etcd, password, &e) < 0) {
 		log_error("seat.refused", LOG_STR("error", e.msg));
 		return;
