@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -541,6 +542,31 @@ static int check_document(struct call *c, const char *text, size_t len, struct c
 	                asked);
 }
 
+/* A node is believed no further than this: who takes one gets into no VNet that is not there already, but those of these subscriptions. */
+static bool may_use(const struct call *c, struct cni_error *e)
+{
+	const char *id = model_str(c->conf, "subscription"),
+		   *list = plane.config->cni_subscriptions;
+	size_t n = strlen(id);
+
+	if (node_own() && c->node == node_own()->number) {
+		return true;
+	}
+	for (const char *p = list; *p; p += strcspn(p, ",") + (p[strcspn(p, ",")] == ',')) {
+		p += strspn(p, " ");
+		size_t len = strcspn(p, ", ");
+
+		if ((len == 1 && *p == '*') || (len == n && strncasecmp(p, id, n) == 0)) {
+			return true;
+		}
+	}
+	cni_fail(
+		e, CNI_CONFIG,
+		"subscription '%.60s': runtimes of this node may not use it (cni-subscriptions of the node that has control)",
+		id);
+	return false;
+}
+
 static void begin(struct call *c, const char *text, size_t len)
 {
 	const struct verb *v = NULL;
@@ -563,7 +589,7 @@ static void begin(struct call *c, const char *text, size_t len)
 			cni_fail(&c->failed, v->fn == status ? CNI_UNAVAILABLE : CNI_LATER,
 			         "changes are refused: %s", plane.stopped);
 		} else if (v->fn == del || v->fn == gc ||
-		           cni_conf_check(c->conf, &c->failed) == 0) {
+		           (cni_conf_check(c->conf, &c->failed) == 0 && may_use(c, &c->failed))) {
 			v->fn(c);
 			return;
 		}

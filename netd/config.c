@@ -112,6 +112,8 @@ static const struct key {
 	  "seconds before an interactive session ends in any case"),
 	T("tls-cert", KIND_TEXT, tls_cert, "", "PEM file with the API's certificate chain"),
 	T("tls-key", KIND_TEXT, tls_key, "", "PEM file with its key"),
+	T("cni-subscriptions", KIND_TEXT, cni_subscriptions, "",
+	  "subscriptions that runtimes on other nodes may make containers in by CNI, with commas between; *: all"),
 	T("uplink", KIND_TEXT, uplink, "",
 	  "the host's device that public traffic comes by; empty: the host alone"),
 	T("next-hop4", KIND_IP, hop4, "", "IPv4 router behind the uplink"),

@@ -5,7 +5,7 @@ other's attachments; what happens when the plane, an engine or the node goes."""
 import signal
 from balancers import *
 
-inside("limit-groups=400", "pool=routed 203.0.113.0/24", nodes=3, uplinks=True)
+inside("limit-groups=400", f"cni-subscriptions=11111111-0000-0000-0000-000000000001,{SUB}", "pool=routed 203.0.113.0/24", nodes=3, uplinks=True)
 from cni import *
 
 LAB = os.environ["NETD_LAB"]
@@ -57,6 +57,8 @@ again = plugin("ADD", confs[3], container="p3", netns=spaces["p3"].path)
 ok(again[0] and "already" in json.dumps(again[1]), "ADD again is refused", again)
 bad = plugin("ADD", {**confs[2], "subnet": VNET + "net/subnets/none"}, container="bad", netns=spaces["p2"].path)
 ok(bad[0] and found("bad") is None, "a subnet that is not there: refused, nothing is left", bad)
+bad = plugin("ADD", {**confs[2], "subscription": SUB[:-1] + "7"}, container="bad", netns=spaces["p2"].path)
+ok(bad[0] and bad[1]["code"] == 7 and "cni-subscriptions" in json.dumps(bad[1]), "a subscription that other nodes' runtimes may not use", bad)
 ok(delete("p3", 2)[0] == 0 and found("p3"), "DEL on another node takes nothing away")
 plugin("GC", {**confs[3], "cniVersion": "1.1.0", "cni.dev/valid-attachments": [{"containerID": "p3", "ifname": "eth0"}]}, container=None, ifname=None)
 ok(wait(lambda: not found("q3"), 5) and found("p3") and found("p1") and found("p2"), "GC takes what its node's runtime does not know, and nothing of others'")

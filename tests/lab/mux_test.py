@@ -321,23 +321,35 @@ def drained():
     return gone or ok(False, "a drained node's member goes elsewhere", (s, d))
 
 
-slow = [subprocess.Popen(["nsenter", "--net=/run/netns/internet", "curl", "-s", "-m", "20", "-o", "/dev/null", f"http://{pub}/slow"]) for _ in range(9)]
-time.sleep(0.5)
-call("POST", "/netd/nodes/node3/drain")
-ok(wait(lambda: {who(pub) for _ in range(12)} == {"a", "b"}, 2) and node_of("c") == "node3", "while flows are left, a drained node's member stays, and gets no new ones", (node_of("c"), [who(pub) for _ in range(20)]))
-call("POST", "/netd/nodes/node3/uncordon")
-ok([p.wait() for p in slow] == [0] * 9 and wait(lambda: {who(pub) for _ in range(20)} == {"a", "b", "c"}, 5) and node_of("c") == "node3", "a node that is uncordoned meanwhile keeps it, and it serves again", node_of("c"))
-by(3, pub)
-under_load("a node is drained that packets come in by", drained, kept=0)
-by(1, pub)
-ok(node_of("c") != "node3" and wait(lambda: up("lb", "http") == 3 and {who(pub) for _ in range(30)} == {"a", "b", "c"}, 10), "its member serves on another", (node_of("c"), up("lb", "http")))
-
-
 def again():
     call("DELETE", CG + "c")
     wait(lambda: call("GET", CG + "c")[0] == 404)
     make("c", 3)
     balance("b a c", 3)
+
+
+def slowly():
+    p = [subprocess.Popen(["nsenter", "--net=/run/netns/internet", "curl", "-s", "-m", "20", "-o", "/dev/null", f"http://{pub}/slow"]) for _ in range(9)]
+    time.sleep(0.5)
+    return p
+
+
+slow = slowly()
+call("POST", "/netd/nodes/node3/drain")
+ok(wait(lambda: {who(pub) for _ in range(12)} == {"a", "b"}, 2) and node_of("c") == "node3", "while flows are left, a drained node's member stays, and gets no new ones", (node_of("c"), [who(pub) for _ in range(20)]))
+call("POST", "/netd/nodes/node3/uncordon")
+ok([p.wait() for p in slow] == [0] * 9 and wait(lambda: {who(pub) for _ in range(20)} == {"a", "b", "c"}, 5) and node_of("c") == "node3", "a node that is uncordoned meanwhile keeps it, and it serves again", node_of("c"))
+slow = slowly()
+call("POST", "/netd/nodes/node3/drain")
+os.kill(role_pid("control"), signal.SIGKILL)
+ok(wait(lambda: call("GET", "/netd/nodes")[0] == 200, 10) and [p.wait() for p in slow] == [0] * 9, "control begins anew in the middle of it: what is left ends in peace", [p.poll() for p in slow])
+ok(wait(lambda: node_of("c") != "node3" and up("lb", "http") == 3, 20), "and the node is drained all the same", (node_of("c"), up("lb", "http")))
+call("POST", "/netd/nodes/node3/uncordon")
+again()
+by(3, pub)
+under_load("a node is drained that packets come in by", drained, kept=0)
+by(1, pub)
+ok(node_of("c") != "node3" and wait(lambda: up("lb", "http") == 3 and {who(pub) for _ in range(30)} == {"a", "b", "c"}, 10), "its member serves on another", (node_of("c"), up("lb", "http")))
 
 
 again()
