@@ -599,35 +599,6 @@ static void begin(struct call *c, const char *text, size_t len)
 
 /* ---- frames ---- */
 
-/* The environment; returns what follows it, NULL: it is none. */
-static const char *take_environment(struct call *c, const char *p, const char *end)
-{
-	struct {
-		const char *name, **to;
-	} known[] = {
-		{ "CNI_COMMAND", &c->env.command }, { "CNI_CONTAINERID", &c->env.container },
-		{ "CNI_NETNS", &c->env.netns },     { "CNI_IFNAME", &c->env.ifname },
-		{ "CNI_ARGS", &c->env.args },       { "COOKIE", &c->env.cookie },
-	};
-
-	while (p < end && *p) {
-		const char *zero = memchr(p, '\0', (size_t)(end - p)), *eq = strchr(p, '=');
-
-		if (!zero || !eq) {
-			return NULL;
-		}
-		for (size_t i = 0; i < ARRAY_N(known); i++) {
-			size_t n = strlen(known[i].name);
-
-			if ((size_t)(eq - p) == n && memcmp(p, known[i].name, n) == 0) {
-				*known[i].to = eq + 1;
-			}
-		}
-		p = zero + 1;
-	}
-	return p < end ? p + 1 : NULL;
-}
-
 static void hang_up(struct call *c)
 {
 	loop_watch_free(c->in);
@@ -636,66 +607,13 @@ static void hang_up(struct call *c)
 	c->fd = -1;
 }
 
-/* The plugin's descriptor comes with the first byte. */
-ssize_t cni_receive(int fd, struct buf *got, int *ns)
-{
-	void *room = buf_room(got, 65536);
-	struct iovec iov = { room, room ? 65536 : 0 };
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(4 * sizeof(int))];
-	} u;
-	struct msghdr m = { .msg_iov = &iov,
-		            .msg_iovlen = 1,
-		            .msg_control = u.room,
-		            .msg_controllen = sizeof(u.room) };
-	ssize_t n = room ? recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) : 0;
-
-	for (struct cmsghdr *h = n > 0 ? CMSG_FIRSTHDR(&m) : NULL; h; h = CMSG_NXTHDR(&m, h)) {
-		size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		int fds[4];
-
-		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) {
-			continue;
-		}
-		memcpy(fds, CMSG_DATA(h), count * sizeof(int));
-		for (size_t i = 0; i < count; i++) {
-			if (*ns < 0) {
-				*ns = fds[i];
-			} else {
-				close(fds[i]);
-			}
-		}
-	}
-	got->len += n > 0 ? (size_t)n : 0;
-	return n;
-}
-
-uint64_t cni_cookie(const uint8_t *frame, size_t len)
-{
-	const char *p = (const char *)frame, *end = p + len;
-
-	while (p < end && *p) {
-		const char *zero = memchr(p, '\0', (size_t)(end - p));
-
-		if (!zero) {
-			break;
-		}
-		if (strncmp(p, "COOKIE=", 7) == 0) {
-			return strtoull(p + 7, NULL, 16);
-		}
-		p = zero + 1;
-	}
-	return 0;
-}
-
 /* A whole frame behind its length, in c->got. */
 static void take_frame(struct call *c, size_t len)
 {
 	const char *from = (const char *)c->got.data + 4, *end = from + len;
 
 	c->env = (struct cni_env){ "", "", "", "", "", "0" };
-	const char *text = take_environment(c, from, end);
+	const char *text = cni_environment(from, end, &c->env);
 	if (text) {
 		begin(c, text, (size_t)(end - text));
 	} else if (c->relay) {
@@ -709,7 +627,10 @@ static void take_frame(struct call *c, size_t len)
 static void on_in(void *arg)
 {
 	struct call *c = arg;
-	ssize_t n = cni_receive(c->fd, &c->got, &c->ns);
+	char more;
+	/* What follows the frame is passed over; its texts stay where they are. */
+	ssize_t n = c->env.command ? recv(c->fd, &more, 1, MSG_DONTWAIT)
+	                           : cni_receive(c->fd, &c->got, &c->ns);
 	uint32_t len;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -724,7 +645,7 @@ static void on_in(void *arg)
 		return;
 	}
 	if (c->env.command || c->got.len < 4) {
-		return; /* more than the frame: passed over */
+		return;
 	}
 	memcpy(&len, c->got.data, 4);
 	len = ntohl(len);

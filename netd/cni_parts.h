@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the files of CNI share: a call's environment and document (cni.c), what both ask for (cni_conf.c), results (cni_result.c).
+ * What the files of CNI share: a call's environment and document (cni.c), what both ask for (cni_conf.c), frames (cni_frame.c), results (cni_result.c).
  * Internal to them.
  */
 #pragma once
@@ -43,6 +43,10 @@ struct cni_env {
 	const char *command, *container, *netns, *ifname, *args;
 	const char *cookie; /* hexadecimal, of the namespace */
 };
+
+/* ---- cni_frame.c ---- */
+/* Reads the environment from a frame; returns what follows it there, NULL: it is none. */
+const char *cni_environment(const char *p, const char *end, struct cni_env *to);
 
 /* The versions that are spoken, oldest first; NULL at the end. */
 extern const char *const cni_versions[];

@@ -102,6 +102,18 @@ wait(lambda: delete("late", 3)[0] == 0, 10)
 x = wait(lambda: (lambda y: y if y[0] == 0 else None)(plugin("ADD", confs[3], container="late", netns=spaces["late"].path)), 10)
 ok(x and reach("late", ips["p1"][0]), "then it is made", x)
 
+# ---- the node is lost, and comes back
+conf3 = lambda line: b"/node3.conf" in line and (b"--role" in line or b"--config" in line)
+pids = [int(p) for p in os.listdir("/proc") if p.isdigit() and conf3(cmdline(p))]
+for p in pids:
+    os.kill(p, signal.SIGSTOP)
+ok(wait(lambda: {n["name"]: n["state"] for n in call("GET", "/netd/nodes")[1]["value"]}["node3"] == "NotReady", 12), "node3 is lost")
+time.sleep(1)
+ok(found("p3")["netd"]["node"] == "node3" and not reach("p1", ip_of(r["p3"])[0]), "what its runtime made stays its own, and is out of reach")
+for p in pids:
+    os.kill(p, signal.SIGCONT)
+ok(wait(lambda: reach("p1", ip_of(r["p3"])[0]) and reach("p3", "192.0.2.1"), 20), "it comes back with it", found("p3")["netd"])
+
 # ---- drained, removed
 s, d, _ = call("POST", "/netd/nodes/node3/drain")
 ok(found("p3")["netd"]["node"] == "node3" and reach("p3", ips["p1"][0]), "a drained node keeps what its runtime made", (s, d))
