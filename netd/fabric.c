@@ -279,6 +279,7 @@ static void put(uint64_t owner, uint32_t at, uint32_t vnet, struct kset *objects
 	struct kset now = { 0 };
 
 	kset_sort(objects);
+	kset_unique(objects);
 	if (fresh) {
 		s = sent_make(owner, at);
 		s->vnet = vnet;

@@ -51,6 +51,18 @@ void kset_sort(struct kset *s)
 	}
 }
 
+void kset_unique(struct kset *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (n == 0 || kobj_compare(&s->v[n - 1], &s->v[i]) != 0) {
+			s->v[n++] = s->v[i];
+		}
+	}
+	s->n = n;
+}
+
 int kobj_compare(const struct kobj *a, const struct kobj *b)
 {
 	return memcmp(a, b, KEY_SIZE);

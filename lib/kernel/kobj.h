@@ -372,6 +372,9 @@ struct kset {
 void kset_fini(struct kset *s);
 void kset_add(struct kset *s, const struct kobj *o);
 void kset_sort(struct kset *s);
+/* Of a sorted list: of those that have one key the first stays. Several owners' parts of one thing say it twice; a difference of such
+ * lists would take away what is still wanted. */
+void kset_unique(struct kset *s);
 
 /* Order by key: namespace, kind, then the rest. */
 int kobj_compare(const struct kobj *a, const struct kobj *b);

@@ -510,6 +510,31 @@ static void ports_of_branches(void **state)
 	kset_fini(&subnets);
 }
 
+/* Several rules of a load balancer say of one member how it leaves. */
+static void said_twice(void **state)
+{
+	struct kobj a = { .ns = 16,
+		          .kind = KOBJ_ELEM,
+		          .sub = KOBJ_SET_OUTTCP4,
+		          .family = 4,
+		          .addr = { 10, 1, 0, 4 } },
+		    b = a;
+	struct kset set = { 0 };
+
+	(void)state;
+	b.addr[3] = 5;
+	for (int i = 0; i < 3; i++) {
+		kset_add(&set, &b);
+		kset_add(&set, &a);
+	}
+	kset_sort(&set);
+	kset_unique(&set);
+	assert_int_equal(set.n, 2);
+	assert_memory_equal(&set.v[0], &a, sizeof(a));
+	assert_memory_equal(&set.v[1], &b, sizeof(b));
+	kset_fini(&set);
+}
+
 /* Gateways of two nodes with an uplink and one without, and what the second is told of a VNet that is on the third. */
 static void gateways_of_nodes(void **state)
 {
@@ -757,6 +782,7 @@ int main(void)
 		                            cmocka_unit_test(between_nodes),
 		                            cmocka_unit_test(branches),
 		                            cmocka_unit_test(ports_of_branches),
+		                            cmocka_unit_test(said_twice),
 		                            cmocka_unit_test(gateways_of_nodes),
 		                            cmocka_unit_test(pure),
 		                            cmocka_unit_test(refused),
