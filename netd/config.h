@@ -62,6 +62,7 @@ struct config {
 	char state_dir[96], run_dir[80], region[64], dns_suffix[128], ip_suffix[128];
 	char vnet_suffix[128], dns_id[64], dns_catalog[256], query_log[160];
 	char cni_subscriptions[400];
+	uint64_t nat_by_node;
 	char listen_dns[64], listen_api[64], listen_session[64], listen_nodes[64], tls_cert[160],
 		tls_key[160];
 	struct config_xdp xdp[CONFIG_XDP_MAX];

@@ -151,6 +151,11 @@ static void save(uint32_t vnet)
 
 /* ---- giving ---- */
 
+static bool is_shared(void)
+{
+	return plane.config->listen_nodes[0] && plane.config->nat_by_node;
+}
+
 /* Blocks that nobody has, as a bit each. */
 static uint64_t free_blocks(uint32_t vnet)
 {
@@ -203,7 +208,7 @@ void ports_give(uint32_t vnet)
 	const struct node *n;
 	bool any = false;
 
-	for (size_t i = 0; plane.config->listen_nodes[0] && (n = home_branch(vnet, i)); i++) {
+	for (size_t i = 0; is_shared() && (n = home_branch(vnet, i)); i++) {
 		if (!share_of(vnet, n->number)) {
 			any = give(vnet, n) || (take_back(vnet) && give(vnet, n)) || any;
 		}
@@ -240,13 +245,13 @@ static struct plan_ports ports_in(const struct share *s)
 
 struct plan_ports ports_home(void)
 {
-	return plane.config->listen_nodes[0] ? (struct plan_ports){ FIRST_PORT, PORTS_BRANCHES - 1 }
-	                                     : (struct plan_ports){ 0 };
+	return is_shared() ? (struct plan_ports){ FIRST_PORT, PORTS_BRANCHES - 1 }
+	                   : (struct plan_ports){ 0 };
 }
 
 struct plan_ports ports_of(uint32_t vnet, const struct node *n)
 {
-	const struct share *s = node_ingress(n) ? share_of(vnet, n->number) : NULL;
+	const struct share *s = is_shared() && node_ingress(n) ? share_of(vnet, n->number) : NULL;
 
 	return s && s->durable ? ports_in(s) : (struct plan_ports){ 0 };
 }

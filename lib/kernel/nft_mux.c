@@ -432,7 +432,8 @@ static void port_rules(struct build *w, uint8_t family, uint8_t proto)
 	nft_rules_end(w, r, "by this node's ports");
 }
 
-/* A flow stays on the way that it began on: ports may have come meanwhile. */
+/* A flow stays on the way that it began on, since ports may have come meanwhile: what is known and was not translated here does not come
+ * here (here_rule()). */
 static void ports_chain(struct build *w)
 {
 	struct nftnl_rule *r;
@@ -446,21 +447,19 @@ static void ports_chain(struct build *w)
 	nft_mark_or(r, KOBJ_MARK_DIRECT);
 	nft_verdict(r, NFT_RETURN);
 	nft_rules_end(w, r, "it left by this node");
-	r = nft_rules_rule(w);
-	nft_ct(r, NFT_CT_STATE, R(0));
-	nft_any_bit(r, R(0), NF_CT_STATE_BIT(IP_CT_ESTABLISHED));
-	nft_verdict(r, NFT_RETURN);
-	nft_rules_end(w, r, "it began by the home");
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		port_rules(w, family, IPPROTO_TCP);
 		port_rules(w, family, IPPROTO_UDP);
 	}
 }
 
-static void here_rule(struct build *w, uint8_t family)
+/* Of what begins, or left by this node before; answers, which are most, are asked no set. */
+static void here_rule(struct build *w, uint8_t family, bool begins)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
+	nft_ct(r, begins ? NFT_CT_STATE : NFT_CT_STATUS, R(0));
+	nft_any_bit(r, R(0), begins ? NF_CT_STATE_BIT(IP_CT_NEW) : IPS_SRC_NAT);
 	nft_family(r, family);
 	nft_saddr(r, family, R(0));
 	nft_lookup(r, kobj_set_name((uint8_t)(KOBJ_SET_HERE4 + (family == 6))), R(0));
@@ -537,8 +536,10 @@ void nft_rules_mux(struct build *w)
 	answer_rule(w);
 	straight_rule(w, 4);
 	straight_rule(w, 6);
-	here_rule(w, 4);
-	here_rule(w, 6);
+	for (int begins = 0; begins < 2; begins++) {
+		here_rule(w, 4, begins);
+		here_rule(w, 6, begins);
+	}
 }
 
 void nft_rules_formers(struct build *w)
