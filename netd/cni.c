@@ -679,7 +679,14 @@ void cni_relayed(struct node *n, uint64_t id, bool has_ns, const uint8_t *frame,
 	struct call *c = call_new();
 
 	if (!c) {
-		return; /* the plugin's patience ends it */
+		AUTO_BUF struct buf b = { 0 };
+
+		put_u64(&b, id);
+		put_u8(&b, 1);
+		buf_addf(&b, "{\"cniVersion\":\"1.0.0\",\"code\":%d,\"msg\":\"too many calls\"}",
+		         CNI_LATER);
+		stream_send(n->stream, FRAME_CNI_ANSWER, &b);
+		return;
 	}
 	c->node = n->number;
 	c->relay = id;

@@ -150,11 +150,13 @@ ok(where("e") == "node1" and wait(lambda: runs("e"), 10), "and gets groups again
 
 # ---- it is stopped
 old = new
+at(old, "GET", "/netd/nodes")
+were = {x: where(x) for x in "abcde"}
 new, took, run = lose(old, lambda: (os.kill(pid_of(old), signal.SIGTERM), time.sleep(0.3)), True)
 ok(new and took < 8, f"netd of node{old} is restarted: control is there after {took:.1f} s", (new, took))
 ok(wait(lambda: seat() and all(s == "Ready" for s in states().values()), 10), "all are there", states())
 judge(run, "while netd was restarted")
-ok({x: where(x) for x in "bcde"} and wait(lambda: all(runs(x) for x in "abcde"), 5), "groups are where they were", {x: where(x) for x in "abcde"})
+ok(wait(lambda: all(runs(x) for x in "abcde"), 5) and {x: where(x) for x in "abcde"} == were, "groups are where they were", ({x: where(x) for x in "abcde"}, were))
 
 # ---- it is cut off from etcd, and from nothing else
 old = seat()
@@ -165,7 +167,7 @@ ok(wait(lambda: at(old, "GET", "/netd/nodes")[0] == 503 and "API is that of" in 
 at(new, "GET", "/netd/nodes")
 ok(wait(lambda: all(s == "Ready" for s in states().values()), 15), "and is a node like others", states())
 judge(run, "while it was cut off")
-ok(all(runs(x) for x in "abcde"), "nothing was moved", {x: where(x) for x in "abcde"})
+ok(all(runs(x) for x in "abcde") and {x: where(x) for x in "abcde"} == were, "nothing was moved", ({x: where(x) for x in "abcde"}, were))
 sh("ip", "-n", f"node{old}", "link", "set", "store0", "up")
 
 # ---- nobody reaches etcd: who has control keeps it
@@ -183,7 +185,6 @@ judge(run, "while etcd was away")
 
 # ---- one that has another key does not take what it could not open
 others = [k for k in NODES if k != old]
-kept = {k: open(f"{LAB}/node{k}/state.key", "rb").read() for k in others}
 for k in others:
     open(f"{LAB}/node{k}/state.key", "r+b").write(os.urandom(32))
     os.kill(pid_of(k), signal.SIGTERM)
