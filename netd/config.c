@@ -112,7 +112,7 @@ static const struct key {
 	  "seconds before an interactive session ends in any case"),
 	T("tls-cert", KIND_TEXT, tls_cert, "", "PEM file with the API's certificate chain"),
 	T("tls-key", KIND_TEXT, tls_key, "", "PEM file with its key"),
-	N("nat-by-node", nat_by_node, 0, 1, "0",
+	N("nat-by-node", nat_by_node, 0, 1, "1",
 	  "1: groups leave by NAT gateways and default outbound addresses at their own node, each with ports of its own"),
 	T("cni-subscriptions", KIND_TEXT, cni_subscriptions, "",
 	  "subscriptions that runtimes on other nodes may make containers in by CNI, with commas between; *: all"),

@@ -453,11 +453,13 @@ static void ports_chain(struct build *w)
 	}
 }
 
-/* Of what begins, or left by this node before; answers, which are most, are asked no set. */
+/* Of what begins, or left by this node before. Not of answers: SRC_NAT is said also of a flow that came in by the home, translated
+ * there, and whose client's port conntrack has changed here since another flow had it (nf_nat_core.c, get_unique_tuple()). */
 static void here_rule(struct build *w, uint8_t family, bool begins)
 {
 	struct nftnl_rule *r = nft_rules_rule(w);
 
+	nft_ct_forth(r);
 	nft_ct(r, begins ? NFT_CT_STATE : NFT_CT_STATUS, R(0));
 	nft_any_bit(r, R(0), begins ? NF_CT_STATE_BIT(IP_CT_NEW) : IPS_SRC_NAT);
 	nft_family(r, family);
@@ -475,6 +477,7 @@ static void sent_rule(struct build *w, uint8_t family)
 	nft_family(r, family);
 	nft_daddr(r, family, R(0));
 	nft_lookup_not(r, family == 4 ? "remote4" : "remote6", R(0));
+	nft_ct_forth(r);
 	nft_ct(r, NFT_CT_STATUS, R(0));
 	nft_any_bit(r, R(0), IPS_SRC_NAT);
 	nft_mark_or(r, KOBJ_MARK_DIRECT);

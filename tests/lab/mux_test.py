@@ -116,13 +116,27 @@ for entry in NODES:
     for _ in range(60):
         who(pub)
     out = {k: counted(k) - was[k] for k in NODES}
-    ok(all(v > 40 for v in out.values()), f"in by node{entry}: each backend's node answers by its own uplink", out)
+    ok(all(v > 20 for v in out.values()), f"in by node{entry}: each backend's node answers by its own uplink", out)
 by(1, pub)
 slow = [subprocess.Popen(["nsenter", "--net=/run/netns/internet", "curl", "-s", "-m", "20", "-o", "/dev/null", f"http://{pub}/slow"]) for _ in range(12)]
 time.sleep(0.7)
 live = {k: {l.split("sport=")[1].split()[0] for l in flows(k, pub) if "ESTABLISHED" in l} for k in NODES}
 ok(all(live.values()) and not any(live[j] & live[k] for j in NODES for k in NODES if j < k), "each flow is known at one node alone: its backend's", {k: len(v) for k, v in live.items()})
 ok(all(p.wait() == 0 for p in slow), "and they end well")
+
+# What the home has translated for a backend elsewhere, its slot having moved meanwhile, may have the client and port of a flow that ended there: conntrack gives it another port. Its answer goes back to
+# the home all the same.
+by(3, pub)
+used = next(p for p in range(20000, 20100) if who(pub, source=f"--local-port {p}") == "c")
+knocked = inns(router(2), f"""{sys.executable} -W ignore -c '
+from scapy.all import *
+got, vx = [], next(i for i in get_if_list() if i.startswith("vx"))
+sniffer = AsyncSniffer(iface=vx, lfilter=lambda p: p.haslayer(TCP) and p[IP].src == "{ip["c"]}" and p[TCP].flags == "SA", prn=lambda p: got.append(p[TCP].dport), started_callback=lambda: sendp(
+    Ether(src="02:ff:00:00:00:02", dst="02:ff:00:00:00:03") / IP(src="192.88.3.1", dst="{ip["c"]}") / TCP(sport={used}, dport=80, seq=7, flags="S"), iface=vx, verbose=0))
+sniffer.start()
+time.sleep(0.5)
+print(got)'""")
+ok(knocked.strip() == f"[{used}]", "a flow that the home translated is answered by the home, also if its port was another's here", knocked)
 
 # ---- sizes: datagrams, a client behind a narrow link, errors
 for entry in NODES:
