@@ -146,8 +146,8 @@ int guest_check(const struct resource *r, struct err *e)
 		    !table_ip(r->status, v[i].ip.family == 6 ? "pub6" : "pub4").family) {
 			return err_set_at(
 				e, ERR_INVALID, "PortOutOfRange", "portMappings",
-				"Port %u of the default outbound address: with nat-by-node, "
-				"ports to publish there are 1 to %u; groups leave by the others.",
+				"Port %u of the default outbound address: where nodes share it, "
+				"ports to publish are 1 to %u; groups leave by the others.",
 				v[i].port, last);
 		}
 		const struct resource *other = holder(&published, vnet_of(r), &at, r);
