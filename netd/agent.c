@@ -15,6 +15,7 @@
 #include "lib/base/log.h"
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
+#include "lib/base/words.h"
 #include "netd/api/api.h"
 #include "netd/carry.h"
 #include "netd/fabric.h"
@@ -59,18 +60,11 @@ static void connect_plane(void *arg);
 /* Where control may be found: the next one, round and round. Are there several? */
 static bool next_place(void)
 {
-	const char *p = self.j.plane;
-	size_t n = 1;
-
-	for (const char *c = p; *c; c++) {
-		n += *c == ',';
+	if (!words_listed(self.j.plane, ++self.place, self.at, sizeof(self.at))) {
+		self.place = 0;
+		(void)words_listed(self.j.plane, 0, self.at, sizeof(self.at));
 	}
-	self.place = (self.place + 1) % n;
-	for (size_t i = 0; i < self.place; i++) {
-		p = strchr(p, ',') + 1;
-	}
-	snprintf(self.at, sizeof(self.at), "%.*s", (int)strcspn(p, ","), p);
-	return n > 1;
+	return strchr(self.j.plane, ',') != NULL;
 }
 
 static void on_closed(void *arg, const char *why)

@@ -14,7 +14,10 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "lib/base/cert.h"
 #include "lib/base/own.h"
+#include "lib/base/words.h"
+#include "lib/model/model.h"
 
 enum kind {
 	KIND_TEXT,
@@ -22,6 +25,7 @@ enum kind {
 	KIND_USER,
 	KIND_IP,
 	KIND_POOL,
+	KIND_RETURN,
 	KIND_TAG,
 	KIND_GATEWAY,
 	KIND_TARGET,
@@ -124,7 +128,10 @@ static const struct key {
 	T("host-address6", KIND_IP, host6, "", "the host's own address on netd0"),
 	T("tenant-id", KIND_TEXT, tenant_id, "00000000-0000-0000-0000-000000000000",
 	  "tenant of all subscriptions"),
-	{ "pool", KIND_POOL, 0, 0, 0, 0, "", "onlink PREFIX or routed PREFIX; may be repeated" },
+	{ "pool", KIND_POOL, 0, 0, 0, 0, "",
+	  "onlink PREFIX or routed PREFIX [at NODE,NODE...]; may be repeated" },
+	{ "return", KIND_RETURN, 0, 0, 0, 0, "direct",
+	  "mux: what groups send from a pool leaves by the node that the pool is at; direct: by their own" },
 	{ "service-tag", KIND_TAG, 0, 0, 0, 0, "",
 	  "NAME PREFIX..., a service tag of security rules; may be repeated" },
 	{ "gateway", KIND_GATEWAY, 0, 0, 0, 0, "",
@@ -187,7 +194,9 @@ static const char *accepted(const struct key *k, char *to, size_t size)
 		[KIND_TEXT] = "text without spaces",
 		[KIND_USER] = "a user's name or a number from 1 (not root)",
 		[KIND_IP] = "an IP address, like 192.0.2.1",
-		[KIND_POOL] = "'onlink PREFIX' or 'routed PREFIX', like 'routed 203.0.113.0/24'",
+		[KIND_POOL] = "'onlink PREFIX' or 'routed PREFIX [at NODE,NODE...]', like 'routed "
+			      "203.0.113.0/24' or 'routed 203.0.113.0/24 at node1,node2'",
+		[KIND_RETURN] = "'direct' or 'mux'",
 		[KIND_TAG] = "'NAME PREFIX PREFIX...', like 'Storage 203.0.113.0/26'",
 		[KIND_GATEWAY] =
 			"'NAME SUBSCRIPTION PATH', like 'dc1 * /run/netns/dc1', at most 64",
@@ -226,15 +235,43 @@ static bool set_number(const struct key *k, const char *v, int64_t *to)
 	return true;
 }
 
+/* Names of nodes with commas between, each one that a node could have. */
+static bool are_names(const char *v)
+{
+	char name[CERT_NAME + 1]; /* one that is too long stays so */
+
+	for (size_t i = 0; words_listed(v, i, name, sizeof(name)); i++) {
+		if (!model_name_ok(name) || strlen(name) >= CERT_NAME) {
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool set_pool(struct config *c, const char *v)
 {
 	struct err e = ERR_INIT;
 	bool onlink = strncmp(v, "onlink ", 7) == 0;
+	const char *at = strstr(v, " at ");
+	char prefix[IP_TEXT] = "";
 
-	if (c->n_pools == CONFIG_POOLS_MAX || (!onlink && strncmp(v, "routed ", 7) != 0) ||
-	    ip_prefix_parse(v + 7, &c->pools[c->n_pools], &e) < 0) {
+	if (c->n_pools == CONFIG_POOLS_MAX || (!onlink && strncmp(v, "routed ", 7) != 0)) {
 		return false;
 	}
+	v += 7;
+	if (at &&
+	    (onlink || at < v || !are_names(at + 4) || strlen(at + 4) >= sizeof(c->pool_at[0]))) {
+		return false;
+	}
+	size_t n = at ? (size_t)(at - v) : strlen(v);
+	if (n >= sizeof(prefix)) {
+		return false;
+	}
+	memcpy(prefix, v, n);
+	if (ip_prefix_parse(prefix, &c->pools[c->n_pools], &e) < 0) {
+		return false;
+	}
+	snprintf(c->pool_at[c->n_pools], sizeof(c->pool_at[0]), "%s", at ? at + 4 : "");
 	c->pool_onlink[c->n_pools++] = onlink;
 	return true;
 }
@@ -395,6 +432,9 @@ static bool set_value(struct config *c, const struct key *k, const char *v)
 	}
 	case KIND_POOL:
 		return !*v || set_pool(c, v);
+	case KIND_RETURN:
+		c->return_mux = strcmp(v, "mux") == 0;
+		return c->return_mux || strcmp(v, "direct") == 0;
 	case KIND_TAG:
 		return !*v || set_tag(c, v);
 	case KIND_GATEWAY:

@@ -76,6 +76,9 @@ struct config {
 	char tenant_id[64];
 	struct ip_prefix pools[CONFIG_POOLS_MAX];
 	bool pool_onlink[CONFIG_POOLS_MAX], pool_default; /* pool_default: none was configured */
+	char pool_at[CONFIG_POOLS_MAX]
+		    [256]; /* of routed ones: nodes, the first that is there has it; "": any */
+	bool return_mux;
 	int64_t n_pools, mtu, ttl_s, rest_s, user_control, user_dns, user_probe, user_resolver,
 		user_session, session_idle_s, session_life_s, max_groups, log_level, flows;
 	struct config_tag *tags; /* the built-in ones first */

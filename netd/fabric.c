@@ -341,6 +341,7 @@ static void add_ways(const struct kset *objects, const struct node *at, const st
 {
 	if (at && n != at && node_ingress(n)) {
 		vnet_plan_ways(objects, at->number, n == node_own(), to);
+		fabric_unanswered(n, to);
 	}
 }
 

@@ -39,8 +39,8 @@ void fabric_move(uint32_t vnet, struct node *to);
 void fabric_drop(uint64_t owner);
 /* All that the node should have anew, to an engine that has come back. */
 void fabric_resend(const struct node *n);
-/* Who has a public address is answered by control's own node alone, wherever the VNet is: of what another has, what answers is left
- * out. */
+/* Who has a public address is answered by control's own node alone, wherever the VNet is, and not when it is in a pool at some node by
+ * name: of what another has, what answers is left out. */
 void fabric_unanswered(const struct node *n, struct kset *set);
 /* Can its gateway and that of control's node reach each other, as far as their addresses say? */
 bool fabric_linked(const struct node *n);

@@ -101,12 +101,35 @@ static void read_uplink(const struct node_facts *f, struct plan_gateway *p)
 	(void)!(f->hop6[0] && ip_parse(f->hop6, &p->hop6, &e));
 }
 
+/* Which pools the host's namespace has no route to, and which are left by another node that this one is linked to. */
+static size_t returns_of(const struct node *n, const struct plan_fabric *f, struct plan_return *to,
+                         bool *closed)
+{
+	const struct config *c = plane.config;
+	size_t count = 0;
+
+	for (size_t i = 0; i < (size_t)c->n_pools; i++) {
+		const struct node *at = pool_node(i);
+
+		closed[i] = (n->drained && facts_now(n)->uplink[0]) ||
+		            (!c->pool_onlink[i] && at && at != n);
+		for (size_t k = 0; c->return_mux && at && at != n && k < f->n_others; k++) {
+			if (f->others[k].node == at->number) {
+				to[count++] = (struct plan_return){ c->pools[i], at->number };
+			}
+		}
+	}
+	return count;
+}
+
 void fabric_gateway(const struct node *n)
 {
+	static struct plan_return returns[CONFIG_POOLS_MAX];
+	static bool closed[CONFIG_POOLS_MAX];
 	static struct plan_router others[NODES_MAX];
 	static struct ip members[NODES_MAX], gateways[NODES_MAX];
 	const struct config *c = plane.config;
-	struct plan_gateway p = { .mtu = (uint32_t)c->mtu, .shortcut = c->bpf };
+	struct plan_gateway p = { .mtu = (uint32_t)c->mtu, .shortcut = c->bpf, .closed = closed };
 	struct plan_fabric f = { .vnet_ns = KOBJ_NS_GATEWAY,
 		                 .vni = KOBJ_NODES_VNI,
 		                 .mtu = (uint32_t)c->mtu,
@@ -121,7 +144,6 @@ void fabric_gateway(const struct node *n)
 		p.pools = c->pools;
 		p.n_pools = (size_t)c->n_pools;
 		read_uplink(facts, &p);
-		p.closed = n->drained && facts->uplink[0];
 	} else {
 		p.leaf = true;
 	}
@@ -143,9 +165,11 @@ void fabric_gateway(const struct node *n)
 		p.gateways = gateways;
 	}
 	p.linked = linked;
+	size_t n_returns = returns_of(n, &f, returns, closed);
 	vnet_plan_gateway(&p, &set);
 	if (linked) {
 		vnet_plan_gateways(&f, p.leaf && node_own() ? node_own()->number : 0, &set);
+		vnet_plan_returns(returns, n_returns, c->pools, (size_t)c->n_pools, &set);
 	}
 	fabric_put_at(OWNER_GATEWAY, n, 0, &set);
 }
@@ -154,6 +178,7 @@ void fabric_gateway_new(const struct node *n)
 {
 	const struct node *x;
 
+	(void)pools_place();
 	for (size_t i = 0; (x = node_at(i)); i++) {
 		if (node_channel(x, ROLE_ENGINE) &&
 		    (x == n || node_ingress(n) || node_ingress(x))) {
@@ -168,6 +193,7 @@ void fabric_gateways(void)
 	const struct node *n;
 	uint32_t last = 0;
 
+	(void)pools_place();
 	for (size_t i = 0; (n = node_at(i)); i++) {
 		if (node_channel(n, ROLE_ENGINE)) {
 			fabric_gateway(n);
@@ -269,23 +295,36 @@ void fabric_meet(uint32_t vnet)
 
 void fabric_list(const struct node *n)
 {
+	(void)pools_place();
 	fabric_gateway(n);
 	fabric_vnets(0, node_ingress(n) ? NULL : n); /* there are ways to all */
 	fabric_resend(n);
+}
+
+/* Is somebody asked for it who is on control's link? Not for what is routed to some node by name. */
+static bool is_asked_for(const struct kobj *o)
+{
+	const struct config *c = plane.config;
+	struct ip ip = { .family = o->family };
+
+	memcpy(ip.b, o->addr, 16);
+	for (size_t i = 0; i < (size_t)c->n_pools; i++) {
+		if (ip_prefix_contains(&c->pools[i], &ip)) {
+			return !c->pool_at[i][0];
+		}
+	}
+	return true;
 }
 
 void fabric_unanswered(const struct node *at, struct kset *set)
 {
 	size_t n = 0;
 
-	if (at == node_own()) {
-		return;
-	}
 	for (size_t i = 0; i < set->n; i++) {
 		const struct kobj *o = &set->v[i];
 
 		if (o->ns != KOBJ_NS_GATEWAY || o->kind != KOBJ_NEIGH ||
-		    o->sub != KOBJ_NEIGH_PROXY) {
+		    o->sub != KOBJ_NEIGH_PROXY || (at == node_own() && is_asked_for(o))) {
 			set->v[n++] = *o;
 		}
 	}

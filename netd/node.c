@@ -341,6 +341,7 @@ json_t *node_view(const struct node *n)
 	int64_t ago = clock_system.now_ms(&clock_system) - n->seen_ms;
 	bool own = n == node_own();
 	struct node_facts facts = n->facts;
+	json_t *pools = json_array();
 
 	if (own) {
 		facts_of(plane.config, &facts);
@@ -355,6 +356,15 @@ json_t *node_view(const struct node *n)
 	if (!own) {
 		json_object_set_new(doc, "linked", json_boolean(fabric_linked(n)));
 	}
+	for (size_t i = 0; i < (size_t)plane.config->n_pools; i++) {
+		char text[IP_TEXT];
+
+		if (pool_node(i) == n) {
+			ip_prefix_format(&plane.config->pools[i], text);
+			json_array_append_new(pools, json_string(text));
+		}
+	}
+	json_object_set_new(doc, "pools", pools);
 	set_time(doc, "joined", n->joined_ms);
 	set_time(doc, "lastSeen", n->seen_ms ? clock_system.wall_ms(&clock_system) - ago : 0);
 	set_time(doc, "certificateExpires", n->cert_until_s * 1000);
@@ -420,7 +430,11 @@ void node_cordon(struct node *n, bool cordoned, bool drained, node_reply_fn repl
 
 	n->cordoned = cordoned;
 	n->drained = drained || (cordoned && n->drained);
-	fabric_gateway(n);
+	if (pools_place()) {
+		fabric_gateways();
+	} else {
+		fabric_gateway(n);
+	}
 	key_of("node", n->name, key);
 	AUTO_FREE char *row = row_of(n);
 	submit(&(struct store_op){ .key = key, .value = row }, 1, reply, arg);

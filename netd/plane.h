@@ -202,6 +202,11 @@ void network_rest_sweep(void); /* forgets those whose time is over */
 /* Publishes the name and address that a public address has. */
 void network_publish_public(const struct resource *r, bool there);
 
+/* The node that the i-th pool of the configuration comes in by, and with `return` mux leaves by: control's for what is on its link, of
+ * those that it is said to be at the first that has an uplink and is neither lost nor drained. NULL: any. As of pools_place(), which
+ * is called when nodes come, go, or are drained. True: one is at another than before, so gateways are to be planned again. */
+const struct node *pool_node(size_t i);
+bool pools_place(void);
 /* A block of a public pool; and marking one that a loaded resource has. */
 int network_public_block(uint8_t family, uint8_t len, uint32_t tenant, struct ip_prefix *ret,
                          struct err *e);

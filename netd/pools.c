@@ -2,7 +2,12 @@
  *
  * The pools of public addresses: one at a time and in blocks. See plane.h.
  */
+#include <string.h>
+
+#include "lib/base/log.h"
 #include "lib/base/own.h"
+#include "lib/base/words.h"
+#include "netd/node.h"
 #include "netd/plane.h"
 
 void network_start(void)
@@ -111,4 +116,50 @@ void network_public_mark_block(const struct ip_prefix *block, uint32_t tenant)
 		network_public_mark(&ip, tenant);
 		(void)ip_add(&ip, 1);
 	}
+}
+
+/* ---- which node they are at ---- */
+
+static uint32_t places[CONFIG_POOLS_MAX]; /* numbers of nodes; 0: any */
+
+/* The first that is there; for want of one, the first that the plane has. */
+static const struct node *first_of(const char *names)
+{
+	const struct node *n, *absent = NULL;
+	char name[sizeof(n->name)];
+
+	for (size_t i = 0; words_listed(names, i, name, sizeof(name)); i++) {
+		n = node_find(name);
+		if (n && node_ingress(n) && !n->fenced && !n->drained) {
+			return n;
+		}
+		absent = absent ? absent : n;
+	}
+	return absent;
+}
+
+const struct node *pool_node(size_t i)
+{
+	return plane.config->pool_onlink[i] ? node_own() : node_numbered(places[i]);
+}
+
+bool pools_place(void)
+{
+	const struct config *c = plane.config;
+	bool moved = false;
+
+	for (size_t i = 0; i < (size_t)c->n_pools; i++) {
+		const struct node *n = c->pool_at[i][0] ? first_of(c->pool_at[i]) : NULL;
+		uint32_t number = n ? n->number : 0;
+
+		if (number != places[i]) {
+			char text[IP_TEXT];
+
+			places[i] = number;
+			moved = true;
+			log_info("pool.at", LOG_STR("pool", ip_prefix_format(&c->pools[i], text)),
+			         LOG_STR("node", n ? n->name : ""));
+		}
+	}
+	return moved;
 }

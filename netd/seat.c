@@ -16,6 +16,7 @@
 #include "lib/base/log.h"
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
+#include "lib/base/words.h"
 #include "netd/config.h"
 #include "netd/plane.h"
 #include "netd/storage.h"
@@ -210,20 +211,6 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 	on_closed(NULL, "refused");
 }
 
-/* The i-th place that is not this one's. */
-static bool place_at(size_t i, char to[static 64])
-{
-	const char *p = strchr(self.places, ',');
-
-	while (p && i-- > 0) {
-		p = strchr(p + 1, ',');
-	}
-	if (p) {
-		snprintf(to, 64, "%.*s", (int)strcspn(p + 1, ","), p + 1);
-	}
-	return p != NULL;
-}
-
 static void ask_next(void)
 {
 	struct err e = ERR_INIT;
@@ -231,7 +218,7 @@ static void ask_next(void)
 	uint16_t port;
 	char at[64];
 
-	if (!place_at(self.next++, at)) {
+	if (!words_listed(self.places, ++self.next, at, sizeof(at))) { /* the first is this one's */
 		self.next = 0;
 		return;
 	}

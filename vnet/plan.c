@@ -220,7 +220,7 @@ void vnet_plan_gateway(const struct plan_gateway *p, struct kset *to)
 	for (size_t i = 0; i < p->n_pools && !p->leaf; i++) {
 		const struct ip_prefix *pool = &p->pools[i];
 
-		if (!p->closed) {
+		if (!p->closed || !p->closed[i]) {
 			plan_route_add(to, KOBJ_NS_HOST, pool, pool->ip.family == 4 ? &gw4 : &gw6,
 			               "netd0");
 		}

@@ -24,8 +24,9 @@ struct plan_gateway {
 	uint32_t mtu;         /* bytes */
 	bool shortcut; /* its devices pass its stack by, where the kernel can (KOBJ_SHORTCUT) */
 	bool leaf;     /* the way out is another node, and */
-	bool closed;   /* the host has no routes to pools, which is what routing daemons announce */
-	bool linked;   /* it has a link to others: vnet_plan_gateways() */
+	const bool *
+		closed; /* of each pool (NULL: none): the host has no route to it, which is what routing daemons announce */
+	bool linked; /* it has a link to others: vnet_plan_gateways() */
 	/* The host's device that encapsulated packets of other nodes come by, "" none; and who may send those of VNets, and of gateways. */
 	char underlay[KOBJ_NAME];
 	const struct ip *members, *gateways;
@@ -133,6 +134,13 @@ void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to);
 /* The gateways' own: public addresses of VNets on other nodes. `vnet_ns` is the gateway's, `space` unused. `out`: number of the
  * node by whose uplink this one's VNets leave and are reached; 0: it has an uplink of its own. Beside vnet_plan_gateway(). */
 void vnet_plan_gateways(const struct plan_fabric *p, uint32_t out, struct kset *to);
+/* What has a source in a pool leaves the node by the uplink of another, but what is for a pool, which has ways. Beside vnet_plan_gateways(). */
+struct plan_return {
+	struct ip_prefix pool;
+	uint32_t node; /* the other's number */
+};
+void vnet_plan_returns(const struct plan_return *v, size_t n, const struct ip_prefix *pools,
+                       size_t n_pools, struct kset *to);
 /* Of the objects of a VNet that is on that node: ways to its public addresses, for the gateway of another, which (`answers`) is
  * asked for them on its uplink. Those that lead into a VNet by what is in *to already are left out. */
 void vnet_plan_ways(const struct kset *objects, uint32_t node, bool answers, struct kset *to);

@@ -179,6 +179,61 @@ void vnet_plan_gateways(const struct plan_fabric *p, uint32_t out, struct kset *
 	plan_out(p, out, dev, to);
 }
 
+static void return_table(const struct plan_return *p, const struct ip_prefix *pools, size_t n_pools,
+                         struct kset *to)
+{
+	struct kobj o = plan_object(KOBJ_NS_GATEWAY, KOBJ_ROUTE, KOBJ_ROUTE_UNICAST, "");
+	struct ip via;
+
+	plan_node_device(KOBJ_NS_GATEWAY, o.dev);
+	plan_node_via(p->node, p->pool.ip.family, &via);
+	memcpy(o.via, via.b, 16);
+	o.family = p->pool.ip.family;
+	o.table = KOBJ_TABLE_NODES + p->node;
+	kset_add(to, &o);
+	for (size_t i = 0; i < n_pools; i++) {
+		struct kobj throw = plan_object(KOBJ_NS_GATEWAY, KOBJ_ROUTE, KOBJ_ROUTE_THROW, "");
+
+		if (pools[i].ip.family == o.family) {
+			throw.family = o.family;
+			throw.table = o.table;
+			throw.plen = pools[i].len;
+			memcpy(throw.addr, pools[i].ip.b, 16);
+			kset_add(to, &throw);
+		}
+	}
+}
+
+/* A table for each of these nodes. What came from one is not sent on: nodes that hear of a change at different times make no loop. */
+void vnet_plan_returns(const struct plan_return *v, size_t n, const struct ip_prefix *pools,
+                       size_t n_pools, struct kset *to)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct kobj o = plan_object(KOBJ_NS_GATEWAY, KOBJ_RULE, KOBJ_RULE_RETURN, "");
+		bool family = true, table = true; /* the first of it */
+
+		for (size_t k = 0; k < i; k++) {
+			bool same = v[k].pool.ip.family == v[i].pool.ip.family;
+
+			family = family && !same;
+			table = table && !(same && v[k].node == v[i].node);
+		}
+		o.family = v[i].pool.ip.family;
+		o.plen = v[i].pool.len;
+		o.table = KOBJ_TABLE_NODES + v[i].node;
+		memcpy(o.addr, v[i].pool.ip.b, 16);
+		kset_add(to, &o);
+		if (table) {
+			return_table(&v[i], pools, n_pools, to);
+		}
+		if (family) {
+			o = plan_object(KOBJ_NS_GATEWAY, KOBJ_RULE, KOBJ_RULE_LINKED, "");
+			o.family = v[i].pool.ip.family;
+			kset_add(to, &o);
+		}
+	}
+}
+
 static bool has_route(const struct kset *set, const struct kobj *o)
 {
 	for (size_t i = 0; i < set->n; i++) {

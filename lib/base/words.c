@@ -4,7 +4,7 @@
  */
 #include "lib/base/words.h"
 
-#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,4 +58,24 @@ int words_split(const char *text, char ***ret, size_t *n, struct err *e)
 	v[*n] = NULL;
 	*ret = v;
 	return 0;
+}
+
+bool words_listed(const char *list, size_t i, char *to, size_t size)
+{
+	size_t n;
+
+	for (; i > 0 && list; i--) {
+		list = strchr(list, ',');
+		list = list ? list + 1 : NULL;
+	}
+	if (!list) {
+		return false;
+	}
+	list += strspn(list, " \t");
+	n = strcspn(list, ",");
+	while (n > 0 && strchr(" \t", list[n - 1])) {
+		n--;
+	}
+	snprintf(to, size, "%.*s", (int)n, list);
+	return true;
 }

@@ -501,9 +501,10 @@ static void format_route(const struct kobj *o, struct buf *to)
 void kobj_format(const struct kobj *o, struct buf *to)
 {
 	static const char *const netns[] = { "?", "gateway", "vnet", "group", "given", "guest" };
-	static const char *const rules[] = { "?",     "local",  "marked", "blackhole", "start",
-		                             "table", "source", "main",   "plain",     "node",
-		                             "on",    "said",   "direct", "foreign" };
+	static const char *const rules[] = { "?",      "local",  "marked", "blackhole",
+		                             "start",  "table",  "source", "main",
+		                             "plain",  "node",   "on",     "said",
+		                             "direct", "linked", "return", "foreign" };
 	static const char *const rulesets[] = { "?", "vnet", "gateway", "uplink" };
 
 	uint64_t rates[2];
@@ -544,6 +545,10 @@ void kobj_format(const struct kobj *o, struct buf *to)
 			add_ip(to, " from ", o->family, o->addr);
 		} else if (o->table >= KOBJ_TABLE_NODES) {
 			buf_addf(to, " nodes+%u", o->table - KOBJ_TABLE_NODES);
+			if (o->sub == KOBJ_RULE_RETURN) {
+				add_ip(to, " from ", o->family, o->addr);
+				buf_addf(to, "/%u", o->plen);
+			}
 		} else if (o->table) {
 			buf_addf(to, " %u from %s", o->table, o->dev);
 			if (o->plen) {

@@ -99,6 +99,9 @@ enum kobj_rule {
 	KOBJ_RULE_ON,     /* nop */
 	KOBJ_RULE_SAID,   /* iif lo, KOBJ_MARK_DIRECT: lookup `table` */
 	KOBJ_RULE_DIRECT, /* the same of what is forwarded, after the tables of subnets */
+	/* Of the gateway: public sources that leave by another node's uplink. */
+	KOBJ_RULE_LINKED, /* iif vx3 lookup main: what another node sent is not sent on */
+	KOBJ_RULE_RETURN, /* from `addr`/`plen` lookup `table` (KOBJ_TABLE_NODES) */
 	KOBJ_RULE_FOREIGN, /* a stranger's, found: protocol and action in `addr`, preference in `table` */
 };
 #define KOBJ_PREF_SOURCE 5u

@@ -65,7 +65,7 @@ static int check_shape(const struct kobj *o, struct err *e)
 		                        KOBJ_NEIGH_PROXY,
 		                        0,
 		                        KOBJ_ROUTE_THROW,
-		                        KOBJ_RULE_DIRECT,
+		                        KOBJ_RULE_RETURN,
 		                        0,
 		                        0,
 		                        0,
@@ -169,7 +169,14 @@ static int check_place(const struct kobj *o, struct err *e)
 			return refuse(o, e, "not allowed in a given namespace");
 		}
 	}
-	if ((o->kind == KOBJ_ROUTE || o->kind == KOBJ_RULE) && o->table &&
+	bool returns = o->ns == KOBJ_NS_GATEWAY && o->table > KOBJ_TABLE_NODES &&
+	               (o->kind == KOBJ_ROUTE || o->sub == KOBJ_RULE_RETURN);
+
+	if (o->kind == KOBJ_RULE && o->ns != KOBJ_NS_GATEWAY &&
+	    (o->sub == KOBJ_RULE_LINKED || o->sub == KOBJ_RULE_RETURN)) {
+		return refuse(o, e, "the gateway alone sends public sources to other nodes");
+	}
+	if ((o->kind == KOBJ_ROUTE || o->kind == KOBJ_RULE) && o->table && !returns &&
 	    (o->ns < KOBJ_NS_FIRST || o->table <= KOBJ_TABLE_BASE)) {
 		return refuse(o, e, "table is not the plane's");
 	}

@@ -49,6 +49,8 @@ const struct rtnl_rule rtnl_rules[] = {
 	                       .mark = KOBJ_MARK_DIRECT,
 	                       .mask = KOBJ_MARK_DIRECT,
 	                       .action = FR_ACT_TO_TBL },
+	[KOBJ_RULE_LINKED] = { .pref = 70, .action = FR_ACT_TO_TBL, .iif = "vx3" },
+	[KOBJ_RULE_RETURN] = { .pref = 71, .action = FR_ACT_TO_TBL },
 };
 
 #define ATTRS_MAX 96
@@ -437,8 +439,13 @@ static int on_rule(const struct nlmsghdr *h, void *arg)
 	} else if (o.sub == KOBJ_RULE_SOURCE) {
 		o.table = get_u32(w->a[FRA_TABLE], fr->table);
 		get_source(w, &o);
-	} else if (o.sub == KOBJ_RULE_NODE || o.sub >= KOBJ_RULE_SAID) {
+	} else if (o.sub == KOBJ_RULE_NODE || o.sub == KOBJ_RULE_SAID ||
+	           o.sub == KOBJ_RULE_DIRECT || o.sub == KOBJ_RULE_RETURN) {
 		o.table = get_u32(w->a[FRA_TABLE], fr->table);
+	}
+	if (o.sub == KOBJ_RULE_RETURN) {
+		o.plen = fr->src_len;
+		get_source(w, &o);
 	}
 	if (!o.sub &&
 	    get_u8_attr(w->a[FRA_PROTOCOL]) != RTPROT_KERNEL) { /* the kernel's own stay */

@@ -26,7 +26,7 @@ TC_ELF(shortcut, BPF_DIR "/shortcut.o");
 struct shortcut {
 	struct bpf_object *object;
 	struct tc_program gateway, uplink;
-	int pools;
+	int pools, returns;
 };
 
 struct shortcut *shortcut_new(struct err *e)
@@ -44,6 +44,7 @@ struct shortcut *shortcut_new(struct err *e)
 		return NULL;
 	}
 	s->pools = bpf_object__find_map_fd_by_name(s->object, "pools");
+	s->returns = bpf_object__find_map_fd_by_name(s->object, "returns");
 	return s;
 }
 
@@ -53,6 +54,48 @@ void shortcut_free(struct shortcut *s)
 		bpf_object__close(s->object);
 		free(s);
 	}
+}
+
+/* ---- prefixes ---- */
+
+static struct shortcut_prefix key_of(const struct kobj *o)
+{
+	bool v4 = o->family == 4;
+	struct shortcut_prefix key = { .bits = o->plen + (v4 ? 96u : 0u) };
+
+	if (v4) {
+		key.addr[10] = key.addr[11] = 0xff;
+	}
+	memcpy(key.addr + (v4 ? 12 : 0), o->addr, v4 ? 4 : 16);
+	return key;
+}
+
+static int clear(int map)
+{
+	struct shortcut_prefix key;
+	int rc = 0;
+
+	while (rc == 0 && bpf_map_get_next_key(map, NULL, &key) == 0) {
+		rc = bpf_map_delete_elem(map, &key);
+	}
+	return rc;
+}
+
+static int put(int map, const struct kop *op)
+{
+	struct shortcut_prefix key = key_of(op->o);
+	const uint8_t one = 1;
+
+	if (op->verb == KOP_DEL) {
+		(void)!bpf_map_delete_elem(map, &key); /* absent is success */
+		return 0;
+	}
+	return bpf_map_update_elem(map, &key, &one, BPF_ANY);
+}
+
+static bool is_return(const struct kobj *o)
+{
+	return o->kind == KOBJ_RULE && o->sub == KOBJ_RULE_RETURN;
 }
 
 /* ---- the gateway's devices ---- */
@@ -66,6 +109,9 @@ int shortcut_bind(const struct shortcut *s, struct nl_sock *rt, const struct kop
 	for (size_t i = 0; i < n; i++) {
 		const struct kobj *o = ops[i].o;
 
+		if (s && is_return(o) && put(s->returns, &ops[i]) < 0) {
+			return err_set(e, ERR_SYSTEM, errno, "sources of the gateway's shortcut");
+		}
 		if (o->kind != KOBJ_LINK || ops[i].verb == KOP_DEL || o->sub == KOBJ_LINK_LO) {
 			continue;
 		}
@@ -104,6 +150,39 @@ static int on_qdisc(const struct nlmsghdr *h, void *arg)
 	return 0;
 }
 
+static bool has_return(const struct kset *set, const struct shortcut_prefix *key)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		struct shortcut_prefix k =
+			is_return(&set->v[i]) ? key_of(&set->v[i]) : (struct shortcut_prefix){ 0 };
+
+		if (memcmp(&k, key, sizeof(k)) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The sources of the rules that there are, and no others. */
+static int know_returns(const struct shortcut *s, const struct kset *rules)
+{
+	struct shortcut_prefix key, next;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < rules->n; i++) {
+		if (is_return(&rules->v[i])) {
+			rc = put(s->returns, &(struct kop){ KOP_ADD, &rules->v[i] });
+		}
+	}
+	bool more = bpf_map_get_next_key(s->returns, NULL, &next) == 0;
+	while (rc == 0 && more) {
+		key = next;
+		more = bpf_map_get_next_key(s->returns, &key, &next) == 0;
+		rc = has_return(rules, &key) ? 0 : bpf_map_delete_elem(s->returns, &key);
+	}
+	return rc;
+}
+
 static void begin_anew(void *arg)
 {
 	struct kset *to = arg;
@@ -120,6 +199,9 @@ int shortcut_dump(const struct shortcut *s, bool refused, struct nl_sock *rt, st
 {
 	struct tcmsg all = { 0 };
 
+	if (s && know_returns(s, to) < 0) {
+		return err_set(e, ERR_SYSTEM, errno, "sources of the gateway's shortcut");
+	}
 	for (size_t i = 0; refused && i < to->n; i++) {
 		bool outer = to->v[i].sub == KOBJ_LINK_VETH;
 
@@ -136,39 +218,16 @@ int shortcut_dump(const struct shortcut *s, bool refused, struct nl_sock *rt, st
 
 /* ---- the host's device ---- */
 
-/* False: the object is no prefix that crosses to the gateway. */
-static bool pool_key(const struct kobj *o, struct shortcut_prefix *key)
-{
-	bool v4 = o->family == 4;
-
-	if (o->kind != KOBJ_ELEM || (o->sub != KOBJ_SET_POOL4 && o->sub != KOBJ_SET_POOL6)) {
-		return false;
-	}
-	*key = (struct shortcut_prefix){ .bits = o->plen + (v4 ? 96u : 0u) };
-	if (v4) {
-		key->addr[10] = key->addr[11] = 0xff;
-	}
-	memcpy(key->addr + (v4 ? 12 : 0), o->addr, v4 ? 4 : 16);
-	return true;
-}
-
 int shortcut_pools(struct shortcut *s, bool anew, const struct kop *ops, size_t n, struct err *e)
 {
-	struct shortcut_prefix key;
-	const uint8_t one = 1;
-	int rc = 0;
+	int rc = anew ? clear(s->pools) : 0;
 
-	while (rc == 0 && anew && bpf_map_get_next_key(s->pools, NULL, &key) == 0) {
-		rc = bpf_map_delete_elem(s->pools, &key);
-	}
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		if (!pool_key(ops[i].o, &key)) {
-			continue;
-		}
-		if (ops[i].verb == KOP_DEL) {
-			(void)!bpf_map_delete_elem(s->pools, &key); /* absent is success */
-		} else {
-			rc = bpf_map_update_elem(s->pools, &key, &one, BPF_ANY);
+		const struct kobj *o = ops[i].o;
+
+		if (o->kind == KOBJ_ELEM &&
+		    (o->sub == KOBJ_SET_POOL4 || o->sub == KOBJ_SET_POOL6)) {
+			rc = put(s->pools, &ops[i]);
 		}
 	}
 	return rc < 0 ? err_set(e, ERR_SYSTEM, errno, "prefixes of the uplink's shortcut") : 0;

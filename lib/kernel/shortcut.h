@@ -19,11 +19,11 @@ struct shortcut *shortcut_new(struct err *e);
 void shortcut_free(struct shortcut *s);
 
 /* Binds devices of the gateway's namespace, those of the steps that are wanted with KOBJ_SHORTCUT, and
- * releases others. s NULL: no step wants it. */
+ * releases others; and knows the sources of the steps' rules (KOBJ_RULE_RETURN). s NULL: no step wants it. */
 int shortcut_bind(const struct shortcut *s, struct nl_sock *rt, const struct kop *ops, size_t n,
                   struct err *e) __attribute__((warn_unused_result));
 /* Sets KOBJ_SHORTCUT at links of a dump of the gateway's namespace that are bound to this program (s NULL: to
- * any); `refused`: at all that could be, since none can be mended. */
+ * any); `refused`: at all that could be, since none can be mended. The program has the sources of the rules in it then. */
 int shortcut_dump(const struct shortcut *s, bool refused, struct nl_sock *rt, struct kset *to,
                   struct err *e) __attribute__((warn_unused_result));
 

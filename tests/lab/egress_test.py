@@ -5,7 +5,7 @@ the node that they are on, and answers find it, whichever node they come in by; 
 import re, signal
 from balancers import *
 
-inside("limit-requests=0", "nat-by-node=1", "pool=routed 203.0.113.0/24", "pool=routed 2001:db8:1::/64", nodes=3, uplinks=True)
+inside("limit-requests=0", "pool=routed 203.0.113.0/24", "pool=routed 2001:db8:1::/64", nodes=3, uplinks=True)
 LAB = os.environ["NETD_LAB"]
 NODES = (1, 2, 3)
 LOW, BLOCK = 33280, 512  # from there on ports are branches', by so many

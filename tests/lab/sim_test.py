@@ -7,7 +7,7 @@ import collections, random, signal
 from vnets import *
 from history import linearizable
 
-inside("limit-requests=0", "nat-by-node=1", "node-address=192.0.2.2", "listen-nodes=127.0.0.1:8446", "node-cpu=1000", "node-memory=1000", "pool-links=0")
+inside("limit-requests=0", "node-address=192.0.2.2", "listen-nodes=127.0.0.1:8446", "node-cpu=1000", "node-memory=1000", "pool-links=0")
 LONG, SEED = os.environ.get("LONG") == "1", int(os.environ.get("SEED") or 1)
 SEEDS, NODES = int(os.environ.get("SEEDS") or (100 if LONG else 5)), 6
 LAB = os.environ["NETD_LAB"]

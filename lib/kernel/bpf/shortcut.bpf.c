@@ -2,7 +2,7 @@
  *
  * A way through the gateway that crosses no queue. What the gateway would only route goes from one
  * pair of devices straight to the inner end of the next (bpf_redirect_peer, Linux 5.10): no second
- * softirq, no hooks, no routing rules. Routes and neighbours are the kernel's own, asked for each packet
+ * softirq, no hooks, no routing rules (but see leaves_elsewhere()). Routes and neighbours are the kernel's own, asked for each packet
  * (bpf_fib_lookup), so there is no state here to go wrong. Whatever is not plain goes the gateway's usual
  * way, where the ruleset decides and counts: options, a TTL at its end, sources that are not the VNet's,
  * addresses without a route, packets that are too big. A hop that is passed by does not show in a
@@ -30,6 +30,14 @@ struct {
 	__type(key, struct shortcut_prefix);
 	__type(value, __u8);
 } pools SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, SHORTCUT_POOLS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct shortcut_prefix);
+	__type(value, __u8);
+} returns SEC(".maps");
 
 /* The addresses of a packet, by family (0: none that is plain). */
 struct ends {
@@ -111,6 +119,31 @@ static __u32 home(struct __sk_buff *skb, const struct ends *p)
 	               : 0;
 }
 
+static struct shortcut_prefix key_of(__u8 family, const void *addr)
+{
+	struct shortcut_prefix key = { .bits = 128 };
+
+	if (family == AF_INET) {
+		key.addr[10] = key.addr[11] = 0xff;
+		__builtin_memcpy(key.addr + 12, addr, 4);
+	} else {
+		__builtin_memcpy(key.addr, addr, 16);
+	}
+	return key;
+}
+
+/* Would it leave by the uplink here, though a routing rule, which was not asked, sends its source by another node's? */
+static bool leaves_elsewhere(const struct ends *p)
+{
+	struct shortcut_prefix key;
+
+	if (p->to.ifindex != SHORTCUT_UPLINK_INDEX) {
+		return false;
+	}
+	key = key_of(p->family, p->from);
+	return bpf_map_lookup_elem(&returns, &key);
+}
+
 /* At what enters the gateway's devices. */
 SEC("tc") int gateway(struct __sk_buff *skb)
 {
@@ -125,7 +158,8 @@ SEC("tc") int gateway(struct __sk_buff *skb)
 	            BPF_FIB_LKUP_RET_SUCCESS ||
 	    p.to.ifindex == skb->ifindex ||
 	    p.to.ifindex == SHORTCUT_NODES_INDEX || /* it has no inner end */
-	    (skb->ifindex != SHORTCUT_UPLINK_INDEX && home(skb, &p) != skb->ifindex)) {
+	    (skb->ifindex != SHORTCUT_UPLINK_INDEX && home(skb, &p) != skb->ifindex) ||
+	    leaves_elsewhere(&p)) {
 		return TC_ACT_UNSPEC;
 	}
 	skb->mark = 0; /* a namespace's marks are its own */
@@ -136,17 +170,12 @@ SEC("tc") int gateway(struct __sk_buff *skb)
 SEC("tc") int uplink(struct __sk_buff *skb)
 {
 	struct ends p = {};
-	struct shortcut_prefix key = { .bits = 128 };
+	struct shortcut_prefix key;
 
 	if (!read(skb, &p)) {
 		return TC_ACT_UNSPEC;
 	}
-	if (p.family == AF_INET) {
-		key.addr[10] = key.addr[11] = 0xff;
-		__builtin_memcpy(key.addr + 12, &p.to.ipv4_dst, 4);
-	} else {
-		__builtin_memcpy(key.addr, p.to.ipv6_dst, 16);
-	}
+	key = key_of(p.family, p.family == AF_INET ? (void *)&p.to.ipv4_dst : p.to.ipv6_dst);
 	if (!bpf_map_lookup_elem(&pools, &key)) {
 		return TC_ACT_UNSPEC;
 	}

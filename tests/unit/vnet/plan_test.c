@@ -567,6 +567,15 @@ static void gateways_of_nodes(void **state)
 	vnet_plan_ways(&vnet, 3, false, &set);
 	golden("gateways.txt", &set);
 
+	/* What leaves by others: two pools by one node share its table, IPv6 has another node. */
+	struct ip_prefix three[] = { net("203.0.113.0/24"), net("198.51.100.0/25"),
+		                     net("2001:db8:1::/64") };
+	struct plan_return returns[] = { { three[0], 1 }, { three[1], 1 }, { three[2], 3 } };
+
+	set = (struct kset){ 0 };
+	vnet_plan_returns(returns, 3, three, 3, &set);
+	golden("returns.txt", &set);
+
 	set = (struct kset){
 		0
 	}; /* the one without, which leaves by the first; who is asked answers */

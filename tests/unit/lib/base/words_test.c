@@ -72,9 +72,36 @@ static void many(void **state)
 	free(v);
 }
 
+static void listed(void **state)
+{
+	static const struct {
+		const char *list, *words; /* with | behind each */
+	} cases[] = {
+		{ "", "|" },
+		{ "a", "a|" },
+		{ "a,b", "a|b|" },
+		{ " a , b c ", "a|b c|" },
+		{ ",", "||" },
+		{ "a,,b", "a||b|" },
+		{ "abcdefgh,x", "abcdefg|x|" }, /* as far as there is room */
+	};
+	char word[8];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char text[64] = "";
+
+		for (size_t k = 0; words_listed(cases[i].list, k, word, sizeof(word)); k++) {
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s|", word);
+		}
+		assert_string_equal(text, cases[i].words);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(split), cmocka_unit_test(many) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(split), cmocka_unit_test(many),
+		                            cmocka_unit_test(listed) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
