@@ -119,8 +119,9 @@ gw1 = f"{LAB}/node1/run/ns/gw"
 rules = lambda: inns(gw1, "ip rule show pref 71; ip -6 rule show pref 71; ip rule show pref 70; ip route show table all | grep -c throw")
 before = rules()
 for broken in ("ip rule del pref 71", "ip rule del pref 70", "ip route flush table 2131755010", "ip -6 rule del pref 71"):
+    was = engine()
     inns(gw1, broken)
-    ok(rules() != before and wait(lambda: rules() == before, 5), f"repaired: {broken}", (before, rules()))
+    ok(wait(lambda: engine() != was and rules() == before, 5), f"repaired: {broken}", (before, rules(), was, engine()))
 ok(ask(room[1], "192.0.2.1", 8000) == own[1] and foreign() <= 2, "and leads by the node again", foreign())
 at(2)
 
