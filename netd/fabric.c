@@ -13,6 +13,7 @@
 #include "lib/base/own.h"
 #include "netd/fabric_parts.h"
 #include "netd/group_parts.h"
+#include "netd/held.h"
 #include "netd/home.h"
 #include "netd/ports.h"
 
@@ -448,6 +449,7 @@ static void group_part(uint32_t vnet, const struct node *own, const struct node 
 	} else if (own && n != home && home_has(vnet, n)) {
 		vnet_plan_group_part(objects, PLAN_PART_BRANCH, vnet, own->number, to);
 	}
+	held_known(vnet, own, n, to);
 }
 
 void fabric_group(uint64_t owner, uint32_t vnet, const struct node *own, const struct kset *objects,

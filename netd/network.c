@@ -10,6 +10,7 @@
 #include "lib/base/own.h"
 #include "netd/fabric.h"
 #include "netd/guest.h"
+#include "netd/held.h"
 #include "netd/home.h"
 #include "netd/plane.h"
 #include "netd/ports.h"
@@ -52,6 +53,8 @@ struct node *network_node(const struct resource *g)
 bool network_place(const struct resource *g, bool there)
 {
 	static const char *const keys[] = { "ip4", "ip6" };
+	uint32_t vnet = number(g->status, "vnet");
+	const struct node *n = network_node(g);
 
 	guest_place(g, there);
 	roster_note(number(g->status, "vnet"), g, there);
@@ -62,11 +65,20 @@ bool network_place(const struct resource *g, bool there)
 		struct ip ip = table_ip(g->status, keys[i]);
 
 		if (ip.family) {
-			(there ? where_add : where_drop)(&places, number(g->status, "vnet"), &ip,
-			                                 (uintptr_t)g);
+			(there ? where_add : where_drop)(&places, vnet, &ip, (uintptr_t)g);
+			held_note(vnet, &ip, n);
 		}
 	}
-	return home_group(number(g->status, "vnet"), number(g->status, "node"), there ? 1 : -1);
+	bool turned = home_group(vnet, number(g->status, "node"), there ? 1 : -1);
+	if (turned && !there && n && n != home_of(vnet)) {
+		held_left(vnet, n);
+	}
+	return turned;
+}
+
+bool network_used(uint32_t vnet, const struct ip *ip)
+{
+	return where_next(&places, vnet, ip, NULL);
 }
 
 /* The subscription's own VNet for groups without one: a subnet of the plane's. */
@@ -89,11 +101,10 @@ static struct subnet *platform_of(const struct resource *g)
 	return s;
 }
 
-/* The family's address: the one that is wanted, or of the first range with room. */
+/* The family's address for a group on the node: the one that is wanted, or of the first range with room. */
 static int take_address(struct subnet *s, uint8_t family, const struct ip *want, uint32_t tenant,
-                        struct ip *got, struct err *e)
+                        const struct node *n, struct ip *got, bool *changed, struct err *e)
 {
-	int64_t now = clock_system.now_ms(&clock_system);
 	struct subnet_range *r = want ? subnet_range_of(s, want) : NULL;
 
 	for (size_t i = 0; i < s->n_ranges; i++) {
@@ -102,7 +113,7 @@ static int take_address(struct subnet *s, uint8_t family, const struct ip *want,
 		if (x->prefix.ip.family != family || (r && x != r)) {
 			continue;
 		}
-		if (ipam_take(&x->ipam, want, tenant, now, got, e) == 0) {
+		if (held_take(s, x, want, n, tenant, got, changed, e) == 0) {
 			x->groups++;
 			return 0;
 		}
@@ -113,7 +124,8 @@ static int take_address(struct subnet *s, uint8_t family, const struct ip *want,
 	return -1;
 }
 
-static int take_addresses(struct resource *g, struct subnet *s, struct err *e)
+/* True in *told: other nodes are to know blocks anew. */
+static int take_addresses(struct resource *g, struct subnet *s, bool *told, struct err *e)
 {
 	static const char *const keys[] = { "ip4", "ip6" }, *const prefixes[] = { "prefix4",
 		                                                                  "prefix6" };
@@ -138,10 +150,13 @@ static int take_addresses(struct resource *g, struct subnet *s, struct err *e)
 		if (!subnet_has(s, family)) {
 			continue;
 		}
-		if (take_address(s, family, want[f].family ? &want[f] : NULL, tenant, &got, e) <
-		    0) {
+		bool changed = false;
+
+		if (take_address(s, family, want[f].family ? &want[f] : NULL, tenant,
+		                 network_node(g), &got, &changed, e) < 0) {
 			return -1;
 		}
+		*told = *told || changed;
 		set_ip(g->status, keys[f], &got);
 		const struct subnet_range *r = subnet_range_of(s, &got);
 		json_object_set_new(g->status, prefixes[f],
@@ -287,7 +302,8 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 	json_object_set_new(g->status, "serial", json_integer(spare ? spare : table_serial()));
 	json_object_set_new(g->status, "vnet", json_integer(s->vnet));
 	json_object_set_new(g->status, "subnet", json_integer(s->id));
-	if (take_addresses(g, s, e) < 0 || take_public(g, s, *vnet, e) < 0 ||
+	bool told = false;
+	if (take_addresses(g, s, &told, e) < 0 || take_public(g, s, *vnet, e) < 0 ||
 	    (guest_of(g) && guest_check(g, e) < 0)) {
 		give_back(g); /* what it has so far */
 		if (spare) {
@@ -297,6 +313,8 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 	}
 	if (network_place(g, true) && !home) {
 		fabric_branches(s->vnet);
+	} else if (told) {
+		held_tell(s->vnet);
 	}
 	return 0;
 }
@@ -357,6 +375,7 @@ void network_restore(struct resource *g)
 		struct subnet_range *r = ip.family ? subnet_range_of(s, &ip) : NULL;
 		if (r && ipam_take(&r->ipam, &ip, tenant, 0, &got, &e) == 0) {
 			r->groups++;
+			held_restore(s, r, &ip, network_node(g));
 		}
 		if (pub.family && !*model_str(g->status, "prefix")) { /* else prefix.c's */
 			network_public_mark(&pub, tenant);
@@ -465,6 +484,7 @@ static void give_back(struct resource *g)
 		struct subnet_range *r = ip.family ? subnet_range_of(s, &ip) : NULL;
 		if (r) {
 			ipam_give(&r->ipam, &ip, tenant, until);
+			blocks_given(&r->blocks, &r->prefix, &ip);
 			r->groups--;
 		}
 		if (pub.family && !of_prefix) {

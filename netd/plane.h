@@ -159,6 +159,8 @@ size_t vnet_space(const struct resource *vnet, struct ip_prefix *to, size_t max)
 bool vnet_default_outbound(const struct resource *vnet, uint32_t subnet);
 /* The group that has the private address in the VNet, and keeps it; NULL: nobody. And the bridge of its port. */
 const struct resource *network_group_at(uint32_t vnet, const struct ip *ip);
+/* Has a group the address, also one that is being deleted? */
+bool network_used(uint32_t vnet, const struct ip *ip);
 /* The node that the address is on, also of a group that is being deleted: what it has begun ends there. NULL: nobody has it. */
 struct node *network_node_at(uint32_t vnet, const struct ip *ip);
 uint32_t network_bridge_of(const struct resource *group);

@@ -125,6 +125,7 @@ void subnet_ranges_keep(struct subnet *s, const struct ip_prefix *v, size_t n)
 			s->ranges[keep++] = s->ranges[i];
 		} else {
 			ipam_fini(&s->ranges[i].ipam);
+			blocks_fini(&s->ranges[i].blocks);
 		}
 	}
 	s->n_ranges = keep;
@@ -169,6 +170,7 @@ void subnet_free(struct subnet *s)
 	n_subnets--;
 	for (size_t k = 0; k < s->n_ranges; k++) {
 		ipam_fini(&s->ranges[k].ipam);
+		blocks_fini(&s->ranges[k].blocks);
 	}
 	free(s->ranges);
 	free(s->bridges);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vnet/blocks.h"
 #include "vnet/ipam.h"
 
 /* The kernel gives a bridge 1,023 ports (BR_MAX_PORTS); a subnet has as many bridges as it needs,
@@ -25,6 +26,7 @@ struct subnet_bridge {
 struct subnet_range {
 	struct ip_prefix prefix;
 	struct ipam ipam;
+	struct blocks blocks; /* of nodes, where there may be several */
 	unsigned groups; /* that have an address of it */
 };
 

@@ -35,7 +35,7 @@ static size_t at(const struct ipam *m, const struct ip *ip)
 	return lo;
 }
 
-static struct ipam_entry *get(struct ipam *m, const struct ip *ip)
+static struct ipam_entry *get(const struct ipam *m, const struct ip *ip)
 {
 	size_t i = at(m, ip);
 
@@ -137,6 +137,36 @@ int ipam_take(struct ipam *m, const struct ip *want, uint32_t tenant, int64_t no
 	}
 	return err_set(e, ERR_LIMIT, 0, "%s has no free address",
 	               ip_prefix_format(&m->prefix, net));
+}
+
+bool ipam_take_oldest(struct ipam *m, const struct ip_prefix *p, uint32_t tenant, int64_t now_ms,
+                      bool rested, struct ip *ret, bool *any)
+{
+	struct ip ip = p->ip, best = { 0 };
+	int64_t since = INT64_MAX;
+	struct err e = ERR_INIT;
+
+	*any = false;
+	for (uint64_t i = 0; i < ip_prefix_size(p) && since > INT64_MIN; i++) {
+		const struct ipam_entry *x = get(m, &ip);
+		int64_t until = x ? x->rest_until_ms : INT64_MIN;
+		bool is_free = usable(m, &ip) && !(x && x->taken), rests = until > now_ms;
+
+		*any = *any || (is_free && rests);
+		if (is_free && until < since && !(rests && (rested || x->tenant != tenant))) {
+			best = ip;
+			since = until;
+		}
+		(void)ip_add(&ip, 1);
+	}
+	return best.family && claim(m, &best, tenant, ret, &e) == 0;
+}
+
+bool ipam_is_taken(const struct ipam *m, const struct ip *ip)
+{
+	const struct ipam_entry *x = get(m, ip);
+
+	return x && x->taken;
 }
 
 void ipam_give(struct ipam *m, const struct ip *ip, uint32_t tenant, int64_t rest_until_ms)

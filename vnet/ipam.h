@@ -33,6 +33,11 @@ void ipam_fini(struct ipam *m);
  * ERR_INVALID when outside or reserved. Addresses at rest yield when nothing else is free. */
 int ipam_take(struct ipam *m, const struct ip *want, uint32_t tenant, int64_t now_ms,
               struct ip *ret, struct err *e) __attribute__((warn_unused_result));
+/* Takes the free address of the prefix that came back longest ago; `rested`: none that rests, also for the tenant. False: there is
+ * none, and *any says whether one rests. */
+bool ipam_take_oldest(struct ipam *m, const struct ip_prefix *p, uint32_t tenant, int64_t now_ms,
+                      bool rested, struct ip *ret, bool *any);
+bool ipam_is_taken(const struct ipam *m, const struct ip *ip);
 void ipam_give(struct ipam *m, const struct ip *ip, uint32_t tenant, int64_t rest_until_ms);
 /* A free address rests until then; of a taken one nothing changes. */
 void ipam_rest(struct ipam *m, const struct ip *ip, uint32_t tenant, int64_t rest_until_ms);

@@ -134,6 +134,26 @@ static void plan_out(const struct plan_fabric *p, uint32_t node, const char *dev
 	}
 }
 
+/* Blocks of addresses. An own one's that nobody has is nowhere else. */
+static void plan_held(const struct plan_fabric *p, const char *dev, struct kset *to)
+{
+	for (size_t i = 0; i < p->n_held; i++) {
+		const struct plan_held *h = &p->held[i];
+		struct kobj o;
+		struct ip via;
+
+		if (h->node == p->self.node) {
+			plan_route_add(to, p->vnet_ns, &h->prefix, NULL, "");
+		} else {
+			plan_node_via(h->node, h->prefix.ip.family, &via);
+			plan_route_add(to, p->vnet_ns, &h->prefix, &via, dev);
+			o = plan_elem(p->vnet_ns, KOBJ_SET_REMOTE4, &h->prefix.ip);
+			o.plen = h->prefix.len;
+			kset_add(to, &o);
+		}
+	}
+}
+
 /* What would go back by it is dropped (chain "turn"): a route that is old makes no loop. */
 void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to)
 {
@@ -156,6 +176,7 @@ void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to)
 	}
 	plan_sent_on(p, dev, to);
 	plan_answers(p, to);
+	plan_held(p, dev, to);
 	plan_out(p, p->home, dev, to);
 }
 

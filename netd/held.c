@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * See held.h.
+ */
+#include "netd/held.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/loop.h"
+#include "lib/base/own.h"
+#include "netd/fabric_parts.h"
+#include "netd/home.h"
+#include "netd/plane.h"
+
+static bool used(void *arg, const struct ip *ip)
+{
+	return network_used(*(const uint32_t *)arg, ip);
+}
+
+int held_take(const struct subnet *s, struct subnet_range *x, const struct ip *want,
+              const struct node *n, uint32_t tenant, struct ip *got, bool *changed, struct err *e)
+{
+	int64_t now = clock_system.now_ms(&clock_system);
+	uint32_t vnet = s->vnet;
+	bool several = plane.config->listen_nodes[0] && n;
+
+	if (several && !want) {
+		return blocks_take(&x->blocks, &x->ipam, n->number, tenant, now, used, &vnet, got,
+		                   changed, e);
+	}
+	if (ipam_take(&x->ipam, want, tenant, now, got, e) < 0) {
+		return -1;
+	}
+	*changed = several && blocks_claim(&x->blocks, &x->prefix, got, n->number, used, &vnet);
+	return 0;
+}
+
+void held_restore(const struct subnet *s, struct subnet_range *x, const struct ip *ip,
+                  const struct node *n)
+{
+	uint32_t vnet = s->vnet;
+
+	if (plane.config->listen_nodes[0] && n) {
+		(void)blocks_claim(&x->blocks, &x->prefix, ip, n->number, used, &vnet);
+	}
+}
+
+static const struct node *holder(uint32_t vnet, uint32_t number)
+{
+	const struct node *n = number ? node_numbered(number) : NULL;
+
+	return n && home_has(vnet, n) ? n : NULL;
+}
+
+const struct node *held_by(uint32_t vnet, const struct ip *ip)
+{
+	const struct subnet *s;
+
+	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
+		const struct subnet_range *x = subnet_range_of(s, ip);
+
+		if (x) {
+			return holder(vnet, blocks_node(&x->blocks, &x->prefix, ip));
+		}
+	}
+	return NULL;
+}
+
+/* ---- telling nodes soon: many groups may leave a node at once ---- */
+
+static struct {
+	struct loop_timer *timer;
+	uint32_t *v;
+	size_t n, cap;
+} soon;
+
+void held_tell(uint32_t vnet)
+{
+	if (fabric_sent(vnet) && home_branch(vnet, 0)) {
+		fabric_links(vnet);
+	}
+}
+
+static void on_soon(void *arg)
+{
+	(void)arg;
+	for (size_t i = 0; i < soon.n; i++) {
+		held_tell(soon.v[i]);
+	}
+	soon.n = 0;
+}
+
+static void tell_soon(uint32_t vnet)
+{
+	for (size_t i = 0; i < soon.n; i++) {
+		if (soon.v[i] == vnet) {
+			return;
+		}
+	}
+	if (soon.n == soon.cap) {
+		soon.cap = soon.cap ? soon.cap * 2 : 16;
+		soon.v = realloc(soon.v, soon.cap * sizeof(*soon.v));
+	}
+	if (!soon.timer) {
+		soon.timer = loop_timer_new(plane.loop, on_soon, NULL);
+	}
+	if (!soon.v || !soon.timer) {
+		abort();
+	}
+	soon.v[soon.n++] = vnet;
+	loop_timer_start(soon.timer, 0);
+}
+
+void held_note(uint32_t vnet, const struct ip *ip, const struct node *n)
+{
+	const struct node *holds = held_by(vnet, ip);
+
+	if (holds && holds != n && fabric_sent(vnet) && home_branch(vnet, 0)) {
+		tell_soon(vnet);
+	}
+}
+
+void held_left(uint32_t vnet, const struct node *n)
+{
+	struct subnet *s;
+
+	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
+		for (size_t k = 0; k < s->n_ranges; k++) {
+			blocks_drop(&s->ranges[k].blocks, n->number);
+		}
+	}
+}
+
+/* ---- what nodes know ---- */
+
+/* A block, and what in it is not at its holder: groups on other nodes, and (node NULL) frontends and the like, which the home has. */
+static struct held {
+	struct ip_prefix prefix;
+	const struct node *node;
+	struct {
+		struct ip ip;
+		const struct node *node;
+	} out[BLOCKS_SIZE];
+	size_t n_out;
+} *held;
+static size_t n_held, cap_held;
+
+static void read_block(uint32_t vnet, const struct subnet_range *x, const struct blocks_one *b,
+                       const struct node *n)
+{
+	struct held *h;
+	struct ip ip = b->first;
+
+	if (n_held == cap_held) {
+		cap_held = cap_held ? cap_held * 2 : 16;
+		held = realloc(held, cap_held * sizeof(*held));
+		if (!held) {
+			abort();
+		}
+	}
+	h = &held[n_held++];
+	h->prefix = blocks_around(&x->prefix, &b->first);
+	h->node = n;
+	h->n_out = 0;
+	for (uint64_t i = 0; i < ip_prefix_size(&h->prefix); i++) {
+		const struct node *at = ipam_is_taken(&x->ipam, &ip) ? network_node_at(vnet, &ip)
+		                                                      : n;
+
+		if (at != n) {
+			h->out[h->n_out].ip = ip;
+			h->out[h->n_out++].node = at;
+		}
+		(void)ip_add(&ip, 1);
+	}
+}
+
+void held_read(uint32_t vnet)
+{
+	const struct subnet *s;
+
+	n_held = 0;
+	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
+		for (size_t k = 0; k < s->n_ranges; k++) {
+			const struct subnet_range *x = &s->ranges[k];
+
+			for (size_t j = 0; j < x->blocks.n; j++) {
+				const struct node *n = holder(vnet, x->blocks.v[j].node);
+
+				if (n) {
+					read_block(vnet, x, &x->blocks.v[j], n);
+				}
+			}
+		}
+	}
+}
+
+size_t held_at(const struct node *at, const struct plan_held **to)
+{
+	static struct plan_held *v;
+	static size_t cap;
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_held; i++) {
+		const struct held *h = &held[i];
+		struct ip_prefix parts[BLOCKS_SIZE];
+		struct ip out[BLOCKS_SIZE];
+		size_t n_out = 0;
+
+		for (size_t k = 0; k < h->n_out; k++) {
+			if (!h->out[k].node || h->out[k].node == at) {
+				out[n_out++] = h->out[k].ip;
+			}
+		}
+		if (n + BLOCKS_SIZE > cap) {
+			cap = cap ? cap * 2 : 64;
+			v = realloc(v, cap * sizeof(*v));
+			if (!v) {
+				abort();
+			}
+		}
+		size_t count = blocks_without(&h->prefix, out, n_out, parts);
+		for (size_t k = 0; k < count; k++) {
+			v[n++] = (struct plan_held){ parts[k], h->node->number };
+		}
+	}
+	*to = v;
+	return n;
+}
+
+void held_known(uint32_t vnet, const struct node *own, const struct node *at, struct kset *set)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < set->n; i++) {
+		const struct kobj *o = &set->v[i];
+		bool remote = o->kind == KOBJ_ELEM &&
+		              (o->sub == KOBJ_SET_REMOTE4 || o->sub == KOBJ_SET_REMOTE6);
+		bool way = o->kind == KOBJ_ROUTE && !o->table && o->plen == ip_bits(o->family);
+		struct ip ip = { .family = o->family };
+
+		memcpy(ip.b, o->addr, 16);
+		const struct node *by = o->ns == vnet && (remote || way) ? held_by(vnet, &ip) : NULL;
+		/* Where a block leads elsewhere, the address is of those that are elsewhere; its way may be another. */
+		if (!by || (remote ? by == at : by != own)) {
+			set->v[n++] = *o;
+		}
+	}
+	set->n = n;
+}
