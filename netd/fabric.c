@@ -543,17 +543,27 @@ static void lead_home(uint32_t vnet, const struct node *leaving)
 	}
 }
 
-/* What is not a branch any more loses all of the VNet, its router last; ways to public addresses stay. */
-static void end_branches(uint32_t vnet)
+/* Others lead to its chains. */
+static bool has_chains(const struct kset *set)
 {
-	release(UINT64_MAX);
-	lead_home(vnet, NULL);
+	for (size_t i = 0; i < set->n; i++) {
+		if (set->v[i].kind == KOBJ_CHAIN) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Those of the VNet that lead to chains, or (`chains`) that have some and the router. */
+static void end_parts(uint32_t vnet, bool chains)
+{
 	for (size_t i = n_sent; i-- > 0;) {
 		const struct sent *s = &sent[i];
 		const struct node *n = node_numbered(s->at);
 		struct kset ways = { 0 };
 
-		if (s->vnet != vnet || !n || home_has(vnet, n)) {
+		if (s->vnet != vnet || !n || home_has(vnet, n) ||
+		    (!chains && (has_chains(&s->set) || s->owner == vnet))) {
 			continue;
 		}
 		for (size_t k = 0; k < s->set.n; k++) {
@@ -566,6 +576,15 @@ static void end_branches(uint32_t vnet)
 		}
 		kset_fini(&ways);
 	}
+}
+
+/* What is not a branch any more loses all of the VNet, what others refer to last; ways to public addresses stay. */
+static void end_branches(uint32_t vnet)
+{
+	release(UINT64_MAX);
+	lead_home(vnet, NULL);
+	end_parts(vnet, false);
+	end_parts(vnet, true);
 }
 
 void fabric_leaves(uint32_t vnet, const struct node *n)
