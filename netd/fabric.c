@@ -7,13 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
+#include "netd/addrblock.h"
 #include "netd/fabric_parts.h"
 #include "netd/group_parts.h"
-#include "netd/held.h"
 #include "netd/home.h"
 #include "netd/ports.h"
 
@@ -186,7 +185,6 @@ static bool waits(const struct kobj *o)
 	return o->kind == KOBJ_ELEM && (o->sub == KOBJ_SET_AWAY4 || o->sub == KOBJ_SET_AWAY6);
 }
 
-static uint64_t asked; /* number of the last request to engines */
 static size_t n_held;
 
 /* Of what it should have, all but changes of what waits, into *now; false: there are none. Both sorted. */
@@ -221,8 +219,12 @@ static void unhold(struct sent *s)
 	kset_fini(&s->later);
 }
 
-/* Sends what waited for requests before that one. */
-static void release(uint64_t request)
+bool fabric_holds(void)
+{
+	return n_held > 0;
+}
+
+void fabric_release(uint64_t request)
 {
 	for (size_t i = 0; n_held > 0 && i < n_sent; i++) {
 		struct sent *s = &sent[i];
@@ -263,7 +265,7 @@ static void hold(struct sent *s, struct kset *later)
 	}
 	n_held += !s->held;
 	s->held = true;
-	s->held_at = asked;
+	s->held_at = fabric_asked();
 	s->later = *later;
 }
 
@@ -449,7 +451,7 @@ static void group_part(uint32_t vnet, const struct node *own, const struct node 
 	} else if (own && n != home && home_has(vnet, n)) {
 		vnet_plan_group_part(objects, PLAN_PART_BRANCH, vnet, own->number, to);
 	}
-	held_known(vnet, own, n, to);
+	addrblock_known(vnet, own, n, to);
 }
 
 void fabric_group(uint64_t owner, uint32_t vnet, const struct node *own, const struct kset *objects,
@@ -581,7 +583,7 @@ static void end_parts(uint32_t vnet, bool chains)
 /* What is not a branch any more loses all of the VNet, what others refer to last; ways to public addresses stay. */
 static void end_branches(uint32_t vnet)
 {
-	release(UINT64_MAX);
+	fabric_release(UINT64_MAX);
 	lead_home(vnet, NULL);
 	end_parts(vnet, false);
 	end_parts(vnet, true);
@@ -620,7 +622,7 @@ void fabric_move(uint32_t vnet, struct node *to)
 {
 	const struct node *from = home_of(vnet);
 	size_t n = n_sent;
-	release(UINT64_MAX);
+	fabric_release(UINT64_MAX);
 	AUTO_FREE uint64_t *owners = calloc(n + 1, sizeof(*owners));
 
 	if (!owners) {
@@ -740,80 +742,5 @@ void fabric_end(uint32_t vnet)
 			fabric_drop(sent[i].owner);
 			i = i < n_sent ? i : n_sent; /* its ways went too */
 		}
-	}
-}
-
-/* ---- waiting for the engine ---- */
-
-struct waiter {
-	STAILQ_ENTRY(waiter) link;
-	uint64_t request;
-	bool releases; /* what waits now; and is called when that is done too */
-	void (*done)(void *arg);
-	void *arg;
-};
-static STAILQ_HEAD(waiters, waiter) waiters = STAILQ_HEAD_INITIALIZER(waiters);
-
-/* Has every engine answered what it was asked up to then? A question that was asked later is answered later. */
-static bool answered(uint64_t request)
-{
-	const struct node *n;
-
-	for (size_t i = 0; (n = node_at(i)); i++) {
-		if (n->answered < (n->asked < request ? n->asked : request)) {
-			return false;
-		}
-	}
-	return true;
-}
-
-static void finish(struct waiter *w)
-{
-	if (w->releases) {
-		release(w->request);
-		fabric_wait(w->done, w->arg);
-	} else {
-		w->done(w->arg);
-	}
-	free(w);
-}
-
-void fabric_wait(void (*done)(void *arg), void *arg)
-{
-	struct waiter *w = calloc(1, sizeof(*w));
-	struct buf b = { 0 };
-	struct node *n;
-
-	if (!w) {
-		abort();
-	}
-	*w = (struct waiter){
-		.request = ++asked, .releases = n_held > 0, .done = done, .arg = arg
-	};
-	put_u64(&b, w->request);
-	for (size_t i = 0; (n = node_at(i)); i++) {
-		if (n->touched && node_channel(n, ROLE_ENGINE)) {
-			n->touched = false;
-			n->asked = w->request;
-			/* Answered after what came before. */
-			channel_send(node_channel(n, ROLE_ENGINE), MSG_PING, &b, -1);
-		}
-	}
-	buf_fini(&b);
-	if (answered(w->request)) {
-		finish(w);
-		return;
-	}
-	STAILQ_INSERT_TAIL(&waiters, w, link);
-}
-
-void fabric_answered(struct node *n, uint64_t request)
-{
-	struct waiter *w;
-
-	n->answered = request < n->asked ? request : n->asked;
-	while ((w = STAILQ_FIRST(&waiters)) && answered(w->request)) {
-		STAILQ_REMOVE_HEAD(&waiters, link);
-		finish(w);
 	}
 }

@@ -9,9 +9,9 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/own.h"
+#include "netd/addrblock.h"
 #include "netd/agent.h"
 #include "netd/fabric_parts.h"
-#include "netd/held.h"
 #include "netd/home.h"
 
 #define OWN_FACTS_MS 1000
@@ -256,7 +256,7 @@ void fabric_links(uint32_t vnet)
 	const struct node *n;
 
 	count = count > 1 ? count : 0;
-	held_read(count ? vnet : 0);
+	addrblock_read(count ? vnet : 0);
 	struct plan_fabric p = { .vnet_ns = vnet,
 		                 .vni = vnet,
 		                 .mtu = fabric_mtu(),
@@ -267,7 +267,7 @@ void fabric_links(uint32_t vnet)
 		struct kset set = { 0 };
 
 		p.self = routers[i];
-		p.n_held = held_at(nodes[i], &p.held);
+		p.n_addrblocks = addrblock_at(nodes[i], &p.addrblocks);
 		p.home = i > 0 ? routers[0].node : 0;
 		p.n_others = 0;
 		for (size_t k = 0; k < count; k++) {

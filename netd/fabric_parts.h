@@ -32,6 +32,12 @@ void fabric_sign(uint64_t owner, uint64_t sign);
 void fabric_begin(uint32_t vnet);
 void fabric_end(uint32_t vnet);
 
+/* Does anything wait for all nodes to have the rest of it? And sends what has waited since before that request to engines. */
+bool fabric_holds(void);
+void fabric_release(uint64_t request);
+/* Number of the last request to engines; fabric_wait.c. */
+uint64_t fabric_asked(void);
+
 /* The routing table of a subnet: routes of a user's (table, NULL: none) and of a gateway. */
 bool fabric_routed(const struct resource *v, const struct resource *table); /* does it need one? */
 void fabric_plan_table(const struct subnet *s, struct resource *v, const struct resource *table);

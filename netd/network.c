@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "lib/base/own.h"
+#include "netd/addrblock.h"
 #include "netd/fabric.h"
 #include "netd/guest.h"
-#include "netd/held.h"
 #include "netd/home.h"
 #include "netd/plane.h"
 #include "netd/ports.h"
@@ -66,12 +66,12 @@ bool network_place(const struct resource *g, bool there)
 
 		if (ip.family) {
 			(there ? where_add : where_drop)(&places, vnet, &ip, (uintptr_t)g);
-			held_note(vnet, &ip, n);
+			addrblock_note(vnet, &ip, n);
 		}
 	}
 	bool turned = home_group(vnet, number(g->status, "node"), there ? 1 : -1);
 	if (turned && !there && n && n != home_of(vnet)) {
-		held_left(vnet, n);
+		addrblock_left(vnet, n);
 	}
 	return turned;
 }
@@ -113,7 +113,7 @@ static int take_address(struct subnet *s, uint8_t family, const struct ip *want,
 		if (x->prefix.ip.family != family || (r && x != r)) {
 			continue;
 		}
-		if (held_take(s, x, want, n, tenant, got, changed, e) == 0) {
+		if (addrblock_take(s, x, want, n, tenant, got, changed, e) == 0) {
 			x->groups++;
 			return 0;
 		}
@@ -314,7 +314,7 @@ int network_attach(struct resource *g, struct resource **vnet, struct err *e)
 	if (network_place(g, true) && !home) {
 		fabric_branches(s->vnet);
 	} else if (told) {
-		held_tell(s->vnet);
+		addrblock_tell(s->vnet);
 	}
 	return 0;
 }
@@ -375,7 +375,7 @@ void network_restore(struct resource *g)
 		struct subnet_range *r = ip.family ? subnet_range_of(s, &ip) : NULL;
 		if (r && ipam_take(&r->ipam, &ip, tenant, 0, &got, &e) == 0) {
 			r->groups++;
-			held_restore(s, r, &ip, network_node(g));
+			addrblock_restore(s, r, &ip, network_node(g));
 		}
 		if (pub.family && !*model_str(g->status, "prefix")) { /* else prefix.c's */
 			network_public_mark(&pub, tenant);

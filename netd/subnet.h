@@ -27,7 +27,7 @@ struct subnet_range {
 	struct ip_prefix prefix;
 	struct ipam ipam;
 	struct blocks blocks; /* of nodes, where there may be several */
-	unsigned groups; /* that have an address of it */
+	unsigned groups;      /* that have an address of it */
 };
 
 struct subnet {

@@ -9,9 +9,9 @@
 #include <strings.h>
 
 #include "lib/base/own.h"
+#include "netd/addrblock.h"
 #include "netd/balancer.h"
 #include "netd/gateway.h"
-#include "netd/held.h"
 #include "netd/home.h"
 #include "netd/plane.h"
 #include "netd/routing.h"
@@ -654,7 +654,7 @@ int vnet_address_take(struct resource *v, const char *name, const struct ip *wan
 		if (ipam_take(&x->ipam, want->family ? want : NULL, tenant_of(v->id)->number, now,
 		              ret, e) == 0) {
 			x->groups++;
-			held_note(s->vnet, ret, NULL);
+			addrblock_note(s->vnet, ret, NULL);
 			return 0;
 		}
 	}
@@ -671,6 +671,6 @@ void vnet_address_give(struct resource *v, const char *name, const struct ip *ip
 		          clock_system.now_ms(&clock_system) + plane.config->rest_s * 1000);
 		blocks_given(&r->blocks, &r->prefix, ip);
 		r->groups--;
-		held_note(s->vnet, ip, NULL);
+		addrblock_note(s->vnet, ip, NULL);
 	}
 }

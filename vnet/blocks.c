@@ -23,7 +23,7 @@ struct ip_prefix blocks_around(const struct ip_prefix *range, const struct ip *i
 	if (range->len >= len) {
 		return *range;
 	}
-	block.ip.b[ip_bits(ip->family) / 8 - 1] &= (uint8_t)~(BLOCKS_SIZE - 1);
+	block.ip.b[ip_bits(ip->family) / 8 - 1] &= (uint8_t) ~(BLOCKS_SIZE - 1);
 	return block;
 }
 

@@ -16,7 +16,7 @@ struct blocks {
 		struct ip first;
 		uint32_t node; /* its number */
 		bool full;     /* nothing was to be had when last looked */
-	} *v; /* sorted by address */
+	} * v;                 /* sorted by address */
 	size_t n, cap;
 };
 

@@ -117,7 +117,7 @@ struct plan_router {
 	struct ip underlay; /* its address in the network between the nodes */
 };
 /* Addresses whose groups are on that node, but for those that have a way of their own: vnet_plan_group_part(). */
-struct plan_held {
+struct plan_addrblock {
 	struct ip_prefix prefix;
 	uint32_t node;
 };
@@ -131,8 +131,8 @@ struct plan_fabric {
 	const struct ip_prefix *space; /* the VNet's */
 	size_t n_space;
 	uint32_t home; /* number of the node that has what leads out of the VNet; 0: this one */
-	const struct plan_held *held;
-	size_t n_held;
+	const struct plan_addrblock *addrblocks;
+	size_t n_addrblocks;
 };
 /* A VNet has one home, with peerings, gateways, NAT, probes and names; and a branch on each other node that has groups of it, with their
  * ports, own public addresses, security rules, and frontends. What a branch does not

@@ -135,10 +135,10 @@ static void plan_out(const struct plan_fabric *p, uint32_t node, const char *dev
 }
 
 /* Blocks of addresses. An own one's that nobody has is nowhere else. */
-static void plan_held(const struct plan_fabric *p, const char *dev, struct kset *to)
+static void plan_addrblocks(const struct plan_fabric *p, const char *dev, struct kset *to)
 {
-	for (size_t i = 0; i < p->n_held; i++) {
-		const struct plan_held *h = &p->held[i];
+	for (size_t i = 0; i < p->n_addrblocks; i++) {
+		const struct plan_addrblock *h = &p->addrblocks[i];
 		struct kobj o;
 		struct ip via;
 
@@ -176,7 +176,7 @@ void vnet_plan_fabric(const struct plan_fabric *p, struct kset *to)
 	}
 	plan_sent_on(p, dev, to);
 	plan_answers(p, to);
-	plan_held(p, dev, to);
+	plan_addrblocks(p, dev, to);
 	plan_out(p, p->home, dev, to);
 }
 

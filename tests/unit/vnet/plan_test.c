@@ -276,15 +276,15 @@ static void between_nodes(void **state)
 	struct plan_router others[] = { { 2, ip("10.98.0.2") }, { 300, ip("10.98.0.3") } };
 	struct ip members[] = { ip("10.98.0.2"), ip("10.98.0.3"), ip("fd98::2") };
 	struct ip_prefix far[] = { net("10.1.0.7/32"), net("fd00:1::7/128"), net("10.1.4.0/24") };
-	struct plan_held held[] = { { net("10.1.2.0/28"), 1 },
-		                    { net("10.1.2.16/28"), 300 },
-		                    { net("fd00:1::10/124"), 2 } };
+	struct plan_addrblock blocks[] = { { net("10.1.2.0/28"), 1 },
+		                           { net("10.1.2.16/28"), 300 },
+		                           { net("fd00:1::10/124"), 2 } };
 	struct kset set = { 0 };
 
 	(void)state;
 	vnet_plan_fabric(&(struct plan_fabric){ .vnet_ns = 16,
-	                                        .held = held,
-	                                        .n_held = 3,
+	                                        .addrblocks = blocks,
+	                                        .n_addrblocks = 3,
 	                                        .vni = 4711,
 	                                        .mtu = 1450,
 	                                        .self = { 1, ip("10.98.0.1") },

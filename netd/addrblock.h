@@ -12,25 +12,26 @@
 
 /* Takes an address of the range for a group on the node: `want`, or (NULL) one of its blocks. True in *changed: other nodes are to be told
  * (fabric_links()). Errors as ipam_take(). */
-int held_take(const struct subnet *s, struct subnet_range *x, const struct ip *want,
-              const struct node *n, uint32_t tenant, struct ip *got, bool *changed, struct err *e)
-	__attribute__((warn_unused_result));
+int addrblock_take(const struct subnet *s, struct subnet_range *x, const struct ip *want,
+                   const struct node *n, uint32_t tenant, struct ip *got, bool *changed,
+                   struct err *e) __attribute__((warn_unused_result));
 /* A group on the node has that address again, after a start; before it is at its place (network_place()). */
-void held_restore(const struct subnet *s, struct subnet_range *x, const struct ip *ip,
-                  const struct node *n);
+void addrblock_restore(const struct subnet *s, struct subnet_range *x, const struct ip *ip,
+                       const struct node *n);
 /* Who holds the address's block in the VNet: its home or a node with groups of it. NULL: nobody. */
-const struct node *held_by(uint32_t vnet, const struct ip *ip);
+const struct node *addrblock_node(uint32_t vnet, const struct ip *ip);
 /* Tells the VNet's nodes whose blocks are, now. */
-void held_tell(uint32_t vnet);
+void addrblock_tell(uint32_t vnet);
 /* A group, or what is at the home, has come to the address or left it: if its block is another's, nodes are told soon. `n`: the group's
  * node, NULL: no group's. */
-void held_note(uint32_t vnet, const struct ip *ip, const struct node *n);
+void addrblock_note(uint32_t vnet, const struct ip *ip, const struct node *n);
 /* The last group of the VNet has left the node. */
-void held_left(uint32_t vnet, const struct node *n);
+void addrblock_left(uint32_t vnet, const struct node *n);
 
-/* Reads the VNet's blocks, for held_at(). */
-void held_read(uint32_t vnet);
+/* Reads the VNet's blocks, for addrblock_at(). */
+void addrblock_read(uint32_t vnet);
 /* What the node is to know of them: *to lasts until the next call. Returns how many. */
-size_t held_at(const struct node *at, const struct plan_held **to);
+size_t addrblock_at(const struct node *at, const struct plan_addrblock **to);
 /* Of what the node `at` is to know of a group on `own`, what blocks say already is left out. */
-void held_known(uint32_t vnet, const struct node *own, const struct node *at, struct kset *set);
+void addrblock_known(uint32_t vnet, const struct node *own, const struct node *at,
+                     struct kset *set);

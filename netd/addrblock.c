@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * See held.h.
+ * See addrblock.h.
  */
-#include "netd/held.h"
+#include "netd/addrblock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +18,9 @@ static bool used(void *arg, const struct ip *ip)
 	return network_used(*(const uint32_t *)arg, ip);
 }
 
-int held_take(const struct subnet *s, struct subnet_range *x, const struct ip *want,
-              const struct node *n, uint32_t tenant, struct ip *got, bool *changed, struct err *e)
+int addrblock_take(const struct subnet *s, struct subnet_range *x, const struct ip *want,
+                   const struct node *n, uint32_t tenant, struct ip *got, bool *changed,
+                   struct err *e)
 {
 	int64_t now = clock_system.now_ms(&clock_system);
 	uint32_t vnet = s->vnet;
@@ -36,8 +37,8 @@ int held_take(const struct subnet *s, struct subnet_range *x, const struct ip *w
 	return 0;
 }
 
-void held_restore(const struct subnet *s, struct subnet_range *x, const struct ip *ip,
-                  const struct node *n)
+void addrblock_restore(const struct subnet *s, struct subnet_range *x, const struct ip *ip,
+                       const struct node *n)
 {
 	uint32_t vnet = s->vnet;
 
@@ -53,7 +54,7 @@ static const struct node *holder(uint32_t vnet, uint32_t number)
 	return n && home_has(vnet, n) ? n : NULL;
 }
 
-const struct node *held_by(uint32_t vnet, const struct ip *ip)
+const struct node *addrblock_node(uint32_t vnet, const struct ip *ip)
 {
 	const struct subnet *s;
 
@@ -75,7 +76,7 @@ static struct {
 	size_t n, cap;
 } soon;
 
-void held_tell(uint32_t vnet)
+void addrblock_tell(uint32_t vnet)
 {
 	if (fabric_sent(vnet) && home_branch(vnet, 0)) {
 		fabric_links(vnet);
@@ -86,7 +87,7 @@ static void on_soon(void *arg)
 {
 	(void)arg;
 	for (size_t i = 0; i < soon.n; i++) {
-		held_tell(soon.v[i]);
+		addrblock_tell(soon.v[i]);
 	}
 	soon.n = 0;
 }
@@ -112,16 +113,16 @@ static void tell_soon(uint32_t vnet)
 	loop_timer_start(soon.timer, 0);
 }
 
-void held_note(uint32_t vnet, const struct ip *ip, const struct node *n)
+void addrblock_note(uint32_t vnet, const struct ip *ip, const struct node *n)
 {
-	const struct node *holds = held_by(vnet, ip);
+	const struct node *holds = addrblock_node(vnet, ip);
 
 	if (holds && holds != n && fabric_sent(vnet) && home_branch(vnet, 0)) {
 		tell_soon(vnet);
 	}
 }
 
-void held_left(uint32_t vnet, const struct node *n)
+void addrblock_left(uint32_t vnet, const struct node *n)
 {
 	struct subnet *s;
 
@@ -135,7 +136,7 @@ void held_left(uint32_t vnet, const struct node *n)
 /* ---- what nodes know ---- */
 
 /* A block, and what in it is not at its holder: groups on other nodes, and (node NULL) frontends and the like, which the home has. */
-static struct held {
+static struct block {
 	struct ip_prefix prefix;
 	const struct node *node;
 	struct {
@@ -143,29 +144,29 @@ static struct held {
 		const struct node *node;
 	} out[BLOCKS_SIZE];
 	size_t n_out;
-} *held;
-static size_t n_held, cap_held;
+} * blocks;
+static size_t n_blocks, cap_blocks;
 
 static void read_block(uint32_t vnet, const struct subnet_range *x, const struct blocks_one *b,
                        const struct node *n)
 {
-	struct held *h;
+	struct block *h;
 	struct ip ip = b->first;
 
-	if (n_held == cap_held) {
-		cap_held = cap_held ? cap_held * 2 : 16;
-		held = realloc(held, cap_held * sizeof(*held));
-		if (!held) {
+	if (n_blocks == cap_blocks) {
+		cap_blocks = cap_blocks ? cap_blocks * 2 : 16;
+		blocks = realloc(blocks, cap_blocks * sizeof(*blocks));
+		if (!blocks) {
 			abort();
 		}
 	}
-	h = &held[n_held++];
+	h = &blocks[n_blocks++];
 	h->prefix = blocks_around(&x->prefix, &b->first);
 	h->node = n;
 	h->n_out = 0;
 	for (uint64_t i = 0; i < ip_prefix_size(&h->prefix); i++) {
-		const struct node *at = ipam_is_taken(&x->ipam, &ip) ? network_node_at(vnet, &ip)
-		                                                      : n;
+		const struct node *at =
+			ipam_is_taken(&x->ipam, &ip) ? network_node_at(vnet, &ip) : n;
 
 		if (at != n) {
 			h->out[h->n_out].ip = ip;
@@ -175,11 +176,11 @@ static void read_block(uint32_t vnet, const struct subnet_range *x, const struct
 	}
 }
 
-void held_read(uint32_t vnet)
+void addrblock_read(uint32_t vnet)
 {
 	const struct subnet *s;
 
-	n_held = 0;
+	n_blocks = 0;
 	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
 		for (size_t k = 0; k < s->n_ranges; k++) {
 			const struct subnet_range *x = &s->ranges[k];
@@ -195,14 +196,14 @@ void held_read(uint32_t vnet)
 	}
 }
 
-size_t held_at(const struct node *at, const struct plan_held **to)
+size_t addrblock_at(const struct node *at, const struct plan_addrblock **to)
 {
-	static struct plan_held *v;
+	static struct plan_addrblock *v;
 	static size_t cap;
 	size_t n = 0;
 
-	for (size_t i = 0; i < n_held; i++) {
-		const struct held *h = &held[i];
+	for (size_t i = 0; i < n_blocks; i++) {
+		const struct block *h = &blocks[i];
 		struct ip_prefix parts[BLOCKS_SIZE];
 		struct ip out[BLOCKS_SIZE];
 		size_t n_out = 0;
@@ -221,14 +222,14 @@ size_t held_at(const struct node *at, const struct plan_held **to)
 		}
 		size_t count = blocks_without(&h->prefix, out, n_out, parts);
 		for (size_t k = 0; k < count; k++) {
-			v[n++] = (struct plan_held){ parts[k], h->node->number };
+			v[n++] = (struct plan_addrblock){ parts[k], h->node->number };
 		}
 	}
 	*to = v;
 	return n;
 }
 
-void held_known(uint32_t vnet, const struct node *own, const struct node *at, struct kset *set)
+void addrblock_known(uint32_t vnet, const struct node *own, const struct node *at, struct kset *set)
 {
 	size_t n = 0;
 
@@ -240,7 +241,8 @@ void held_known(uint32_t vnet, const struct node *own, const struct node *at, st
 		struct ip ip = { .family = o->family };
 
 		memcpy(ip.b, o->addr, 16);
-		const struct node *by = o->ns == vnet && (remote || way) ? held_by(vnet, &ip) : NULL;
+		const struct node *by =
+			o->ns == vnet && (remote || way) ? addrblock_node(vnet, &ip) : NULL;
 		/* Where a block leads elsewhere, the address is of those that are elsewhere; its way may be another. */
 		if (!by || (remote ? by == at : by != own)) {
 			set->v[n++] = *o;
