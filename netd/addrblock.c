@@ -135,52 +135,41 @@ void addrblock_left(uint32_t vnet, const struct node *n)
 
 /* ---- what nodes know ---- */
 
-/* A block, and what in it is not at its holder: groups on other nodes, and (node NULL) frontends and the like, which the home has. */
-static struct block {
-	struct ip_prefix prefix;
-	const struct node *node;
-	struct {
-		struct ip ip;
-		const struct node *node;
-	} out[BLOCKS_SIZE];
-	size_t n_out;
-} * blocks;
-static size_t n_blocks, cap_blocks;
+static struct plan_addrblock *list;
+static size_t n_list, cap_list;
 
-static void read_block(uint32_t vnet, const struct subnet_range *x, const struct blocks_one *b,
+/* Groups on other nodes, which have ways of their own, and frontends and the like, which the home has, are left out. */
+static void read_block(uint32_t vnet, const struct subnet_range *x, const struct ip *first,
                        const struct node *n)
 {
-	struct block *h;
-	struct ip ip = b->first;
+	struct ip_prefix block = blocks_around(&x->prefix, first), parts[BLOCKS_SIZE];
+	struct ip ip = *first, out[BLOCKS_SIZE];
+	size_t n_out = 0, count;
 
-	if (n_blocks == cap_blocks) {
-		cap_blocks = cap_blocks ? cap_blocks * 2 : 16;
-		blocks = realloc(blocks, cap_blocks * sizeof(*blocks));
-		if (!blocks) {
-			abort();
-		}
-	}
-	h = &blocks[n_blocks++];
-	h->prefix = blocks_around(&x->prefix, &b->first);
-	h->node = n;
-	h->n_out = 0;
-	for (uint64_t i = 0; i < ip_prefix_size(&h->prefix); i++) {
-		const struct node *at =
-			ipam_is_taken(&x->ipam, &ip) ? network_node_at(vnet, &ip) : n;
-
-		if (at != n) {
-			h->out[h->n_out].ip = ip;
-			h->out[h->n_out++].node = at;
+	for (uint64_t i = 0; i < ip_prefix_size(&block); i++) {
+		if (ipam_is_taken(&x->ipam, &ip) && network_node_at(vnet, &ip) != n) {
+			out[n_out++] = ip;
 		}
 		(void)ip_add(&ip, 1);
 	}
+	if (n_list + BLOCKS_SIZE > cap_list) {
+		cap_list = cap_list ? cap_list * 2 : 64;
+		list = realloc(list, cap_list * sizeof(*list));
+		if (!list) {
+			abort();
+		}
+	}
+	count = blocks_without(&block, out, n_out, parts);
+	for (size_t k = 0; k < count; k++) {
+		list[n_list++] = (struct plan_addrblock){ parts[k], n->number };
+	}
 }
 
-void addrblock_read(uint32_t vnet)
+size_t addrblock_list(uint32_t vnet, const struct plan_addrblock **to)
 {
 	const struct subnet *s;
 
-	n_blocks = 0;
+	n_list = 0;
 	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
 		for (size_t k = 0; k < s->n_ranges; k++) {
 			const struct subnet_range *x = &s->ranges[k];
@@ -189,47 +178,16 @@ void addrblock_read(uint32_t vnet)
 				const struct node *n = holder(vnet, x->blocks.v[j].node);
 
 				if (n) {
-					read_block(vnet, x, &x->blocks.v[j], n);
+					read_block(vnet, x, &x->blocks.v[j].first, n);
 				}
 			}
 		}
 	}
+	*to = list;
+	return n_list;
 }
 
-size_t addrblock_at(const struct node *at, const struct plan_addrblock **to)
-{
-	static struct plan_addrblock *v;
-	static size_t cap;
-	size_t n = 0;
-
-	for (size_t i = 0; i < n_blocks; i++) {
-		const struct block *h = &blocks[i];
-		struct ip_prefix parts[BLOCKS_SIZE];
-		struct ip out[BLOCKS_SIZE];
-		size_t n_out = 0;
-
-		for (size_t k = 0; k < h->n_out; k++) {
-			if (!h->out[k].node || h->out[k].node == at) {
-				out[n_out++] = h->out[k].ip;
-			}
-		}
-		if (n + BLOCKS_SIZE > cap) {
-			cap = cap ? cap * 2 : 64;
-			v = realloc(v, cap * sizeof(*v));
-			if (!v) {
-				abort();
-			}
-		}
-		size_t count = blocks_without(&h->prefix, out, n_out, parts);
-		for (size_t k = 0; k < count; k++) {
-			v[n++] = (struct plan_addrblock){ parts[k], h->node->number };
-		}
-	}
-	*to = v;
-	return n;
-}
-
-void addrblock_known(uint32_t vnet, const struct node *own, const struct node *at, struct kset *set)
+void addrblock_known(uint32_t vnet, const struct node *own, struct kset *set)
 {
 	size_t n = 0;
 
@@ -243,8 +201,7 @@ void addrblock_known(uint32_t vnet, const struct node *own, const struct node *a
 		memcpy(ip.b, o->addr, 16);
 		const struct node *by =
 			o->ns == vnet && (remote || way) ? addrblock_node(vnet, &ip) : NULL;
-		/* Where a block leads elsewhere, the address is of those that are elsewhere; its way may be another. */
-		if (!by || (remote ? by == at : by != own)) {
+		if (!by || by != own) {
 			set->v[n++] = *o;
 		}
 	}

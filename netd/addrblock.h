@@ -28,10 +28,7 @@ void addrblock_note(uint32_t vnet, const struct ip *ip, const struct node *n);
 /* The last group of the VNet has left the node. */
 void addrblock_left(uint32_t vnet, const struct node *n);
 
-/* Reads the VNet's blocks, for addrblock_at(). */
-void addrblock_read(uint32_t vnet);
-/* What the node is to know of them: *to lasts until the next call. Returns how many. */
-size_t addrblock_at(const struct node *at, const struct plan_addrblock **to);
-/* Of what the node `at` is to know of a group on `own`, what blocks say already is left out. */
-void addrblock_known(uint32_t vnet, const struct node *own, const struct node *at,
-                     struct kset *set);
+/* What all nodes of the VNet are to know of its blocks: *to lasts until the next call. Returns how many. */
+size_t addrblock_list(uint32_t vnet, const struct plan_addrblock **to);
+/* Of what another node is to know of a group on `own`, what blocks say already is left out. */
+void addrblock_known(uint32_t vnet, const struct node *own, struct kset *set);

@@ -20,6 +20,7 @@
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
 #include "netd/cni_parts.h"
+#include "netd/cni_plugin.h"
 #include "netd/guest.h"
 #include "netd/node.h"
 #include "netd/subnet.h"
@@ -31,14 +32,12 @@ const char *const cni_versions[] = { "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"
 
 struct call {
 	LIST_ENTRY(call) link;
-	struct loop_watch *in, *out;
-	int fd, ns;    /* fd -1: the plugin is gone; ns -1: none, or handed on */
+	struct cni_plugin plugin;
 	uint32_t node; /* whose runtime calls, by number */
 	uint64_t
 		relay; /* its number there, of one that another node relays, which holds its namespace; 0: none, or nobody waits */
 	bool has_ns;
-	struct buf got, answer;
-	size_t sent;
+	struct buf relayed; /* its frame, of one that another node relays */
 	struct cni_env env;
 	json_t *conf;
 	const char *version;
@@ -61,34 +60,11 @@ static void call_free(struct call *c)
 {
 	LIST_REMOVE(c, link);
 	self.n--;
-	loop_watch_free(c->in);
-	loop_watch_free(c->out);
-	if (c->fd >= 0) {
-		close(c->fd);
-	}
-	if (c->ns >= 0) {
-		close(c->ns);
-	}
-	buf_fini(&c->got);
-	buf_fini(&c->answer);
+	cni_plugin_fini(&c->plugin);
+	buf_fini(&c->relayed);
 	json_decref(c->conf);
 	free(c->key);
 	free(c);
-}
-
-static void on_out(void *arg)
-{
-	struct call *c = arg;
-	ssize_t n = send(c->fd, c->answer.data + c->sent, c->answer.len - c->sent,
-	                 MSG_DONTWAIT | MSG_NOSIGNAL);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		return;
-	}
-	c->sent += n > 0 ? (size_t)n : 0;
-	if (n < 0 || c->sent == c->answer.len) {
-		call_free(c);
-	}
 }
 
 /* Ends the call; text is free()d, NULL: nothing goes to standard output. */
@@ -107,18 +83,12 @@ static void answer(struct call *c, uint8_t status, char *text)
 			stream_send(node->stream, FRAME_CNI_ANSWER, &b);
 		}
 	}
-	if (c->fd < 0) {
-		free(text);
-		call_free(c);
-		return;
-	}
-	put_u32(&c->answer, htonl((uint32_t)n + 1));
-	put_u8(&c->answer, status);
-	buf_add(&c->answer, text ? text : "", n);
+	bool gone = c->plugin.fd < 0;
+	cni_plugin_answer(&c->plugin, status, text ? text : "", n);
 	free(text);
-	loop_watch_enable(c->in, false);
-	c->out = loop_watch_write(self.loop, c->fd, on_out, c);
-	loop_watch_enable(c->out, true);
+	if (gone) {
+		call_free(c);
+	}
 }
 
 static void answer_error(struct call *c, const struct cni_error *e)
@@ -258,7 +228,7 @@ static void add(struct call *c)
 	}
 	json_object_set_new(want.status, "node", json_integer(c->node));
 	ch.status = json_pack("{s:O}", "cni", want.status);
-	ch.ns_fd = &c->ns;
+	ch.ns_fd = &c->plugin.ns;
 	json_t *status = ch.status;
 	int rc = need_group(want.id, &e) < 0 || model_id_parse(want.id, &id) < 0
 	                 ? -1
@@ -270,7 +240,7 @@ static void add(struct call *c)
 		answer_done(c);
 		return;
 	}
-	c->ns = -1; /* the group has it */
+	c->plugin.ns = -1; /* the group has it */
 	cni_place(ch.r, true);
 	group_wait(ch.r, added, c);
 }
@@ -393,8 +363,8 @@ static void check(struct call *c)
 		cni_fail(&c->failed, CNI_LATER, "the node's engine is not ready");
 	} else if (cni_result_check(json_object_get(c->conf, "prevResult"), r, &c->failed) == 0) {
 		c->key = strdup(r->key);
-		int fd = c->ns;
-		c->ns = -1;
+		int fd = c->plugin.ns;
+		c->plugin.ns = -1;
 		group_check_network(r, fd);
 		return;
 	}
@@ -599,18 +569,9 @@ static void begin(struct call *c, const char *text, size_t len)
 
 /* ---- frames ---- */
 
-static void hang_up(struct call *c)
+static void take_frame(struct call *c, const uint8_t *frame, size_t len)
 {
-	loop_watch_free(c->in);
-	c->in = NULL;
-	close(c->fd);
-	c->fd = -1;
-}
-
-/* A whole frame behind its length, in c->got. */
-static void take_frame(struct call *c, size_t len)
-{
-	const char *from = (const char *)c->got.data + 4, *end = from + len;
+	const char *from = (const char *)frame, *end = from + len;
 
 	c->env = (struct cni_env){ "", "", "", "", "", "0" };
 	const char *text = cni_environment(from, end, &c->env);
@@ -624,41 +585,23 @@ static void take_frame(struct call *c, size_t len)
 	}
 }
 
-static void on_in(void *arg)
+static void on_frame(void *arg, const uint8_t *frame, size_t len)
 {
 	struct call *c = arg;
-	char more;
-	/* What follows the frame is passed over; its texts stay where they are. */
-	ssize_t n = c->env.command ? recv(c->fd, &more, 1, MSG_DONTWAIT)
-	                           : cni_receive(c->fd, &c->got, &c->ns);
-	uint32_t len;
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		return;
-	}
-	if (n <= 0) {
-		if (c->env.command) { /* its work goes on */
-			hang_up(c);
-		} else {
-			call_free(c);
-		}
-		return;
-	}
-	if (c->env.command || c->got.len < 4) {
-		return;
-	}
-	memcpy(&len, c->got.data, 4);
-	len = ntohl(len);
-	if (len > CNI_FRAME_MAX) {
-		call_free(c);
-		return;
-	}
-	if (c->got.len < (size_t)len + 4) {
-		return;
-	}
-	c->has_ns = c->ns >= 0;
+	c->has_ns = c->plugin.ns >= 0;
 	c->node = node_own() ? node_own()->number : 0;
-	take_frame(c, len);
+	take_frame(c, frame, len);
+}
+
+/* Of one that is gone the work goes on. */
+static void on_ended(void *arg)
+{
+	struct call *c = arg;
+
+	if (!c->plugin.whole || c->plugin.answered) {
+		call_free(c);
+	}
 }
 
 static struct call *call_new(void)
@@ -666,7 +609,7 @@ static struct call *call_new(void)
 	struct call *c = self.n < CALLS_MAX ? calloc(1, sizeof(*c)) : NULL;
 
 	if (c) {
-		c->fd = c->ns = -1;
+		cni_plugin_none(&c->plugin);
 		c->version = "1.0.0";
 		LIST_INSERT_HEAD(&self.calls, c, link);
 		self.n++;
@@ -691,9 +634,8 @@ void cni_relayed(struct node *n, uint64_t id, bool has_ns, const uint8_t *frame,
 	c->node = n->number;
 	c->relay = id;
 	c->has_ns = has_ns;
-	put_u32(&c->got, 0);
-	buf_add(&c->got, frame, len);
-	take_frame(c, len);
+	buf_add(&c->relayed, frame, len);
+	take_frame(c, c->relayed.data, c->relayed.len);
 }
 
 void cni_node_gone(const struct node *n)
@@ -718,8 +660,7 @@ static void on_accept(void *arg)
 		}
 		return;
 	}
-	c->fd = fd;
-	c->in = loop_watch_read(self.loop, fd, on_in, c);
+	cni_plugin_init(&c->plugin, self.loop, fd, on_frame, on_ended, c);
 }
 
 void cni_serve(struct loop *l, int fd)

@@ -451,7 +451,7 @@ static void group_part(uint32_t vnet, const struct node *own, const struct node 
 	} else if (own && n != home && home_has(vnet, n)) {
 		vnet_plan_group_part(objects, PLAN_PART_BRANCH, vnet, own->number, to);
 	}
-	addrblock_known(vnet, own, n, to);
+	addrblock_known(vnet, own, to);
 }
 
 void fabric_group(uint64_t owner, uint32_t vnet, const struct node *own, const struct kset *objects,

@@ -256,18 +256,17 @@ void fabric_links(uint32_t vnet)
 	const struct node *n;
 
 	count = count > 1 ? count : 0;
-	addrblock_read(count ? vnet : 0);
 	struct plan_fabric p = { .vnet_ns = vnet,
 		                 .vni = vnet,
 		                 .mtu = fabric_mtu(),
 		                 .others = others,
 		                 .space = space,
 		                 .n_space = count ? space_of(vnet, space) : 0 };
+	p.n_addrblocks = count ? addrblock_list(vnet, &p.addrblocks) : 0;
 	for (size_t i = 0; i < count; i++) {
 		struct kset set = { 0 };
 
 		p.self = routers[i];
-		p.n_addrblocks = addrblock_at(nodes[i], &p.addrblocks);
 		p.home = i > 0 ? routers[0].node : 0;
 		p.n_others = 0;
 		for (size_t k = 0; k < count; k++) {

@@ -466,7 +466,6 @@ void vnet_plan_group_part(const struct kset *objects, enum plan_part part, uint3
 			                            KOBJ_SET_REMOTE4 + (o->family == 6), "");
 
 			e.family = o->family;
-			e.plen = o->plen;
 			memcpy(e.addr, o->addr, 16);
 			kset_add(to, &e);
 			remote_route(o, node, to);

@@ -147,7 +147,7 @@ static void plan_addrblocks(const struct plan_fabric *p, const char *dev, struct
 		} else {
 			plan_node_via(h->node, h->prefix.ip.family, &via);
 			plan_route_add(to, p->vnet_ns, &h->prefix, &via, dev);
-			o = plan_elem(p->vnet_ns, KOBJ_SET_REMOTE4, &h->prefix.ip);
+			o = plan_elem(p->vnet_ns, KOBJ_SET_HELD4, &h->prefix.ip);
 			o.plen = h->prefix.len;
 			kset_add(to, &o);
 		}

@@ -226,9 +226,35 @@ static bool ruleset_there(struct fake *f, const struct kobj *o)
 	return false;
 }
 
+/* nftables takes no interval that overlaps another in a set (EEXIST). */
+static bool overlaps(const struct fake *f, const struct kobj *o)
+{
+	struct ip_prefix p = { { .family = o->family }, o->plen };
+
+	memcpy(p.ip.b, o->addr, 16);
+	for (size_t i = 0; i < f->objects.n; i++) {
+		const struct kobj *x = &f->objects.v[i];
+		struct ip_prefix other = { { .family = x->family }, x->plen };
+
+		if (x->ns != o->ns || x->kind != o->kind || x->sub != o->sub) {
+			continue;
+		}
+		memcpy(other.ip.b, x->addr, 16);
+		if (kobj_compare(x, o) != 0 && ip_prefix_overlaps(&p, &other)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static int add(struct fake *f, const struct kobj *o, struct err *e)
 {
 	struct kobj *have = find(f, o);
+
+	if (o->kind == KOBJ_ELEM &&
+	    (o->sub == KOBJ_SET_HELD4 || o->sub == KOBJ_SET_HELD6) && overlaps(f, o)) {
+		return err_set(e, ERR_SYSTEM, 0, "element overlaps another");
+	}
 
 	if (o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_VETH && !have) {
 		struct kobj peer = { .ns = o->peer_ns,

@@ -291,6 +291,7 @@ static const char *const set_names[] = {
 	"egress6", "subout4",   "subout6",   "natout4", "natout6", "natsrc4",   "natsrc6",
 	"natpub4", "natpub6",   "own4",      "own6",    "closed4", "closed6",   "out",
 	"in4",     "in6",       "from",      "vtag4",   "vtag6",   "remote4",   "remote6",
+	"held4",   "held6",
 	"apart",   "straight4", "straight6", "space4",  "space6",  "spread4",   "spread6",
 	"mux4",    "mux6",      "away4",     "away6",   "former4", "former6",   "block4",
 	"block6",  "here4",     "here6",     "drops4",  "drops6",  "source4",   "source6",

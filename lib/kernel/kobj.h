@@ -186,6 +186,8 @@ enum kobj_set {
 	KOBJ_SET_VTAG6,
 	KOBJ_SET_REMOTE4, /* addresses of groups on other nodes */
 	KOBJ_SET_REMOTE6,
+	KOBJ_SET_HELD4, /* and blocks of addresses that other nodes hold, without what of them is here */
+	KOBJ_SET_HELD6,
 	KOBJ_SET_APART, /* protocol (`proto`: 4 or 6) that such a VNet asks the following of; else no packet pays for them */
 	KOBJ_SET_STRAIGHT4, /* on a branch: groups that have a public address of their own */
 	KOBJ_SET_STRAIGHT6,

@@ -477,6 +477,7 @@ static void sent_rule(struct build *w, uint8_t family)
 	nft_family(r, family);
 	nft_daddr(r, family, R(0));
 	nft_lookup_not(r, family == 4 ? "remote4" : "remote6", R(0));
+	nft_lookup_not(r, family == 4 ? "held4" : "held6", R(0));
 	nft_ct_forth(r);
 	nft_ct(r, NFT_CT_STATUS, R(0));
 	nft_any_bit(r, R(0), IPS_SRC_NAT);

@@ -533,18 +533,34 @@ static void transit_chain(struct build *w)
 	nft_rules_iif(w, IF_ANY, BIT_NSG, NF_ACCEPT, "nothing denies it");
 }
 
-static void transit_rule(struct build *w, uint8_t family)
-{
-	const char *set = family == 4 ? "remote4" : "remote6";
-	struct nftnl_rule *r = nft_rules_rule(w);
+/* Addresses that are on other nodes: groups by themselves, and blocks. */
+static const char *const elsewhere[][2] = { { "remote4", "held4" }, { "remote6", "held6" } };
 
-	nft_family(r, family);
-	nft_saddr(r, family, R(0));
-	nft_lookup(r, set, R(0));
-	nft_daddr(r, family, R(0));
-	nft_lookup(r, set, R(0));
-	nft_jump(r, NFT_GOTO, "transit");
-	nft_rules_end(w, r, "from one node to another");
+static void transit_to_chain(struct build *w)
+{
+	nft_rules_chain(w, &(struct hook){ .name = "transitto" });
+	for (unsigned i = 0; i < 4; i++) {
+		struct nftnl_rule *r = nft_rules_rule(w);
+
+		nft_family(r, i < 2 ? 4 : 6);
+		nft_daddr(r, i < 2 ? 4 : 6, R(0));
+		nft_lookup(r, elsewhere[i / 2][i % 2], R(0));
+		nft_jump(r, NFT_GOTO, "transit");
+		nft_rules_end(w, r, "from one node to another");
+	}
+}
+
+static void transit_rules(struct build *w)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		struct nftnl_rule *r = nft_rules_rule(w);
+
+		nft_family(r, i < 2 ? 4 : 6);
+		nft_saddr(r, i < 2 ? 4 : 6, R(0));
+		nft_lookup(r, elsewhere[i / 2][i % 2], R(0));
+		nft_jump(r, NFT_JUMP, "transitto");
+		nft_rules_end(w, r, "from another node");
+	}
 }
 
 /* To another node, as it is: what is held against it is held there. */
@@ -559,16 +575,18 @@ static void sent_on_rule(struct build *w)
 }
 
 /* To a group on another node: what is between the two is decided, and counted, there. */
-static void remote_rule(struct build *w, uint8_t family)
+static void remote_rules(struct build *w)
 {
-	struct nftnl_rule *r = nft_rules_rule(w);
+	for (unsigned i = 0; i < 4; i++) {
+		struct nftnl_rule *r = nft_rules_rule(w);
 
-	nft_family(r, family);
-	nft_daddr(r, family, R(0));
-	nft_lookup(r, family == 4 ? "remote4" : "remote6", R(0));
-	nft_mark_or(r, BIT_NSG);
-	nft_verdict(r, NF_ACCEPT);
-	nft_rules_end(w, r, "to a group on another node");
+		nft_family(r, i < 2 ? 4 : 6);
+		nft_daddr(r, i < 2 ? 4 : 6, R(0));
+		nft_lookup(r, elsewhere[i / 2][i % 2], R(0));
+		nft_mark_or(r, BIT_NSG);
+		nft_verdict(r, NF_ACCEPT);
+		nft_rules_end(w, r, "to a group on another node");
+	}
 }
 
 static void decides_chain(struct build *w)
@@ -587,8 +605,7 @@ static void decides_chain(struct build *w)
 	nft_lookup_map(r, "from", R(0), NFT_REG_VERDICT);
 	nft_rules_end(w, r, "sources of peerings");
 	known_rule(w, false);
-	transit_rule(w, 4);
-	transit_rule(w, 6);
+	transit_rules(w);
 	nft_rules_formers(w);
 	r = nft_rules_rule(w);
 	nft_tcp_midstream(r);
@@ -600,8 +617,7 @@ static void decides_chain(struct build *w)
 	translated_rule(w, true, "floating", "to a group");
 	leads(w, NFT_CMP_EQ, "enter", "from the gateway");
 	leads(w, NFT_CMP_NEQ, "begin", "from inside");
-	remote_rule(w, 4);
-	remote_rule(w, 6);
+	remote_rules(w);
 	inbound_rule(w, 4);
 	inbound_rule(w, 6);
 	nft_rules_iif(w, IF_ANY, BIT_NSG, NF_ACCEPT, "nothing denies it");
@@ -667,6 +683,7 @@ static void vnet_filter(struct build *w)
 	across_chain(w);
 	begin_chain(w);
 	transit_chain(w);
+	transit_to_chain(w);
 	decides_chain(w);
 	nft_rules_chain(w, &(struct hook){ "turn", "filter", NF_INET_FORWARD, 0, NF_ACCEPT, NULL });
 	r = nft_rules_rule(w);

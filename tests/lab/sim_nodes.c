@@ -479,18 +479,37 @@ static json_t *leaves_by(const struct kobj *o)
 	                 (int)o->index);
 }
 
+/* A route of a VNet's router to a part of a subnet: prefix, device ("": none), and the number of the node that it leads to. */
+static json_t *route_of(const struct kobj *o)
+{
+	struct ip_prefix p = { { .family = 4 }, o->plen };
+	char text[IP_TEXT];
+
+	memcpy(p.ip.b, o->addr, 16);
+	return json_pack("[i, s, s, i]", (int)o->ns, ip_prefix_format(&p, text), o->dev,
+	                 strncmp(o->dev, "vx", 2) == 0 ? (o->via[2] & 127) << 8 | o->via[3] : 0);
+}
+
+static json_t *remote_of(const struct kobj *o)
+{
+	struct ip_prefix p = { { .family = 4 }, o->sub == KOBJ_SET_HELD4 ? o->plen : 32 };
+	char text[IP_TEXT];
+
+	memcpy(p.ip.b, o->addr, 16);
+	return json_pack("[i, s]", (int)o->ns, ip_prefix_format(&p, text));
+}
+
 /* The addresses of groups' own ends, with their VNet: where a group's port is. */
 static json_t *kernel_of(const struct sim *s)
 {
 	json_t *groups = json_array(), *vnets = json_array(), *routes = json_array(),
-	       *ports = json_array();
+	       *ports = json_array(), *remote = json_array();
 	struct kernel_ns *v = NULL;
 	struct err e = ERR_INIT;
 	int n = s->kernel->ns_list(s->kernel, &v, &e);
 
 	for (int i = 0; i < n; i++) {
 		struct kset set = { 0 };
-		char text[IP_TEXT];
 
 		if (v[i].ns < KOBJ_NS_FIRST || s->kernel->dump(s->kernel, v[i].ns, &set, &e) < 0) {
 			continue;
@@ -499,14 +518,13 @@ static json_t *kernel_of(const struct sim *s)
 		                      json_integer(v[i].ns));
 		for (size_t k = 0; k < set.n; k++) {
 			const struct kobj *o = &set.v[k];
-			struct ip ip = { .family = o->family };
 
-			memcpy(ip.b, o->addr, 16);
 			if (v[i].type == KOBJ_NETNS_VNET && o->kind == KOBJ_ROUTE &&
-			    o->family == 4 && o->plen == 32 && !o->table) {
-				json_array_append_new(routes,
-				                      json_pack("[i, s, s]", (int)v[i].ns,
-				                                ip_format(&ip, text), o->dev));
+			    o->family == 4 && o->plen >= 28 && !o->table) {
+				json_array_append_new(routes, route_of(o));
+			} else if (o->kind == KOBJ_ELEM && (o->sub == KOBJ_SET_REMOTE4 ||
+				                                o->sub == KOBJ_SET_HELD4)) {
+				json_array_append_new(remote, remote_of(o));
 			} else if (o->kind == KOBJ_ELEM && o->sub == KOBJ_SET_SUBOUT4) {
 				json_array_append_new(ports, leaves_by(o));
 			}
@@ -514,8 +532,8 @@ static json_t *kernel_of(const struct sim *s)
 		kset_fini(&set);
 	}
 	free(v);
-	return json_pack("{s:s, s:o, s:o, s:o, s:o}", "node", s->name, "groups", groups, "vnets",
-	                 vnets, "routes", routes, "ports", ports);
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "node", s->name, "groups", groups,
+	                 "vnets", vnets, "routes", routes, "ports", ports, "remote", remote);
 }
 
 static void say_kernels(void)

@@ -3,7 +3,7 @@
 """Histories of a plane of simulated nodes (sim_nodes.c: protocol and reconciliation as on any node, a fake kernel) while callers create, move
 and delete what spreads over them, control is killed, and nodes are cut off, lost and come back. After each: documents were linearizable,
 nothing is held twice, and every kernel has what the plane says, and nothing else. SEEDS=N histories: 5, in check-long 100."""
-import collections, random, signal
+import collections, ipaddress, random, signal
 from vnets import *
 from history import linearizable
 
@@ -159,19 +159,29 @@ def judge_kernels():
     for k in kernels:
         wrong += [f"{k['node']} has g{g}, which is {at.get(g, 'nobody')}" for g in k["groups"] if g not in at or at[g][1] != k["node"]]
     wrong += [f"{at[g]} is nowhere, or on {seen[g]} nodes" for g in at if seen[g] != 1 and at[g][1].startswith("sim")]
-    # Every router of a VNet knows the way to each group of it.
-    vnet_of, ways = {}, {}
+    # Every router of a VNet knows the way to each group of it, by the longest prefix, and which are on other nodes; and has no way of its own for one that is nowhere.
+    number = {n["name"]: n["number"] for n in call("GET", "/netd/nodes")[1]["value"]}
+    vnet_of, ways, remote = {}, {}, {}
     for k in kernels:
-        for ns, ip, dev in k["routes"]:
-            ways.setdefault((ns, k["node"]), {})[ip] = dev
+        for ns, p, dev, to in k["routes"]:
+            ways.setdefault((ns, k["node"]), {})[ipaddress.ip_network(p)] = (dev, to)
+        for ns, p in k["remote"]:
+            remote.setdefault((ns, k["node"]), []).append(ipaddress.ip_network(p))
     for (ns, node), known in ways.items():
-        for ip, dev in known.items():
-            if not dev.startswith("vx"):
-                vnet_of.setdefault(ns, {})[ip] = node
+        vnet_of.setdefault(ns, {}).update({p.network_address: node for p, (dev, _) in known.items() if p.prefixlen == 32 and dev.startswith("br")})
     for (ns, node), known in ways.items():
-        want = set(vnet_of.get(ns, {}))
-        if set(known) != want:
-            wrong.append(f"v{ns} on {node} knows {sorted(known)}, groups are {sorted(want)}")
+        groups = vnet_of.get(ns, {})
+        for p, (dev, _) in known.items():  # but for what is left of a block without a frontend's address
+            near = [b for b in known if b != p and b.supernet(new_prefix=28) == p.supernet(new_prefix=28)]
+            if p.prefixlen == 32 and dev and p.network_address not in groups and (not near or any(p.subnet_of(b) for b in near)):
+                wrong.append(f"v{ns} on {node} has a way to {p}, which is nobody's")
+        for ip, its in groups.items():
+            way = max((p for p in known if ip in p), key=lambda p: p.prefixlen, default=None)
+            told = any(ip in p for p in remote.get((ns, node), []))
+            right = way and (known[way][0].startswith("br") if its == node else known[way] == (f"vx{ns}", number.get(its)))
+            if not right or told != (its != node):
+                wrong.append(f"v{ns} on {node}: {ip} is on {its}, its way {way} {known.get(way)}, remote {told}")
+    apart["blocks"] += sum(p.prefixlen < 32 and dev.startswith("vx") for known in ways.values() for p, (dev, _) in known.items())
     # Ports of an address that several nodes share are one node's each.
     shared = {}
     for k in kernels:
@@ -231,6 +241,7 @@ else:
     ok(True, f"{SEEDS} histories, {total} calls, {sum(felt.values())} faults")
 print(f"# calls {dict(calls)}, faults {dict(felt)}")
 ok(calls["ok"] > 20 * SEEDS, "calls succeeded", calls)
+ok(apart["blocks"] > 0, "nodes lead blocks of addresses to others", apart)
 ok(apart["shared"] > 0, "nodes shared addresses to leave by", apart)
 c = tell("?")
 ok(c["failed"] == 0, "no kernel refused a change", c)
