@@ -131,7 +131,7 @@ used = next(p for p in range(20000, 20100) if who(pub, source=f"--local-port {p}
 knocked = inns(router(2), f"""{sys.executable} -W ignore -c '
 from scapy.all import *
 got, vx = [], next(i for i in get_if_list() if i.startswith("vx"))
-sniffer = AsyncSniffer(iface=vx, lfilter=lambda p: p.haslayer(TCP) and p[IP].src == "{ip["c"]}" and p[TCP].flags == "SA", prn=lambda p: got.append(p[TCP].dport), started_callback=lambda: sendp(
+sniffer = AsyncSniffer(iface=vx, lfilter=lambda p: p.haslayer(TCP) and (p[IP].src, p[IP].dst) == ("{ip["c"]}", "192.88.3.1") and p[TCP].flags == "SA", prn=lambda p: got.append(p[TCP].dport), started_callback=lambda: sendp(
     Ether(src="02:ff:00:00:00:02", dst="02:ff:00:00:00:03") / IP(src="192.88.3.1", dst="{ip["c"]}") / TCP(sport={used}, dport=80, seq=7, flags="S"), iface=vx, verbose=0))
 sniffer.start()
 time.sleep(0.5)
