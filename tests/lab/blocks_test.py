@@ -42,7 +42,7 @@ def gone(name):
 
 def router(node):
     d = f"{LAB}/node{node}/run/ns/"
-    return d + next(f for f in os.listdir(d) if f.startswith("v"))
+    return d + min((f for f in os.listdir(d) if f.startswith("v")), key=lambda f: int(f[1:]))
 
 
 def block(a):

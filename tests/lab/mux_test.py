@@ -38,7 +38,7 @@ def space(node, ns):
 
 def router(node):
     """The VNet's router there."""
-    return space(node, next(f for f in os.listdir(space(node, "")) if f.startswith("v")))
+    return space(node, min((f for f in os.listdir(space(node, "")) if f.startswith("v")), key=lambda f: int(f[1:])))  # of "v", which came first
 
 
 def counted(node, way="rx"):
