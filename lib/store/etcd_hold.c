@@ -15,6 +15,7 @@
 #define RENEW_MS   (STORE_LEASE_S * 1000 / 3)
 #define AGAIN_MS   500
 #define LOOK_MS    1000
+#define BACK_MS    4000 /* that who waits leaves to who has had the store, after etcd was away */
 
 static int64_t now_ms(void)
 {
@@ -268,6 +269,7 @@ void etcd_hold_end(struct etcd_store *s)
 struct store_wait {
 	struct etcd_store store; /* its names, and how it is reached */
 	struct loop_timer *timer;
+	int64_t blind_ms; /* when etcd did not answer last; 0: it always has */
 	void (*fn)(void *arg);
 	void *arg;
 };
@@ -310,7 +312,12 @@ static void on_who(void *arg, enum etcd_outcome outcome, json_t *doc, const stru
 	if (w->store.closing) {
 		return;
 	}
-	if (outcome == ETCD_OK && may_take(w->store.name, doc, &rev, &e) == 0) {
+	if (outcome != ETCD_OK) {
+		w->blind_ms = now_ms();
+	}
+	/* Where etcd was away for all, who has had the store is to find it again first: nothing needs to begin anew then. */
+	bool back = w->blind_ms && now_ms() - w->blind_ms < BACK_MS;
+	if (outcome == ETCD_OK && !back && may_take(w->store.name, doc, &rev, &e) == 0) {
 		AUTO_BUF struct buf b = { 0 };
 
 		put_room(&b, &w->store, etcd_number(etcd_answer_pair(doc, 1), "mod_revision"));
