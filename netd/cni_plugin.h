@@ -14,7 +14,7 @@
 struct cni_plugin {
 	struct loop *loop;
 	struct loop_watch *in, *out;
-	int fd, ns;    /* fd -1: it is gone; ns: the namespace's descriptor, -1: none, or handed on */
+	int fd, ns; /* fd -1: it is gone; ns: the namespace's descriptor, -1: none, or handed on */
 	bool answered; /* or is about to be */
 	bool whole;    /* its frame is there: texts in it stay where they are */
 	struct buf got, answer;

@@ -251,8 +251,8 @@ static int add(struct fake *f, const struct kobj *o, struct err *e)
 {
 	struct kobj *have = find(f, o);
 
-	if (o->kind == KOBJ_ELEM &&
-	    (o->sub == KOBJ_SET_HELD4 || o->sub == KOBJ_SET_HELD6) && overlaps(f, o)) {
+	if (o->kind == KOBJ_ELEM && (o->sub == KOBJ_SET_HELD4 || o->sub == KOBJ_SET_HELD6) &&
+	    overlaps(f, o)) {
 		return err_set(e, ERR_SYSTEM, 0, "element overlaps another");
 	}
 

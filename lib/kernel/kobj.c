@@ -283,19 +283,19 @@ static const char *const kind_names[] = { "netns",   "link", "addr",    "neigh",
 	                                  "filter",  "elem", "item",    "note" };
 static_assert(ARRAY_N(kind_names) == KOBJ_KIND_N, "a name for every kind");
 static const char *const set_names[] = {
-	"port4",   "port6",     "forward",   "pub4",    "pub6",    "target4",   "target6",
-	"front4",  "front6",    "inner4",    "inner6",  "any4",    "any6",      "slot4",
-	"slot6",   "anyslot4",  "anyslot6",  "float4",  "float6",  "anyfloat4", "anyfloat6",
-	"idle",    "empty4",    "empty6",    "reset4",  "reset6",  "self4",     "self6",
-	"outtcp4", "outtcp6",   "outudp4",   "outudp6", "outany4", "outany6",   "egress4",
-	"egress6", "subout4",   "subout6",   "natout4", "natout6", "natsrc4",   "natsrc6",
-	"natpub4", "natpub6",   "own4",      "own6",    "closed4", "closed6",   "out",
-	"in4",     "in6",       "from",      "vtag4",   "vtag6",   "remote4",   "remote6",
-	"held4",   "held6",
-	"apart",   "straight4", "straight6", "space4",  "space6",  "spread4",   "spread6",
-	"mux4",    "mux6",      "away4",     "away6",   "former4", "former6",   "block4",
-	"block6",  "here4",     "here6",     "drops4",  "drops6",  "source4",   "source6",
-	"pool4",   "pool6",     "member4",   "member6", "linked4", "linked6"
+	"port4",   "port6",    "forward",  "pub4",      "pub6",      "target4",   "target6",
+	"front4",  "front6",   "inner4",   "inner6",    "any4",      "any6",      "slot4",
+	"slot6",   "anyslot4", "anyslot6", "float4",    "float6",    "anyfloat4", "anyfloat6",
+	"idle",    "empty4",   "empty6",   "reset4",    "reset6",    "self4",     "self6",
+	"outtcp4", "outtcp6",  "outudp4",  "outudp6",   "outany4",   "outany6",   "egress4",
+	"egress6", "subout4",  "subout6",  "natout4",   "natout6",   "natsrc4",   "natsrc6",
+	"natpub4", "natpub6",  "own4",     "own6",      "closed4",   "closed6",   "out",
+	"in4",     "in6",      "from",     "vtag4",     "vtag6",     "remote4",   "remote6",
+	"held4",   "held6",    "apart",    "straight4", "straight6", "space4",    "space6",
+	"spread4", "spread6",  "mux4",     "mux6",      "away4",     "away6",     "former4",
+	"former6", "block4",   "block6",   "here4",     "here6",     "drops4",    "drops6",
+	"source4", "source6",  "pool4",    "pool6",     "member4",   "member6",   "linked4",
+	"linked6"
 };
 static_assert(ARRAY_N(set_names) == KOBJ_SET_N, "a name for every set");
 

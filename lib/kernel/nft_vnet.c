@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/own.h"
 #include "lib/kernel/nft_rules.h"
 
 /* ---- VNet: the bridge guard ---- */
@@ -534,17 +535,27 @@ static void transit_chain(struct build *w)
 }
 
 /* Addresses that are on other nodes: groups by themselves, and blocks. */
-static const char *const elsewhere[][2] = { { "remote4", "held4" }, { "remote6", "held6" } };
+static const char *const elsewhere[] = { "remote4", "held4", "remote6", "held6" };
+#define ELSEWHERE_N ARRAY_N(elsewhere)
+
+/* The i-th rule of those for a source, or a destination, that is there. */
+static struct nftnl_rule *elsewhere_rule(struct build *w, unsigned i, bool source)
+{
+	struct nftnl_rule *r = nft_rules_rule(w);
+	uint8_t family = i < ELSEWHERE_N / 2 ? 4 : 6;
+
+	nft_family(r, family);
+	(source ? nft_saddr : nft_daddr)(r, family, R(0));
+	nft_lookup(r, elsewhere[i], R(0));
+	return r;
+}
 
 static void transit_to_chain(struct build *w)
 {
 	nft_rules_chain(w, &(struct hook){ .name = "transitto" });
-	for (unsigned i = 0; i < 4; i++) {
-		struct nftnl_rule *r = nft_rules_rule(w);
+	for (unsigned i = 0; i < ELSEWHERE_N; i++) {
+		struct nftnl_rule *r = elsewhere_rule(w, i, false);
 
-		nft_family(r, i < 2 ? 4 : 6);
-		nft_daddr(r, i < 2 ? 4 : 6, R(0));
-		nft_lookup(r, elsewhere[i / 2][i % 2], R(0));
 		nft_jump(r, NFT_GOTO, "transit");
 		nft_rules_end(w, r, "from one node to another");
 	}
@@ -552,12 +563,9 @@ static void transit_to_chain(struct build *w)
 
 static void transit_rules(struct build *w)
 {
-	for (unsigned i = 0; i < 4; i++) {
-		struct nftnl_rule *r = nft_rules_rule(w);
+	for (unsigned i = 0; i < ELSEWHERE_N; i++) {
+		struct nftnl_rule *r = elsewhere_rule(w, i, true);
 
-		nft_family(r, i < 2 ? 4 : 6);
-		nft_saddr(r, i < 2 ? 4 : 6, R(0));
-		nft_lookup(r, elsewhere[i / 2][i % 2], R(0));
 		nft_jump(r, NFT_JUMP, "transitto");
 		nft_rules_end(w, r, "from another node");
 	}
@@ -577,12 +585,9 @@ static void sent_on_rule(struct build *w)
 /* To a group on another node: what is between the two is decided, and counted, there. */
 static void remote_rules(struct build *w)
 {
-	for (unsigned i = 0; i < 4; i++) {
-		struct nftnl_rule *r = nft_rules_rule(w);
+	for (unsigned i = 0; i < ELSEWHERE_N; i++) {
+		struct nftnl_rule *r = elsewhere_rule(w, i, false);
 
-		nft_family(r, i < 2 ? 4 : 6);
-		nft_daddr(r, i < 2 ? 4 : 6, R(0));
-		nft_lookup(r, elsewhere[i / 2][i % 2], R(0));
 		nft_mark_or(r, BIT_NSG);
 		nft_verdict(r, NF_ACCEPT);
 		nft_rules_end(w, r, "to a group on another node");

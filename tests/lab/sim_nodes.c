@@ -522,8 +522,8 @@ static json_t *kernel_of(const struct sim *s)
 			if (v[i].type == KOBJ_NETNS_VNET && o->kind == KOBJ_ROUTE &&
 			    o->family == 4 && o->plen >= 28 && !o->table) {
 				json_array_append_new(routes, route_of(o));
-			} else if (o->kind == KOBJ_ELEM && (o->sub == KOBJ_SET_REMOTE4 ||
-				                                o->sub == KOBJ_SET_HELD4)) {
+			} else if (o->kind == KOBJ_ELEM &&
+			           (o->sub == KOBJ_SET_REMOTE4 || o->sub == KOBJ_SET_HELD4)) {
 				json_array_append_new(remote, remote_of(o));
 			} else if (o->kind == KOBJ_ELEM && o->sub == KOBJ_SET_SUBOUT4) {
 				json_array_append_new(ports, leaves_by(o));

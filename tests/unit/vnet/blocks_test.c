@@ -9,24 +9,7 @@
 #include <string.h>
 
 #include "tests/test.h"
-
-static struct ip ip(const char *text)
-{
-	struct err e = ERR_INIT;
-	struct ip x;
-
-	assert_int_equal(ip_parse(text, &x, &e), 0);
-	return x;
-}
-
-static struct ip_prefix net(const char *text)
-{
-	struct err e = ERR_INIT;
-	struct ip_prefix x;
-
-	assert_int_equal(ip_prefix_parse(text, &x, &e), 0);
-	return x;
-}
+#include "tests/unit/vnet/addr.h"
 
 /* Groups' addresses. */
 static struct ip has[4096];
