@@ -56,16 +56,10 @@ static const struct node *holder(uint32_t vnet, uint32_t number)
 
 const struct node *addrblock_node(uint32_t vnet, const struct ip *ip)
 {
-	const struct subnet *s;
+	const struct subnet *s = subnet_with(vnet, ip);
+	const struct subnet_range *x = s ? subnet_range_of(s, ip) : NULL;
 
-	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
-		const struct subnet_range *x = subnet_range_of(s, ip);
-
-		if (x) {
-			return holder(vnet, blocks_node(&x->blocks, &x->prefix, ip));
-		}
-	}
-	return NULL;
+	return x ? holder(vnet, blocks_node(&x->blocks, &x->prefix, ip)) : NULL;
 }
 
 /* ---- telling nodes soon: many groups may leave a node at once ---- */
@@ -76,9 +70,15 @@ static struct {
 	size_t n, cap;
 } soon;
 
+/* Are there nodes that were told of it? */
+static bool is_told(uint32_t vnet)
+{
+	return fabric_sent(vnet) && home_branch(vnet, 0);
+}
+
 void addrblock_tell(uint32_t vnet)
 {
-	if (fabric_sent(vnet) && home_branch(vnet, 0)) {
+	if (is_told(vnet)) {
 		fabric_links(vnet);
 	}
 }
@@ -117,7 +117,7 @@ void addrblock_note(uint32_t vnet, const struct ip *ip, const struct node *n)
 {
 	const struct node *holds = addrblock_node(vnet, ip);
 
-	if (holds && holds != n && fabric_sent(vnet) && home_branch(vnet, 0)) {
+	if (holds && holds != n && is_told(vnet)) {
 		tell_soon(vnet);
 	}
 }

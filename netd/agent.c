@@ -604,7 +604,7 @@ void agent_run(const struct config *c, struct loop *l, const int fds[FD_N], int 
 	}
 	serve_api(fds);
 	runtime_serve(l, fds[FD_RUNTIME], on_runtime_hello, on_runtime_said, on_runtime_gone);
-	snprintf(self.at, sizeof(self.at), "%.*s", (int)strcspn(self.j.plane, ","), self.j.plane);
+	(void)words_listed(self.j.plane, 0, self.at, sizeof(self.at));
 	relay_serve(l, fds[FD_CNI]);
 	seat_watch(c, l, fds[FD_NODES]);
 	connect_plane(NULL);

@@ -19,6 +19,7 @@
 #include "lib/base/log.h"
 #include "lib/base/loop.h"
 #include "lib/base/own.h"
+#include "lib/base/words.h"
 #include "netd/cni_parts.h"
 #include "netd/cni_plugin.h"
 #include "netd/guest.h"
@@ -517,16 +518,13 @@ static bool may_use(const struct call *c, struct cni_error *e)
 {
 	const char *id = model_str(c->conf, "subscription"),
 		   *list = plane.config->cni_subscriptions;
-	size_t n = strlen(id);
+	char word[sizeof(plane.config->cni_subscriptions)];
 
 	if (node_own() && c->node == node_own()->number) {
 		return true;
 	}
-	for (const char *p = list; *p; p += strcspn(p, ",") + (p[strcspn(p, ",")] == ',')) {
-		p += strspn(p, " ");
-		size_t len = strcspn(p, ", ");
-
-		if ((len == 1 && *p == '*') || (len == n && strncasecmp(p, id, n) == 0)) {
+	for (size_t i = 0; words_listed(list, i, word, sizeof(word)); i++) {
+		if (strcmp(word, "*") == 0 || (word[0] && strcasecmp(word, id) == 0)) {
 			return true;
 		}
 	}

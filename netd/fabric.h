@@ -49,6 +49,8 @@ void fabric_gateway(const struct node *n);
 void fabric_gateways(void);
 /* The same, of those that one speaks to which has no VNets yet. */
 void fabric_gateway_new(const struct node *n);
+/* The node's, also when it is away; and all, if a pool is at another node now. */
+void fabric_follow(const struct node *n);
 /* All that is not a group's, for an engine that has come up. */
 void fabric_list(const struct node *n);
 /* The node is about to be no more. */

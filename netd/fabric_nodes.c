@@ -179,7 +179,10 @@ void fabric_gateway_new(const struct node *n)
 {
 	const struct node *x;
 
-	(void)pools_place();
+	if (pools_place()) {
+		fabric_gateways();
+		return;
+	}
 	for (size_t i = 0; (x = node_at(i)); i++) {
 		if (node_channel(x, ROLE_ENGINE) &&
 		    (x == n || node_ingress(n) || node_ingress(x))) {
@@ -206,6 +209,14 @@ void fabric_gateways(void)
 		}
 		last = s->vnet;
 	}
+}
+
+void fabric_follow(const struct node *n)
+{
+	if (pools_place()) {
+		fabric_gateways();
+	}
+	fabric_gateway(n);
 }
 
 /* ---- a VNet's link between its nodes ---- */
@@ -297,8 +308,7 @@ void fabric_meet(uint32_t vnet)
 
 void fabric_list(const struct node *n)
 {
-	(void)pools_place();
-	fabric_gateway(n);
+	fabric_follow(n);
 	fabric_vnets(0, node_ingress(n) ? NULL : n); /* there are ways to all */
 	fabric_resend(n);
 }

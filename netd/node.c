@@ -430,11 +430,7 @@ void node_cordon(struct node *n, bool cordoned, bool drained, node_reply_fn repl
 
 	n->cordoned = cordoned;
 	n->drained = drained || (cordoned && n->drained);
-	if (pools_place()) {
-		fabric_gateways();
-	} else {
-		fabric_gateway(n);
-	}
+	fabric_follow(n);
 	key_of("node", n->name, key);
 	AUTO_FREE char *row = row_of(n);
 	submit(&(struct store_op){ .key = key, .value = row }, 1, reply, arg);

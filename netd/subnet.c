@@ -67,6 +67,18 @@ bool subnet_any(uint32_t vnet)
 	return s && s->vnet == vnet;
 }
 
+struct subnet *subnet_with(uint32_t vnet, const struct ip *ip)
+{
+	struct subnet *s;
+
+	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
+		if (subnet_range_of(s, ip)) {
+			return s;
+		}
+	}
+	return NULL;
+}
+
 struct subnet *subnet_make(uint32_t vnet, uint32_t id)
 {
 	struct subnet *s = subnet_find(vnet, id);

@@ -65,6 +65,8 @@ size_t subnet_prefixes_of(const struct subnet *s, struct ip_prefix *to, size_t m
 void subnet_free(struct subnet *s);
 /* Has the VNet any subnet here? */
 bool subnet_any(uint32_t vnet);
+/* The VNet's that covers the address; NULL: none does. */
+struct subnet *subnet_with(uint32_t vnet, const struct ip *ip);
 /* Where the VNet's begin among all. */
 size_t subnet_first(uint32_t vnet);
 /* A group of it belongs to that application security group. */

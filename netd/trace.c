@@ -104,19 +104,6 @@ static const struct resource *public_owner(const struct ip *ip)
 	return NULL;
 }
 
-/* The live subnet of the VNet that covers an address. */
-static const struct subnet *subnet_of(uint32_t vnet, const struct ip *ip)
-{
-	const struct subnet *s;
-
-	for (size_t i = subnet_first(vnet); (s = subnet_at(i)) && s->vnet == vnet; i++) {
-		if (subnet_range_of(s, ip)) {
-			return s;
-		}
-	}
-	return NULL;
-}
-
 static bool covers(const struct resource *v, const struct ip *ip)
 {
 	static struct ip_prefix all[SPACE_MAX];
@@ -243,7 +230,7 @@ bool trace_denies(struct resource *nsg, uint32_t vnet, const struct nsg_flow *fl
 		.vnet = kept.tags, .n_vnet = kept.n_tags, .member = is_member, .arg = &vnet
 	};
 	for (int side = 0; side < 2; side++) {
-		const struct subnet *s = subnet_of(vnet, &f.addr[side]);
+		const struct subnet *s = subnet_with(vnet, &f.addr[side]);
 
 		f.inbound = side;
 		if (s && vnet_subnet_ref(v, s->id, "networkSecurityGroup") == nsg &&
@@ -331,7 +318,7 @@ static void own_way(const struct resource *v, uint32_t vnet, const struct ip *ds
 	struct routing_peer peer;
 
 	snprintf(p->route, sizeof(p->route), "system route");
-	if (v ? covers(v, dst) : subnet_of(vnet, dst) != NULL) {
+	if (v ? covers(v, dst) : subnet_with(vnet, dst) != NULL) {
 		p->way = WAY_LOCAL;
 		p->type = "VnetLocal";
 		return;
@@ -475,7 +462,7 @@ static bool to_router(struct trace *t, const struct subnet *s, const struct nsg_
 static void arrive(struct trace *t, uint32_t vnet, const struct nsg_flow *flow)
 {
 	struct nsg_flow f = *flow;
-	const struct subnet *s = subnet_of(vnet, &f.addr[1]);
+	const struct subnet *s = subnet_with(vnet, &f.addr[1]);
 	const struct resource *g = trace_group(&f.addr[1], vnet);
 
 	f.inbound = true;
@@ -629,7 +616,7 @@ static void from_group(struct trace *t, const struct resource *g, const struct n
 	}
 	/* Also what takes the long way round by an appliance. */
 	f.inbound = true;
-	if (!rules_pass(t, subnet_of(vnet, &f.addr[1]), &f)) {
+	if (!rules_pass(t, subnet_with(vnet, &f.addr[1]), &f)) {
 		return;
 	}
 	hop(t, "router", "routes", "%s%s%s, next hop %s", p.route, p.table ? " of " : "",

@@ -92,8 +92,6 @@ def all_is_well(when, backends=("a", "b", "c"), nodes=NODES):
 
 all_is_well("at node2")
 got = []
-u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-u.settimeout(1)
 for port in range(9):
     u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     u.settimeout(1)

@@ -23,21 +23,14 @@
 #define AF_INET  2
 #define AF_INET6 10
 
-struct {
+/* Of destinations that cross to the gateway; and of sources that leave by another node's. */
+struct prefixes {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, SHORTCUT_POOLS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct shortcut_prefix);
 	__type(value, __u8);
-} pools SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, SHORTCUT_POOLS);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct shortcut_prefix);
-	__type(value, __u8);
-} returns SEC(".maps");
+} pools SEC(".maps"), returns SEC(".maps");
 
 /* The addresses of a packet, by family (0: none that is plain). */
 struct ends {
