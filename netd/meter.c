@@ -403,6 +403,7 @@ void meter_sweep(int64_t now)
 
 struct telling {
 	int64_t from, to;
+	int64_t now; /* when it was asked for: periods that run end then; clock_system's milliseconds */
 	bool (*fn)(void *arg, const struct meter_period *p, const char *place);
 	void (*done)(void *arg, const struct err *e);
 	void *arg;
@@ -419,7 +420,7 @@ static bool tell_period(struct telling *t, const json_t *p, const char *place)
 	const json_t *ended = json_object_get(p, "to");
 	const char *boot = model_str(p, "boot");
 	int64_t begin = json_integer_value(json_object_get(p, "from")),
-		end = ended ? json_integer_value(ended) : now_ms();
+		end = ended ? json_integer_value(ended) : t->now;
 	int64_t in = json_integer_value(json_object_get(p, "in")),
 		out = json_integer_value(json_object_get(p, "out"));
 	int64_t all = meter_clock_overlap(&self.clock, boot, begin, end, INT64_MIN, INT64_MAX);
@@ -484,7 +485,7 @@ static void on_told(void *arg, const struct err *e, uint64_t rev)
 	free(t);
 }
 
-void meter_periods(const char *subscription, int64_t from, int64_t to, const char *after,
+void meter_periods(const char *subscription, int64_t from, int64_t *to, const char *after,
                    bool (*fn)(void *arg, const struct meter_period *p, const char *place),
                    void (*done)(void *arg, const struct err *e), void *arg)
 {
@@ -495,7 +496,11 @@ void meter_periods(const char *subscription, int64_t from, int64_t to, const cha
 	if (!t) {
 		abort();
 	}
-	*t = (struct telling){ .from = from, .to = to, .fn = fn, .done = done, .arg = arg };
+	*t = (struct telling){ .from = from, .now = now_ms(), .fn = fn, .done = done, .arg = arg };
+	if (*to == INT64_MAX) {
+		*to = meter_clock_time(&self.clock, self.boot, t->now);
+	}
+	t->to = *to;
 	snprintf(first, sizeof(first), "usage/%.160s/%013lld", subscription,
 	         (long long)(from > 0 ? from : 0));
 	snprintf(last, sizeof(last), "usage/%.160s0", subscription);

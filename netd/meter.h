@@ -53,10 +53,11 @@ struct meter_period {
 };
 /* The time now. */
 int64_t meter_now(void);
-/* Calls fn for each period of a subscription (lower case) that is in [from, to), from where `after` says (""; then what
+/* Calls fn for each period of a subscription (lower case) that is in [from, *to), from where `after` says (""; then what
  * fn was given as `place` of the first that it refused by false), then `done` with the same `arg`, perhaps inside this call.
+ * *to INT64_MAX: is set to the time now, which is also when periods that run end, so that all of their bytes are told.
  * ERR_UNAVAILABLE: rows cannot be read. */
-void meter_periods(const char *subscription, int64_t from, int64_t to, const char *after,
+void meter_periods(const char *subscription, int64_t from, int64_t *to, const char *after,
                    bool (*fn)(void *arg, const struct meter_period *p, const char *place),
                    void (*done)(void *arg, const struct err *e), void *arg);
 

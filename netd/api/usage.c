@@ -98,8 +98,7 @@ static void on_stored(void *arg, const struct err *e, uint64_t rev)
 		on_told(j, e);
 		return;
 	}
-	j->to = j->to == INT64_MAX ? meter_now() : j->to;
-	meter_periods(j->subscription, j->from, j->to, j->after, on_period, on_told, j);
+	meter_periods(j->subscription, j->from, &j->to, j->after, on_period, on_told, j);
 }
 
 static void on_counted(void *arg)

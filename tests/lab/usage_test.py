@@ -182,6 +182,8 @@ more = after["bytesIn"] - before["bytesIn"]
 inside = subprocess.run(["nsenter", "--net=" + call("GET", CG + "b")[1]["netd"]["namespace"], "cat", "/proc/net/dev"], capture_output=True, text=True).stdout
 rx = max(int(x.split()[1]) for x in inside.splitlines() if "eth0" in x) if "eth0" in inside else -1
 ok(abs(after["bytesIn"] - rx) <= 4000, "bytes are what the group's own device counted", (after["bytesIn"], rx, more))
+told = [usage(name="b")[0][0]["bytesIn"] for _ in range(100)]
+ok(told == sorted(told), "they never fall, however often one asks", told)
 os.kill(role_pid("engine"), signal.SIGKILL)
 os.kill(role_pid("control"), signal.SIGKILL)
 wait(lambda: call("GET", "/readyz")[0] == 200, 20)
