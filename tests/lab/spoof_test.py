@@ -117,19 +117,19 @@ attack("30 segments that belong to no connection", "sendp([Ether(src=AM,dst=GM)/
 ok("helper" not in ns(router, "nft list ruleset") and "0" in (ns(router, "cat /proc/sys/net/netfilter/nf_conntrack_helper 2>/dev/null") or "0"), "30 no connection helpers")
 
 # 32: a denied packet never passes and an allowed one is never lost while rules change
-PROBE = "import socket,sys,time\nend=time.time()+float(sys.argv[2]);n=lost=through=0\nwhile time.time()<end:\n  n+=1\n  try: socket.create_connection((sys.argv[1],80),1).close()\n  except OSError: lost+=1\n  s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.sendto(b'x',(sys.argv[1],53)); s.close(); time.sleep(0.002)  # below a group's share of new flows\nprint(n,lost)"
+PROBE = "import select,socket,sys,time\nn=lost=0\nwhile not select.select([sys.stdin],[],[],0)[0]:\n  n+=1\n  try: socket.create_connection((sys.argv[1],80),1).close()\n  except OSError: lost+=1\n  s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.sendto(b'x',(sys.argv[1],53)); s.close(); time.sleep(0.002)  # below a group's share of new flows\nprint(n,lost)"
 listen = subprocess.Popen(["nsenter", "--net=" + V, sys.executable, "-c", "import socket,threading,sys\nu=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); u.bind(('0.0.0.0',53)); got=[0]\ndef f():\n  while 1: u.recv(9); got[0]+=1\nthreading.Thread(target=f,daemon=True).start()\ns=socket.create_server(('0.0.0.0',80),backlog=200)\ndef g():\n  while 1: s.accept()[0].close()\nthreading.Thread(target=g,daemon=True).start()\nprint('ready',flush=True); sys.stdin.readline(); print(got[0],flush=True)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 listen.stdout.readline()
-probe = subprocess.Popen(["nsenter", "--net=" + A, sys.executable, "-c", PROBE, v, "6"], stdout=subprocess.PIPE, text=True)
-updates = 0
-while probe.poll() is None:
+probe = subprocess.Popen(["nsenter", "--net=" + A, sys.executable, "-c", PROBE, v], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+updates, began = 0, time.monotonic()
+while time.monotonic() < began + 6 or updates < 51 and time.monotonic() < began + 60:
     doc = {"location": "w", "properties": {"securityRules": [
         {"name": f"r{i}", "properties": {"priority": 100 + i, "direction": "Inbound", "access": "Allow", "protocol": "Tcp", "sourceAddressPrefix": "*", "destinationAddressPrefix": "*", "sourcePortRange": "*", "destinationPortRange": "80" if i == updates % 5 else str(1000 + i + updates % 50)}} for i in range(5)] +
         [{"name": "all", "properties": {"priority": 4000 - updates % 7, "direction": "Inbound", "access": "Deny", "protocol": "*", "sourceAddressPrefixes": ["10.0.0.0/8", f"192.0.{updates % 200}.0/24", "::/0"], "destinationAddressPrefix": "*", "sourcePortRange": "*", "destinationPortRange": "*"}}]}}
     if call("PUT", N + "networkSecurityGroups/deny", doc)[0] != 200:
         break
     updates += 1
-n, lost = probe.communicate()[0].split()
+n, lost = probe.communicate("\n")[0].split()
 listen.stdin.write("\n")
 listen.stdin.flush()
 through = listen.stdout.readline().strip()

@@ -67,34 +67,49 @@ def put(name, cpu=1):
     return began, time.monotonic()
 
 
+ran = []  # of "a": [[began between, and], [ended between, and]]
+
+
+def accounted(name):
+    """Seconds are what passed, within what this side can know of it; a period may lose a millisecond to rounding."""
+    before = time.monotonic()
+    told = seconds("a")
+    now = [[before, time.monotonic()]]
+    least, most = (sum((end[i] - begin[1 - i]) * 1000 for begin, end, *_ in (r + now for r in ran)) for i in (0, 1))
+    ok(least - 20 <= told <= most + 20, name, (least, told, most))
+
+
 call("PUT", RG, {"location": "westeurope"})
-a0, a1 = put("a")
+ran.append([[put("a")[0]]])
 wait(lambda: state(CG + "a") == "Succeeded")
+ran[0][0].append(time.monotonic())
 time.sleep(1)
 got, doc = usage(name="a")
 ok(len(got) == 1 and got[0]["running"] and got[0]["cpu"] == 1 and got[0]["memoryInGB"] == 1, "one period runs, with cpu and memory", got)
-ok(got[0]["id"].lower() == (CG + "a").lower() and abs(got[0]["seconds"] - (time.monotonic() - a1)) < 0.5, "its seconds", got)
+ok(got[0]["id"].lower() == (CG + "a").lower() and got[0]["seconds"] >= 0.98, "whose they are", got)
+accounted("its seconds")
 ok(abs(got[0]["cpuSeconds"] - got[0]["seconds"]) < 0.001, "times cpu")
 
 
 # ---- stop, start, another cpu
+stops = time.monotonic()
 call("POST", CG + "a/stop")
-stopped = time.monotonic()
+ran[0].append([stops, time.monotonic()])
 was = seconds("a")
 time.sleep(1)
-ok(seconds("a") == was and abs(was - (stopped - a1) * 1000) < 300, "a stopped group costs nothing", (was, seconds("a"), (stopped - a1) * 1000))
+ok(seconds("a") == was, "a stopped group costs nothing", (was, seconds("a")))
+accounted("and its seconds are still those")
+ran.append([[time.monotonic()]])
 call("POST", CG + "a/start")
-again = time.monotonic()
-time.sleep(0.5)
-ok(len(usage(name="a")[0]) == 2, "started again: another period")
+ok(wait(lambda: len(usage(name="a")[0]) == 2), "started again: another period")
+ran[1][0].append(time.monotonic())
 put("a", cpu=2)
 time.sleep(0.5)
 got = usage(name="a")[0]
 ok(len(got) == 3 and sorted(p["cpu"] for p in got) == [1, 1, 2] and sum(p["running"] for p in got) == 1, "another cpu: another period", got)
 put("a", cpu=2)
 ok(len(usage(name="a")[0]) == 3, "the same document: the same period")
-expected = lambda: ((stopped - a1) + (time.monotonic() - again)) * 1000
-ok(abs(seconds("a") - expected()) < 300, "and the sum is what passed", (seconds("a"), expected()))
+accounted("and the sum is what passed")
 
 # ---- containers that end for good
 def says(name, phase, code=0):
@@ -136,13 +151,13 @@ for i in range(6):
     time.sleep(0.3)
     wait(lambda: call("GET", CG + "a")[0] == 200)
 wait(lambda: call("GET", "/readyz")[0] == 200, 20)
-ok(abs(seconds("a") - expected()) < 300, "kill -9 of control and engine: nothing lost, nothing twice", (seconds("a"), expected()))
+accounted("kill -9 of control and engine: nothing lost, nothing twice")
 
 # ---- the clock
 now0 = ms(usage()[1]["now"])
 jump(2 * HOUR)
 ok(ms(usage()[1]["now"]) - now0 > 2 * HOUR - 1000, "set forward by two hours: usage's time follows")
-ok(abs(seconds("a") - expected()) < 300, "and nothing is lost or twice", (seconds("a"), expected()))
+accounted("and nothing is lost or twice")
 time.sleep(0.5)
 jump(-HOUR)
 now1 = ms(usage()[1]["now"])
@@ -152,7 +167,7 @@ os.kill(role_pid("control"), signal.SIGKILL)
 wait(lambda: call("GET", CG + "a")[0] == 200)
 now2 = ms(usage()[1]["now"])
 ok(now1 <= now2 < now1 + 20000, "also when control died", (now1, now2))
-ok(abs(seconds("a") - expected()) < 300, "and nothing is lost or twice", (seconds("a"), expected()))
+accounted("and nothing is lost or twice")
 call("POST", CG + "a/stop")
 total = seconds("a")
 for size in (997, 3_333, 60_000):
