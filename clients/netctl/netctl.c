@@ -607,9 +607,60 @@ void netctl_path(const char *type, const char *name, char *to, size_t size)
 	path_of(type_of(type), name, to, size);
 }
 
+/* What begins with one word; false: no such words. */
+static bool run_node(int n, char **words, int *rc)
+{
+	if (n == 3 && strcmp(words[1], "reclaim") == 0) {
+		*rc = balance_reclaim(words[2], self.seconds);
+	} else if (n == 2 && strcmp(words[1], "join-token") == 0) {
+		*rc = node_join_token(self.name, self.zone, self.domain, self.seconds);
+	} else if (n == 2 && strcmp(words[1], "list") == 0) {
+		*rc = node_list(strcmp(self.output, "table") != 0);
+	} else if (n == 4 && strcmp(words[1], "take") == 0) {
+		*rc = node_take(words[2], words[3]);
+	} else if (n == 3) {
+		*rc = node_change(words[1], words[2]);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static bool run_dns(int n, char **words, int *rc)
+{
+	if ((n == 3 || n == 4) && strcmp(words[1], "lookup") == 0) {
+		*rc = names_lookup(words[2], n == 4 ? words[3] : "A", self.vnet);
+	} else if (n == 2 && strcmp(words[1], "zones") == 0) {
+		*rc = names_zones();
+	} else if (n == 2 && strcmp(words[1], "stats") == 0) {
+		*rc = names_stats();
+	} else if (n == 3 && strcmp(words[1], "export") == 0) {
+		*rc = names_export(words[2]);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static bool run_token(int n, char **words, int *rc)
+{
+	if (n == 2 && strcmp(words[1], "create") == 0) {
+		*rc = token_create(self.caller, self.subscription, self.role, self.scope,
+		                   self.seconds);
+	} else if (n == 2 && strcmp(words[1], "list") == 0) {
+		*rc = token_list(strcmp(self.output, "table") != 0);
+	} else if (n == 3 && strcmp(words[1], "revoke") == 0) {
+		*rc = token_revoke(words[2]);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static int run(int n, char **words)
 {
 	const char *verb = n > 0 ? words[0] : "help";
+	int rc;
 
 	if (strcmp(verb, "apply") == 0 && n == 1) {
 		return apply();
@@ -623,7 +674,7 @@ static int run(int n, char **words)
 	}
 	if (strcmp(verb, "describe") == 0 && n == 3) {
 		self.output = "yaml";
-		int rc = get(words[1], words[2]);
+		rc = get(words[1], words[2]);
 		return rc == 0 && type_of(words[1]) == type_of("lb") ? balance_shares(words[2])
 		                                                     : rc;
 	}
@@ -637,20 +688,8 @@ static int run(int n, char **words)
 	if (strcmp(verb, "watch") == 0 && n == 2) {
 		return balance_watch(words[1]);
 	}
-	if (strcmp(verb, "node") == 0 && n == 3 && strcmp(words[1], "reclaim") == 0) {
-		return balance_reclaim(words[2], self.seconds);
-	}
-	if (strcmp(verb, "node") == 0 && n == 2 && strcmp(words[1], "join-token") == 0) {
-		return node_join_token(self.name, self.zone, self.domain, self.seconds);
-	}
-	if (strcmp(verb, "node") == 0 && n == 2 && strcmp(words[1], "list") == 0) {
-		return node_list(strcmp(self.output, "table") != 0);
-	}
-	if (strcmp(verb, "node") == 0 && n == 4 && strcmp(words[1], "take") == 0) {
-		return node_take(words[2], words[3]);
-	}
-	if (strcmp(verb, "node") == 0 && n == 3) {
-		return node_change(words[1], words[2]);
+	if (strcmp(verb, "node") == 0 && n >= 2 && run_node(n, words, &rc)) {
+		return rc;
 	}
 	if (strcmp(verb, "events") == 0 && n == 2) {
 		return events(words[1]);
@@ -675,30 +714,14 @@ static int run(int n, char **words)
 	if (strcmp(verb, "trace") == 0 && n == 3) {
 		return trace_packet(words[1], words[2]);
 	}
-	if (strcmp(verb, "dns") == 0 && (n == 3 || n == 4) && strcmp(words[1], "lookup") == 0) {
-		return names_lookup(words[2], n == 4 ? words[3] : "A", self.vnet);
-	}
-	if (strcmp(verb, "dns") == 0 && n == 2 && strcmp(words[1], "zones") == 0) {
-		return names_zones();
-	}
-	if (strcmp(verb, "dns") == 0 && n == 2 && strcmp(words[1], "stats") == 0) {
-		return names_stats();
-	}
-	if (strcmp(verb, "dns") == 0 && n == 3 && strcmp(words[1], "export") == 0) {
-		return names_export(words[2]);
+	if (strcmp(verb, "dns") == 0 && n >= 2 && run_dns(n, words, &rc)) {
+		return rc;
 	}
 	if (strcmp(verb, "delete") == 0 && n == 3) {
 		return delete_one(words[1], words[2]);
 	}
-	if (strcmp(verb, "token") == 0 && n == 2 && strcmp(words[1], "create") == 0) {
-		return token_create(self.caller, self.subscription, self.role, self.scope,
-		                    self.seconds);
-	}
-	if (strcmp(verb, "token") == 0 && n == 2 && strcmp(words[1], "list") == 0) {
-		return token_list(strcmp(self.output, "table") != 0);
-	}
-	if (strcmp(verb, "token") == 0 && n == 3 && strcmp(words[1], "revoke") == 0) {
-		return token_revoke(words[2]);
+	if (strcmp(verb, "token") == 0 && n >= 2 && run_token(n, words, &rc)) {
+		return rc;
 	}
 	if (strcmp(verb, "completion") == 0) {
 		fputs(completion_text, stdout);

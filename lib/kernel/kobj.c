@@ -499,15 +499,51 @@ static void format_route(const struct kobj *o, struct buf *to)
 	buf_addf(to, " dev %s", o->dev);
 }
 
-void kobj_format(const struct kobj *o, struct buf *to)
+static void format_rule(const struct kobj *o, struct buf *to)
 {
-	static const char *const netns[] = { "?", "gateway", "vnet", "group", "given", "guest" };
 	static const char *const rules[] = { "?",      "local",  "marked", "blackhole",
 		                             "start",  "table",  "source", "main",
 		                             "plain",  "node",   "on",     "said",
 		                             "direct", "linked", "return", "foreign" };
+
+	buf_addf(to, " v%u %s", o->family, rules[o->sub]);
+	if (o->sub == KOBJ_RULE_SOURCE) {
+		buf_addf(to, " %u", o->table);
+		add_ip(to, " from ", o->family, o->addr);
+	} else if (o->table >= KOBJ_TABLE_NODES) {
+		buf_addf(to, " nodes+%u", o->table - KOBJ_TABLE_NODES);
+		if (o->sub == KOBJ_RULE_RETURN) {
+			add_ip(to, " from ", o->family, o->addr);
+			buf_addf(to, "/%u", o->plen);
+		}
+	} else if (o->table) {
+		buf_addf(to, " %u from %s", o->table, o->dev);
+		if (o->plen) {
+			add_ip(to, " ", o->family, o->addr);
+			buf_addf(to, "/%u", o->plen);
+		}
+	}
+}
+
+static void format_ruleset(const struct kobj *o, struct buf *to)
+{
 	static const char *const rulesets[] = { "?", "vnet", "gateway", "uplink" };
 
+	buf_addf(to, " %s", rulesets[o->sub]);
+	if (o->dev[0]) {
+		buf_addf(to, " dev %s", o->dev);
+	}
+	if (o->peer[0]) {
+		buf_addf(to, " underlay %s", o->peer);
+	}
+	if (o->index) {
+		buf_addf(to, " nodes %u%s", o->index, o->flags & KOBJ_LEAF ? " leaf" : "");
+	}
+}
+
+void kobj_format(const struct kobj *o, struct buf *to)
+{
+	static const char *const netns[] = { "?", "gateway", "vnet", "group", "given", "guest" };
 	uint64_t rates[2];
 
 	buf_addf(to, "%u %s", o->ns, kind_names[o->kind]);
@@ -540,23 +576,7 @@ void kobj_format(const struct kobj *o, struct buf *to)
 		format_route(o, to);
 		break;
 	case KOBJ_RULE:
-		buf_addf(to, " v%u %s", o->family, rules[o->sub]);
-		if (o->sub == KOBJ_RULE_SOURCE) {
-			buf_addf(to, " %u", o->table);
-			add_ip(to, " from ", o->family, o->addr);
-		} else if (o->table >= KOBJ_TABLE_NODES) {
-			buf_addf(to, " nodes+%u", o->table - KOBJ_TABLE_NODES);
-			if (o->sub == KOBJ_RULE_RETURN) {
-				add_ip(to, " from ", o->family, o->addr);
-				buf_addf(to, "/%u", o->plen);
-			}
-		} else if (o->table) {
-			buf_addf(to, " %u from %s", o->table, o->dev);
-			if (o->plen) {
-				add_ip(to, " ", o->family, o->addr);
-				buf_addf(to, "/%u", o->plen);
-			}
-		}
+		format_rule(o, to);
 		break;
 	case KOBJ_TAP:
 		buf_addf(to, " %s queues %u mtu %u owner %lld", o->dev, o->index, o->mtu,
@@ -573,16 +593,7 @@ void kobj_format(const struct kobj *o, struct buf *to)
 		add_ip(to, " own ", o->family, o->via);
 		break;
 	case KOBJ_RULESET:
-		buf_addf(to, " %s", rulesets[o->sub]);
-		if (o->dev[0]) {
-			buf_addf(to, " dev %s", o->dev);
-		}
-		if (o->peer[0]) {
-			buf_addf(to, " underlay %s", o->peer);
-		}
-		if (o->index) {
-			buf_addf(to, " nodes %u%s", o->index, o->flags & KOBJ_LEAF ? " leaf" : "");
-		}
+		format_ruleset(o, to);
 		break;
 	case KOBJ_SET:
 		buf_addf(to, " %s %s", o->dev, pset_names[o->sub]);
