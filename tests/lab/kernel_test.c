@@ -110,6 +110,43 @@ static void plan_nodes(struct kset *to)
 	vnet_plan_remote(16, &far[1], 4095, to);
 }
 
+static void plan_groups(int groups, struct kset sets[])
+{
+	for (int i = 0; i < groups; i++) {
+		struct plan_addr a[2] = {
+			{ .prefix = subnet[0], .ip = subnet[0].ip, .pub = pools[0].ip },
+			{ .prefix = subnet[1], .ip = subnet[1].ip, .pub = pools[1].ip }
+		};
+		struct plan_port ports[] = { { 6, 80 }, { 17, 53 } };
+
+		for (int k = 0; k < 2; k++) {
+			assert_true(ip_add(&a[k].ip, 4 + (uint64_t)i));
+			assert_true(ip_add(&a[k].pub, 4 + (uint64_t)i));
+		}
+		vnet_plan_group(&(struct plan_group){ .ns = 32 + (uint32_t)i,
+		                                      .vnet_ns = 16,
+		                                      .bridge = 17,
+		                                      .mtu = 1450,
+		                                      .addrs = a,
+		                                      .n_addrs = 2,
+		                                      .ports = ports,
+		                                      .n_ports = 2,
+		                                      .forward = i == 0 },
+		                &sets[i]);
+		for (int k = 0; k < 2; k++) { /* a floating frontend of each family */
+			struct lb_float f = { .vnet_ns = 16,
+				              .front = a[k].pub,
+				              .proto = 6,
+				              .port = 80,
+				              .number = 1 + (uint32_t)k };
+
+			f.front.b[k ? 15 : 3] = 250;
+			lb_plan_float(&f, &sets[i]);
+			lb_plan_float_at(&f, 32 + (uint32_t)i, &a[k].ip, &sets[i]);
+		}
+	}
+}
+
 static void plan_all(int groups, struct kset sets[], size_t n)
 {
 	struct ip shared[] = { { 4, { 198, 18, 0, 200 } } };
@@ -161,39 +198,7 @@ static void plan_all(int groups, struct kset sets[], size_t n)
 	                 &sets[4]);
 	vnet_plan_routes(16, KOBJ_TABLE_BASE + 17, routes, ARRAY_N(routes), &sets[4]);
 	plan_nodes(&sets[5 + groups]);
-	for (int i = 0; i < groups; i++) {
-		struct plan_addr a[2] = {
-			{ .prefix = subnet[0], .ip = subnet[0].ip, .pub = pools[0].ip },
-			{ .prefix = subnet[1], .ip = subnet[1].ip, .pub = pools[1].ip }
-		};
-		struct plan_port ports[] = { { 6, 80 }, { 17, 53 } };
-
-		for (int k = 0; k < 2; k++) {
-			assert_true(ip_add(&a[k].ip, 4 + (uint64_t)i));
-			assert_true(ip_add(&a[k].pub, 4 + (uint64_t)i));
-		}
-		vnet_plan_group(&(struct plan_group){ .ns = 32 + (uint32_t)i,
-		                                      .vnet_ns = 16,
-		                                      .bridge = 17,
-		                                      .mtu = 1450,
-		                                      .addrs = a,
-		                                      .n_addrs = 2,
-		                                      .ports = ports,
-		                                      .n_ports = 2,
-		                                      .forward = i == 0 },
-		                &sets[5 + i]);
-		for (int k = 0; k < 2; k++) { /* a floating frontend of each family */
-			struct lb_float f = { .vnet_ns = 16,
-				              .front = a[k].pub,
-				              .proto = 6,
-				              .port = 80,
-				              .number = 1 + (uint32_t)k };
-
-			f.front.b[k ? 15 : 3] = 250;
-			lb_plan_float(&f, &sets[5 + i]);
-			lb_plan_float_at(&f, 32 + (uint32_t)i, &a[k].ip, &sets[5 + i]);
-		}
-	}
+	plan_groups(groups, &sets[5]);
 }
 
 static void dump_text(struct kernel *k, struct buf *to)
@@ -354,62 +359,64 @@ static void repaired_after(struct kernel *k, struct reconcile *r, const char *ns
 	buf_fini(&after);
 }
 
+/* What strangers do, and where. */
+static const struct {
+	const char *ns, *cmd;
+} hands[] = {
+	{ "v16", "nft flush ruleset" },
+	{ "v16", "nft delete table bridge netd" },
+	{ "v16", "nft flush chain inet netd nsg" },
+	{ "v16", "nft insert rule inet netd nsg accept" },
+	{ "v16", "nft flush set bridge netd port4" },
+	{ "v16", "nft flush chain inet netd N2ai" },
+	{ "v16", "nft insert rule inet netd N2ai return" },
+	{ "v16", "nft add chain inet netd Nmine" },
+	{ "v16", "nft delete element inet netd in4 { 10.1.0.0/24 }" },
+	{ "v16", "nft delete element inet netd N2ao4 { 18-255 }" },
+	{ "v16", "nft flush set inet netd N2ai69s4" },
+	{ "v16", "ip link del p32" },
+	{ "v16", "tc qdisc del dev p33 clsact" },
+	{ "v16", "tc filter del dev p33 ingress" },
+	{ "gw", "tc qdisc del dev v16 clsact" },
+	{ "gw", "tc filter del block 110" },
+	{ "v16", "ip link set br17 down" },
+	{ "v16", "ip link del br17" },
+	{ "v16", "ip route flush table main" },
+	{ "v16", "ip addr flush dev gw0" },
+	{ "v16", "ip rule del pref 30" },
+	{ "v16", "ip rule del pref 50" },
+	{ "v16", "ip route flush table 1017" },
+	{ "v16", "ip route add blackhole 10.1.0.4/32 table 1017" },
+	{ "v16", "ip route add 192.0.2.0/24 via 169.254.0.1 dev gw0 onlink" },
+	{ "v16", "ip link del x20" },
+	{ "v16", "ip link del vx16" },
+	{ "v16", "ip link set vx16 down" },
+	{ "v16", "ip link set vx16 mtu 1300 address 02:00:00:00:00:09" },
+	{ "v16", "bridge fdb del 02:ff:00:00:00:02 dev vx16 dst 10.98.0.2" },
+	{ "v16", "bridge fdb replace 02:ff:00:00:00:02 dev vx16 dst 10.98.0.9" },
+	{ "v16", "bridge fdb append 02:ff:00:00:00:77 dev vx16 dst 10.98.0.9" },
+	{ "v16",
+	  "ip link del vx16; ip link add name vx16 index 16 type vxlan id 7 dstport 4789 local 10.98.0.1 nolearning" },
+	{ "v16",
+	  "ip link del vx16; ip link add name vx16 index 16 type vxlan id 16777215 dstport 4789 local 10.98.0.1" },
+	{ "v16", "ip route del 10.1.0.200" },
+	{ "v20", "ip link set x16 down" },
+	{ "v20", "ip -6 route flush table 1016" },
+	{ "v20", "ip addr del 168.63.129.16/32 dev lo" },
+	{ "v16", "ip neigh flush all nud permanent" },
+	{ "v16", "bridge link set dev p33 isolated off" },
+	{ "gw", "nft flush ruleset" },
+	{ "gw", "ip link del v16" },
+	{ "gw", "ip -6 route flush table main" },
+	{ "g32", "ip addr flush dev eth0" },
+	{ "g32", "ip link set eth0 down" },
+	{ "g32", "ip link del eth0" },
+	{ "g32", "ip link set lo down" },
+	{ "g33", "ip route flush table main" },
+};
+
 static void strangers(void **state)
 {
-	static const struct {
-		const char *ns, *cmd;
-	} hands[] = {
-		{ "v16", "nft flush ruleset" },
-		{ "v16", "nft delete table bridge netd" },
-		{ "v16", "nft flush chain inet netd nsg" },
-		{ "v16", "nft insert rule inet netd nsg accept" },
-		{ "v16", "nft flush set bridge netd port4" },
-		{ "v16", "nft flush chain inet netd N2ai" },
-		{ "v16", "nft insert rule inet netd N2ai return" },
-		{ "v16", "nft add chain inet netd Nmine" },
-		{ "v16", "nft delete element inet netd in4 { 10.1.0.0/24 }" },
-		{ "v16", "nft delete element inet netd N2ao4 { 18-255 }" },
-		{ "v16", "nft flush set inet netd N2ai69s4" },
-		{ "v16", "ip link del p32" },
-		{ "v16", "tc qdisc del dev p33 clsact" },
-		{ "v16", "tc filter del dev p33 ingress" },
-		{ "gw", "tc qdisc del dev v16 clsact" },
-		{ "gw", "tc filter del block 110" },
-		{ "v16", "ip link set br17 down" },
-		{ "v16", "ip link del br17" },
-		{ "v16", "ip route flush table main" },
-		{ "v16", "ip addr flush dev gw0" },
-		{ "v16", "ip rule del pref 30" },
-		{ "v16", "ip rule del pref 50" },
-		{ "v16", "ip route flush table 1017" },
-		{ "v16", "ip route add blackhole 10.1.0.4/32 table 1017" },
-		{ "v16", "ip route add 192.0.2.0/24 via 169.254.0.1 dev gw0 onlink" },
-		{ "v16", "ip link del x20" },
-		{ "v16", "ip link del vx16" },
-		{ "v16", "ip link set vx16 down" },
-		{ "v16", "ip link set vx16 mtu 1300 address 02:00:00:00:00:09" },
-		{ "v16", "bridge fdb del 02:ff:00:00:00:02 dev vx16 dst 10.98.0.2" },
-		{ "v16", "bridge fdb replace 02:ff:00:00:00:02 dev vx16 dst 10.98.0.9" },
-		{ "v16", "bridge fdb append 02:ff:00:00:00:77 dev vx16 dst 10.98.0.9" },
-		{ "v16",
-		  "ip link del vx16; ip link add name vx16 index 16 type vxlan id 7 dstport 4789 local 10.98.0.1 nolearning" },
-		{ "v16",
-		  "ip link del vx16; ip link add name vx16 index 16 type vxlan id 16777215 dstport 4789 local 10.98.0.1" },
-		{ "v16", "ip route del 10.1.0.200" },
-		{ "v20", "ip link set x16 down" },
-		{ "v20", "ip -6 route flush table 1016" },
-		{ "v20", "ip addr del 168.63.129.16/32 dev lo" },
-		{ "v16", "ip neigh flush all nud permanent" },
-		{ "v16", "bridge link set dev p33 isolated off" },
-		{ "gw", "nft flush ruleset" },
-		{ "gw", "ip link del v16" },
-		{ "gw", "ip -6 route flush table main" },
-		{ "g32", "ip addr flush dev eth0" },
-		{ "g32", "ip link set eth0 down" },
-		{ "g32", "ip link del eth0" },
-		{ "g32", "ip link set lo down" },
-		{ "g33", "ip route flush table main" },
-	};
 	struct kset sets[SETS] = { 0 };
 	struct kernel *k = real_kernel();
 	struct reconcile *r = reconcile_new(k, &clock_system);

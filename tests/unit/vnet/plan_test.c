@@ -335,22 +335,17 @@ static void public_frontend(struct kobj front, struct kobj slot, struct kset *to
 	vnet_plan_public(16, &other, to);
 }
 
-/* A VNet with a branch: what its home has more, and what of its router, a subnet with routes, a peering and frontends is on the
- * branch, node 2; of a group there, of which the home has the ways in and out, and a third node the address. */
-static void branches(void **state)
+/* A subnet with routes, a peering, and frontends. */
+static void vnet_of_branches(struct kset *vnet)
 {
 	struct ip_prefix space[] = { net("10.1.0.0/16") }, sub[] = { net("10.1.0.0/24") },
 			 peer[] = { net("10.2.0.0/16") };
-	struct plan_router home = { 1, ip("10.98.0.1") }, branch = { 2, ip("10.98.0.2") };
 	struct plan_route routes[] = { { .prefix = net("0.0.0.0/0"),
 		                         .hop = PLAN_HOP_DEVICE,
 		                         .via = ip("10.1.0.9"),
 		                         .dev = "br17" },
 		                       { .prefix = net("192.0.2.0/24"), .hop = PLAN_HOP_INTERNET },
 		                       { .prefix = net("198.51.100.0/24"), .hop = PLAN_HOP_NONE } };
-	struct plan_addr addr = { sub[0], ip("10.1.0.7"), ip("203.0.113.9") };
-	struct plan_port port = { 6, 80 };
-	uint32_t asg = 40;
 	struct kobj front = { .ns = 16,
 		              .kind = KOBJ_ELEM,
 		              .sub = KOBJ_SET_INNER4,
@@ -376,11 +371,9 @@ static void branches(void **state)
 		            .port = 80,
 		            .proto = 6,
 		            .index = 1u << 16 };
-	struct kset vnet = { 0 }, set = { 0 }, group = { 0 };
 
-	(void)state;
 	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16, .mtu = 1500, .platform_address = true },
-	               &vnet);
+	               vnet);
 	vnet_plan_subnet(&(struct plan_subnet){ .vnet_ns = 16,
 	                                        .bridge = 17,
 	                                        .mtu = 1450,
@@ -390,8 +383,8 @@ static void branches(void **state)
 	                                        .nat = 31,
 	                                        .table = 1017,
 	                                        .branches = true },
-	                 &vnet);
-	vnet_plan_routes(16, 1017, routes, 3, &vnet);
+	                 vnet);
+	vnet_plan_routes(16, 1017, routes, 3, vnet);
 	vnet_plan_peer(&(struct plan_peer){ .vnet_ns = 16,
 	                                    .peer_ns = 20,
 	                                    .mtu = 1450,
@@ -399,14 +392,29 @@ static void branches(void **state)
 	                                    .n_prefixes = 1,
 	                                    .own = space,
 	                                    .n_own = 1 },
-	               &vnet);
+	               vnet);
 	for (int i = 0; i < 2; i++) { /* an internal frontend, a floating one */
 		front.addr[3] = slot.addr[3] = (uint8_t)(200 + i);
-		kset_add(&vnet, &front);
-		kset_add(&vnet, &slot);
+		kset_add(vnet, &front);
+		kset_add(vnet, &slot);
 	}
-	kset_add(&vnet, &flt);
-	public_frontend(front, slot, &vnet);
+	kset_add(vnet, &flt);
+	public_frontend(front, slot, vnet);
+}
+
+/* A VNet with a branch: what its home has more, and what of its router, a subnet with routes, a peering and frontends is on the
+ * branch, node 2; of a group there, of which the home has the ways in and out, and a third node the address. */
+static void branches(void **state)
+{
+	struct ip_prefix sub = net("10.1.0.0/24");
+	struct plan_router home = { 1, ip("10.98.0.1") }, branch = { 2, ip("10.98.0.2") };
+	struct plan_addr addr = { sub, ip("10.1.0.7"), ip("203.0.113.9") };
+	struct plan_port port = { 6, 80 };
+	uint32_t asg = 40;
+	struct kset vnet = { 0 }, set = { 0 }, group = { 0 };
+
+	(void)state;
+	vnet_of_branches(&vnet);
 	vnet_plan_branch(&vnet, 16, 1, 2, (struct plan_ports){ 0 }, &set);
 	vnet_plan_fabric(&(struct plan_fabric){ .vnet_ns = 16,
 	                                        .vni = 16,
