@@ -113,6 +113,20 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(filter-out $(BUILD)/obj/netd/ma
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS)
 
+# A later version, for upgrades in the lab: what engines are told has changed, and its name.
+NEXT := $(BUILD)/next
+$(NEXT)/netd/message.h: netd/message.h
+	@mkdir -p $(@D)
+	$(Q)sed -E 's/X\((OWNER_SET|OWNER_PART), [0-9]+,/X(\1, 999,/' $< >$@
+$(NEXT)/%.o: netd/%.c $(NEXT)/netd/message.h
+	@echo "  CC    $< (next)"
+	$(Q)$(CC) -I$(NEXT) $(ALL_CFLAGS) -UNETD_VERSION -DNETD_VERSION='"$(VERSION)+next"' -c $< -o $@
+NEXT_OBJ := $(patsubst %,$(NEXT)/%.o,main message joined)
+$(BUILD)/lab/netd-next: $(NEXT_OBJ) $(filter-out $(patsubst %,$(BUILD)/obj/netd/%.o,main message joined),$(call obj,$(NETD_SRC))) $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS)
+
 $(BUILD)/lab/traffic: tests/lab/traffic.c
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
@@ -150,7 +164,7 @@ bench-scale: build $(BUILD)/lab/sim_nodes ## control with up to a thousand simul
 bench-change: build $(BUILD)/bench/change_engine ## load balancers' changes beside nft -f
 	$(Q)tests/bench/change
 
-tests-bin: $(UNIT_BIN) $(LAB_BIN) $(FUZZ_BIN) $(BUILD)/lab/traffic $(BUILD)/lab/sim_nodes
+tests-bin: $(UNIT_BIN) $(LAB_BIN) $(FUZZ_BIN) $(BUILD)/lab/traffic $(BUILD)/lab/sim_nodes $(BUILD)/lab/netd-next
 .SECONDARY:
 
 check: build ## all tests, fixed seed; the last line counts them
@@ -197,4 +211,4 @@ clean:
 help:
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/next -name '*.d' 2>/dev/null)

@@ -183,6 +183,7 @@ static void say_up(enum role role)
 
 	if (self.welcome) {
 		put_u8(&b, (uint8_t)role);
+		put_u32(&b, message_dialect(role));
 		stream_send(self.plane, FRAME_ROLE_UP, &b);
 	}
 }

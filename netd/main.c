@@ -591,6 +591,16 @@ static int move_store(void)
 	return EX_CONFIG;
 }
 
+/* With what another version has to have the same numbers of, for its nodes to be told, and heard: docs/nodes.md. */
+static void version_print(void)
+{
+	puts("netd " NETD_VERSION);
+	for (size_t i = 0; i < CONTROL_PEERS; i++) {
+		printf("%s %08x\n", roles[control_peers[i]].name,
+		       message_dialect(control_peers[i]));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *role = NULL, *token = NULL;
@@ -620,7 +630,7 @@ int main(int argc, char **argv)
 			model_document();
 			return 0;
 		} else if (strcmp(argv[i], "--version") == 0) {
-			puts("netd " NETD_VERSION);
+			version_print();
 			return 0;
 		} else {
 			fprintf(stderr,

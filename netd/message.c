@@ -196,6 +196,36 @@ uint16_t message_version(enum msg_type type)
 	return types[type].version;
 }
 
+/* FNV-1a. */
+static uint32_t fold(uint32_t h, uint32_t v)
+{
+	for (int i = 0; i < 4; i++) {
+		h = (h ^ (v >> 8 * i & 0xff)) * 16777619u;
+	}
+	return h;
+}
+
+uint32_t message_dialect(enum role role)
+{
+	/* What kinds of objects there are is an engine's affair. */
+	const uint32_t objects[] = { sizeof(struct kobj), KOBJ_KIND_N, KOBJ_SET_N, KOBJ_PSET_N };
+	uint32_t h = 2166136261u;
+
+	for (uint32_t i = 0; i < MSG_N; i++) {
+		enum role other = types[i].from == ROLE_CONTROL ? types[i].to : types[i].from;
+
+		if ((types[i].from == ROLE_CONTROL || types[i].to == ROLE_CONTROL) &&
+		    (other == role || other == ROLE_N)) {
+			h = fold(fold(fold(h, i), types[i].version), types[i].from);
+			h = fold(fold(h, types[i].min), types[i].max);
+		}
+	}
+	for (size_t i = 0; role == ROLE_ENGINE && i < ARRAY_N(objects); i++) {
+		h = fold(h, objects[i]);
+	}
+	return h;
+}
+
 static bool allowed(const struct channel *c, const struct head *h, size_t len)
 {
 	return len == sizeof(*h) + h->length &&

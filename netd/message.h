@@ -44,7 +44,8 @@ enum role {
 /* What the engine's answer begins with when nothing was tried, and trying again is of no use. */
 #define GUEST_REFUSED "refused"
 
-/* id, version, from, to, shortest and longest payload in bytes */
+/* id, version, from, to, shortest and longest payload in bytes. Nodes of other versions know a message by its number, so new ones
+ * go last; and a version is another when the payload is read in another way, the objects in it too (enum kobj_netns and the like). */
 #define MSG_BODY_MAX 180000u
 #define MSG_TABLE(X)                                                                              \
 	X(PEER, 1, ROLE_MAIN, ROLE_N, 4, 4)         /* a new channel to a role, with fd */        \
@@ -142,6 +143,8 @@ int channel_take(struct channel *c, uint16_t type, uint16_t version, const uint8
 /* May that role send another such a message, of that many bytes? And what is its version? */
 bool message_may(enum role from, enum role to, uint16_t type, uint16_t version, size_t len);
 uint16_t message_version(enum msg_type type);
+/* What control and that role say to each other, as a number: with another one they do not understand each other. Pure. */
+uint32_t message_dialect(enum role role);
 /* Queues a message when the socket is full; never blocks. `fd` (or -1) is duplicated. A channel
  * that is NULL or closed swallows the message: its peer gets a full list when it comes back. */
 void channel_send(struct channel *c, enum msg_type type, const struct buf *body, int fd);

@@ -341,7 +341,7 @@ json_t *node_view(const struct node *n)
 	int64_t ago = clock_system.now_ms(&clock_system) - n->seen_ms;
 	bool own = n == node_own();
 	struct node_facts facts = n->facts;
-	json_t *pools = json_array();
+	json_t *pools = json_array(), *unlike = json_array();
 
 	if (own) {
 		facts_of(plane.config, &facts);
@@ -365,6 +365,12 @@ json_t *node_view(const struct node *n)
 		}
 	}
 	json_object_set_new(doc, "pools", pools);
+	for (size_t i = 0; i < CONTROL_PEERS; i++) {
+		if (n->roles[i].unlike) {
+			json_array_append_new(unlike, json_string(roles[control_peers[i]].name));
+		}
+	}
+	json_object_set_new(doc, "unlike", unlike);
 	set_time(doc, "joined", n->joined_ms);
 	set_time(doc, "lastSeen", n->seen_ms ? clock_system.wall_ms(&clock_system) - ago : 0);
 	set_time(doc, "certificateExpires", n->cert_until_s * 1000);

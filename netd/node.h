@@ -41,8 +41,9 @@ struct node {
 	int64_t runtime_left_ms; /* or left then; -1: none came yet */
 	double used[2];          /* cpu and GB that groups on it ask for */
 	struct node_role {
-		struct channel *channel; /* NULL: away */
-		char counters[4096];     /* as it told them last, and when; 0: not yet */
+		struct channel *channel; /* NULL: away, or unlike */
+		bool unlike; /* it is of a version that says other things: told nothing, and not heard */
+		char counters[4096]; /* as it told them last, and when; 0: not yet */
 		int64_t told_ms;
 	} roles[CONTROL_PEERS]; /* by control_peers */
 };
@@ -114,6 +115,7 @@ const char *node_authority(void);
 
 /* Of control_peers; NULL: none that control speaks to. */
 struct node_role *node_role(struct node *n, uint8_t role);
+bool node_unlike(const struct node *n); /* one of its roles at least */
 
 /* ---- control.c ---- */
 /* A role of the node said something; is there, or there again; is away. */

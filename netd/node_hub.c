@@ -53,6 +53,7 @@ static void drop_role(struct node_role *r)
 {
 	channel_free(r->channel);
 	r->channel = NULL;
+	r->unlike = false;
 	r->told_ms = 0;
 }
 
@@ -76,18 +77,30 @@ static void on_role(void *arg, enum role from, enum msg_type type, struct reader
 	control_said(arg, from, type, r, fd);
 }
 
-static void on_role_up(struct node *n, uint8_t name, bool up)
+static void on_role_gone(struct node *n, uint8_t name)
+{
+	struct node_role *r = node_role(n, name);
+	bool was = r && r->channel;
+
+	if (r) {
+		drop_role(r);
+	}
+	if (was) {
+		control_peer_gone(n, (enum role)name);
+	}
+}
+
+/* One that would understand a part of its list is told none of it: it would take the rest for what is to go. */
+static void on_role_up(struct node *n, uint8_t name, uint32_t dialect)
 {
 	struct node_role *r = node_role(n, name);
 
-	if (!r) {
-		return;
-	}
-	if (r->channel) {
-		drop_role(r);
-		control_peer_gone(n, (enum role)name);
-	}
-	if (up) {
+	on_role_gone(n, name);
+	if (r && dialect != message_dialect((enum role)name)) {
+		r->unlike = true;
+		log_warn("node.unlike", LOG_STR("name", n->name), LOG_STR("role", roles[name].name),
+		         LOG_STR("version", n->facts.version));
+	} else if (r) {
 		r->channel = channel_carried(ROLE_CONTROL, (enum role)name, carry, n, on_role, n);
 		control_peer_up(n, (enum role)name);
 	}
@@ -119,12 +132,16 @@ static int on_runtime_said(struct node *n, struct reader *r)
 	return good ? 0 : -1;
 }
 
-/* -1: that role may not say this, or is not there. */
+/* -1: that role may not say this, or is not there; what one says that speaks otherwise is passed over. */
 static int on_said(struct node *n, struct reader *r)
 {
 	struct node_role *role = node_role(n, get_u8(r));
 	uint16_t type = get_u16(r), version = get_u16(r);
 
+	if (role && role->unlike) {
+		r->left = 0;
+		return 0;
+	}
 	return role && role->channel ? channel_take(role->channel, type, version, r->p, r->left)
 	                             : -1;
 }
@@ -481,8 +498,12 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 	c->node->seen_ms = clock_system.now_ms(&clock_system);
 	if (type == FRAME_RENEW) {
 		on_renew(c, r);
-	} else if (type == FRAME_ROLE_UP || type == FRAME_ROLE_GONE) {
-		on_role_up(c->node, get_u8(r), type == FRAME_ROLE_UP);
+	} else if (type == FRAME_ROLE_UP) {
+		uint8_t role = get_u8(r);
+
+		on_role_up(c->node, role, get_u32(r));
+	} else if (type == FRAME_ROLE_GONE) {
+		on_role_gone(c->node, get_u8(r));
 	} else if (type == FRAME_RUNTIME_UP) {
 		on_runtime_up(c->node, get_u8(r));
 	} else if (type == FRAME_CARRY_UP) {

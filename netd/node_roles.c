@@ -63,9 +63,20 @@ bool node_ingress(const struct node *n)
 	return is_own(n) || n->facts.uplink[0];
 }
 
+bool node_unlike(const struct node *n)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < CONTROL_PEERS; i++) {
+		any = any || n->roles[i].unlike;
+	}
+	return any;
+}
+
 bool node_usable(const struct node *n)
 {
-	return !n->cordoned && (is_own(n) || (node_ready(n) && n->synced && fabric_linked(n)));
+	return !n->cordoned &&
+	       (is_own(n) || (node_ready(n) && n->synced && fabric_linked(n) && !node_unlike(n)));
 }
 
 void node_capacity(const struct node *n, double to[2])

@@ -33,7 +33,7 @@ enum frame_way {
 	X(BEATEN, FRAME_TO_NODE, 8, 8)      /* the same */                                         \
 	X(RENEW, FRAME_TO_PLANE, 20, 5000)  /* request */                                          \
 	X(ISSUED, FRAME_TO_NODE, 20, 5000)  /* certificate */                                      \
-	X(ROLE_UP, FRAME_TO_PLANE, 1, 1)    /* a role of the node's, new or again */               \
+	X(ROLE_UP, FRAME_TO_PLANE, 5, 5)    /* a role of the node's, new or again; its dialect */  \
 	X(TELL, FRAME_TO_NODE, FRAME_MSG, FRAME_MSG + MSG_BODY_MAX)  /* role, type, version: a */  \
 	X(SAID, FRAME_TO_PLANE, FRAME_MSG, FRAME_MSG + MSG_BODY_MAX) /* message to it, from it */  \
 	X(ROLE_GONE, FRAME_TO_PLANE, 1, 1)                           /* it is away */              \

@@ -23,10 +23,11 @@ static long long number(const json_t *x, const char *key)
 
 static void print_node(const json_t *x)
 {
-	char state[40];
+	char state[60];
 
-	snprintf(state, sizeof(state), "%s%s", model_str(x, "state"),
-	         json_is_true(json_object_get(x, "cordoned")) ? ",cordoned" : "");
+	snprintf(state, sizeof(state), "%s%s%s", model_str(x, "state"),
+	         json_is_true(json_object_get(x, "cordoned")) ? ",cordoned" : "",
+	         json_array_size(json_object_get(x, "unlike")) > 0 ? ",unlike" : "");
 	printf("%-20s %-6lld %-18s %-10s %-10s %-6lld %-7lld %-24s %s\n", model_str(x, "name"),
 	       number(x, "number"), state, model_str(x, "zone"), model_str(x, "faultDomain"),
 	       number(x, "cpu"), number(x, "memoryInGB"), model_str(x, "address"),

@@ -397,34 +397,44 @@ static uint8_t ruleset_of(const struct space *s)
 	return by_type[s->type];
 }
 
+/* After a restart it is not known which of a gateway's rulesets is there: the one whose sum this is, if there is any. */
+static struct kobj found_ruleset(const struct space *s, uint64_t sum)
+{
+	static const struct {
+		uint32_t index, flags;
+	} forms[] = { { 0, 0 }, { KOBJ_NODES_INDEX, 0 }, { KOBJ_NODES_INDEX, KOBJ_LEAF } };
+	struct kobj o = { .ns = s->ns, .kind = KOBJ_RULESET, .sub = ruleset_of(s) };
+
+	for (size_t i = 0; o.sub == KOBJ_RULESET_GATEWAY && i < ARRAY_N(forms); i++) {
+		o.index = forms[i].index;
+		o.flags = forms[i].flags;
+		if (nft_ruleset_sum(&o) == sum) {
+			break;
+		}
+	}
+	return o;
+}
+
 /* A dump gives a ruleset's sum. When it is the sum of what this kind of ruleset is made of, the
  * dump tells the object itself, else something that no plan wants. */
 static void judge_rulesets(struct space *s, struct kset *to)
 {
 	for (size_t i = 0; i < to->n; i++) {
 		struct kobj *o = &to->v[i];
-		struct kobj want = { .ns = s->ns, .kind = KOBJ_RULESET, .sub = ruleset_of(s) };
+		uint64_t sum = (uint64_t)o->index << 32 | o->flags;
 
 		if (o->kind != KOBJ_RULESET) {
 			continue;
 		}
-		if (s->ruleset.kind == KOBJ_RULESET) {
-			want = s->ruleset;
-		} else if (s->type == 0) {
-			/* The uplink's ruleset depends on devices and next hops: after a restart it
-			 * is made anew, in one transaction. */
-			want.dev[0] = '\0';
+		/* The uplink's ruleset depends on devices and next hops: after a restart it is made anew, in
+		 * one transaction. */
+		if (s->type == 0 &&
+		    (s->ruleset.kind != KOBJ_RULESET || !programs_uplink_is_on(s))) {
 			o->mtu = 1;
 			continue;
 		}
-		if (s->type == 0 && !programs_uplink_is_on(s)) {
-			o->mtu = 1;
-			continue;
-		}
-		uint64_t sum = (uint64_t)o->index << 32 | o->flags;
-		uint64_t right = nft_ruleset_sum(&want);
-		*o = want;
-		o->mtu = sum == right ? 0 : 1;
+		*o = s->ruleset.kind == KOBJ_RULESET ? s->ruleset : found_ruleset(s, sum);
+		o->mtu = nft_ruleset_sum(o) == sum ? 0 : 1;
 	}
 }
 

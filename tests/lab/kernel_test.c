@@ -171,6 +171,7 @@ static void plan_all(int groups, struct kset sets[], size_t n)
 	                                          .n_pools = 2,
 	                                          .mtu = 1500,
 	                                          .shortcut = true,
+	                                          .linked = true,
 	                                          .host4 = { 4, { 198, 18, 0, 1 } } },
 	                  &sets[0]);
 	vnet_plan_vnet(&(struct plan_vnet){ .ns = 16,

@@ -318,9 +318,11 @@ bearer = call("POST", "/netd/tokens", {"subscription": SUB})[1]["token"]
 h = http.client.HTTPSConnection("192.0.2.2", 8443, context=ssl.create_default_context(cafile=os.environ["NETD_CA"]), timeout=5)
 h.request("GET", "/metrics", headers={"Authorization": "Bearer " + bearer})
 ok(b"node=" not in h.getresponse().read(), "tenants are told of no node")
+DIALECT = dict(l.split() for l in subprocess.run([os.environ["NETD_BUILD"] + "/netd", "--version"], capture_output=True, text=True).stdout.splitlines())
+engine_up = lambda d=int(DIALECT["engine"], 16): frame(9, struct.pack("=BI", 1, d))
 hello = frame(3, text("0.1.0") + text("") * 4 + bytes(6) + text("") * 2 + struct.pack("=II", 1, 1))
-for what, said in (("another role's message", frame(9, struct.pack("=B", 1)) + frame(11, struct.pack("=BHH", 1, 3, 2) + b"\0" * 21)), ("of a role that is not there", frame(11, struct.pack("=BHH", 2, 3, 2) + b"\0" * 21)),
-                   ("of no role", frame(11, struct.pack("=BHH", 77, 3, 2) + b"\0" * 21)), ("of no type", frame(9, struct.pack("=B", 1)) + frame(11, struct.pack("=BHH", 1, 60000, 2) + b"\0" * 21))):
+for what, said in (("another role's message", engine_up() + frame(11, struct.pack("=BHH", 1, 3, 2) + b"\0" * 21)), ("of a role that is not there", frame(11, struct.pack("=BHH", 2, 3, 2) + b"\0" * 21)),
+                   ("of no role", frame(11, struct.pack("=BHH", 77, 3, 2) + b"\0" * 21)), ("of no type", engine_up() + frame(11, struct.pack("=BHH", 1, 60000, 2) + b"\0" * 21))):
     s = raw(credentials("node3"))
     s.sendall(hello + said)
     got = answer(s)
@@ -330,10 +332,15 @@ lies = 'netd_node_ready{node="node1"} 0\nnetd_x{node="node1"} 1\nnetd_y{a="b"} 7
 true_one = agent_pid("node3")
 os.kill(true_one, signal.SIGSTOP)  # or the true one comes back, and this one is shown out
 s = raw(credentials("node3"))
-s.sendall(hello + frame(9, struct.pack("=B", 1)) + frame(11, struct.pack("=BHH", 1, PONG, 1) + struct.pack("=Q", 0) + text(lies)))
+s.sendall(hello + engine_up() + frame(11, struct.pack("=BHH", 1, PONG, 1) + struct.pack("=Q", 0) + text(lies)))
 said = lambda: [m for m in metrics("node3") if not m.startswith(("netd_node_ready", "netd_node_cpu_used", "netd_node_memory_used"))]
 ok(wait(lambda: said() == ['netd_y{node="node3",a="b"} 7', 'netd_s{node="node3"} 4.5'], 5), "of what a node tells, what is no counter of its own is left out", metrics("node3"))
 ok("netd_x" not in str(metrics("node1")), "and none is told for another")
+s.close()
+s = raw(credentials("node3"))
+s.sendall(hello + engine_up(1) + frame(11, struct.pack("=BHH", 1, PONG, 1) + struct.pack("=Q", 0) + text("netd_t 1\n")) + frame(11, struct.pack("=BHH", 1, 60000, 2)))
+view = lambda: next(n for n in call("GET", "/netd/nodes")[1]["value"] if n["name"] == "node3")
+ok(wait(lambda: view()["unlike"] == ["engine"]) and b"no role" not in answer(s) and not said(), "one that speaks otherwise is passed over, and shown so", view())
 s.close()
 os.kill(true_one, signal.SIGCONT)
 s = raw(credentials("node3"))

@@ -20,6 +20,11 @@ node_uplink() { # K
 	ip -n internet addr add 2001:db8:88$1::1/64 dev net$1 nodad && ip -n node$1 addr add 2001:db8:88$1::2/64 dev wan nodad
 }
 
+# What the node runs when it is started the next time: a test may put another version's path into the file.
+program() { # K
+	cat "$lab/node$1/program" 2>/dev/null || echo "$build/netd"
+}
+
 nodes_config() { # K: what all nodes have
 	echo "node-address = 10.98.0.$1"
 	[ "$1" != 1 ] || echo "listen-nodes = 10.98.0.1:8446"
@@ -54,7 +59,7 @@ node_run() { # K: netd there, until the lab ends; restarted when it dies
 	(
 		trap 'kill -TERM $p 2>/dev/null; wait $p; exit 0' TERM
 		while :; do
-			nsenter --net=/run/netns/node$1 "$build/netd" --config "$lab/node$1.conf" 2>>"$lab/netd$1.log" & p=$!
+			nsenter --net=/run/netns/node$1 "$(program "$1")" --config "$lab/node$1.conf" 2>>"$lab/netd$1.log" & p=$!
 			echo $p >"$lab/netd$1.pid"
 			wait $p; [ $? = 78 ] && exit 1
 			sleep 0.05

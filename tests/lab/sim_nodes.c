@@ -331,6 +331,7 @@ static void on_welcome(struct sim *s)
 		AUTO_BUF struct buf b = { 0 };
 
 		put_u8(&b, (uint8_t)there[i]);
+		put_u32(&b, message_dialect(there[i]));
 		send_frame(s, FRAME_ROLE_UP, &b);
 	}
 	AUTO_BUF struct buf b = { 0 };
