@@ -13,10 +13,10 @@
 
 struct x509_st;
 
-#define CERT_TEXT    4096 /* bytes that any text has room in */
-#define CERT_NAME    64   /* of a subject, with the zero byte: RFC 5280 allows 64 characters */
-#define CERT_EARLY_S 3600
-#define CERT_PRINT   65 /* a SHA-256 as hexadecimal digits, with the zero byte */
+#define CERT_TEXT    4096  /* bytes that any text has room in */
+#define CERT_NAME    64    /* of a subject, with the zero byte: RFC 5280 allows 64 characters */
+#define CERT_EARLY_S 86400 /* how far clocks may differ */
+#define CERT_PRINT   65    /* a SHA-256 as hexadecimal digits, with the zero byte */
 
 /* A new private key. The caller wipes it. */
 int cert_key(char to[static CERT_TEXT], struct err *e) __attribute__((warn_unused_result));

@@ -5,6 +5,7 @@ rules, routes, names and health; and go on when the others, or the VNet's home, 
 import collections, re, signal
 from balancers import *
 
+at, env = peers("nsd")  # before there is no network
 inside("limit-requests=0", "pool=routed 203.0.113.0/24", "pool=routed 2001:db8:1::/64", nodes=3)
 LAB = os.environ["NETD_LAB"]
 call("PUT", RG, {"location": "westeurope"})
@@ -141,7 +142,6 @@ ok(wait(lambda: ask(ns["a"], "192.0.2.1", 8000) == egress["a"], 3), "and go agai
 # ---- a name server of the VNet's own, in a group of a branch
 open(f"{LAB}/zone", "w").write("$ORIGIN own.example.\n@ 60 SOA . . 1 60 60 60 60\n@ NS ns\nns A 10.0.0.1\nwww 60 A 10.10.10.7\n" + "".join(f'big 60 TXT "{i:03} {200 * "x"}"\n' for i in range(20)))
 open(f"{LAB}/nsd.conf", "w").write(f'server:\n ip-address: {ip["c"]}\n ip-address: {ip6["c"]}\n username: ""\n pidfile: ""\n zonesdir: "{LAB}"\n database: ""\n xfrdfile: "{LAB}/xfrd"\n zonelistfile: "{LAB}/zones"\nremote-control:\n control-enable: no\nzone:\n name: own.example\n zonefile: zone\n')
-at, env = peers("nsd")
 namer = subprocess.Popen(["nsenter", "--net=" + ns["c"], at + "/usr/sbin/nsd", "-d", "-c", f"{LAB}/nsd.conf"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 ok(wait(lambda: inns(ns["c"], f"dig +short +time=1 +tries=1 @{ip['c']} www.own.example").split() == ["10.10.10.7"], 5), "a name server runs on node3")
 vnet_with = lambda servers: put(VNET + "v", {"properties": {**call("GET", VNET + "v")[1]["properties"], "dhcpOptions": {"dnsServers": servers}}})
@@ -302,11 +302,14 @@ def watch():
 
 w = threading.Thread(target=watch, daemon=True)
 w.start()
-for k in (1, 2, 3):
+for k, hours in ((1, 20), (2, -20), (3, 5)):
+    jump(hours * 3_600_000, node=k)
     for victim in ("engine", "control"):
         os.kill(next(p for p in netd_pids(k)[1:] if f"--role\0{victim}".encode() in cmdline(p)), signal.SIGKILL)
         time.sleep(1)
-        ok(wait(lambda: call("GET", "/readyz")[0] == 200 and all(n["state"] == "Ready" for n in nodes().values()), 20), f"node{k}'s {victim} dies and comes back")
+        ok(wait(lambda: call("GET", "/readyz")[0] == 200 and all(n["state"] == "Ready" for n in nodes().values()), 20), f"node{k}'s {victim} dies and comes back, its clock {hours} hours wrong")
+for k in (1, 2, 3):
+    jump(0, node=k)
 stop.set()
 w.join()
 ok(not misses, "packets between nodes went on meanwhile", misses[:5])

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Histories of API calls while roles, netd and members of its etcd are killed, hang and are cut off: each resource's is linearizable,
+"""Histories of API calls while roles, netd and members of its etcd are killed, hang and are cut off, and netd's clock is set: each resource's is linearizable,
 by a checker that finds what is wrong in wrong ones."""
 import random, signal
 from plane import *
@@ -95,7 +95,7 @@ class Client(threading.Thread):
 
 def strike(rng):
     """One fault, and its end."""
-    kind = rng.choice(["control", "engine", "netd", "hang", "member", "two", "cut", "partition"])
+    kind = rng.choice(["control", "engine", "netd", "hang", "member", "two", "cut", "partition", "clock"])
     for_s = rng.uniform(0.1, 2.5)
     i = rng.randint(1, 3)
     if kind in ("control", "engine"):
@@ -107,6 +107,8 @@ def strike(rng):
         kill(pid, signal.SIGSTOP)
         time.sleep(for_s if rng.random() < 0.7 else 8)  # longer than its lease
         kill(pid, signal.SIGCONT)
+    elif kind == "clock":
+        jump(rng.randint(-86_400_000, 86_400_000))
     elif kind == "member":
         kill(member_pid(i))
         time.sleep(for_s)

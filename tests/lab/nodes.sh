@@ -55,11 +55,16 @@ EOT
 	} >"$lab/node$1.conf"
 }
 
+# The milliseconds in the file are added to the wall clock of the node's netd: a test may set that clock.
+node_clock() { # K
+	mkdir -p "$lab/node$1" && echo 0 >"$lab/node$1/clock" && chmod 644 "$lab/node$1/clock"
+}
+
 node_run() { # K: netd there, until the lab ends; restarted when it dies
 	(
 		trap 'kill -TERM $p 2>/dev/null; wait $p; exit 0' TERM
 		while :; do
-			nsenter --net=/run/netns/node$1 "$(program "$1")" --config "$lab/node$1.conf" 2>>"$lab/netd$1.log" & p=$!
+			NETD_CLOCK=$lab/node$1/clock nsenter --net=/run/netns/node$1 "$(program "$1")" --config "$lab/node$1.conf" 2>>"$lab/netd$1.log" & p=$!
 			echo $p >"$lab/netd$1.pid"
 			wait $p; [ $? = 78 ] && exit 1
 			sleep 0.05
@@ -73,6 +78,7 @@ node_start() { # K
 	node_file "$1"
 	token=$(env -u NETD_API NETD_SOCKET=$lab/node1/run/api.sock "$build/netctl" node join-token --zone "$(( ($1 - 1) % 3 + 1 ))") || return 1
 	nsenter --net=/run/netns/node$1 "$build/netd" --config "$lab/node$1.conf" join "$token" >>"$lab/netd$1.log" 2>&1 || return 1
+	node_clock "$1"
 	node_run "$1"
 	for _ in $(seq 200); do
 		curl -sf -m 1 --unix-socket "$lab/node$1/run/api.sock" http://lab/readyz >/dev/null 2>&1 && return 0

@@ -252,6 +252,13 @@ def inside_with_box(*applets):
     sys.exit(r.returncode)
 
 
+def jump(ms, node=1):
+    """The wall clock of a node's netd is that far from the machine's; netd looks twenty times a second."""
+    with open(f"{os.environ['NETD_LAB']}/node{node}/clock", "r+") as f:
+        f.write(f"{ms:<20}")
+    time.sleep(0.2)
+
+
 # What they need beyond what tests/deps.sh installs.
 LIBRARIES = {"podman": ("conmon", "libdevmapper1.02.1", "libassuan0", "libgpgme11", "libsubid4", "golang-github-containers-common", "libglib2.0-0"), "nsd": ("libfstrm0", "libprotobuf-c1"), "unbound": ("libpython3.11", "libprotobuf-c1"), "bind9": ("liblmdb0", "libprotobuf-c1", "libfstrm0"),
              "knot": ("libknot13", "libdnssec9", "libzscanner4", "libxdp1", "libfstrm0", "liblmdb0", "liburcu8", "libprotobuf-c1")}

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Histories of a plane of simulated nodes (sim_nodes.c: protocol and reconciliation as on any node, a fake kernel) while callers create, move
-and delete what spreads over them, control is killed, and nodes are cut off, lost and come back. After each: documents were linearizable,
+and delete what spreads over them, control is killed, its clock is set, and nodes are cut off, lost and come back. After each: documents were linearizable,
 nothing is held twice, and every kernel has what the plane says, and nothing else. SEEDS=N histories: 5, in check-long 100."""
 import collections, ipaddress, random, signal
 from vnets import *
@@ -108,7 +108,7 @@ class Caller(threading.Thread):
 
 
 def strike(rng):
-    kind = rng.choice(["control", "cut", "cut", "several", "away", "drain", "take"])
+    kind = rng.choice(["control", "cut", "cut", "several", "away", "drain", "take", "clock"])
     i = rng.randint(0, NODES - 1)
     if kind == "control":
         pid = role_pid("control")
@@ -125,6 +125,8 @@ def strike(rng):
         ask_api("POST", f"/netd/nodes/sim{i}/uncordon")
     elif kind == "take":
         ask_api("POST", f"/netd/nodes/sim{i}/take", {"virtualNetwork": VNET + f"v{rng.randint(1, 3)}"})
+    elif kind == "clock":
+        jump(rng.randint(-80_000_000, 80_000_000))
     return kind
 
 

@@ -2,30 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Accounting: no second twice and none lost, over stops, starts, updates, kill -9, jumps of the clock and
 deletion; bytes; and metrics as Azure Monitor tells them."""
-import datetime, signal, tempfile
+import datetime, signal
 from plane import *
 
-if "NETD_LAB" not in os.environ:
-    clock = tempfile.mkdtemp(prefix="netd-clock.")
-    os.chmod(clock, 0o755)
-    open(clock + "/offset", "w").write("0")
-    os.environ["NETD_CLOCK"] = clock + "/offset"
-    here = os.path.dirname(os.path.abspath(__file__))
-    r = subprocess.run([here + "/run", "--no-runtime", "--", sys.executable, *sys.argv])
-    subprocess.run(["rm", "-rf", clock])
-    sys.exit(r.returncode)
-
+inside()
 t = Tap()
 ok = t.ok
 runtime = Runtime(serve=True)
 USAGE = f"/subscriptions/{SUB}/providers/Microsoft.ContainerInstance/usage"
 HOUR = 3600_000
-
-
-def jump(ms):
-    """The wall clock is set; netd looks twenty times a second."""
-    open(os.environ["NETD_CLOCK"], "w").write(str(ms))
-    time.sleep(0.2)
 
 
 def iso(ms):
