@@ -22,6 +22,7 @@
 
 #define SWEEP_MS 250
 #define SET_MAX  1000 /* VNets that are peered with each other */
+#define UNTOLD   "its node has another version of netd than control, and cannot be told"
 
 /* ---- a VNet and its peers ---- */
 
@@ -96,12 +97,21 @@ static bool stays(const struct resource *r, const struct node *from, const struc
 	       !home_binds(group_vnet(r->group), r->doc);
 }
 
+/* It would go on with what another has by then. */
+static bool is_untold(const struct node *n)
+{
+	return n && node_unlike(n) && !node_lost(n);
+}
+
 /* What holds it where it is; NULL: nothing. */
 static const char *held_by(const struct set *s, const struct node *from, const struct node *to,
                            bool drains)
 {
 	struct gateway own;
 
+	if (is_untold(from)) {
+		return UNTOLD;
+	}
 	for (size_t i = 0; i < s->n; i++) {
 		const struct resource *v = table_numbered(s->v[i]);
 
@@ -421,6 +431,11 @@ unsigned home_drain(const struct node *n, struct err *e)
 	bool lost = !n || node_lost(n);
 	unsigned left = 0;
 
+	if (is_untold(n)) {
+		err_set(e, ERR_CONFLICT, 0, "What is on node '%s' stays there: %s.", n->name,
+		        UNTOLD);
+		return 1;
+	}
 	for (uint32_t vnet = 0; (vnet = next_on(n, vnet));) {
 		left += move_home(vnet, n, lost, e);
 	}

@@ -86,6 +86,13 @@ by(3, pub)
 def second():
     ok(upgrade(2), "node2, the home, has the next version, control has not", (nodes("version"), nodes("state")))
     ok(unlike() == {"node2": ["engine"]}, "and the API says that its engine is not told of changes", unlike())
+    r = subprocess.run([os.environ["NETD_NETCTL"], "node", "list"], env={k: v for k, v in os.environ.items() if k != "NETD_API"}, capture_output=True, text=True).stdout
+    ok("Ready,unlike" in next(l for l in r.splitlines() if l.startswith("node2 ")), "so does netctl", r)
+    for what, body in (("drain", None), ("uncordon", None)):
+        s, d, _ = call("POST", f"/netd/nodes/node2/{what}", body)
+        ok(s == (409 if what == "drain" else 204) and (s == 204 or "another version" in json.dumps(d)), f"{what}: nothing begins elsewhere that goes on there", (s, d))
+    s, d, _ = call("POST", "/netd/nodes/node3/take", {"virtualNetwork": VNET + "v"})
+    ok(s == 409 and "another version" in json.dumps(d), "nor does its VNet move", (s, d))
 
 
 under("node2 is another than control", second)
