@@ -54,9 +54,7 @@ void put_facts(struct buf *b, const struct node_facts *f)
 	put_str(b, f->hop6);
 	put_u32(b, f->cpu);
 	put_u32(b, f->memory);
-	if (f->listen[0]) { /* one of an older version knows of no more */
-		put_str(b, f->listen);
-	}
+	put_str(b, f->listen);
 }
 
 /* It is told to people, and in documents. */
@@ -73,6 +71,7 @@ void get_facts(struct reader *r, struct node_facts *f)
 	struct ip ip;
 	struct err e = ERR_INIT;
 
+	*f = (struct node_facts){ 0 };
 	get_str(r, f->version, sizeof(f->version));
 	get_str(r, f->address, sizeof(f->address));
 	get_str(r, f->underlay, sizeof(f->underlay));
@@ -87,7 +86,8 @@ void get_facts(struct reader *r, struct node_facts *f)
 		uint16_t port;
 
 		get_str(r, f->listen, sizeof(f->listen));
-		r->failed = r->failed || ip_endpoint_parse(f->listen, 0, &ip, &port, &e) < 0;
+		r->failed = r->failed ||
+		            (f->listen[0] && ip_endpoint_parse(f->listen, 0, &ip, &port, &e) < 0);
 	}
 	const char *const addresses[] = { f->address, f->hop4, f->hop6 };
 	for (size_t i = 0; i < ARRAY_N(addresses); i++) {
@@ -95,6 +95,7 @@ void get_facts(struct reader *r, struct node_facts *f)
 	}
 	r->failed = r->failed || !is_plain(f->version) || !is_plain(f->underlay) ||
 	            !is_plain(f->run_dir) || !is_plain(f->uplink);
+	r->left = r->failed ? r->left : 0;
 }
 
 int stream_certificates(SSL_CTX *ctx, const char *key, const char *cert, const char *authority,

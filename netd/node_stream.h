@@ -21,7 +21,8 @@ enum frame_way {
 #define FRAME_PACKET   32769u /* kind, SESSION_PACKET bytes: lib/base/session.h */
 #define FRAME_MSG      5u     /* bytes before a role's message in its frame */
 
-/* id, way, shortest and longest body in bytes */
+/* id, way, shortest and longest body in bytes. Nodes of all versions speak by these: a frame that is there does not change, a new one
+ * goes last, and is sent to who has said among its facts that it knows it. */
 #define FRAME_TABLE(X)                                                                             \
 	X(JOIN, FRAME_TO_PLANE, 36, 6000) /* secret, name, request, facts; the one without a */    \
 	/* certificate */                                                                          \
@@ -79,6 +80,7 @@ struct node_facts {
 	uint32_t cpu, memory;              /* cores and GB that its groups may ask for */
 	char listen[64]; /* where nodes find control when that is there; "": it does not stand by */
 };
+/* New ones go last; what is left behind those that get_facts() knows is of a later version, and passed over. */
 void put_facts(struct buf *b, const struct node_facts *f);
 void get_facts(struct reader *r, struct node_facts *f);
 

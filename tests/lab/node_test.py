@@ -320,7 +320,7 @@ h.request("GET", "/metrics", headers={"Authorization": "Bearer " + bearer})
 ok(b"node=" not in h.getresponse().read(), "tenants are told of no node")
 DIALECT = dict(l.split() for l in subprocess.run([os.environ["NETD_BUILD"] + "/netd", "--version"], capture_output=True, text=True).stdout.splitlines())
 engine_up = lambda d=int(DIALECT["engine"], 16): frame(9, struct.pack("=BI", 1, d))
-hello = frame(3, text("0.1.0") + text("") * 4 + bytes(6) + text("") * 2 + struct.pack("=II", 1, 1))
+hello = frame(3, text("0.1.0") + text("") * 4 + bytes(6) + text("") * 2 + struct.pack("=II", 1, 1) + text("") + b"more, of a later version")
 for what, said in (("another role's message", engine_up() + frame(11, struct.pack("=BHH", 1, 3, 2) + b"\0" * 21)), ("of a role that is not there", frame(11, struct.pack("=BHH", 2, 3, 2) + b"\0" * 21)),
                    ("of no role", frame(11, struct.pack("=BHH", 77, 3, 2) + b"\0" * 21)), ("of no type", engine_up() + frame(11, struct.pack("=BHH", 1, 60000, 2) + b"\0" * 21))):
     s = raw(credentials("node3"))
