@@ -121,8 +121,8 @@ $(NEXT)/netd/message.h: netd/message.h
 $(NEXT)/%.o: netd/%.c $(NEXT)/netd/message.h
 	@echo "  CC    $< (next)"
 	$(Q)$(CC) -I$(NEXT) $(ALL_CFLAGS) -UNETD_VERSION -DNETD_VERSION='"$(VERSION)+next"' -c $< -o $@
-NEXT_OBJ := $(patsubst %,$(NEXT)/%.o,main message joined)
-$(BUILD)/lab/netd-next: $(NEXT_OBJ) $(filter-out $(patsubst %,$(BUILD)/obj/netd/%.o,main message joined),$(call obj,$(NETD_SRC))) $(LIB)
+NEXT_OF := main message joined
+$(BUILD)/lab/netd-next: $(NEXT_OF:%=$(NEXT)/%.o) $(filter-out $(NEXT_OF:%=$(BUILD)/obj/netd/%.o),$(call obj,$(NETD_SRC))) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(PKGLIBS)
