@@ -28,7 +28,7 @@ static void print_node(const json_t *x)
 	snprintf(state, sizeof(state), "%s%s%s", model_str(x, "state"),
 	         json_is_true(json_object_get(x, "cordoned")) ? ",cordoned" : "",
 	         json_array_size(json_object_get(x, "unlike")) > 0 ? ",unlike" : "");
-	printf("%-20s %-6lld %-18s %-10s %-10s %-6lld %-7lld %-24s %s\n", model_str(x, "name"),
+	printf("%-20s %-6lld %-24s %-10s %-10s %-6lld %-7lld %-24s %s\n", model_str(x, "name"),
 	       number(x, "number"), state, model_str(x, "zone"), model_str(x, "faultDomain"),
 	       number(x, "cpu"), number(x, "memoryInGB"), model_str(x, "address"),
 	       model_str(x, "version"));
@@ -37,7 +37,7 @@ static void print_node(const json_t *x)
 int node_list(bool json)
 {
 	return token_rows("/netd/nodes", json,
-	                  "NAME                 NUMBER STATE              ZONE       DOMAIN     "
+	                  "NAME                 NUMBER STATE                    ZONE       DOMAIN     "
 	                  "CPU    GB      ADDRESS                  VERSION",
 	                  print_node);
 }
