@@ -36,10 +36,11 @@ static void print_node(const json_t *x)
 
 int node_list(bool json)
 {
-	return token_rows("/netd/nodes", json,
-	                  "NAME                 NUMBER STATE                    ZONE       DOMAIN     "
-	                  "CPU    GB      ADDRESS                  VERSION",
-	                  print_node);
+	return token_rows(
+		"/netd/nodes", json,
+		"NAME                 NUMBER STATE                    ZONE       DOMAIN     "
+		"CPU    GB      ADDRESS                  VERSION",
+		print_node);
 }
 
 int node_change(const char *what, const char *name)

@@ -3,7 +3,8 @@
  * See store.h: the store in etcd. One transaction of etcd at a time carries all that wait and do not touch each other, each
  * as a transaction inside it, so that order is kept and one that is refused hinders no other. Each begins with a comparison
  * of the fence, a pair that each of them also writes: it executes at most once however often it is sent, and not at all once
- * another process has taken the store.
+ * another process has taken the store. One whose answer was lost is sent again; that this is refused says nothing of the first,
+ * so the fence is moved past both of them then.
  *
  *   PREFIX data/KEY   the pairs
  *   PREFIX fence      who took the store, and the number of its last transaction; its revision is what is compared
@@ -68,22 +69,27 @@ void etcd_put_compare(struct buf *b, const struct etcd_store *s, const char *roo
 	buf_addf(b, "}");
 }
 
-/* What the fence has after this group. */
-static void print_number(char to[80], const struct etcd_store *s)
+/* What the fence has after this group, or so many later. */
+static void print_number(char to[80], const struct etcd_store *s, unsigned later)
 {
-	snprintf(to, 80, "%s %llu", s->id, (unsigned long long)s->number);
+	snprintf(to, 80, "%s %llu", s->id, (unsigned long long)s->number + later);
 }
 
-void etcd_put_fence(struct buf *b, const struct etcd_store *s)
+static void put_fence(struct buf *b, const struct etcd_store *s, unsigned later)
 {
 	char value[80];
 
-	print_number(value, s);
+	print_number(value, s, later);
 	buf_addf(b, "{\"request_put\":{\"key\":");
 	etcd_key(b, s->prefix, "fence", "");
 	buf_addf(b, ",\"value\":");
 	etcd_put(b, "", value);
 	buf_addf(b, "}}");
+}
+
+void etcd_put_fence(struct buf *b, const struct etcd_store *s)
+{
+	put_fence(b, s, 0);
 }
 
 void etcd_put_get(struct buf *b, const struct etcd_store *s, const char *room, const char *key,
@@ -136,7 +142,7 @@ static void put_txn(struct buf *b, const struct etcd_store *s, const struct txn 
 		put_step(b, s, &t->ops[i]);
 	}
 	if (compares(t)) {
-		print_number(value, s);
+		print_number(value, s, 0);
 		snprintf(key, sizeof(key), "%zu", nth);
 		buf_addf(b, ",{\"request_put\":{\"key\":");
 		etcd_key(b, s->prefix, "outcome/", key);
@@ -244,7 +250,7 @@ static void group_done(struct etcd_store *s)
 	struct txns done = STAILQ_HEAD_INITIALIZER(done);
 
 	STAILQ_CONCAT(&done, &s->group);
-	s->sending = false;
+	s->sending = s->unsure = false;
 	s->again_ms = 0;
 	txns_done(&s->store, &done);
 	loop_timer_start(s->pump, 0);
@@ -325,15 +331,15 @@ static void on_look(void *arg, enum etcd_outcome outcome, json_t *doc, const str
 	if (s->state == STORE_LOST) {
 		return; /* all that waited was told */
 	}
-	if (outcome == ETCD_UNKNOWN) {
+	if (outcome != ETCD_OK) {
 		again(s, e);
 		return;
 	}
-	print_number(own, s);
+	print_number(own, s, 0);
 	STAILQ_FOREACH(t, &s->group, link)
 	{
 		t->rev = s->fence;
-		if (compares(t) && outcome == ETCD_OK) {
+		if (compares(t)) {
 			AUTO_FREE char *value = etcd_text(etcd_answer_pair(doc, i++), "value");
 
 			if (!value || strcmp(value, own) != 0) {
@@ -342,9 +348,6 @@ static void on_look(void *arg, enum etcd_outcome outcome, json_t *doc, const str
 				        "store: %s, or another pair, was at another revision",
 				        t->ops[0].key);
 			}
-		} else if (compares(t)) {
-			t->failed = true;
-			t->err = *e;
 		}
 	}
 	s->looking = false;
@@ -376,22 +379,6 @@ static void send_look(struct etcd_store *s)
 	etcd_call(s->http, "/v3/kv/txn", &b, on_look, s);
 }
 
-/* The fence is another: by ourselves, when an answer was lost, or by who has the store now. */
-static void fenced(struct etcd_store *s, const json_t *doc)
-{
-	const json_t *pair = etcd_answer_pair(doc, 0);
-	AUTO_FREE char *value = etcd_text(pair, "value");
-	char own[80];
-
-	print_number(own, s);
-	if (value && strcmp(value, own) == 0) {
-		s->fence = etcd_number(pair, "mod_revision");
-		send_look(s);
-		return;
-	}
-	etcd_lost(s);
-}
-
 static bool etcd_current(const struct store *store)
 {
 	const struct etcd_store *s = (const struct etcd_store *)store;
@@ -399,41 +386,116 @@ static bool etcd_current(const struct store *store)
 	return s->state != STORE_LOST && clock_system.now_ms(&clock_system) < s->held_until_ms;
 }
 
-static void on_group(void *arg, enum etcd_outcome outcome, json_t *doc, const struct err *e)
+static void answered(struct etcd_store *s)
+{
+	etcd_set_state(s, STORE_UP, NULL);
+	if (!etcd_current(&s->store)) {
+		etcd_hold_renew(s); /* a lease that ran out while it was away */
+	}
+}
+
+/* None of it was executed. */
+static void refused(struct etcd_store *s, const struct err *e)
+{
+	struct txn *t;
+
+	if (!STAILQ_NEXT(STAILQ_FIRST(&s->group), link)) {
+		fail_all(&s->group, e);
+		group_done(s);
+		return;
+	}
+	/* One of them is refused: each by itself, in their order. */
+	STAILQ_FOREACH(t, &s->group, link)
+	{
+		s->alone_n++;
+	}
+	STAILQ_CONCAT(&s->group, &s->in);
+	STAILQ_CONCAT(&s->in, &s->group);
+	s->sending = s->unsure = false;
+	loop_timer_start(s->pump, 0);
+}
+
+/* The fence is another: by ourselves, when an answer was lost, or by who has the store now. Says whether it is what it has after
+ * this group, or so many later; it is compared from now on. */
+static bool fence_is(struct etcd_store *s, const json_t *doc, unsigned later)
+{
+	const json_t *pair = etcd_answer_pair(doc, 0);
+	AUTO_FREE char *value = etcd_text(pair, "value");
+	char own[80];
+
+	print_number(own, s, later);
+	bool is = value && strcmp(value, own) == 0;
+
+	s->fence = is ? etcd_number(pair, "mod_revision") : s->fence;
+	return is;
+}
+
+static void on_settled(void *arg, enum etcd_outcome outcome, json_t *doc, const struct err *e)
 {
 	struct etcd_store *s = arg;
-	struct txn *t;
+	bool moved = outcome == ETCD_OK && json_is_true(json_object_get(doc, "succeeded"));
 
 	if (s->state == STORE_LOST) {
 		return; /* all that waited was told */
 	}
-	if (outcome != ETCD_UNKNOWN) {
-		etcd_set_state(s, STORE_UP, NULL);
-		if (!etcd_current(&s->store)) {
-			etcd_hold_renew(s); /* a lease that ran out while it was away */
-		}
-	}
-	if (outcome == ETCD_OK) {
-		if (json_is_true(json_object_get(doc, "succeeded"))) {
-			executed(s, doc);
-		} else {
-			fenced(s, doc);
-		}
-	} else if (outcome == ETCD_UNKNOWN) {
+	if (outcome != ETCD_OK) {
 		again(s, e);
-	} else if (STAILQ_NEXT(STAILQ_FIRST(&s->group), link)) {
-		/* One of them is refused: each by itself, in their order. */
-		STAILQ_FOREACH(t, &s->group, link)
-		{
-			s->alone_n++;
-		}
-		STAILQ_CONCAT(&s->group, &s->in);
-		STAILQ_CONCAT(&s->in, &s->group);
-		s->sending = false;
-		loop_timer_start(s->pump, 0);
+		return;
+	}
+	answered(s);
+	s->settling = false;
+	if (moved || fence_is(s, doc, 1)) {
+		s->fence = moved ? etcd_answer_rev(doc) : s->fence;
+		s->number++;
+		refused(s, &s->refusal);
+	} else if (fence_is(s, doc, 0)) {
+		send_look(s);
 	} else {
-		fail_all(&s->group, e);
-		group_done(s);
+		etcd_lost(s);
+	}
+}
+
+/* The group was sent before, which nobody knows the outcome of, and is refused now: the fence goes on without it. Either that
+ * cannot be executed any more then, or it has been. */
+static void send_settle(struct etcd_store *s)
+{
+	AUTO_BUF struct buf b = { 0 };
+
+	buf_addf(&b, "{\"compare\":[");
+	etcd_put_compare(&b, s, "fence", "", s->fence);
+	buf_addf(&b, "],\"success\":[");
+	put_fence(&b, s, 1);
+	buf_addf(&b, "],\"failure\":[");
+	etcd_put_get(&b, s, "fence", "", true);
+	buf_addf(&b, "]}");
+	s->settling = true;
+	etcd_call(s->http, "/v3/kv/txn", &b, on_settled, s);
+}
+
+static void on_group(void *arg, enum etcd_outcome outcome, json_t *doc, const struct err *e)
+{
+	struct etcd_store *s = arg;
+
+	if (s->state == STORE_LOST) {
+		return; /* all that waited was told */
+	}
+	if (outcome == ETCD_UNKNOWN) {
+		s->unsure = true;
+		again(s, e);
+		return;
+	}
+	answered(s);
+	if (outcome == ETCD_OK && json_is_true(json_object_get(doc, "succeeded"))) {
+		executed(s, doc);
+	} else if (outcome == ETCD_OK && fence_is(s, doc, 0)) {
+		send_look(s);
+	} else if (outcome == ETCD_OK) {
+		etcd_lost(s);
+	} else if (s->unsure) {
+		s->refusal = *e;
+		send_settle(s);
+	} else {
+		refused(s, e);
 	}
 }
 
@@ -474,6 +536,8 @@ static void on_pump(void *arg)
 		}
 	} else if (s->sending && s->looking) {
 		send_look(s);
+	} else if (s->sending && s->settling) {
+		send_settle(s);
 	} else if (s->sending) {
 		send_group(s);
 	} else if (!STAILQ_EMPTY(&s->in)) {

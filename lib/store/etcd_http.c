@@ -227,9 +227,8 @@ static enum etcd_outcome refusal(int64_t code, const char *text, struct err *e)
 	case 9:
 	case 11: /* compacted, or from the future */
 	case 12:
-	case 16:
 		break;
-	default:
+	default: /* 16: no token of this member's, which may be behind the one that gave it */
 		outcome = ETCD_UNKNOWN;
 	}
 	err_set(e, kind, 0, "store: etcd: %s", text);

@@ -22,7 +22,10 @@ struct etcd_store {
 	uint64_t fence, number; /* the fence's revision; groups so far */
 	struct txns in, group;
 	bool sending, looking; /* the group is under way; it was executed, and is looked at */
-	size_t alone_n;        /* so many go one by one: they were refused together */
+	bool unsure,
+		settling; /* it was sent before, and not answered; what came of that is found out, */
+	struct err refusal; /* since it is refused now */
+	size_t alone_n;     /* so many go one by one: they were refused together */
 	int64_t again_ms;
 	struct loop_timer *pump;
 	bool closing;

@@ -78,6 +78,14 @@ ok(r.returncode == 0, f"{sum(c.n for c in cutters)} answers lost: each transacti
 ok(sum(c.n for c in cutters) >= 5, "answers were lost", [c.n for c in cutters])
 subprocess.run(NODE + ["nft", "delete table ip cut"], check=True)
 
+# ---- what is refused when it is sent again may have been executed before ----
+b = Between(2391, "answer", 0.1)
+good, out = contract(ONLY="test_model", ROUNDS="200" if LONG else "40", NETD_ETCD="http://127.0.0.1:2391")
+ok(good and b.n > 5 and b.refused > 5, f"{b.n} answers lost, {b.refused} of them refused when sent again: each outcome is the first's", (b.n, b.refused, out))
+b = Between(2392, "question", 1)
+good, out = contract(ONLY="test_large", NETD_ETCD="http://127.0.0.1:2392")
+ok(good and b.n >= 5, f"{b.n} questions lost: one that is too large is told so, the others are executed", (b.n, out))
+
 # ---- members die, hang, are cut off ----
 hammer = subprocess.Popen(NODE + [CONTRACT], env={**os.environ, "SEED": str(SEED), "ONLY": "test_model", "ROUNDS": "3000" if LONG else "700"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 faults, compacted, began = [], 0, time.time()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The members of the lab's etcd (etcd.sh): killed, started again, cut off; asked past netd."""
-import base64, json, os, subprocess
+import base64, http.client, http.server, json, os, random, ssl, subprocess, threading
 
 LAB = os.environ.get("NETD_LAB")
 TOP = os.path.dirname(os.path.abspath(__file__)) + "/../.."
@@ -43,3 +43,71 @@ def stored(key):
     """What etcd has of a pair of the plane; "" when nothing."""
     pairs = as_user("netd", "kv/range", {"key": b64("/netd/data/" + key.lower())}).get("kvs", [])
     return base64.b64decode(pairs[0]["value"]).decode() if pairs else ""
+
+
+class Between(threading.Thread):
+    """A gateway before member 1, in node1 at a port of loopback, without TLS. Of transactions that write (a share of them) it loses, once each,
+    the answer, and refuses the same when it is sent again (loses="answer"), or the question (loses="question")."""
+    def __init__(self, port, loses, share, seed=1):
+        super().__init__(daemon=True)
+        self.port, self.loses, self.share, self.rng, self.seen, self.n, self.refused = port, loses, share, random.Random(seed), {}, 0, 0
+        self.ready = threading.Event()
+        self.start()
+        self.ready.wait(10)
+
+    def run(self):
+        import ctypes
+        ctypes.CDLL(None).setns(os.open("/run/netns/node1", os.O_RDONLY), 0)  # threads that it starts are there, too
+        self.context = ssl.create_default_context(cafile=os.environ["NETD_ETCD_CA"])
+        self.context.load_cert_chain(os.environ["NETD_ETCD_CERT"], os.environ["NETD_ETCD_KEY"])
+        between = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *args):
+                pass
+
+            def do_POST(self):
+                between.serve(self)
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self.ready.set()
+        self.server.serve_forever()
+
+    def fate(self, body):
+        """"lose" (the answer), "drop" (the question), "refuse", or None."""
+        was = self.seen.get(body)
+        if was == "lose" and self.loses == "answer":
+            self.seen[body], self.refused = "done", self.refused + 1
+            return "refuse"
+        if was or self.rng.random() >= self.share:
+            return None
+        self.seen[body], self.n = "lose", self.n + 1
+        return "lose" if self.loses == "answer" else "drop"
+
+    def serve(self, h):
+        body = h.rfile.read(int(h.headers["Content-Length"]))
+        fate = self.fate(body) if h.path == "/v3/kv/txn" and b"request_put" in body else None
+        h.close_connection = True
+        if fate == "drop":
+            return
+        if fate == "refuse":
+            h.send_response(403)
+            h.end_headers()
+            h.wfile.write(json.dumps({"error": "etcdserver: permission denied", "code": 7}).encode())
+            return
+        try:
+            to = http.client.HTTPSConnection("10.99.0.11", 2379, context=self.context)
+            to.request("POST", h.path, body, {k: v for k, v in h.headers.items() if k in ("Content-Type", "Authorization")})
+            answer = to.getresponse()
+            first = answer.read1(65536)
+            if fate == "lose":
+                answer.read()
+                return
+            h.send_response(answer.status)
+            h.end_headers()
+            while first:
+                h.wfile.write(first)
+                h.wfile.flush()
+                first = answer.read1(65536)
+        except OSError:
+            pass
