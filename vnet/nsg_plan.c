@@ -694,9 +694,11 @@ static void plan_family(struct work *w, const char *name)
 		if (protos[i] == (w->family == 4 ? IPPROTO_ICMPV6 : IPPROTO_ICMP)) {
 			continue;
 		}
-		from[0] = (uint8_t)next;
-		to[0] = (uint8_t)(protos[i] - 1);
-		map_item(w, &map, from, to, other);
+		if (next < protos[i]) {
+			from[0] = (uint8_t)next;
+			to[0] = (uint8_t)(protos[i] - 1);
+			map_item(w, &map, from, to, other);
+		}
 		w->proto = from[0] = to[0] = protos[i];
 		by_protocol(w, target);
 		map_item(w, &map, from, to, target);

@@ -112,6 +112,9 @@ static int check_policy(const struct kobj *o)
 	for (const char *c = o->dev; *c; c++) {
 		ok = ok && isalnum((unsigned char)*c);
 	}
+	if (o->kind == KOBJ_ITEM && memcmp(o->addr, o->via, sizeof(o->addr)) > 0) {
+		return -1; /* from, to */
+	}
 	if (o->kind == KOBJ_SET || o->kind == KOBJ_ITEM) {
 		return ok && o->sub ? 0 : -1;
 	}

@@ -109,5 +109,5 @@ class Between(threading.Thread):
                 h.wfile.write(first)
                 h.wfile.flush()
                 first = answer.read1(65536)
-        except OSError:
+        except (OSError, ValueError, http.client.HTTPException):
             pass

@@ -105,7 +105,7 @@ def random_ports(p, which, likely):
 def random_rules(n, addresses, asgs):
     rules = []
     for i, prio in enumerate(rng.sample(range(100, 4097), n)):
-        p = {"priority": prio, "direction": rng.choice(["Inbound", "Outbound"]), "access": rng.choice(["Allow", "Deny"]), "protocol": rng.choice(["*", "Tcp", "Tcp", "Udp", "Icmp"])}
+        p = {"priority": prio, "direction": rng.choice(["Inbound", "Outbound"]), "access": rng.choice(["Allow", "Deny"]), "protocol": rng.choice(["*", "Tcp", "Tcp", "Udp", "Icmp", "Esp", "Ah"])}
         random_side(p, "source", addresses, asgs)
         random_side(p, "destination", addresses, asgs)
         random_ports(p, "source", [20000, 30000, 45000])
@@ -259,10 +259,29 @@ ok(doc["available"] is False and doc["availableIPAddresses"], "an address that i
 ok(call("GET", VNET + "net/checkIPAddressAvailability?ipAddress=10.9.1.77")[1] == {"available": True, "isPlatformReserved": False}, "one that is free")
 ok(call("GET", VNET + "net/checkIPAddressAvailability?ipAddress=10.9.1.1")[1]["isPlatformReserved"], "one that is the platform's")
 ok([u["currentValue"] for u in call("GET", VNET + "net/usages")[1]["value"]] == [2, 2], "usages", call("GET", VNET + "net/usages")[1])
+# protocols that have no ports: each has its own answer, also where the numbers are neighbours
+spaces = {n: call("GET", CG + n)[1]["netd"]["namespace"] for n in probers}
+HEAR = "import select,socket\ns={socket.socket(socket.AF_INET,socket.SOCK_RAW,p):p for p in (47,50,51)}\nprint('ready',flush=True)\ninput()\nprint(sorted(s[x] for x in select.select(list(s),[],[],0)[0]))"
+SAY = "import socket,sys\nfor p in (47,50,51): socket.socket(socket.AF_INET,socket.SOCK_RAW,p).sendto(bytes(40),(sys.argv[1],0))"
+
+
+def heard(*rules):
+    named = [{"name": f"r{i}", "properties": {"priority": 100 + i, "direction": "Inbound", "access": access, "protocol": proto, "sourceAddressPrefix": "*", "destinationAddressPrefix": "*", "sourcePortRange": "*", "destinationPortRange": "*"}} for i, (access, proto) in enumerate(rules)]
+    if call("PUT", NSG + "one", {"location": "westeurope", "properties": {"securityRules": named}})[0] != 200:
+        return None
+    p = subprocess.Popen(["nsenter", "--net=" + spaces["g0"], sys.executable, "-c", HEAR], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    p.stdout.readline()
+    subprocess.run(["nsenter", "--net=" + spaces["g2"], sys.executable, "-c", SAY, probers["g0"][1].addresses[0]], check=True)
+    time.sleep(0.3)
+    return json.loads(p.communicate("\n")[0])
+
+
+said = [heard(("Allow", "Esp"), ("Deny", "*")), heard(("Allow", "Ah"), ("Deny", "Esp"), ("Deny", "*")), heard(("Deny", "Esp"), ("Deny", "Ah")), heard(("Allow", "Esp"), ("Allow", "Ah"), ("Deny", "*"))]
+ok(said == [[50], [51], [47], [50, 51]], "Esp and Ah, beside each other and all else", said)
+call("PUT", NSG + "one", {"location": "westeurope", "properties": {"securityRules": []}})
 # a flow that runs lives on after a new deny, until it is flushed; what stays allowed is not touched
 ECHO = "import socket,sys\ns=socket.create_server((sys.argv[1],9999))\nprint('ready',flush=True)\nimport threading\ndef f(c):\n  while 1:\n    d=c.recv(100)\n    if not d: return\n    c.sendall(d)\nwhile 1: threading.Thread(target=f,args=(s.accept()[0],),daemon=True).start()"
 TALK = "import socket,sys\ns=socket.create_connection((sys.argv[1],9999),3)\ns.settimeout(1)\nprint('open',flush=True)\nfor l in sys.stdin:\n  try:\n    s.sendall(b'x'); print(s.recv(9).decode() or 'closed',flush=True)\n  except OSError as e: print('dead',flush=True)"
-spaces = {n: call("GET", CG + n)[1]["netd"]["namespace"] for n in probers}
 echo = subprocess.Popen(["nsenter", "--net=" + spaces["g0"], sys.executable, "-c", ECHO, probers["g0"][1].addresses[0]], stdout=subprocess.PIPE, text=True)
 echo.stdout.readline()
 talkers = {n: subprocess.Popen(["nsenter", "--net=" + spaces[n], sys.executable, "-c", TALK, probers["g0"][1].addresses[0]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for n in ("g2", "g3")}

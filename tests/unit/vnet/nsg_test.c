@@ -196,7 +196,7 @@ static void random_side(struct nsg_side *s)
 
 static void random_group(struct nsg *g, unsigned n)
 {
-	static const uint8_t protos[] = { 0, 0, 6, 6, 6, 17, 1, 50 };
+	static const uint8_t protos[] = { 0, 0, 6, 6, 17, 1, 50, 51 };
 
 	g->id = 42;
 	for (unsigned i = 0; i < n; i++) {
