@@ -123,7 +123,7 @@ time.sleep(2)
 victim = sorted(rt.servers)[0]
 before = up("lb", "http")
 rt.servers[victim][0].send_signal(signal.SIGSTOP)
-opened = {port: from_port(port) for port in range(20000, 20040)}
+opened = {port: from_port(port) for port in range(20000, 20120)}  # so many that the victim has some
 for c in opened.values():
     c.send(b"GET / HTTP/1.0\r\n\r\n")
 rt.end(victim)  # what it did not read makes its kernel answer by resets
