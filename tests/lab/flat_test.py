@@ -106,6 +106,8 @@ print(f"# {ROUND * ROUNDS} by CNI, {ROUND * ROUNDS} pushed, in {took:.0f} s")
 ok(not failed, f"{2 * ROUND * ROUNDS} attached and detached, none failed", failed[:3])
 for k in sorted(before):
     room = 8 if k.endswith(" MB") and "san" in os.environ.get("NETD_BUILD", "") else 3 if k.endswith(" MB") else 0
+    if k == "control fds" and os.environ.get("NETD_LAB_STORE") == "etcd":
+        room = 3  # connections to it: as many as calls overlap, and they are kept
     if "san" in os.environ.get("NETD_BUILD", "") and k.endswith(" MB"):
         continue  # ASan keeps what was freed
     ok(after[k] <= before[k] + room, f"{k}: {before[k]:.0f} before, {after[k]:.0f} after", after)
