@@ -39,10 +39,9 @@ def reserve():
 
 
 def serves(name):
-    """Who answers from the group's namespace: the name that it began with."""
+    """Who answers from the group's namespace: the name that it began with. A process that has just begun may not listen yet."""
     m = next((m for i, m in rt.groups.items() if i.endswith("/" + name)), None)
-    out = m and subprocess.run(["nsenter", "--net=" + m["namespace"], "curl", "-s", "-m", "2", "http://127.0.0.1/"], capture_output=True, text=True).stdout.strip()
-    return out
+    return m and wait(lambda: subprocess.run(["nsenter", "--net=" + m["namespace"], "curl", "-s", "-m", "2", "http://127.0.0.1/"], capture_output=True, text=True).stdout.strip(), 3)
 
 
 s, doc, _ = call("PUT", SP + "reserve", pool_doc(3))
