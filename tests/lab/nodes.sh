@@ -2,10 +2,6 @@
 # Nodes beside the first for tests/lab/run: a namespace each (node2, ...), joined by an underlay of their own, 10.98.0.0/24 and
 # fd98::/64, on which node K has .K and whose MTU is 1600. Each has joined the plane of node1 and runs netd. Sourced.
 
-no_waiting() { # NAMESPACE: a link of a second ago asks for no neighbour until its own address is known to be nobody's (RFC 4862 5.4)
-	ip netns exec "$1" sh -c 'for f in all default; do echo 0 >/proc/sys/net/ipv6/conf/$f/accept_dad; done' 2>/dev/null
-}
-
 nodes_link() { # NODES: namespaces and underlay
 	local k
 	ip netns add underlay && ip -n underlay link add name bridge0 type bridge && ip -n underlay link set bridge0 mtu 1600 up || return 1
