@@ -65,7 +65,7 @@ node_run() { # K: netd there, until the lab ends; restarted when it dies
 		trap 'kill -TERM $p 2>/dev/null; wait $p; exit 0' TERM
 		while :; do
 			NETD_CLOCK=$lab/node$1/clock nsenter --net=/run/netns/node$1 "$(program "$1")" --config "$lab/node$1.conf" 2>>"$lab/netd$1.log" & p=$!
-			echo $p >"$lab/netd$1.pid"
+			echo $p >"$lab/netd$1.pid.new"; mv "$lab/netd$1.pid.new" "$lab/netd$1.pid" # nobody reads half a one
 			wait $p; [ $? = 78 ] && exit 1
 			sleep 0.05
 		done
