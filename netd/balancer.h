@@ -39,6 +39,8 @@ void balancer_fronts(void (*fn)(void *arg, uint32_t vnet, const struct ip *ip, b
 void balancer_slots_load(const char *key, const json_t *row);
 /* Has the VNet floating frontends (enableFloatingIP)? */
 bool balancer_floats(uint32_t vnet);
+/* The VNet that it is in; NULL: none. */
+const struct resource *balancer_vnet_of(const struct resource *r);
 /* Who names that public address or prefix; NULL: nobody. */
 const struct resource *balancer_of(const struct resource *public);
 /* One with an internal frontend in the VNet (`subnet` NULL), or that subnet of it; NULL: none. */

@@ -135,6 +135,11 @@ struct resource *lb_vnet(const struct resource *r)
 	return v;
 }
 
+const struct resource *balancer_vnet_of(const struct resource *r)
+{
+	return lb_vnet(r);
+}
+
 bool lb_ready(const struct lb_member *m)
 {
 	return m->group && group_takes_flows(m->group);

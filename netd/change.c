@@ -161,24 +161,14 @@ static bool in_plans(const struct resource *r)
 /* What a subnet refers to concerns its VNets; all else may concern any of the subscription. */
 static void replan_users(struct resource *r)
 {
-	static const char *const refs[][2] = { { "networkSecurityGroups", "networkSecurityGroup" },
-		                               { "routeTables", "routeTable" },
-		                               { "natGateways", "natGateway" } };
-	const struct subnet *s;
-	uint32_t done = 0;
+	const char *property = vnet_property(r);
+	uint32_t vnet;
+	size_t i = 0;
 
-	for (size_t k = 0; k < ARRAY_N(refs); k++) {
-		if (strcmp(r->type->name + strlen("Microsoft.Network/"), refs[k][0]) != 0) {
-			continue;
-		}
-		for (size_t i = 0; (s = subnet_at(i)); i++) {
-			const struct resource *v = s->vnet != done ? table_numbered(s->vnet) : NULL;
-
-			if (v && vnet_subnet_ref(v, s->id, refs[k][1]) == r) {
-				done = s->vnet;
-				fabric_vnet(s->vnet);
-			}
-		}
+	while (property && (vnet = vnet_using(r, property, &i))) {
+		fabric_vnet(vnet);
+	}
+	if (property) {
 		return;
 	}
 	fabric_vnets(tenant_of(r->id)->number, NULL);

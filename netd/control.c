@@ -32,6 +32,7 @@
 #include "netd/ngroup.h"
 #include "netd/node.h"
 #include "netd/plane.h"
+#include "netd/refused.h"
 #include "netd/ruleset.h"
 #include "netd/runtime.h"
 #include "netd/seat.h"
@@ -156,6 +157,8 @@ void control_said(struct node *n, enum role from, enum msg_type type, struct rea
 		if (reader_done(r)) {
 			zone_answered(n, request);
 		}
+	} else if (type == MSG_ENGINE_REFUSED && n) {
+		refused_said(n, r);
 	} else if (type == MSG_GUEST_GONE && n) {
 		cni_gone(n, (uint32_t)request);
 	} else if (n == node_own()) {
@@ -210,6 +213,7 @@ void control_peer_gone(struct node *n, enum role peer)
 	if (peer == ROLE_ENGINE) {
 		*(n == node_own() ? &plane.engine_synced : &n->synced) = false;
 		fabric_answered(n, UINT64_MAX);
+		refused_gone(n);
 		drain_engine_gone(n);
 		cni_engine_gone(n);
 	}

@@ -37,6 +37,9 @@ static struct {
 		bool heard; /* something changed there since it was looked at */
 	} given[CONFIG_GATEWAYS_MAX];
 	size_t n_given;
+	uint64_t ping; /* of control, not answered yet; 0: none */
+	int64_t ping_ms;
+	struct buf refused; /* as control was told last */
 } self;
 
 static void done(uint64_t request, int rc, const struct err *e, int fd)
@@ -53,6 +56,86 @@ static void done(uint64_t request, int rc, const struct err *e, int fd)
 	}
 }
 
+/* Namespaces that the kernel does not let be made right, when that has changed: how many, number and why of each. */
+static void tell_refused(void)
+{
+	struct reconcile_stats s;
+	struct buf b = { 0 };
+	const char *why;
+	uint32_t ns;
+	size_t i = 0;
+
+	bool any = reconcile_refused(self.state, &i, &ns, &why);
+	if (!any && self.refused.len == 0) {
+		return;
+	}
+	reconcile_stats(self.state, &s);
+	put_u64(&b, s.refused);
+	for (size_t n = 0; n < REFUSED_MAX && any; n++) {
+		char text[REFUSED_TEXT];
+
+		snprintf(text, sizeof(text), "%s", why);
+		put_u32(&b, ns);
+		put_str(&b, text);
+		any = reconcile_refused(self.state, &i, &ns, &why);
+	}
+	if (b.len != self.refused.len || memcmp(b.data, self.refused.data, b.len) != 0) {
+		channel_send(self.control, MSG_ENGINE_REFUSED, &b, -1);
+		buf_clear(&self.refused);
+		buf_add(&self.refused, s.refused ? b.data : NULL, s.refused ? b.len : 0);
+	}
+	buf_fini(&b);
+}
+
+static void pong(uint64_t request)
+{
+	struct reconcile_stats s;
+	struct buf b = { 0 };
+	char text[600];
+
+	reconcile_stats(self.state, &s);
+	snprintf(
+		text, sizeof(text),
+		"netd_engine_owners %llu\nnetd_engine_objects %llu\nnetd_engine_namespaces %llu\n"
+		"netd_engine_steps_total %llu\nnetd_engine_repairs_total %llu\n"
+		"netd_engine_failures_total %llu\nnetd_engine_pending %llu\nnetd_engine_refused %llu\n"
+		"netd_engine_flows %llu\nnetd_engine_vnets_tightened %llu\n"
+		"netd_engine_idle_resets_total %llu\n",
+		(unsigned long long)s.owners, (unsigned long long)s.objects,
+		(unsigned long long)s.namespaces, (unsigned long long)s.applied,
+		(unsigned long long)s.repairs, (unsigned long long)s.failures,
+		(unsigned long long)s.pending, (unsigned long long)s.refused,
+		(unsigned long long)s.flows, (unsigned long long)s.tight,
+		(unsigned long long)engine_resets());
+	put_u64(&b, request);
+	put_str(&b, text);
+	channel_send(self.control, MSG_PONG, &b, -1);
+	buf_fini(&b);
+}
+
+/* Control asks whether all that it sent is done. What failed is tried again before that is answered, so that who made the change
+ * can be told if the kernel refuses it. */
+static void answer(bool anyway)
+{
+	if (self.ping && (anyway || !reconcile_trying(self.state))) {
+		tell_refused();
+		pong(self.ping);
+		self.ping = 0;
+	}
+}
+
+static void ping(uint64_t request)
+{
+	if (request == 0) { /* about the counters alone */
+		pong(0);
+		return;
+	}
+	/* The answer to a later one is one to those before it. */
+	self.ping_ms = self.ping ? self.ping_ms : clock_system.now_ms(&clock_system);
+	self.ping = request;
+	answer(false);
+}
+
 static void schedule(void)
 {
 	int64_t wait = reconcile_repair(self.state);
@@ -60,6 +143,7 @@ static void schedule(void)
 	if (wait >= 0) {
 		loop_timer_start(self.repair, wait);
 	}
+	answer(false);
 }
 
 static void on_repair(void *arg)
@@ -92,6 +176,8 @@ static void on_round(void *arg)
 	(void)arg;
 	reconcile_audit_groups(self.state, ROUND_MS);
 	schedule();
+	tell_refused();
+	answer(clock_system.now_ms(&clock_system) - self.ping_ms >= ROUND_MS);
 	loop_timer_start(self.round, ROUND_MS);
 }
 
@@ -435,30 +521,6 @@ static void sync_end(uint64_t request)
 	done(request, rc, &e, -1);
 }
 
-static void pong(uint64_t request)
-{
-	struct reconcile_stats s;
-	struct buf b = { 0 };
-	char text[512];
-
-	reconcile_stats(self.state, &s);
-	snprintf(text, sizeof(text),
-	         "netd_engine_owners %llu\nnetd_engine_objects %llu\nnetd_engine_namespaces %llu\n"
-	         "netd_engine_steps_total %llu\nnetd_engine_repairs_total %llu\n"
-	         "netd_engine_failures_total %llu\nnetd_engine_pending %llu\n"
-	         "netd_engine_flows %llu\nnetd_engine_vnets_tightened %llu\n"
-	         "netd_engine_idle_resets_total %llu\n",
-	         (unsigned long long)s.owners, (unsigned long long)s.objects,
-	         (unsigned long long)s.namespaces, (unsigned long long)s.applied,
-	         (unsigned long long)s.repairs, (unsigned long long)s.failures,
-	         (unsigned long long)s.pending, (unsigned long long)s.flows,
-	         (unsigned long long)s.tight, (unsigned long long)engine_resets());
-	put_u64(&b, request);
-	put_str(&b, text);
-	channel_send(self.control, MSG_PONG, &b, -1);
-	buf_fini(&b);
-}
-
 static void on_control(void *arg, enum role from, enum msg_type type, struct reader *r, int fd)
 {
 	struct err e = ERR_INIT;
@@ -512,14 +574,16 @@ static void on_control(void *arg, enum role from, enum msg_type type, struct rea
 	case MSG_LEARN:
 		learn_all();
 		break;
-	case MSG_SYNC_BEGIN:
+	case MSG_SYNC_BEGIN: /* control, or the way there, is a new one: it has heard nothing, and asked nothing */
+		buf_clear(&self.refused);
+		self.ping = 0;
 		reconcile_begin(self.state);
 		break;
 	case MSG_SYNC_END:
 		sync_end(get_u64(r));
 		break;
 	case MSG_PING:
-		pong(get_u64(r));
+		ping(get_u64(r));
 		break;
 	default:
 		r->failed = true;

@@ -32,14 +32,16 @@ enum role {
 
 /* A change in parts: request, owner, flags, count, then count times a verb (enum kop_verb) and an
  * object. It happens with the last part. */
-#define PART_FIRST  1u
-#define PART_LAST   2u
-#define PART_WHOLE  4u /* what is not put goes */
-#define PART_MAX    1000u
-#define FLOWS_MAX   2000u /* in a message */
-#define COUNTS_MAX  1000u
-#define DRAINS_MAX  2000u
-#define LEARNED_MAX 4000u /* routes of a given namespace; Azure takes as many by private peering */
+#define PART_FIRST   1u
+#define PART_LAST    2u
+#define PART_WHOLE   4u /* what is not put goes */
+#define PART_MAX     1000u
+#define FLOWS_MAX    2000u /* in a message */
+#define COUNTS_MAX   1000u
+#define DRAINS_MAX   2000u
+#define REFUSED_MAX  16u
+#define REFUSED_TEXT 400   /* bytes of each one's reason */
+#define LEARNED_MAX  4000u /* routes of a given namespace; Azure takes as many by private peering */
 
 /* What the engine's answer begins with when nothing was tried, and trying again is of no use. */
 #define GUEST_REFUSED "refused"
@@ -106,7 +108,8 @@ enum role {
 	X(SESSION_BEGIN, 1, ROLE_SESSION, ROLE_CONTROL, 8, 8)      /* ticket: its caller came */  \
 	X(SESSION_STREAM, 1, ROLE_CONTROL, ROLE_SESSION, 11, 1024) /* ticket, ok, why; stream */  \
 	X(SESSION_END, 1, ROLE_CONTROL, ROLE_SESSION, 4, 1024)     /* ticket or 0, caller, why */ \
-	X(PONG, 1, ROLE_N, ROLE_CONTROL, 8, 4096)                  /* request, text of counters */
+	X(PONG, 1, ROLE_N, ROLE_CONTROL, 8, 4096)                  /* request, counters */        \
+	X(ENGINE_REFUSED, 1, ROLE_ENGINE, ROLE_CONTROL, 8, 7000)   /* see refused.h */
 
 enum msg_type {
 #define X(id, v, from, to, min, max) MSG_##id,

@@ -18,6 +18,7 @@
 #include "netd/fabric.h"
 #include "netd/home.h"
 #include "netd/plane.h"
+#include "netd/refused.h"
 #include "netd/storage.h"
 #include "netd/zone.h"
 #include "vnet/plan.h"
@@ -92,6 +93,7 @@ static void drop(struct node *n)
 
 	memmove(&self.v[i], &self.v[i + 1], (self.n - i - 1) * sizeof(struct node *));
 	self.n--;
+	refused_gone(n);
 	free(n);
 }
 
@@ -371,6 +373,7 @@ json_t *node_view(const struct node *n)
 		}
 	}
 	json_object_set_new(doc, "unlike", unlike);
+	json_object_set_new(doc, "refused", refused_view(n));
 	set_time(doc, "joined", n->joined_ms);
 	set_time(doc, "lastSeen", n->seen_ms ? clock_system.wall_ms(&clock_system) - ago : 0);
 	set_time(doc, "certificateExpires", n->cert_until_s * 1000);

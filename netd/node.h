@@ -46,6 +46,7 @@ struct node {
 		char counters[4096]; /* as it told them last, and when; 0: not yet */
 		int64_t told_ms;
 	} roles[CONTROL_PEERS]; /* by control_peers */
+	json_t *refused; /* what its kernel refuses, by number of the namespace: refused.h; NULL: not known, or nothing */
 };
 
 /* ---- node.c ---- */

@@ -142,6 +142,10 @@ int network_vnet_subnet(const struct resource *group, const char *id, struct res
                         struct subnet **ret, struct err *e);
 /* The resource that the VNet's subnet of that number names as its `what` (a property with an id). */
 struct resource *vnet_subnet_ref(const struct resource *vnet, uint32_t subnet, const char *what);
+/* The property by which subnets refer to such a resource; NULL: they do not. */
+const char *vnet_property(const struct resource *r);
+/* The next live VNet, from the *i-th subnet on (0 at first), one of whose live subnets refers to r by that property: its number. 0: no more. */
+uint32_t vnet_using(const struct resource *r, const char *property, size_t *i);
 /* [{"id": ...}] of all subnets that name `r` at the path; new reference. */
 json_t *vnet_subnets_with(const struct resource *r, const char *path);
 /* The VNet's subnet of that name is live without a group, or not any more; absent does nothing. */

@@ -17,7 +17,6 @@
 #define BACKOFF_MAX_MS   2000
 #define GROUP_MS         6 /* a round of all groups takes this long a group: 1 % of a core */
 #define ROUND_MIN_MS     3000
-#define CALM_MS          10000 /* a namespace without repairs this long starts over */
 
 struct reconcile *reconcile_new(struct kernel *k, const struct clock *clock)
 {
@@ -39,8 +38,7 @@ void reconcile_free(struct reconcile *r)
 		owner_clear(&r->owners[i]);
 	}
 	for (size_t i = 0; i < r->n_spaces; i++) {
-		want_fini(&r->spaces[i].want);
-		kset_fini(&r->spaces[i].owed);
+		space_fini(&r->spaces[i]);
 	}
 	free(r->owners);
 	free(r->spaces);
@@ -49,34 +47,16 @@ void reconcile_free(struct reconcile *r)
 
 /* ---- marking ---- */
 
-void space_mark(struct reconcile *r, struct space *s)
-{
-	int64_t now = r->clock->now_ms(r->clock);
-
-	if (s->dirty) {
-		return;
-	}
-	if (now - s->last_ms > CALM_MS) {
-		s->backoff_ms = 0;
-	}
-	s->dirty = true;
-	s->due_ms = now + s->backoff_ms;
-	if (s->backoff_ms > 0) {
-		r->k->mute(r->k, s->ns, true); /* we know already; the noise may go on unheard */
-	}
-}
-
 /* A step that may not have been done. */
 static void mark_broken(struct reconcile *r, const struct kop *op)
 {
 	struct space *s = space_get(r, op->o->ns);
 
 	if (s) {
-		s->broken = true;
 		if (op->verb == KOP_DEL && s->type == KOBJ_NETNS_GROUP) {
 			kset_add(&s->owed, op->o);
 		}
-		space_mark(r, s);
+		space_again(r, s);
 	}
 }
 
@@ -414,9 +394,10 @@ static int change(struct reconcile *r, uint64_t owner, const struct kset *puts,
 		rc = turn_run(r, o, &t, e);
 	}
 	for (size_t i = 0; rc == 0 && !r->listing && i < puts->n; i++) {
-		const struct space *s = space_get(r, puts->v[i].ns);
+		struct space *s = space_get(r, puts->v[i].ns);
 
 		if (s && s->broken) {
+			space_again(r, s);
 			rc = err_set(e, ERR_BUSY, 0, "namespace %u is being repaired", s->ns);
 		}
 	}
@@ -583,10 +564,7 @@ static int repair_space(struct reconcile *r, struct space *s, struct err *e)
 	kset_fini(&have);
 	s = space_get(r, ns); /* its place may have moved */
 	if (s) {
-		s->broken = rc < 0;
-		if (rc == 0) {
-			kset_fini(&s->owed);
-		}
+		space_tried(r, s, rc < 0 ? e : NULL);
 	}
 	r->stats.failures += rc < 0;
 	return rc;
@@ -791,9 +769,10 @@ void reconcile_stats(const struct reconcile *r, struct reconcile_stats *to)
 	*to = r->stats;
 	to->owners = r->n_owners;
 	to->namespaces = r->n_spaces;
-	to->objects = to->pending = 0;
+	to->objects = to->pending = to->refused = 0;
 	for (size_t i = 0; i < r->n_spaces; i++) {
 		to->objects += r->spaces[i].want.n;
 		to->pending += r->spaces[i].dirty;
+		to->refused += r->spaces[i].failed >= REFUSED_AFTER;
 	}
 }

@@ -62,6 +62,12 @@ void reconcile_event(struct reconcile *r, uint32_t ns, uint32_t index);
 /* Repairs what is due, for some 10 ms at a stretch. Returns the delay in ms until it wants to be
  * called again, -1 for never. */
 int64_t reconcile_repair(struct reconcile *r);
+/* Namespaces that the kernel does not let be made right: REFUSED_AFTER repairs failed, 35 ms and more after the first; repair goes
+ * on. From the *i-th of all on (0 at first) the next one, and what the kernel said last, until the next change or repair; false: no more. */
+#define REFUSED_AFTER 4
+bool reconcile_refused(const struct reconcile *r, size_t *i, uint32_t *ns, const char **why);
+/* Did a change fail that repair has not tried often enough for it to be told as refused? (What strangers do makes nobody wait.) */
+bool reconcile_trying(const struct reconcile *r);
 /* Marks every namespace, for the periodic audit. */
 void reconcile_audit(struct reconcile *r);
 
@@ -79,6 +85,7 @@ struct reconcile_stats {
 	uint64_t repairs;  /* namespaces found different and repaired */
 	uint64_t failures; /* repairs and changes that failed */
 	uint64_t pending;  /* namespaces marked */
+	uint64_t refused;  /* namespaces that reconcile_refused() tells */
 	uint64_t flows;    /* that VNets track, when last looked */
 	uint64_t tight;    /* VNets whose shares are tightened */
 };

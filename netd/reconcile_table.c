@@ -10,6 +10,8 @@
 #include "lib/base/log.h"
 #include "lib/base/own.h"
 
+#define CALM_MS 10000 /* a namespace without repairs this long starts over */
+
 size_t owner_at(const struct reconcile *r, uint64_t id)
 {
 	size_t lo = 0, hi = r->n_owners;
@@ -104,10 +106,82 @@ int reconcile_keep(struct reconcile *r, uint32_t ns)
 	return space_make(r, ns) ? 0 : -1;
 }
 
-void space_drop(struct reconcile *r, struct space *s)
+void space_mark(struct reconcile *r, struct space *s)
+{
+	int64_t now = r->clock->now_ms(r->clock);
+
+	if (s->dirty) {
+		return;
+	}
+	if (now - s->last_ms > CALM_MS) {
+		s->backoff_ms = 0;
+	}
+	s->dirty = true;
+	s->due_ms = now + s->backoff_ms;
+	if (s->backoff_ms > 0) {
+		r->k->mute(r->k, s->ns, true); /* we know already; the noise may go on unheard */
+	}
+}
+
+void space_again(struct reconcile *r, struct space *s)
+{
+	r->failing += !s->broken;
+	s->broken = true;
+	s->tries = s->failed < REFUSED_AFTER ? REFUSED_AFTER - s->failed : 1;
+	space_mark(r, s);
+	s->due_ms = r->clock->now_ms(r->clock);
+}
+
+void space_fini(struct space *s)
 {
 	want_fini(&s->want);
 	kset_fini(&s->owed);
+	free(s->why);
+}
+
+void space_tried(struct reconcile *r, struct space *s, const struct err *e)
+{
+	r->failing -= s->broken;
+	r->failing += e != NULL;
+	s->broken = e != NULL;
+	s->tries -= s->tries > 0;
+	s->tries = e ? s->tries : 0;
+	s->failed = e ? s->failed + 1 : 0;
+	free(s->why);
+	s->why = e ? strdup(e->msg) : NULL;
+	if (!e) {
+		kset_fini(&s->owed);
+	}
+}
+
+bool reconcile_refused(const struct reconcile *r, size_t *i, uint32_t *ns, const char **why)
+{
+	while (r->failing > 0 && *i < r->n_spaces) {
+		const struct space *s = &r->spaces[(*i)++];
+
+		if (s->failed >= REFUSED_AFTER) {
+			*ns = s->ns;
+			*why = s->why ? s->why : "";
+			return true;
+		}
+	}
+	return false;
+}
+
+bool reconcile_trying(const struct reconcile *r)
+{
+	for (size_t i = 0; r->failing > 0 && r->synced && i < r->n_spaces; i++) {
+		if (r->spaces[i].tries > 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void space_drop(struct reconcile *r, struct space *s)
+{
+	r->failing -= s->broken;
+	space_fini(s);
 	memmove(s, s + 1, (size_t)(r->spaces + r->n_spaces - s - 1) * sizeof(*s));
 	r->n_spaces--;
 }

@@ -21,8 +21,11 @@ struct space {
 	bool made;
 	bool dirty;
 	unsigned level;  /* of tightened shares, VNets only */
-	bool broken;     /* the last attempt to make it right failed */
-	int64_t due_ms;  /* when repair may run */
+	bool broken;     /* the last attempt to make it right failed: */
+	unsigned failed; /* so many repairs in a row, and why (malloc'ed) */
+	char *why;
+	unsigned tries; /* a change of it failed: so many repairs are to come before that is told */
+	int64_t due_ms; /* when repair may run */
 	int64_t last_ms; /* last repair */
 	int64_t backoff_ms;
 	struct want want;
@@ -38,6 +41,7 @@ struct reconcile {
 	size_t n_owners, cap_owners;
 	struct space *spaces; /* sorted by ns */
 	size_t n_spaces, cap_spaces;
+	size_t failing; /* of them broken */
 	bool listing, synced;
 	uint32_t next_ns;    /* where repair goes on */
 	uint32_t next_group; /* and the audit of groups */
@@ -64,6 +68,12 @@ size_t space_at(const struct reconcile *r, uint32_t ns);
 struct space *space_get(struct reconcile *r, uint32_t ns);
 /* That one, made when absent; NULL: out of memory. */
 struct space *space_make(struct reconcile *r, uint32_t ns);
+/* The same at once: a change of it failed. */
+void space_again(struct reconcile *r, struct space *s);
+/* What it holds is let go; it is to be forgotten. */
+void space_fini(struct space *s);
+/* It was repaired, or (not NULL) that failed. */
+void space_tried(struct reconcile *r, struct space *s, const struct err *e);
 /* Forgets it and moves those behind. */
 void space_drop(struct reconcile *r, struct space *s);
 /* Borrows the objects, sorted by key, until space_unwant(); -1: out of memory. */

@@ -13,6 +13,7 @@
 #include "netd/ngroup.h"
 #include "netd/plane.h"
 #include "netd/profile.h"
+#include "netd/refused.h"
 #include "netd/routing.h"
 #include "netd/security.h"
 #include "netd/zone.h"
@@ -201,7 +202,9 @@ json_t *view_resource(const struct resource *r)
 		return view_subscription(r->name);
 	}
 	json_t *doc = json_deep_copy(r->doc), *props = json_object_get(doc, "properties"), *x;
-	const char *state = r->deleting ? "Deleting" : group_state(r);
+	const char *state = r->deleting           ? "Deleting"
+	                    : refused_concerns(r) ? "Failed"
+	                                          : group_state(r);
 	char etag[64];
 	size_t i;
 

@@ -240,6 +240,37 @@ struct resource *vnet_subnet_ref(const struct resource *vnet, uint32_t subnet, c
 	return *low ? table_get(low) : NULL;
 }
 
+const char *vnet_property(const struct resource *r)
+{
+	static const char *const of[][2] = { { "Microsoft.Network/networkSecurityGroups",
+		                               "networkSecurityGroup" },
+		                             { "Microsoft.Network/routeTables", "routeTable" },
+		                             { "Microsoft.Network/natGateways", "natGateway" } };
+
+	for (size_t k = 0; k < ARRAY_N(of); k++) {
+		if (strcmp(r->type->name, of[k][0]) == 0) {
+			return of[k][1];
+		}
+	}
+	return NULL;
+}
+
+uint32_t vnet_using(const struct resource *r, const char *property, size_t *i)
+{
+	const struct subnet *s;
+	uint32_t last = *i > 0 && (s = subnet_at(*i - 1)) ? s->vnet : 0; /* told already */
+
+	while ((s = subnet_at((*i)++))) {
+		const struct resource *v = s->vnet != last ? table_numbered(s->vnet) : NULL;
+
+		if (v && vnet_subnet_ref(v, s->id, property) == r) {
+			return s->vnet;
+		}
+	}
+	(*i)--;
+	return 0;
+}
+
 size_t vnet_space(const struct resource *v, struct ip_prefix *to, size_t max)
 {
 	struct err e = ERR_INIT;

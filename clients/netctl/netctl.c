@@ -489,6 +489,13 @@ static int put_one(json_t *doc)
 		fprintf(stderr, "%s %s\n", model_str(answer, "id"),
 		        status == 201 ? "created" : "updated");
 	}
+	if (rc == 0 && strncmp(model_str(answer, "type"), "Microsoft.Network/", 18) == 0 &&
+	    strcmp(model_str(answer, "properties.provisioningState"), "Failed") == 0) {
+		fprintf(stderr,
+		        "netctl: it is stored, but a node's kernel refuses it: see the nodes' "
+		        "'refused' by netctl node list -o json\n");
+		rc = 1;
+	}
 	json_decref(answer);
 	return rc == 0 && !self.no_wait ? wait_for(operation) : rc;
 }

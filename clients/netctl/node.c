@@ -25,9 +25,10 @@ static void print_node(const json_t *x)
 {
 	char state[60];
 
-	snprintf(state, sizeof(state), "%s%s%s", model_str(x, "state"),
+	snprintf(state, sizeof(state), "%s%s%s%s", model_str(x, "state"),
 	         json_is_true(json_object_get(x, "cordoned")) ? ",cordoned" : "",
-	         json_array_size(json_object_get(x, "unlike")) > 0 ? ",unlike" : "");
+	         json_array_size(json_object_get(x, "unlike")) > 0 ? ",unlike" : "",
+	         json_array_size(json_object_get(x, "refused")) > 0 ? ",refused" : "");
 	printf("%-20s %-6lld %-24s %-10s %-10s %-6lld %-7lld %-24s %s\n", model_str(x, "name"),
 	       number(x, "number"), state, model_str(x, "zone"), model_str(x, "faultDomain"),
 	       number(x, "cpu"), number(x, "memoryInGB"), model_str(x, "address"),

@@ -189,23 +189,45 @@ static void take_answer(struct reply *r, const struct nlmsghdr *h)
 	}
 }
 
+static void take_answers(struct reply *r, const char *data, ssize_t n)
+{
+	int left = (int)n;
+
+	for (const struct nlmsghdr *h = (const void *)data; mnl_nlmsg_ok(h, left);
+	     h = mnl_nlmsg_next(h, &left)) {
+		take_answer(r, h);
+	}
+}
+
+/* More came than the socket holds (a refused transaction has an answer to each message): the last may be lost, but why it was
+ * refused is in the first, which is there. */
+static void take_queued(struct reply *r, char *data)
+{
+	ssize_t n;
+
+	while (!r->failed && (n = recv(r->s->fd, data, RECEIVE_SIZE, MSG_DONTWAIT)) > 0) {
+		take_answers(r, data, n);
+	}
+}
+
 static int receive_answers(struct reply *r)
 {
 	char data[RECEIVE_SIZE];
 
 	while (!r->done) {
 		ssize_t n = recv(r->s->fd, data, sizeof(data), 0);
-		if (n < 0 && errno == EINTR) {
-			continue;
-		}
-		if (n <= 0) {
+		int error = n < 0 ? errno : 0;
+
+		if (n > 0) {
+			take_answers(r, data, n);
+		} else if (error != EINTR) {
 			r->s->broken = true;
-			return err_set(r->e, ERR_SYSTEM, errno, "no answer from the kernel");
-		}
-		int left = (int)n;
-		for (const struct nlmsghdr *h = (void *)data; mnl_nlmsg_ok(h, left);
-		     h = mnl_nlmsg_next(h, &left)) {
-			take_answer(r, h);
+			if (error == ENOBUFS) {
+				take_queued(r, data);
+			}
+			return r->failed ? -1
+			                 : err_set(r->e, ERR_SYSTEM, error,
+			                           "no answer from the kernel");
 		}
 	}
 	return r->failed ? -1 : 0;

@@ -320,6 +320,94 @@ static void test_failed_set_is_not_forgotten(void **state)
 	k->free(k);
 }
 
+static int (*apply_real)(struct kernel *k, uint32_t ns, const struct kop *ops, size_t n,
+                         struct err *e);
+#define NONE UINT32_MAX
+static uint32_t refuses = NONE; /* this namespace */
+
+static int apply_or_not(struct kernel *k, uint32_t ns, const struct kop *ops, size_t n,
+                        struct err *e)
+{
+	return ns == refuses ? err_set(e, ERR_SYSTEM, 1, "namespace %u", ns)
+	                     : apply_real(k, ns, ops, n, e);
+}
+
+/* What repair cannot make right either is told, with why, until it is right; a change of it is tried before that is said again. */
+static void test_refused(void **state)
+{
+	struct kernel *k = kernel_fake_new();
+	struct reconcile *r = reconcile_new(k, &clock_fake);
+	struct want w[OWNERS] = { 0 };
+	struct err e = ERR_INIT;
+	const char *why = NULL;
+	uint32_t ns = 0;
+	size_t i = 0;
+
+	(void)state;
+	apply_real = k->apply;
+	k->apply = apply_or_not;
+	plan_base(w);
+	reconcile_begin(r);
+	assert_int_equal(reconcile_end(r, &e), 0);
+	assert_false(reconcile_trying(r));
+	for (int n = 0; n < 5; n++) {
+		assert_int_equal(reconcile_set(r, w[n].owner, w[n].set.v, w[n].set.n, &e), 0);
+	}
+	refuses = vnet_ns(0);
+	assert_int_equal(reconcile_set(r, vnet_ns(0), w[1].set.v, w[1].set.n - 1, &e), -1);
+	for (int n = 0; n < REFUSED_AFTER; n++) {
+		assert_true(reconcile_trying(r));
+		i = 0;
+		assert_false(reconcile_refused(r, &i, &ns, &why));
+		now_ms += reconcile_repair(r);
+	}
+	assert_false(reconcile_trying(r));
+	i = 0;
+	assert_true(reconcile_refused(r, &i, &ns, &why));
+	assert_int_equal(ns, vnet_ns(0));
+	assert_true(*why);
+	assert_false(reconcile_refused(r, &i, &ns, &why));
+
+	/* A change: told as before until it was tried. */
+	assert_int_equal(reconcile_set(r, vnet_ns(0), w[1].set.v, w[1].set.n - 2, &e), -1);
+	assert_true(reconcile_trying(r));
+	i = 0;
+	assert_true(reconcile_refused(r, &i, &ns, &why));
+	reconcile_repair(r);
+	assert_false(reconcile_trying(r));
+
+	struct reconcile_stats s;
+	reconcile_stats(r, &s);
+	assert_int_equal(s.refused, 1);
+	refuses = NONE;
+	settle(r);
+	i = 0;
+	assert_false(reconcile_refused(r, &i, &ns, &why));
+	reconcile_stats(r, &s);
+	assert_int_equal(s.refused, 0);
+
+	/* What goes is not refused any more. */
+	refuses = vnet_ns(1);
+	assert_int_equal(reconcile_set(r, vnet_ns(1), w[4].set.v, w[4].set.n - 1, &e), -1);
+	for (int n = 0; n < REFUSED_AFTER; n++) {
+		now_ms += reconcile_repair(r);
+	}
+	reconcile_stats(r, &s);
+	assert_int_equal(s.refused, 1);
+	for (int n = 4; n < 7; n++) {
+		assert_int_equal(reconcile_del(r, w[n].owner, &e), 0);
+	}
+	i = 0;
+	assert_false(reconcile_refused(r, &i, &ns, &why));
+	assert_false(reconcile_trying(r));
+	refuses = NONE;
+	for (int n = 0; n < OWNERS; n++) {
+		kset_fini(&w[n].set);
+	}
+	reconcile_free(r);
+	k->free(k);
+}
+
 static int (*dump_real)(struct kernel *k, uint32_t ns, struct kset *to, struct err *e);
 static const struct kobj *stolen; /* after the next dump of its namespace */
 
@@ -629,6 +717,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_guest),
+		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_ruleset_changes),
 		cmocka_unit_test(test_wanted_twice),
 		cmocka_unit_test(test_wanted_otherwise),
