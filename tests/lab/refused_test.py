@@ -75,7 +75,7 @@ began = time.time()
 s, d, _ = call("PUT", N + "networkSecurityGroups/n", {"location": "westeurope", **rule("Deny")})
 took = time.time() - began
 ok(s == 200 and d["properties"]["provisioningState"] == "Failed", "a change that does not reach all kernels is stored, and answered as Failed", (s, d))
-ok(took < 2, "soon", took)
+ok(took < 5, "soon: it does not wait for the kernel for ever", took)
 ok(ask(B, a, timeout=0.5) == "timeout", "where it may be made, it is")
 s, d, _ = call("PUT", N + "networkSecurityGroups/idle", {"location": "westeurope", **rule("Deny")})
 ok(s == 200 and d["properties"]["provisioningState"] == "Succeeded", "another change has nothing to do with it", (s, d))
