@@ -10,6 +10,8 @@
 
 #include "lib/base/log.h"
 #include "netd/balancer.h"
+#include "netd/group_parts.h"
+#include "netd/home.h"
 #include "netd/node.h"
 #include "netd/plane.h"
 #include "netd/subnet.h"
@@ -17,8 +19,9 @@
 static size_t refusing; /* nodes that refuse anything */
 
 /* Of the namespace: a VNet's or a group's id, else what it is. */
-static const char *name_of(uint32_t ns)
+static const char *name_of(const char *key)
 {
+	uint32_t ns = (uint32_t)strtoul(key, NULL, 10);
 	const struct resource *r = table_numbered(ns);
 
 	return r                       ? r->id
@@ -26,6 +29,17 @@ static const char *name_of(uint32_t ns)
 	       : ns == KOBJ_NS_GATEWAY ? "the node's gateway"
 	       : ns == KOBJ_NS_HOST    ? "the node"
 	                               : "what was there";
+}
+
+/* Can the node have that namespace? It speaks for no other's. */
+static bool may_have(const struct node *n, uint32_t ns)
+{
+	const struct resource *r = table_numbered(ns);
+
+	if (r && r->group) {
+		return group_node(r->group) == n;
+	}
+	return r ? home_has(ns, n) : ns < KOBJ_NS_FIRST || ns - KOBJ_NS_GIVEN < CONFIG_GATEWAYS_MAX;
 }
 
 static void keep(struct node *n, json_t *said)
@@ -37,7 +51,7 @@ static void keep(struct node *n, json_t *said)
 	{
 		if (!json_object_get(n->refused, key)) {
 			log_error("kernel.refuses", LOG_STR("node", n->name),
-			          LOG_STR("resource", name_of((uint32_t)strtoul(key, NULL, 10))),
+			          LOG_STR("resource", name_of(key)),
 			          LOG_STR("error", json_string_value(x)));
 		}
 	}
@@ -45,7 +59,7 @@ static void keep(struct node *n, json_t *said)
 	{
 		if (said && !json_object_get(said, key)) {
 			log_info("kernel.takes", LOG_STR("node", n->name),
-			         LOG_STR("resource", name_of((uint32_t)strtoul(key, NULL, 10))));
+			         LOG_STR("resource", name_of(key)));
 		}
 	}
 	refusing -= json_object_size(n->refused) > 0;
@@ -60,10 +74,13 @@ void refused_said(struct node *n, struct reader *r)
 
 	while (r->left && !r->failed) {
 		char key[16], text[REFUSED_TEXT];
+		uint32_t ns = get_u32(r);
 
-		snprintf(key, sizeof(key), "%u", get_u32(r));
+		snprintf(key, sizeof(key), "%u", ns);
 		get_str(r, text, sizeof(text));
-		json_object_set_new(said, key, json_string(text));
+		if (may_have(n, ns)) {
+			json_object_set_new(said, key, json_string(text));
+		}
 	}
 	if (reader_done(r)) {
 		keep(n, said);
@@ -121,9 +138,8 @@ json_t *refused_view(const struct node *n)
 
 	json_object_foreach(n->refused, key, x)
 	{
-		json_array_append_new(list, json_pack("{s:s, s:O}", "resource",
-		                                      name_of((uint32_t)strtoul(key, NULL, 10)),
-		                                      "error", x));
+		json_array_append_new(
+			list, json_pack("{s:s, s:O}", "resource", name_of(key), "error", x));
 	}
 	return list;
 }

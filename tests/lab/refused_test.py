@@ -5,6 +5,7 @@ elsewhere goes on, and all is made once it may be."""
 import signal
 from balancers import *
 
+os.environ["NETD_LAB_REFUSES"] = "1"
 inside(nodes=2)
 LAB = os.environ["NETD_LAB"]
 call("PUT", RG, {"location": "westeurope"})
