@@ -230,18 +230,28 @@ void hub_metrics(struct buf *to)
 
 /* ---- connections ---- */
 
-/* Nothing of it is heard any more. */
+/* Nothing of it is heard any more, and nothing can be said to it: neither by what waited for one of its roles, and goes on now. */
 static void away(struct node *n)
 {
+	bool was[CONTROL_PEERS], ran = n->runtime;
+
+	n->runtime = false;
+	for (size_t i = 0; i < CONTROL_PEERS; i++) {
+		was[i] = n->roles[i].channel != NULL;
+		if (was[i]) {
+			drop_role(&n->roles[i]);
+		}
+	}
 	carry_gone(n);
 	cni_node_gone(n);
 	for (size_t i = 0; i < CONTROL_PEERS; i++) {
-		if (n->roles[i].channel) {
-			drop_role(&n->roles[i]);
+		if (was[i]) {
 			control_peer_gone(n, control_peers[i]);
 		}
 	}
-	on_runtime_up(n, false);
+	if (ran) {
+		group_runtime_gone(n);
+	}
 }
 
 static void forget(struct conn *c)

@@ -203,11 +203,14 @@ ok(ask(ns["two-x"], "192.0.2.1", 8000).startswith(("192.0.2.", "203.0.113.")), "
 pids = netd_pids(3)
 for p in pids:
     os.kill(p, signal.SIGSTOP)
-lost = time.time()
+lost, control = time.time(), role_pid("control")
 rts[3].away = True
+ok(placed(lambda: private("stuck", "two"), "node1")[0] == 201, "a group elsewhere begins in its VNet, and waits for it to know the way")
 ok(wait(lambda: nodes()["node3"]["state"] == "NotReady", 10), "node3 is silent: NotReady")
 ok(wait(lambda: all(node_of(g) in ("node1", "node2") and runs(g) for g in ("two-x", "two-y", "three-x")), 10), "its groups begin anew on other nodes", [(g, node_of(g), state(CG + g)) for g in ("two-x", "two-y", "three-x")])
 ok(time.time() - lost < 15, f"within 15 s", time.time() - lost)
+ok(wait(lambda: runs("stuck"), 5) and node_of("stuck") == "node1", "what waited for it begins", (state(CG + "stuck"), node_of("stuck")))
+ok(role_pid("control") == control, "control has not died of it", [l for l in open(LAB + "/netd.log") if "role.ended" in l])
 print(f"# lost to running elsewhere: {time.time() - lost:.1f} s")
 old = ns["two-x"]
 ns.update({g: call("GET", CG + g)[1]["netd"]["namespace"] for g in ns})
@@ -227,7 +230,7 @@ ok(call("DELETE", "/netd/nodes/node3")[0] == 204, "node3 is removed")
 ok(wait(lambda: node_of("two-x") in ("node1", "node2") and runs("two-x") and runs("three-x"), 10), "its groups begin elsewhere", [(g, node_of(g), state(CG + g)) for g in ("two-x", "three-x")])
 
 # ---- and all of it goes
-for g in ("web", "near", "late", "one-x", "one-y", "two-x", "two-y", "three-x"):
+for g in ("web", "near", "late", "stuck", "one-x", "one-y", "two-x", "two-y", "three-x"):
     call("DELETE", CG + g)
 ok(wait(lambda: not everything(RG + "/providers/Microsoft.ContainerInstance/containerGroups"), 15), "all groups go")
 ok(wait(lambda: all(os.listdir(f"{LAB}/node{k}/run/ns") == ["gw"] for k in (1, 2)), 10), "and leave nothing", [os.listdir(f"{LAB}/node{k}/run/ns") for k in (1, 2)])
