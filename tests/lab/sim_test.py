@@ -229,6 +229,8 @@ def run(seed):
     return bad, wrong, faults, did, len(ops)
 
 
+# Before any clock is set: a token's time would be over.
+ok(wait(lambda: sum(n["state"] == "Ready" for n in call("GET", "/netd/nodes")[1]["value"]) == NODES + 1, 30), "all nodes have joined", call("GET", "/netd/nodes")[1])
 total, calls, felt = 0, collections.Counter(), collections.Counter()
 for seed in range(SEED * 1000, SEED * 1000 + SEEDS):
     bad, wrong, faults, did, n = run(seed)
