@@ -33,13 +33,14 @@ struct sim {
 	struct ip ip;
 	uint16_t port;
 	struct stream *stream;
-	struct loop_timer *beat, *retry;
+	struct loop_timer *beat, *retry, *hang;
 	struct kernel *kernel;
 	struct reconcile *state;
 	struct loop_timer *repair;
 	struct kset puts, dels; /* of a change in parts */
 	uint64_t beats;
 	bool joined, welcome, synced;
+	bool deaf; /* connected, and silent */
 };
 static struct sim *sims;
 static size_t n_sims, next_join;
@@ -359,6 +360,10 @@ static void on_frame(void *arg, enum frame_type type, struct reader *r)
 	char why[600];
 
 	count.frames++;
+	if (s->deaf) {
+		r->left = 0;
+		return;
+	}
 	if (type == FRAME_REFUSED) {
 		get_str(r, why, sizeof(why));
 		fprintf(stderr, "sim_nodes: %s: refused: %s\n", s->name, why);
@@ -382,7 +387,8 @@ static void cut(struct sim *s, int64_t for_ms)
 {
 	stream_free(s->stream);
 	s->stream = NULL;
-	s->welcome = s->synced = false;
+	s->welcome = s->synced = s->deaf = false;
+	loop_timer_stop(s->hang);
 	loop_timer_stop(s->beat);
 	loop_timer_start(s->retry, for_ms);
 }
@@ -393,6 +399,21 @@ static void on_closed(void *arg, const char *why)
 
 	(void)why;
 	cut(s, RETRY_MS);
+}
+
+/* It answers nothing from now on, and then its connection ends. */
+static void hang(struct sim *s, int64_t for_ms)
+{
+	if (s->welcome && !s->deaf) {
+		s->deaf = true;
+		loop_timer_stop(s->beat);
+		loop_timer_start(s->hang, for_ms);
+	}
+}
+
+static void on_hung(void *arg)
+{
+	cut(arg, RETRY_MS);
 }
 
 static void retry(void *arg)
@@ -437,6 +458,7 @@ static void make(struct sim *s, unsigned i)
 	s->state = reconcile_new(s->kernel, &clock_system);
 	s->beat = loop_timer_new(loop, on_beat, s);
 	s->retry = loop_timer_new(loop, retry, s);
+	s->hang = loop_timer_new(loop, on_hung, s);
 	s->repair = loop_timer_new(loop, on_repair, s);
 	if (!at || ip_endpoint_parse(at, 0, &s->ip, &s->port, &e) < 0 || cert_key(s->key, &e) < 0) {
 		fprintf(stderr, "sim_nodes: token %u: %s\n", i, e.msg);
@@ -561,6 +583,8 @@ static void on_line(void *arg)
 		say_kernels();
 	} else if (sscanf(line, "c %u %u", &i, &ms) == 2 && i < n_sims) {
 		cut(&sims[i], ms);
+	} else if (sscanf(line, "d %u %u", &i, &ms) == 2 && i < n_sims) {
+		hang(&sims[i], ms);
 	} else {
 		say_counters();
 	}

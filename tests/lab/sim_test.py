@@ -108,13 +108,15 @@ class Caller(threading.Thread):
 
 
 def strike(rng):
-    kind = rng.choice(["control", "cut", "cut", "several", "away", "drain", "take", "clock"])
+    kind = rng.choice(["control", "cut", "hang", "several", "away", "drain", "take", "clock"])
     i = rng.randint(0, NODES - 1)
     if kind == "control":
         pid = role_pid("control")
         pid and os.kill(pid, signal.SIGKILL)
     elif kind == "cut":
         tell(f"c {i} {rng.randint(0, 600)}", False)
+    elif kind == "hang":
+        tell(f"d {i} {rng.randint(50, 800)}", False)
     elif kind == "several":
         for k in range(NODES):
             rng.random() < 0.6 and tell(f"c {k} {rng.randint(0, 400)}", False)
