@@ -206,6 +206,7 @@ void control_peer_gone(struct node *n, enum role peer)
 		return;
 	}
 	node_role(n, (uint8_t)peer)->told_ms = 0;
+	node_answers(n, peer, false);
 	if (peer == ROLE_DNS) {
 		zone_dns_gone(n);
 		names_dns_gone(n);
@@ -370,6 +371,8 @@ static void on_sweep(void *arg)
 	exec_sweep(now);
 	meter_sweep(now);
 	spare_sweep(now);
+	fabric_sweep(now);
+	zone_sweep_silent(now);
 	home_sweep(now);
 	zone_public_look(now);
 	zone_health_look(now);

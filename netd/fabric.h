@@ -71,7 +71,8 @@ struct ip_prefix;
 size_t fabric_vtag(const struct resource *vnet, struct ip_prefix *to, size_t max);
 
 /* Calls done once the engines have done all that they were sent so far; at once when they are away: they get the whole list
- * when they come back. */
+ * when they come back. One that answers nothing for as long as a lease is waited for no longer (node_silent()). */
 void fabric_wait(void (*done)(void *arg), void *arg);
+void fabric_sweep(int64_t now_ms);
 /* The node's engine answered, or (UINT64_MAX) is gone. */
 void fabric_answered(struct node *n, uint64_t request);

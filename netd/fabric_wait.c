@@ -31,7 +31,8 @@ static bool answered(uint64_t request)
 	const struct node *n;
 
 	for (size_t i = 0; (n = node_at(i)); i++) {
-		if (n->answered < (n->asked < request ? n->asked : request)) {
+		if (n->answered < (n->asked < request ? n->asked : request) &&
+		    !node_silent(n, ROLE_ENGINE)) {
 			return false;
 		}
 	}
@@ -66,6 +67,7 @@ void fabric_wait(void (*done)(void *arg), void *arg)
 		if (n->touched && node_channel(n, ROLE_ENGINE)) {
 			n->touched = false;
 			n->asked = w->request;
+			node_asks(n, ROLE_ENGINE);
 			/* Answered after what came before. */
 			channel_send(node_channel(n, ROLE_ENGINE), MSG_PING, &b, -1);
 		}
@@ -78,13 +80,36 @@ void fabric_wait(void (*done)(void *arg), void *arg)
 	STAILQ_INSERT_TAIL(&waiters, w, link);
 }
 
-void fabric_answered(struct node *n, uint64_t request)
+static void finish_all(void)
 {
 	struct waiter *w;
 
-	n->answered = request < n->asked ? request : n->asked;
 	while ((w = STAILQ_FIRST(&waiters)) && answered(w->request)) {
 		STAILQ_REMOVE_HEAD(&waiters, link);
 		finish(w);
+	}
+}
+
+void fabric_answered(struct node *n, uint64_t request)
+{
+	n->answered = request < n->asked ? request : n->asked;
+	node_answers(n, ROLE_ENGINE, n->answered < n->asked);
+	finish_all();
+}
+
+void fabric_sweep(int64_t now_ms)
+{
+	struct node *n;
+	bool any = false;
+
+	for (size_t i = 0; (n = node_at(i)); i++) {
+		if (!node_synced(
+			    n)) { /* it has a whole list to make first, which takes what it takes */
+			node_answers(n, ROLE_ENGINE, n->answered < n->asked);
+		}
+		any = node_falls_silent(n, ROLE_ENGINE, now_ms) || any;
+	}
+	if (any) {
+		finish_all();
 	}
 }

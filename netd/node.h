@@ -45,6 +45,8 @@ struct node {
 		bool unlike; /* it is of a version that says other things: told nothing, and not heard */
 		char counters[4096]; /* as it told them last, and when; 0: not yet */
 		int64_t told_ms;
+		int64_t owes_ms; /* since when it owes an answer that somebody waits for; 0: it owes none */
+		bool silent; /* for as long as a lease: nobody waits for it until it has answered */
 	} roles[CONTROL_PEERS]; /* by control_peers */
 	json_t *refused; /* what its kernel refuses, by number of the namespace: refused.h; NULL: not known, or nothing */
 };
@@ -117,6 +119,12 @@ const char *node_authority(void);
 /* Of control_peers; NULL: none that control speaks to. */
 struct node_role *node_role(struct node *n, uint8_t role);
 bool node_unlike(const struct node *n); /* one of its roles at least */
+/* The node's engine or name server was asked what somebody waits for; it answered, and (`more`) owes another answer; or it is away. */
+void node_asks(struct node *n, enum role role);
+void node_answers(struct node *n, enum role role, bool more);
+/* Has it become silent just now? True once. */
+bool node_falls_silent(struct node *n, enum role role, int64_t now_ms);
+bool node_silent(const struct node *n, enum role role);
 
 /* ---- control.c ---- */
 /* A role of the node said something; is there, or there again; is away. */

@@ -6,11 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/log.h"
 #include "lib/base/own.h"
 #include "netd/carry.h"
 #include "netd/fabric.h"
 #include "netd/node.h"
 #include "netd/plane.h"
+#include "netd/refused.h"
 #include "netd/runtime.h"
 
 static bool is_own(const struct node *n)
@@ -73,9 +75,54 @@ bool node_unlike(const struct node *n)
 	return any;
 }
 
+void node_asks(struct node *n, enum role role)
+{
+	struct node_role *r = node_role(n, (uint8_t)role);
+
+	if (r && !r->owes_ms) {
+		r->owes_ms = clock_system.now_ms(&clock_system);
+	}
+}
+
+void node_answers(struct node *n, enum role role, bool more)
+{
+	struct node_role *r = node_role(n, (uint8_t)role);
+
+	if (!r) {
+		return;
+	}
+	r->owes_ms = more ? clock_system.now_ms(&clock_system) : 0;
+	if (r->silent && !more) {
+		r->silent = false;
+		refused_silent(role, false);
+		log_info("role.answers", LOG_STR("node", n->name),
+		         LOG_STR("role", roles[role].name));
+	}
+}
+
+bool node_falls_silent(struct node *n, enum role role, int64_t now_ms)
+{
+	struct node_role *r = node_role(n, (uint8_t)role);
+
+	if (!r || r->silent || !r->owes_ms || now_ms - r->owes_ms < NODE_LEASE_MS) {
+		return false;
+	}
+	r->silent = true;
+	refused_silent(role, true);
+	log_error("role.silent", LOG_STR("node", n->name), LOG_STR("role", roles[role].name));
+	return true;
+}
+
+bool node_silent(const struct node *n, enum role role)
+{
+	const struct node_role *r = node_role((struct node *)(uintptr_t)n, (uint8_t)role);
+
+	return r && r->silent;
+}
+
 bool node_usable(const struct node *n)
 {
-	return !n->cordoned &&
+	return !n->cordoned && !node_silent(n, ROLE_ENGINE) &&
 	       (is_own(n) || (node_ready(n) && n->synced && fabric_linked(n) && !node_unlike(n)));
 }
 

@@ -16,7 +16,7 @@
 #include "netd/plane.h"
 #include "netd/subnet.h"
 
-static size_t refusing; /* nodes that refuse anything */
+static size_t refusing; /* nodes that refuse anything, and those whose engine is silent */
 
 /* Of the namespace: a VNet's or a group's id, else what it is. */
 static const char *name_of(const char *key)
@@ -94,6 +94,13 @@ void refused_gone(struct node *n)
 	keep(n, NULL);
 }
 
+void refused_silent(enum role role, bool silent)
+{
+	if (role == ROLE_ENGINE) {
+		refusing += silent ? 1 : (size_t)-1;
+	}
+}
+
 static bool refused_vnet(uint32_t vnet)
 {
 	const struct node *n;
@@ -101,7 +108,8 @@ static bool refused_vnet(uint32_t vnet)
 
 	snprintf(key, sizeof(key), "%u", vnet);
 	for (size_t i = 0; (n = node_at(i)); i++) {
-		if (json_object_get(n->refused, key)) {
+		if (json_object_get(n->refused, key) ||
+		    (node_silent(n, ROLE_ENGINE) && home_has(vnet, n))) {
 			return true;
 		}
 	}
@@ -136,6 +144,10 @@ json_t *refused_view(const struct node *n)
 	json_t *list = json_array(), *x;
 	const char *key;
 
+	if (node_silent(n, ROLE_ENGINE)) {
+		json_array_append_new(list, json_pack("{s:s, s:s}", "resource", "the node", "error",
+		                                      "its engine does not answer"));
+	}
 	json_object_foreach(n->refused, key, x)
 	{
 		json_array_append_new(

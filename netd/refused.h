@@ -18,6 +18,8 @@ struct resource;
 void refused_said(struct node *n, struct reader *r);
 /* The node's engine is away: nothing is known. */
 void refused_gone(struct node *n);
+/* A node's role (the engine counts) answers nothing for as long as a lease, or again: node_roles.c. */
+void refused_silent(enum role role, bool silent);
 /* Is the resource a VNet, or in the rules of one (a security group, a route table, a NAT gateway, a load balancer), that is refused
  * on any node? What it says is not, or not all, in force there. */
 bool refused_concerns(const struct resource *r);

@@ -129,11 +129,12 @@ void zone_serial_load(const json_t *row);
 /* Between the two, everything that is for that node is told; its dns role has come up. */
 void zone_list_begin(struct node *n);
 void zone_list_end(struct node *n);
-/* Calls fn(arg) once all dns roles answer with what they were told so far; at once when they are away. */
+/* Calls fn(arg) once all dns roles answer with what they were told so far; at once when they are away, or silent (node_silent()). */
 void zone_wait(void (*fn)(void *arg), void *arg);
 /* That node's answered; is away. zone_dns_up(): is there, and is told all; group.c. */
-void zone_answered(const struct node *n, uint64_t request);
+void zone_answered(struct node *n, uint64_t request);
 void zone_dns_gone(const struct node *n);
+void zone_sweep_silent(int64_t now_ms);
 void zone_node_gone(const struct node *n); /* it is no more */
 void zone_dns_up(struct node *n);
 /* Links of a VNet, or of a zone, in no order; NULL at the end. */

@@ -166,7 +166,7 @@ void zone_only(struct node *n)
 
 struct asked {
 	TAILQ_ENTRY(asked) link;
-	const struct node *node;
+	struct node *node;
 	uint64_t request;
 };
 static TAILQ_HEAD(askeds, asked) askeds = TAILQ_HEAD_INITIALIZER(askeds);
@@ -179,15 +179,31 @@ struct waiting {
 };
 static STAILQ_HEAD(waitings, waiting) waitings = STAILQ_HEAD_INITIALIZER(waitings);
 
-static void ask(const struct node *n, uint64_t request)
+static void ask(struct node *n, uint64_t request)
 {
+	if (node_silent(n, ROLE_DNS)) { /* its answer tells that it is there again */
+		return;
+	}
 	struct asked *a = malloc(sizeof(*a));
-
 	if (!a) {
 		abort();
 	}
+	node_asks(n, ROLE_DNS);
 	*a = (struct asked){ .node = n, .request = request };
 	TAILQ_INSERT_TAIL(&askeds, a, link);
+}
+
+static bool owes(const struct node *n)
+{
+	const struct asked *a;
+
+	TAILQ_FOREACH(a, &askeds, link)
+	{
+		if (a->node == n) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static bool is_asked(uint64_t request)
@@ -223,25 +239,28 @@ static void whole(uint64_t request)
 	}
 }
 
-void zone_answered(const struct node *n, uint64_t request)
+void zone_answered(struct node *n, uint64_t request)
 {
 	struct asked *a;
 
 	TAILQ_FOREACH(a, &askeds, link)
 	{
 		if (a->node == n && a->request == request) {
-			TAILQ_REMOVE(&askeds, a, link);
-			free(a);
-			if (!is_asked(request)) {
-				whole(request);
-			}
-			return;
+			break;
 		}
+	}
+	if (a) {
+		TAILQ_REMOVE(&askeds, a, link);
+		free(a);
+	}
+	node_answers(n, ROLE_DNS, owes(n));
+	if (a && !is_asked(request)) {
+		whole(request);
 	}
 }
 
-/* It gets the whole list when it comes back. Groups hear of it then, when it is control's own. */
-void zone_dns_gone(const struct node *n)
+/* The node is waited for no longer; `groups`: neither by groups. */
+static void give_up(const struct node *n, bool groups)
 {
 	struct asked *a;
 	bool some = true;
@@ -252,7 +271,7 @@ void zone_dns_gone(const struct node *n)
 		{
 			if (a->node == n) {
 				uint64_t request = a->request;
-				bool waits = n != node_own() || request >> 56 == ASK_ZONES >> 56;
+				bool waits = groups || request >> 56 == ASK_ZONES >> 56;
 
 				TAILQ_REMOVE(&askeds, a, link);
 				free(a);
@@ -262,6 +281,23 @@ void zone_dns_gone(const struct node *n)
 				}
 				break;
 			}
+		}
+	}
+}
+
+/* It gets the whole list when it comes back. Groups hear of it then, when it is control's own. */
+void zone_dns_gone(const struct node *n)
+{
+	give_up(n, n != node_own());
+}
+
+void zone_sweep_silent(int64_t now_ms)
+{
+	struct node *n;
+
+	for (size_t i = 0; (n = node_at(i)); i++) {
+		if (node_falls_silent(n, ROLE_DNS, now_ms)) {
+			give_up(n, true);
 		}
 	}
 }
