@@ -103,8 +103,7 @@ void fabric_sweep(int64_t now_ms)
 	bool any = false;
 
 	for (size_t i = 0; (n = node_at(i)); i++) {
-		if (!node_synced(
-			    n)) { /* it has a whole list to make first, which takes what it takes */
+		if (!node_synced(n)) { /* a whole list takes what it takes */
 			node_answers(n, ROLE_ENGINE, n->answered < n->asked);
 		}
 		any = node_falls_silent(n, ROLE_ENGINE, now_ms) || any;

@@ -181,10 +181,8 @@ static STAILQ_HEAD(waitings, waiting) waitings = STAILQ_HEAD_INITIALIZER(waiting
 
 static void ask(struct node *n, uint64_t request)
 {
-	if (node_silent(n, ROLE_DNS)) { /* its answer tells that it is there again */
-		return;
-	}
 	struct asked *a = malloc(sizeof(*a));
+
 	if (!a) {
 		abort();
 	}
@@ -249,12 +247,16 @@ void zone_answered(struct node *n, uint64_t request)
 			break;
 		}
 	}
-	if (a) {
+	bool waited = a != NULL;
+	if (waited) {
 		TAILQ_REMOVE(&askeds, a, link);
 		free(a);
 	}
-	node_answers(n, ROLE_DNS, owes(n));
-	if (a && !is_asked(request)) {
+	node_answers(n, ROLE_DNS, false); /* any answer tells that it is there */
+	if (owes(n)) {
+		node_asks(n, ROLE_DNS);
+	}
+	if (waited && !is_asked(request)) {
 		whole(request);
 	}
 }
@@ -296,8 +298,8 @@ void zone_sweep_silent(int64_t now_ms)
 	struct node *n;
 
 	for (size_t i = 0; (n = node_at(i)); i++) {
-		if (node_falls_silent(n, ROLE_DNS, now_ms)) {
-			give_up(n, true);
+		if (node_falls_silent(n, ROLE_DNS, now_ms) || node_silent(n, ROLE_DNS)) {
+			give_up(n, true); /* what was asked since, too */
 		}
 	}
 }
