@@ -527,6 +527,19 @@ static int compare(struct reconcile *r, struct space *s, struct kset *have, stru
 	return ops->failed ? err_set(e, ERR_NO_MEMORY, 0, "steps: out of memory") : 0;
 }
 
+/* The inner end of a link comes with the outer one, by the repair of the namespace that this is in. */
+static bool awaits_link(const struct kops *ops)
+{
+	for (size_t i = 0; i < ops->n; i++) {
+		const struct kobj *o = ops->v[i].o;
+
+		if (ops->v[i].verb == KOP_ADD && o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_PEER) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static int repair_space(struct reconcile *r, struct space *s, struct err *e)
 {
 	struct kset have = { 0 };
@@ -560,11 +573,12 @@ static int repair_space(struct reconcile *r, struct space *s, struct err *e)
 			}
 		}
 	}
+	bool awaits = awaits_link(&ops);
 	kops_fini(&ops);
 	kset_fini(&have);
 	s = space_get(r, ns); /* its place may have moved */
 	if (s) {
-		space_tried(r, s, rc < 0 ? e : NULL);
+		space_tried(r, s, rc < 0 ? e : NULL, awaits);
 	}
 	r->stats.failures += rc < 0;
 	return rc;

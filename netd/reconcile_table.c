@@ -139,14 +139,14 @@ void space_fini(struct space *s)
 	free(s->why);
 }
 
-void space_tried(struct reconcile *r, struct space *s, const struct err *e)
+void space_tried(struct reconcile *r, struct space *s, const struct err *e, bool awaits)
 {
 	r->failing -= s->broken;
 	r->failing += e != NULL;
 	s->broken = e != NULL;
 	s->tries -= s->tries > 0;
 	s->tries = e ? s->tries : 0;
-	s->failed = e ? s->failed + 1 : 0;
+	s->failed = e ? s->failed + !awaits : 0;
 	free(s->why);
 	s->why = e ? strdup(e->msg) : NULL;
 	if (!e) {

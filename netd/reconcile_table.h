@@ -72,8 +72,8 @@ struct space *space_make(struct reconcile *r, uint32_t ns);
 void space_again(struct reconcile *r, struct space *s);
 /* What it holds is let go; it is to be forgotten. */
 void space_fini(struct space *s);
-/* It was repaired, or (not NULL) that failed. */
-void space_tried(struct reconcile *r, struct space *s, const struct err *e);
+/* It was repaired, or (not NULL) that failed; for want of what another namespace's repair brings, which is told of that one. */
+void space_tried(struct reconcile *r, struct space *s, const struct err *e, bool awaits);
 /* Forgets it and moves those behind. */
 void space_drop(struct reconcile *r, struct space *s);
 /* Borrows the objects, sorted by key, until space_unwant(); -1: out of memory. */

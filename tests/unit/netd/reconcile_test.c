@@ -386,6 +386,30 @@ static void test_refused(void **state)
 	reconcile_stats(r, &s);
 	assert_int_equal(s.refused, 0);
 
+	/* A link's inner end waits for the outer one: only who refuses that is told. */
+	plan_group(&w[1 + 3 * VNETS], 0);
+	const struct want *g = &w[1 + 3 * VNETS];
+	assert_int_equal(reconcile_set(r, w[1].owner, w[1].set.v, w[1].set.n, &e), 0);
+	assert_int_equal(reconcile_set(r, g->owner, g->set.v, g->set.n, &e), 0);
+	refuses = vnet_ns(0);
+	for (size_t n = 0; n < g->set.n; n++) {
+		if (g->set.v[n].kind == KOBJ_LINK && g->set.v[n].sub == KOBJ_LINK_PEER) {
+			kernel_fake_lose(k, &g->set.v[n]);
+		}
+	}
+	reconcile_audit(r);
+	for (int n = 0; n < 10 * REFUSED_AFTER; n++) {
+		now_ms += reconcile_repair(r);
+	}
+	i = 0;
+	assert_true(reconcile_refused(r, &i, &ns, &why));
+	assert_int_equal(ns, vnet_ns(0));
+	assert_false(reconcile_refused(r, &i, &ns, &why));
+	refuses = NONE;
+	settle(r);
+	i = 0;
+	assert_false(reconcile_refused(r, &i, &ns, &why));
+
 	/* What goes is not refused any more. */
 	refuses = vnet_ns(1);
 	assert_int_equal(reconcile_set(r, vnet_ns(1), w[4].set.v, w[4].set.n - 1, &e), -1);
