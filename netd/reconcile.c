@@ -91,8 +91,17 @@ enum phase {
 	PHASE_LAST
 };
 
-/* Does the step belong to the phase? Links whose other end's namespace goes are left to it: the
- * kernel tears those down in batches, one by one costs 17 ms each. `going`: some namespace goes. */
+/* Is the link left to its other end's namespace, which goes? The kernel tears those down in batches, one by one costs 17 ms each.
+ * Not VNets': they may come again at once, by the same name, before it has. */
+static bool goes_along(const struct kops *all, const struct kobj *link)
+{
+	const struct kobj *ns =
+		link->sub == KOBJ_LINK_VETH ? netns_step(all, link->peer_ns, KOP_DEL) : NULL;
+
+	return ns && ns->sub != KOBJ_NETNS_VNET;
+}
+
+/* Does the step belong to the phase? `going`: some namespace goes. */
 static bool in_phase(const struct kops *all, const struct kop *op, enum phase phase, bool going)
 {
 	bool outer = op->o->kind == KOBJ_LINK && op->o->sub != KOBJ_LINK_PEER &&
@@ -105,8 +114,7 @@ static bool in_phase(const struct kops *all, const struct kop *op, enum phase ph
 		return phase == PHASE_REST; /* one transaction, with what goes */
 	}
 	if (op->verb == KOP_DEL) {
-		if (going && outer && op->o->sub == KOBJ_LINK_VETH &&
-		    netns_step(all, op->o->peer_ns, KOP_DEL)) {
+		if (going && outer && goes_along(all, op->o)) {
 			return false;
 		}
 		return phase == (outer ? PHASE_LAST : PHASE_REMOVE);

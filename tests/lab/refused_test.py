@@ -106,4 +106,18 @@ p.kill()
 p.wait()
 for w in web:
     w.kill()
+
+# ---- what a VNet had on a node goes with its last group there, and comes again at once: its link has the same name
+put(VNET + "u", {"properties": {"addressSpace": {"addressPrefixes": ["10.7.0.0/16"]}}})
+subnet("u", "s", ["10.7.1.0/24"])
+placed(lambda: member("stays", "u", "s"), "node1")
+for n in nodes("name"):
+    n == "node2" or call("POST", f"/netd/nodes/{n}/cordon")
+failed = lambda: [l for l in open(LAB + "/netd2.log") if '"engine.failed"' in l]
+was = len(failed())
+for i in range(8):
+    member(f"comes{i}", "u", "s")
+    call("DELETE", CG + f"comes{i}")
+    ok(wait(lambda: call("GET", CG + f"comes{i}")[0] == 404), "it goes")
+ok(len(failed()) == was, "no step of that failed", failed()[was:][:4])
 t.end()
