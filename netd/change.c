@@ -21,7 +21,6 @@
 #include "netd/routing.h"
 #include "netd/ruleset.h"
 #include "netd/standby.h"
-#include "netd/subnet.h"
 #include "netd/zone.h"
 
 /* A transaction under way, with who waits for it: the store and, beside it, the engine. */

@@ -14,7 +14,6 @@
 #include "netd/home.h"
 #include "netd/node.h"
 #include "netd/plane.h"
-#include "netd/subnet.h"
 
 static size_t refusing; /* nodes that refuse anything, and those whose engine is silent */
 

@@ -243,10 +243,11 @@ static bool is_snat(const struct kobj *o)
 {
 	struct kobj_filter f;
 
-	if (o->kind == KOBJ_FILTER) {
-		kobj_filter_unpack(o, &f);
+	if (o->kind != KOBJ_FILTER) {
+		return false;
 	}
-	return o->kind == KOBJ_FILTER && f.op == KOBJ_FILTER_SNAT;
+	kobj_filter_unpack(o, &f);
+	return f.op == KOBJ_FILTER_SNAT;
 }
 
 /* A chain is named by its content, and this is another: nat_entry(). */

@@ -482,7 +482,7 @@ static bool read_key(struct kobj *o, const struct nft_set *d, const struct nlatt
 
 	if (d->parts & NFT_K_FAMILY) {
 		ok = len >= 1;
-		memcpy(&family, key, ok);
+		family = ok ? key[0] : 0;
 		o->proto = family == NFPROTO_IPV4 ? 4 : 6;
 	}
 	if (d->parts & NFT_K_DEV) {
