@@ -112,7 +112,8 @@ mounted = lambda *how: subprocess.run(["mount", *how], capture_output=True).retu
 
 
 def read_only():
-    return mounted("--bind", ns, ns) and wait(lambda: mounted("-o", "remount,ro,bind", ns))  # busy while the engine writes there
+    """With what is mounted in it: the namespaces that stand are to be found."""
+    return mounted("--rbind", ns, ns) and wait(lambda: mounted("-o", "remount,ro,bind", ns))  # busy while the engine writes there
 
 
 ok(read_only(), "the folder of namespaces cannot be written")
@@ -121,7 +122,7 @@ events = lambda: [e["name"] for e in (call("GET", CG + "late")[1] or {"propertie
 ok(wait(lambda: "AttachFailed" in events()), "AttachFailed is an event", events())
 time.sleep(0.5)
 ok(state(CG + "late") == "Creating" and not [k for k in rt.groups if k.endswith("/late")], "and the runtime is not told of a network that does not stand", state(CG + "late"))
-ok(wait(lambda: subprocess.run(["umount", ns], capture_output=True).returncode == 0), "the folder can be written again")  # busy while the engine looks there
+ok(wait(lambda: subprocess.run(["umount", "--lazy", ns], capture_output=True).returncode == 0), "the folder can be written again")
 ok(wait(lambda: state(CG + "late") == "Succeeded", 15), "it is made as soon as it can be", state(CG + "late"))
 
 # secrets that control had when it died, and the runtime had not
@@ -132,7 +133,7 @@ ok(read_only(), "and once more")
 call("PUT", CG + "sec2", {**secret("two"), "properties": {**secret("two")["properties"]}})  # cannot be attached, so not handed over
 pid = wait(lambda: role_pid("control"))
 os.kill(int(pid), 9)
-wait(lambda: subprocess.run(["umount", ns], capture_output=True).returncode == 0)
+wait(lambda: subprocess.run(["umount", "--lazy", ns], capture_output=True).returncode == 0)
 ok(wait(lambda: state(CG + "sec2") == "Failed"), "one whose secrets were lost says so", state(CG + "sec2"))
 ok("SecretsLost" in [e["name"] for e in call("GET", CG + "sec2")[1]["properties"]["instanceView"]["events"]] and not [k for k in rt.groups if k.endswith("/sec2")], "and is not run without them")
 ok(wait(lambda: state(CG + "sec") == "Succeeded"), "the other one is as it was", state(CG + "sec"))
