@@ -19,12 +19,15 @@
 #include "netd/where.h"
 #include "netd/zone.h"
 
-#define CALM_MS 50 /* between plans of one load balancer that nobody waits for */
+#define CALM_MS   50 /* between plans of one load balancer that nobody waits for */
+#define GATHER_MS 5  /* after one that somebody waited for: new members answer probes together */
 
 static struct balancer **all;
 static size_t n_all, cap_all;
 static struct where members; /* load balancers by VNet and address of a document's members */
+static LIST_HEAD(marked, balancer) soon = LIST_HEAD_INITIALIZER(soon); /* dirty */
 static struct loop_timer *later;
+static int64_t later_ms; /* when it ends, while it runs */
 
 static uint32_t number_of(const struct resource *r)
 {
@@ -278,12 +281,20 @@ static uint32_t vnet_now(const struct balancer *b)
 	                     : 0;
 }
 
+static void unmark(struct balancer *b)
+{
+	if (b->dirty) {
+		LIST_REMOVE(b, link);
+		b->dirty = false;
+	}
+}
+
 static void evaluate(struct balancer *b)
 {
 	uint32_t vnet = vnet_now(b);
 	struct kset set = { 0 };
 
-	b->dirty = false;
+	unmark(b);
 	b->planned_ms = clock_system.now_ms(&clock_system);
 	if (vnet != b->vnet) {
 		index_members(b, false);
@@ -336,20 +347,38 @@ void balancer_vnet(uint32_t vnet)
 	}
 }
 
+static void touched(struct balancer *b, int64_t now)
+{
+	b->calmed_ms = now;
+	evaluate(b);
+}
+
+static void wake_by(int64_t at_ms, int64_t now)
+{
+	if (!loop_timer_running(later) || at_ms < later_ms) {
+		later_ms = at_ms;
+		loop_timer_start(later, at_ms - now);
+	}
+}
+
 static void on_later(void *arg)
 {
+	struct marked due = LIST_HEAD_INITIALIZER(due);
 	int64_t now = clock_system.now_ms(&clock_system);
-	bool left = false;
+	struct balancer *b, *next;
 
 	(void)arg;
-	for (size_t i = 0; i < n_all; i++) {
-		if (all[i]->dirty && now - all[i]->planned_ms >= CALM_MS) {
-			evaluate(all[i]);
+	for (b = LIST_FIRST(&soon); b; b = next) {
+		next = LIST_NEXT(b, link);
+		if (b->due_ms <= now) {
+			LIST_REMOVE(b, link);
+			LIST_INSERT_HEAD(&due, b, link);
+		} else {
+			wake_by(b->due_ms, now);
 		}
-		left = left || all[i]->dirty;
 	}
-	if (left) {
-		loop_timer_start(later, CALM_MS / 2);
+	while ((b = LIST_FIRST(&due))) { /* what is planned leaves the list */
+		touched(b, now);
 	}
 }
 
@@ -365,15 +394,23 @@ struct balancer *lb_at(size_t i)
 
 void lb_touch(struct balancer *b)
 {
-	if (clock_system.now_ms(&clock_system) - b->planned_ms >= CALM_MS) {
-		evaluate(b);
-	} else if (!b->dirty) {
-		b->dirty = true;
-		later = later ? later : loop_timer_new(plane.loop, on_later, NULL);
-		if (!loop_timer_running(later)) {
-			loop_timer_start(later, CALM_MS / 2);
-		}
+	int64_t now = clock_system.now_ms(&clock_system);
+
+	if (b->dirty) {
+		return;
 	}
+	if (now - b->planned_ms >= CALM_MS) {
+		touched(b, now);
+		return;
+	}
+	b->dirty = true;
+	b->due_ms = now + GATHER_MS;
+	if (b->due_ms < b->calmed_ms + CALM_MS) {
+		b->due_ms = b->calmed_ms + CALM_MS;
+	}
+	LIST_INSERT_HEAD(&soon, b, link);
+	later = later ? later : loop_timer_new(plane.loop, on_later, NULL);
+	wake_by(b->due_ms, now);
 }
 
 /* ---- coming and going ---- */
@@ -450,6 +487,7 @@ void balancer_gone(struct resource *r)
 			all[i] = all[--n_all];
 		}
 	}
+	unmark(b);
 	lb_front_give(b);
 	for (size_t i = 0; i < b->n_joined; i++) {
 		free(b->joined[i].pool);

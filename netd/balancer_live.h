@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <sys/queue.h>
+
 #include "lb/slots.h"
 #include "netd/balancer_parts.h"
 
@@ -35,14 +37,16 @@ struct balancer {
 	size_t n_joined;
 	struct lb_target **targets;
 	size_t n_targets;
-	int64_t planned_ms;
-	bool dirty;   /* to be planned soon */
-	bool settled; /* planned once by this control */
-	bool turned;  /* a table has other members since its NGroups were told */
-	bool unsaved; /* its status changed while it was planned */
+	int64_t planned_ms, calmed_ms; /* last plan, and last one that nobody waited for */
+	int64_t due_ms;                /* while dirty */
+	LIST_ENTRY(balancer) link;     /* while dirty */
+	bool dirty;                    /* to be planned soon */
+	bool settled;                  /* planned once by this control */
+	bool turned;                   /* a table has other members since its NGroups were told */
+	bool unsaved;                  /* its status changed while it was planned */
 };
 
-/* Plans it again, now or, when that was done a moment ago, soon. */
+/* Plans it again, nobody waits for it: now or, when that was done a moment ago, within 50 ms. */
 void lb_touch(struct balancer *b);
 
 /* Between begin and end each backend that rules ask about is named; the others are forgotten. What is
