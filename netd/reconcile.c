@@ -42,6 +42,7 @@ void reconcile_free(struct reconcile *r)
 	}
 	free(r->owners);
 	free(r->spaces);
+	free(r->leaving);
 	free(r);
 }
 
@@ -213,7 +214,7 @@ static int drop_spaces(struct reconcile *r, const struct kops *ops, struct err *
 			continue;
 		}
 		struct space *s = space_get(r, o->ns);
-		if (r->k->ns_del(r->k, o->ns, o->sub, e) < 0) {
+		if (reconcile_drop_ns(r, o->ns, o->sub, e) < 0) {
 			rc = -1;
 		}
 		if (s) {
@@ -459,94 +460,7 @@ int reconcile_del(struct reconcile *r, uint64_t owner, struct err *e)
 	return rc;
 }
 
-/* ---- comparison with the kernel ---- */
-
-/* Is this one of those that should be gone? */
-static bool owed(struct space *s, const struct kobj *o)
-{
-	if (want_get(&s->want, o)) {
-		return false; /* wanted again since */
-	}
-	for (size_t i = 0; i < s->owed.n; i++) {
-		if (kobj_compare(&s->owed.v[i], o) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
-/* Can the steps not be done one by one? Whole chains, sets and counters can come and go; in a chain that
- * stays, rules have an order, and what is not as it was is a stranger's work. */
-static bool needs_anew(const struct kops *ops)
-{
-	for (size_t i = 0; i < ops->n; i++) {
-		const struct kop *op = &ops->v[i];
-		bool with = false; /* its chain comes, or goes, too */
-
-		if (op->o->kind == KOBJ_RULESET ||
-		    (op->verb == KOP_SET && op->o->kind > KOBJ_RULESET &&
-		     op->o->kind < KOBJ_ELEM)) {
-			return true;
-		}
-		for (size_t k = 0; op->o->kind == KOBJ_FILTER && k < ops->n && !with; k++) {
-			with = ops->v[k].o->kind == KOBJ_CHAIN && ops->v[k].verb == op->verb &&
-			       strcmp(ops->v[k].o->dev, op->o->dev) == 0;
-		}
-		if (op->o->kind == KOBJ_FILTER && !with) {
-			return true;
-		}
-	}
-	return false;
-}
-
-/* Steps that make one namespace right; objects that steps point at live in *have. */
-static int compare(struct reconcile *r, struct space *s, struct kset *have, struct kops *ops,
-                   struct err *e)
-{
-	if (r->k->dump(r->k, s->ns, have, e) < 0) {
-		/* A given one that is away: nothing of ours is there. */
-		return e->kind == ERR_NOT_FOUND && kobj_ns_foreign(s->ns) ? 0 : -1;
-	}
-	/* The ruleset differs: it comes anew, with all that is in it. */
-	size_t n, keep = 0;
-	AUTO_FREE struct kobj **want = want_flat(&s->want, &n);
-	struct kops probe = { 0 };
-
-	if (!want) {
-		return err_set(e, ERR_NO_MEMORY, 0, "steps: out of memory");
-	}
-
-	kobj_diff(want, n, have->v, have->n, true, &probe);
-	bool anew = !space_tenants(s) && needs_anew(&probe);
-	kops_fini(&probe);
-	for (size_t i = 0; i < have->n; i++) {
-		if (!anew || have->v[i].kind < KOBJ_RULESET) {
-			have->v[keep++] = have->v[i];
-		}
-	}
-	have->n = keep;
-	kobj_diff(want, n, have->v, have->n, !space_tenants(s), ops);
-	for (size_t i = 0; s->owed.n && i < have->n; i++) {
-		if (owed(s, &have->v[i])) {
-			kops_add(ops, KOP_DEL, &have->v[i]);
-		}
-	}
-	kops_sort(ops);
-	return ops->failed ? err_set(e, ERR_NO_MEMORY, 0, "steps: out of memory") : 0;
-}
-
-/* The inner end of a link comes with the outer one, by the repair of the namespace that this is in. */
-static bool awaits_link(const struct kops *ops)
-{
-	for (size_t i = 0; i < ops->n; i++) {
-		const struct kobj *o = ops->v[i].o;
-
-		if (ops->v[i].verb == KOP_ADD && o->kind == KOBJ_LINK && o->sub == KOBJ_LINK_PEER) {
-			return true;
-		}
-	}
-	return false;
-}
+/* ---- repair ---- */
 
 static int repair_space(struct reconcile *r, struct space *s, struct err *e)
 {
@@ -560,13 +474,13 @@ static int repair_space(struct reconcile *r, struct space *s, struct err *e)
 		s->made = rc == 0;
 	}
 	if (rc == 0) {
-		rc = compare(r, s, &have, &ops, e);
+		rc = reconcile_compare(r, s, &have, &ops, e);
 	}
 	while (rc == 0 && reconcile_let_go(r, &ops)) {
 		kops_fini(&ops);
 		kset_fini(&have);
 		s = space_get(r, ns);
-		rc = s ? compare(r, s, &have, &ops, e) : 0;
+		rc = s ? reconcile_compare(r, s, &have, &ops, e) : 0;
 	}
 	if (rc == 0 && ops.n > 0) {
 		r->stats.repairs++;
@@ -581,7 +495,7 @@ static int repair_space(struct reconcile *r, struct space *s, struct err *e)
 			}
 		}
 	}
-	bool awaits = awaits_link(&ops);
+	bool awaits = reconcile_awaits_link(&ops);
 	kops_fini(&ops);
 	kset_fini(&have);
 	s = space_get(r, ns); /* its place may have moved */
@@ -615,7 +529,7 @@ static int adopt(struct reconcile *r, struct err *e)
 			s->made = r->k->ns_adopt(r->k, s->ns, s->type, &ignored) == 0;
 		}
 		if ((!wanted || !s->made) &&
-		    r->k->ns_del(r->k, found[i].ns, found[i].type, e) < 0) {
+		    reconcile_drop_ns(r, found[i].ns, found[i].type, e) < 0) {
 			rc = -1;
 		}
 	}

@@ -34,6 +34,12 @@ struct space {
 	                     the tenant's and nothing else tells */
 };
 
+/* A group's namespace that was dropped a moment ago. */
+struct leaving {
+	uint32_t ns;
+	int64_t until_ms;
+};
+
 struct reconcile {
 	struct kernel *k;
 	const struct clock *clock;
@@ -42,6 +48,8 @@ struct reconcile {
 	struct space *spaces; /* sorted by ns */
 	size_t n_spaces, cap_spaces;
 	size_t failing; /* of them broken */
+	struct leaving *leaving;
+	size_t n_leaving, cap_leaving;
 	bool listing, synced;
 	uint32_t next_ns;    /* where repair goes on */
 	uint32_t next_group; /* and the audit of groups */
@@ -89,6 +97,17 @@ bool reconcile_let_go(struct reconcile *r, const struct kops *ops);
 void steps_refill(struct reconcile *r, struct kops *ops);
 /* Frees the owner's objects; nobody borrows them any more. */
 void owner_clear(struct owner *o);
+
+/* Steps that make one namespace right; objects that steps point at live in *have. What is only waiting for the kernel to take it
+ * down with a dropped namespace is right. -1: it cannot be told. */
+int reconcile_compare(struct reconcile *r, struct space *s, struct kset *have, struct kops *ops,
+                      struct err *e) __attribute__((warn_unused_result));
+/* Does one of the steps want the inner end of a link? That comes with the outer one, by the repair of the namespace that this
+ * is in. */
+bool reconcile_awaits_link(const struct kops *ops);
+/* The kernel is to drop that namespace; a group's takes its link in the VNet along, later. */
+int reconcile_drop_ns(struct reconcile *r, uint32_t ns, uint8_t type, struct err *e)
+	__attribute__((warn_unused_result));
 
 /* What a repair found, for who debugs: NETD_TRACE_REPAIR=1. */
 void reconcile_trace(const struct kops *ops);

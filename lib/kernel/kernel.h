@@ -118,5 +118,8 @@ void kernel_linux_guest_settled(struct kernel *k, uint32_t ns);
 /* The fake. kernel_fake_fail() makes the n-th apply from now on fail (0: never). */
 struct kernel *kernel_fake_new(void);
 void kernel_fake_fail(struct kernel *k, unsigned nth);
+/* A namespace that goes takes the links that lead into it along at once (false, so it begins), or when this is called with false
+ * again: Linux takes them down in batches, some ms to seconds later. */
+void kernel_fake_linger(struct kernel *k, bool on);
 /* A stranger's hand: removes one object, with what hangs on it, and reports the event. */
 void kernel_fake_lose(struct kernel *k, const struct kobj *o);

@@ -16,6 +16,7 @@ struct fake {
 	struct kernel ops;
 	struct kset objects; /* all namespaces; NETNS objects say which exist */
 	unsigned fail_in;
+	bool linger; /* links into a namespace that went stay */
 	void (*on_event)(void *arg, uint32_t ns, uint32_t index);
 	void *arg;
 };
@@ -132,7 +133,7 @@ static int fake_ns_del(struct kernel *k, uint32_t ns, uint8_t type, struct err *
 	for (size_t i = 0; i < f->objects.n;) {
 		const struct kobj *o = &f->objects.v[i];
 
-		if (o->ns == ns && o->kind == KOBJ_LINK) {
+		if (o->ns == ns && o->kind == KOBJ_LINK && !f->linger) {
 			struct kobj link = *o;
 			lose(f, &link);
 			i = 0;
@@ -408,6 +409,24 @@ struct kernel *kernel_fake_new(void)
 void kernel_fake_fail(struct kernel *k, unsigned nth)
 {
 	self(k)->fail_in = nth;
+}
+
+void kernel_fake_linger(struct kernel *k, bool on)
+{
+	struct fake *f = self(k);
+
+	f->linger = on;
+	for (size_t i = 0; !on && i < f->objects.n;) {
+		struct kobj link = f->objects.v[i];
+
+		if (link.kind == KOBJ_LINK && link.sub == KOBJ_LINK_VETH &&
+		    !ns_there(f, link.peer_ns)) {
+			lose(f, &link);
+			i = 0;
+		} else {
+			i++;
+		}
+	}
 }
 
 void kernel_fake_lose(struct kernel *k, const struct kobj *o)

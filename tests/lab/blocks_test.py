@@ -93,7 +93,7 @@ sets = [subprocess.Popen(["nsenter", "--net=" + router(k), "timeout", "60", "nft
 time.sleep(0.5)
 for i in range(3, 7):
     make(f"b{i}", 2)
-ok(page_of("a1", ip["b6"]) == "b6" and page_of("c1", ip6["b6"]) == "b6", "new groups of a block are reached")
+ok(wait(lambda: page_of("a1", ip["b6"]) == "b6" and page_of("c1", ip6["b6"]) == "b6", 3), "new groups of a block are reached")
 gone("b6")
 ok(wait(lambda: page_of("a1", ip["b6"]) == "", 3), "and are no more when they have gone")
 del ns["b6"]

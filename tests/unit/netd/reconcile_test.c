@@ -606,6 +606,96 @@ static void test_wanted_twice(void **state)
 	k->free(k);
 }
 
+static bool link_there(struct kernel *k, uint32_t ns, const char *dev)
+{
+	struct kset have = { 0 };
+	struct err e = ERR_INIT;
+	bool found = false;
+
+	assert_int_equal(k->dump(k, ns, &have, &e), 0);
+	for (size_t i = 0; i < have.n && !found; i++) {
+		found = have.v[i].kind == KOBJ_LINK && strcmp(have.v[i].dev, dev) == 0;
+	}
+	kset_fini(&have);
+	return found;
+}
+
+static uint64_t audited(struct reconcile *r)
+{
+	struct reconcile_stats s;
+
+	reconcile_audit(r);
+	settle(r);
+	reconcile_stats(r, &s);
+	return s.repairs;
+}
+
+/* Groups go, and the kernel takes their links down later: until then, repair leaves them alone. */
+static void test_leaving(void **state)
+{
+	struct want w[OWNERS] = { 0 };
+	struct kernel *k = kernel_fake_new();
+	struct reconcile *r = reconcile_new(k, &clock_fake);
+	struct err e = ERR_INIT;
+	AUTO_BUF struct buf now = { 0 }, should = { 0 };
+
+	(void)state;
+	seed = 7;
+	plan_base(w);
+	for (unsigned i = 0; i < 6; i++) {
+		plan_group(&w[1 + 3 * VNETS + i], i);
+	}
+	k->watch(k, NULL, on_event, r);
+	reconcile_begin(r);
+	assert_int_equal(reconcile_end(r, &e), 0);
+	for (int i = 0; i < OWNERS; i++) {
+		assert_true(!w[i].set.n ||
+		            reconcile_set(r, w[i].owner, w[i].set.v, w[i].set.n, &e) == 0);
+	}
+	uint64_t before = audited(r);
+
+	kernel_fake_linger(k, true);
+	assert_int_equal(reconcile_del(r, 100, &e), 0);
+	assert_int_equal(reconcile_del(r, 103, &e), 0);
+	now_ms += 9000;
+	assert_int_equal(audited(r), before);
+	assert_true(link_there(k, vnet_ns(0), "p100"));
+	kernel_fake_linger(k, false);
+	assert_int_equal(audited(r), before);
+	w[1 + 3 * VNETS].set.n = w[1 + 3 * VNETS + 3].set.n = 0;
+	text(k, &now);
+	replan(w, &should);
+	assert_string_equal(buf_str(&now), buf_str(&should));
+
+	/* One that something holds on to is taken down after all. */
+	kernel_fake_linger(k, true);
+	assert_int_equal(reconcile_del(r, 101, &e), 0);
+	assert_int_equal(audited(r), before);
+	now_ms += 11000;
+	assert_int_equal(audited(r), before + 1);
+	assert_false(link_there(k, vnet_ns(1), "p101"));
+
+	/* An engine that begins anew drops what its list does not name. */
+	reconcile_free(r);
+	r = reconcile_new(k, &clock_fake);
+	reconcile_begin(r);
+	for (int i = 0; i < OWNERS; i++) {
+		bool named = w[i].set.n && w[i].owner != 101 && w[i].owner != 102;
+
+		assert_true(!named ||
+		            reconcile_set(r, w[i].owner, w[i].set.v, w[i].set.n, &e) == 0);
+	}
+	assert_int_equal(reconcile_end(r, &e), 0);
+	assert_true(link_there(k, vnet_ns(2), "p102"));
+	kernel_fake_linger(k, false);
+	assert_false(link_there(k, vnet_ns(2), "p102"));
+	for (int i = 0; i < OWNERS; i++) {
+		kset_fini(&w[i].set);
+	}
+	reconcile_free(r);
+	k->free(k);
+}
+
 static uint32_t gone_ns;
 
 static void on_gone(void *arg, uint32_t ns)
@@ -741,6 +831,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_guest),
+		cmocka_unit_test(test_leaving),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_ruleset_changes),
 		cmocka_unit_test(test_wanted_twice),
