@@ -45,8 +45,7 @@ int reconcile_drop_ns(struct reconcile *r, uint32_t ns, uint8_t type, struct err
  * batch for many. Taken down by us, each costs 17 ms. */
 static bool leaves(struct reconcile *r, const struct kobj *link, int64_t now)
 {
-	if (link->kind != KOBJ_LINK || link->sub != KOBJ_LINK_VETH ||
-	    link->ns == KOBJ_NS_GATEWAY || space_get(r, link->index)) {
+	if (link->kind != KOBJ_LINK || link->sub != KOBJ_LINK_VETH || space_get(r, link->index)) {
 		return false;
 	}
 	for (size_t i = r->n_leaving; i-- > 0;) {
