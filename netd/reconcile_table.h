@@ -34,7 +34,7 @@ struct space {
 	                     the tenant's and nothing else tells */
 };
 
-/* A group's namespace that was dropped a moment ago. */
+/* A group's namespace, or a runtime's, that was dropped a moment ago. */
 struct leaving {
 	uint32_t ns;
 	int64_t until_ms;

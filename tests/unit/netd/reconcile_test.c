@@ -777,6 +777,16 @@ static void test_guest(void **state)
 	assert_string_equal(buf_str(&without), buf_str(&now));
 	assert_int_equal(reconcile_check(r, 100, &e), -1);
 	assert_int_equal(reconcile_del(r, 100, &e), 0);
+
+	/* One that is detached: its link goes later, and is no difference until then. */
+	assert_int_equal(reconcile_set(r, 100, set.v, set.n, &e), 0);
+	uint64_t before = audited(r);
+	kernel_fake_linger(k, true);
+	assert_int_equal(reconcile_del(r, 100, &e), 0);
+	assert_int_equal(audited(r), before);
+	assert_true(link_there(k, vnet_ns(0), "p100"));
+	kernel_fake_linger(k, false);
+	assert_false(link_there(k, vnet_ns(0), "p100"));
 	kset_fini(&set);
 	for (int i = 0; i < OWNERS; i++) {
 		kset_fini(&w[i].set);
