@@ -301,7 +301,7 @@ void owner_clear(struct owner *o)
 
 void reconcile_trace(const struct kops *ops)
 {
-	static const char *const verbs[] = { "remove", "add", "set" };
+	static const char *const verbs[] = { "remove", "add", "set", "bind" };
 
 	if (!getenv("NETD_TRACE_REPAIR")) {
 		return;

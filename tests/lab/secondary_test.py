@@ -23,6 +23,7 @@ A, B = (open(f"{KEYS}/{k}").read() for k in "ab")
 RING = dns.tsigkeyring.from_text({"transfer": ("hmac-sha256", A), "strong": ("hmac-sha512", B)})
 dir = os.environ["NETD_LAB"] + "/secondaries"
 os.makedirs(dir)
+os.mkdir(dir + "/knot")
 os.chmod(dir, 0o777)
 
 
@@ -95,7 +96,10 @@ acl:
    address: 192.0.2.0/24
    action: transfer
 template:
+ - id: default
+   storage: "{dir}/knot"
  - id: member
+   storage: "{dir}/knot"
    master: netd
    acl: [notify, xfr]
 zone:
