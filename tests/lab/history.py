@@ -6,7 +6,7 @@ import math
 
 
 def linearizable(history):
-    """None when it is; else the longest order that was found, for a person to read. What need not be tried is not, so that calls
+    """None when it is; else, for a person to read, the end of the longest order that was found, what does not follow, and what nobody knows of. What need not be tried is not, so that calls
     whose outcome nobody knows do not double the search each: a write that nobody knows of helps only a read of its value that is
     still to come, and deletions of that kind are all alike (the first goes first); a read of what is there now comes at once."""
     ops = sorted((op for op in history if op[4] != "fail"), key=lambda op: op[0])
@@ -45,7 +45,8 @@ def linearizable(history):
                     continue
                 deleted = True
             stack.append((done | 1 << i, after, order + (i,)))
-    return [ops[i] for i in best][-8:], [ops[i] for i in range(n) if not sum(1 << k for k in best) >> i & 1][:8]
+    left = [ops[i] for i in range(n) if not sum(1 << k for k in best) >> i & 1]
+    return [ops[i] for i in best][-8:], [op for op in left if op[4] == "ok"][:8], [op for op in left if op[4] != "ok"][-4:]
 
 
 def plainly(history):

@@ -128,7 +128,7 @@ router bgp 6500{k}
  exit-address-family
 """)
     for name in ("zebra", "bgpd"):
-        run = (f"mount --bind {home}/passwd /etc/passwd && mount --bind {home}/group /etc/group && exec nsenter --net=/run/netns/node{k} {at}/usr/lib/frr/{name} "
+        run = (f"mount -t tmpfs frr /var/tmp && mount --bind {home}/passwd /etc/passwd && mount --bind {home}/group /etc/group && exec nsenter --net=/run/netns/node{k} {at}/usr/lib/frr/{name} "
                f"-f {home}/{name}.conf -i {home}/{name}.pid -z {home}/zserv.api --vty_socket {home} -A 127.0.0.1 -P 0 --log file:{home}/{name}.log -u root -g root")
         birds[f"{name}{k}"] = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", run], env={**env, "LD_LIBRARY_PATH": env["LD_LIBRARY_PATH"] + f":{at}/usr/lib/x86_64-linux-gnu/frr"}, stderr=open(f"{home}/{name}.err", "w"))
         wait(lambda: os.path.exists(f"{home}/{name}.vty"), 10)
