@@ -44,6 +44,7 @@ struct call {
 	} answer;
 	char key[1200], verb[12];
 	bool created;
+	uint64_t etag; /* CALL_PUT: of what was put */
 	char operation[37];
 	char child[100]; /* name of the part that was put, "" none, and its type */
 	const char *child_type;
@@ -128,8 +129,10 @@ static void on_stored(void *arg, const struct err *e)
 		json_t *view = !r            ? NULL
 		               : c->child[0] ? view_child(r, c->child_type, c->child)
 		                             : view_resource(r);
+		c->r->stored = r && r->etag == c->etag; /* it is what was put, and no newer one */
 		api_json(c->r, c->created ? 201 : 200, headers, view);
 	} else {
+		c->r->stored = true;
 		api_json(c->r,
 		         c->answer == CALL_DONE   ? 204
 		         : c->answer == CALL_GONE ? 200
@@ -261,6 +264,7 @@ static void put(struct http_request *r, const struct model_id *id, const struct 
 		call_refused(c, &e);
 	} else {
 		c->created = change.created; /* the answer comes from the loop, later */
+		c->etag = change.r->etag;
 	}
 	json_decref(doc);
 }
@@ -286,6 +290,8 @@ static void patch(struct http_request *r, const struct model_id *id, struct reso
 	struct call *c = call_new(r, x->id, false);
 	if (change_tags(x, tags ? tags : json_object_get(x->doc, "tags"), on_stored, c, &e) < 0) {
 		call_refused(c, &e);
+	} else {
+		c->etag = x->etag;
 	}
 	json_decref(doc);
 }

@@ -12,54 +12,107 @@
 #include "netd/api/health.h"
 #include "netd/plane.h"
 
-/* ---- changes under way ---- */
+/* ---- changes under way ----
+ *
+ * What control knows is ahead of the store while changes are under way, which may never be made: an answer waits for those that
+ * it could tell of, all that were submitted before it was given. */
 
-/* A request that waits until what control knows is stored. */
-struct settling {
+struct held {
 	struct caller_waits waits;
 	struct http_request *r;
+	int status;
+	char *headers;
+	struct buf body;
 };
 
-static void on_settled(void *arg, const struct err *e)
+static void on_told(void *arg, const struct err *e)
 {
-	struct settling *s = arg;
+	struct held *h = arg;
 
 	if (e) {
-		api_error(s->r, e);
+		api_error(h->r, e);
 	} else {
-		api_serve(s->r);
+		http_reply(h->r, h->status, h->headers, (const char *)h->body.data, h->body.len);
 	}
 }
 
-static void on_stored(void *arg, const struct err *e, uint64_t rev)
+static void on_settled(void *arg, const struct err *e, uint64_t rev)
 {
-	struct settling *s = arg;
+	struct held *h = arg;
 
 	(void)rev;
 	control_stored(e);
-	caller_waits_end(&s->waits, e);
-	free(s);
+	caller_waits_end(&h->waits, e);
+	buf_fini(&h->body);
+	free(h->headers);
+	free(h);
 }
 
-/* What control knows is ahead of the store while a change is under way, which may never be made: it is not told before. */
-static void settle(struct http_request *r)
+static struct held *held_new(struct http_request *r, void (*reply)(void *arg, const struct err *e))
 {
-	struct settling *s;
-	struct err e = ERR_INIT;
+	struct held *h = calloc(1, sizeof(*h));
 
-	if (plane.stopped) { /* nobody knows when they end */
-		err_set(&e, plane.stopped_kind, 0, "%s", plane.stopped);
-		caller_unknown(&e);
-		api_error(r, &e);
-		return;
-	}
-	s = malloc(sizeof(*s));
-	if (!s) {
+	if (!h) {
 		abort();
 	}
-	s->r = r;
-	caller_waits_add(&s->waits, on_settled, s);
-	store_submit(plane.store, NULL, 0, on_stored, s);
+	h->r = r;
+	caller_waits_add(&h->waits, reply, h);
+	return h;
+}
+
+/* Nobody knows when they end. */
+static void unknown(struct http_request *r)
+{
+	struct err e = ERR_INIT;
+
+	err_set(&e, plane.stopped_kind, 0, "%s", plane.stopped);
+	caller_unknown(&e);
+	api_error(r, &e);
+}
+
+static bool hold(struct http_request *r, int status, const char *headers, const char *body,
+                 size_t len)
+{
+	if (r->stored || status >= 500 || store_settled(plane.store)) {
+		return false;
+	}
+	r->hold = NULL;
+	if (plane.stopped) {
+		unknown(r);
+		return true;
+	}
+	struct held *h = held_new(r, on_told);
+	h->status = status;
+	h->headers = strdup(headers);
+	if (!h->headers) {
+		abort();
+	}
+	buf_add(&h->body, body, len);
+	store_submit(plane.store, NULL, 0, on_settled, h);
+	return true;
+}
+
+static void serve(struct http_request *r)
+{
+	r->hold = hold;
+	api_serve(r);
+}
+
+static void on_turn(void *arg, const struct err *e)
+{
+	struct held *h = arg;
+
+	if (e) {
+		api_error(h->r, e);
+	} else {
+		serve(h->r);
+	}
+}
+
+/* Begins once the changes under way are made: deletions and actions find what was asked for before them. */
+static void queue(struct http_request *r)
+{
+	store_submit(plane.store, NULL, 0, on_settled, held_new(r, on_turn));
 }
 
 /* ---- requests ---- */
@@ -81,10 +134,12 @@ static void on_request(void *arg, struct http_request *r)
 	if (plane.blind || (plane.stopped && !reads) || !store_current(plane.store)) {
 		(void)control_refuse(&e);
 		api_error(r, &e);
-	} else if (who && !store_settled(plane.store) && !puts) { /* of what may not be there */
-		settle(r);
-	} else {
+	} else if (!who) {
 		api_serve(r);
+	} else if (reads || puts || store_settled(plane.store)) {
+		serve(r);
+	} else {
+		queue(r);
 	}
 }
 

@@ -348,6 +348,9 @@ void http_reply(struct http_request *r, int status, const char *headers, const c
 	bool head_only = strcmp(r->method, "HEAD") == 0;
 	char id[37];
 
+	if (r->hold && r->hold(r, status, headers, body, len)) {
+		return;
+	}
 	memcpy(id, r->id, sizeof(id));
 	buf_fini(&r->body);
 	free(r);

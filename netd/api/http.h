@@ -30,6 +30,11 @@ struct http_request {
 	bool unix_socket, tls;
 	uid_t uid;   /* of the peer, Unix socket only */
 	char id[37]; /* x-ms-request-id of the answer, and of the audit line */
+	/* Sees the answer before it is sent; true: it is kept there, and sent later by http_reply() once more, after `hold` was
+	 * cleared. NULL: nobody. */
+	bool (*hold)(struct http_request *r, int status, const char *headers, const char *body,
+	             size_t len);
+	bool stored; /* for `hold`: the answer tells of nothing that could still be undone */
 	void *conn;
 };
 

@@ -111,3 +111,33 @@ class Between(threading.Thread):
                 first = answer.read1(65536)
         except (OSError, ValueError, http.client.HTTPException):
             pass
+
+
+class Gate(Between):
+    """One that holds transactions that write while it is closed, until they are let through, or dropped."""
+    def __init__(self, port):
+        self.closed, self.held = False, []
+        super().__init__(port, "question", 0)
+
+    def fate(self, body):
+        if not self.closed:
+            return None
+        mine = {"let": threading.Event(), "fate": None}
+        self.held.append(mine)
+        mine["let"].wait(30)
+        return mine["fate"]
+
+    def close(self):
+        self.closed = True
+
+    def let(self):
+        """The one that has waited longest goes through."""
+        self.held.pop(0)["let"].set()
+
+    def drop(self):
+        """What is held never was; what comes goes through again."""
+        self.closed = False
+        while self.held:
+            mine = self.held.pop()
+            mine["fate"] = "drop"
+            mine["let"].set()
