@@ -84,10 +84,10 @@ static bool hold(struct http_request *r, int status, const char *headers, const 
 	struct held *h = held_new(r, on_told);
 	h->status = status;
 	h->headers = strdup(headers);
-	if (!h->headers) {
+	buf_add(&h->body, body, len);
+	if (!h->headers || h->body.failed) {
 		abort();
 	}
-	buf_add(&h->body, body, len);
 	store_submit(plane.store, NULL, 0, on_settled, h);
 	return true;
 }
