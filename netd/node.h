@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "lib/base/cert.h"
 #include "lib/base/err.h"
@@ -36,6 +37,7 @@ struct node {
 	bool touched; /* its engine was told something since it was asked how far it is: fabric.c */
 	uint64_t asked, answered;
 	bool names_touched;      /* the same of its dns role: zone_node.c */
+	LIST_HEAD(, asked) asks; /* what that owes answers to */
 	bool runtime;            /* one is connected there, */
 	bool runtime_waited;     /* it was expected when last looked */
 	int64_t runtime_left_ms; /* or left then; -1: none came yet */

@@ -133,7 +133,7 @@ void zone_list_end(struct node *n);
 void zone_wait(void (*fn)(void *arg), void *arg);
 /* That node's answered; is away. zone_dns_up(): is there, and is told all; group.c. */
 void zone_answered(struct node *n, uint64_t request);
-void zone_dns_gone(const struct node *n);
+void zone_dns_gone(struct node *n);
 void zone_sweep_silent(int64_t now_ms);
 void zone_node_gone(const struct node *n); /* it is no more */
 void zone_dns_up(struct node *n);

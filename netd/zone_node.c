@@ -164,12 +164,19 @@ void zone_only(struct node *n)
 
 /* ---- answers ---- */
 
+/* One node was asked. After a start as many are under way as there are groups. */
 struct asked {
-	TAILQ_ENTRY(asked) link;
+	LIST_ENTRY(asked) link, same; /* of its node; of those whose requests have the same bits */
 	struct node *node;
 	uint64_t request;
 };
-static TAILQ_HEAD(askeds, asked) askeds = TAILQ_HEAD_INITIALIZER(askeds);
+#define BUCKETS 16384u
+static LIST_HEAD(askeds, asked) askeds[BUCKETS];
+
+static struct askeds *bucket(uint64_t request)
+{
+	return &askeds[(request ^ request >> 56) % BUCKETS];
+}
 
 struct waiting {
 	STAILQ_ENTRY(waiting) link;
@@ -188,33 +195,29 @@ static void ask(struct node *n, uint64_t request)
 	}
 	node_asks(n, ROLE_DNS);
 	*a = (struct asked){ .node = n, .request = request };
-	TAILQ_INSERT_TAIL(&askeds, a, link);
+	LIST_INSERT_HEAD(&n->asks, a, link);
+	LIST_INSERT_HEAD(bucket(request), a, same);
 }
 
-static bool owes(const struct node *n)
+static void asked_free(struct asked *a)
 {
-	const struct asked *a;
-
-	TAILQ_FOREACH(a, &askeds, link)
-	{
-		if (a->node == n) {
-			return true;
-		}
-	}
-	return false;
+	LIST_REMOVE(a, link);
+	LIST_REMOVE(a, same);
+	free(a);
 }
 
-static bool is_asked(uint64_t request)
+/* Of that node, or (NULL) of any. */
+static struct asked *asked_find(const struct node *n, uint64_t request)
 {
-	const struct asked *a;
+	struct asked *a;
 
-	TAILQ_FOREACH(a, &askeds, link)
+	LIST_FOREACH(a, bucket(request), same)
 	{
-		if (a->request == request) {
-			return true;
+		if (a->request == request && (!n || a->node == n)) {
+			break;
 		}
 	}
-	return false;
+	return a;
 }
 
 /* All that were asked have answered. */
@@ -239,56 +242,39 @@ static void whole(uint64_t request)
 
 void zone_answered(struct node *n, uint64_t request)
 {
-	struct asked *a;
-
-	TAILQ_FOREACH(a, &askeds, link)
-	{
-		if (a->node == n && a->request == request) {
-			break;
-		}
-	}
+	struct asked *a = asked_find(n, request);
 	bool waited = a != NULL;
+
 	if (waited) {
-		TAILQ_REMOVE(&askeds, a, link);
-		free(a);
+		asked_free(a);
 	}
 	node_answers(n, ROLE_DNS, false); /* any answer tells that it is there */
-	if (owes(n)) {
+	if (!LIST_EMPTY(&n->asks)) {
 		node_asks(n, ROLE_DNS);
 	}
-	if (waited && !is_asked(request)) {
+	if (waited && !asked_find(NULL, request)) {
 		whole(request);
 	}
 }
 
 /* The node is waited for no longer; `groups`: neither by groups. */
-static void give_up(const struct node *n, bool groups)
+static void give_up(struct node *n, bool groups)
 {
 	struct asked *a;
-	bool some = true;
 
-	while (some) {
-		some = false;
-		TAILQ_FOREACH(a, &askeds, link)
-		{
-			if (a->node == n) {
-				uint64_t request = a->request;
-				bool waits = groups || request >> 56 == ASK_ZONES >> 56;
+	while ((a = LIST_FIRST(&n->asks))) {
+		uint64_t request = a->request;
+		bool waits = groups || request >> 56 == ASK_ZONES >> 56;
 
-				TAILQ_REMOVE(&askeds, a, link);
-				free(a);
-				some = true;
-				if (waits && !is_asked(request)) {
-					whole(request);
-				}
-				break;
-			}
+		asked_free(a);
+		if (waits && !asked_find(NULL, request)) {
+			whole(request);
 		}
 	}
 }
 
 /* It gets the whole list when it comes back. Groups hear of it then, when it is control's own. */
-void zone_dns_gone(const struct node *n)
+void zone_dns_gone(struct node *n)
 {
 	give_up(n, n != node_own());
 }
@@ -325,7 +311,7 @@ void zone_wait(void (*fn)(void *arg), void *arg)
 		}
 	}
 	buf_fini(&b);
-	if (!is_asked(request)) {
+	if (!asked_find(NULL, request)) {
 		free(w);
 		fn(arg);
 		return;

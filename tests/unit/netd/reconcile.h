@@ -5,13 +5,12 @@
  */
 #pragma once
 
-#include "netd/reconcile.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/own.h"
+#include "netd/reconcile.h"
 #include "tests/test.h"
 #include "vnet/plan.h"
 
