@@ -38,6 +38,7 @@ static struct {
 	struct node **v;  /* sorted by name */
 	struct node *own; /* of them; it stays */
 	size_t n;
+	struct node *numbered[PLAN_NODE_MAX + 1]; /* NULL: it is no node's now */
 	struct token *tokens;
 	size_t n_tokens;
 	uint32_t last; /* number that was given */
@@ -87,12 +88,23 @@ static struct node *add(const char *name)
 	return n;
 }
 
+static void set_number(struct node *n, uint32_t number)
+{
+	n->number = number;
+	if (number <= PLAN_NODE_MAX) {
+		self.numbered[number] = n;
+	}
+}
+
 static void drop(struct node *n)
 {
 	size_t i = place(n->name);
 
 	memmove(&self.v[i], &self.v[i + 1], (self.n - i - 1) * sizeof(struct node *));
 	self.n--;
+	if (node_numbered(n->number) == n) {
+		self.numbered[n->number] = NULL;
+	}
 	refused_gone(n);
 	free(n);
 }
@@ -138,7 +150,7 @@ static void load_node(const json_t *row)
 	copy(row, "zone", n->zone, sizeof(n->zone));
 	copy(row, "domain", n->domain, sizeof(n->domain));
 	copy(row, "key", n->key, sizeof(n->key));
-	n->number = (uint32_t)integer(row, "number");
+	set_number(n, (uint32_t)integer(row, "number"));
 	n->joined_ms = integer(row, "joined");
 	n->cordoned = json_is_true(json_object_get(row, "cordoned"));
 	n->drained = n->drains_on = json_is_true(json_object_get(row, "drained"));
@@ -238,7 +250,7 @@ static void make_own(void)
 	struct node *n = add(plane.config->node);
 	char key[100], last[40];
 
-	n->number = take_number(last);
+	set_number(n, take_number(last));
 	n->joined_ms = clock_system.wall_ms(&clock_system);
 	key_of("node", n->name, key);
 	AUTO_FREE char *row = row_of(n);
@@ -303,12 +315,7 @@ struct node *node_first(void)
 
 struct node *node_numbered(uint32_t number)
 {
-	for (size_t i = 0; i < self.n; i++) {
-		if (self.v[i]->number == number) {
-			return self.v[i];
-		}
-	}
-	return NULL;
+	return number && number <= PLAN_NODE_MAX ? self.numbered[number] : NULL;
 }
 
 const char *node_authority(void)
@@ -606,7 +613,7 @@ int node_join(const char *secret, const char *name, const char *request, uint32_
 	struct node *n = node_find(name);
 	if (!n) {
 		n = add(name);
-		n->number = take_number(last);
+		set_number(n, take_number(last));
 		n->joined_ms = clock_system.wall_ms(&clock_system);
 		memcpy(n->zone, t->is.zone, sizeof(n->zone));
 		memcpy(n->domain, t->is.domain, sizeof(n->domain));
