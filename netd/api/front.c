@@ -17,6 +17,7 @@
  * What control knows is ahead of the store while changes are under way, which may never be made: an answer waits for those that
  * it could tell of, all that were submitted before it was given. */
 
+/* A request with its answer (hold()), or one whose turn has not come (queue()). */
 struct held {
 	struct caller_waits waits;
 	struct http_request *r;
@@ -70,6 +71,7 @@ static void unknown(struct http_request *r)
 	api_error(r, &e);
 }
 
+/* See http.h. From 500 on it is the store that refused, or a failure: that tells of no change, and must not wait for one. */
 static bool hold(struct http_request *r, int status, const char *headers, const char *body,
                  size_t len)
 {
