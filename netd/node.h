@@ -36,12 +36,12 @@ struct node {
 	bool synced; /* its engine has all that it should have; control's own: plane.engine_synced */
 	bool touched; /* its engine was told something since it was asked how far it is: fabric.c */
 	uint64_t asked, answered;
-	bool names_touched;               /* the same of its dns role: zone_node.c */
-	LIST_HEAD(node_asks, asked) asks; /* what that owes answers to */
-	bool runtime;                     /* one is connected there, */
-	bool runtime_waited;              /* it was expected when last looked */
-	int64_t runtime_left_ms;          /* or left then; -1: none came yet */
-	double used[2];                   /* cpu and GB that groups on it ask for */
+	bool names_touched;                  /* the same of its dns role: zone_node.c */
+	LIST_HEAD(node_asks, node_ask) asks; /* what that owes answers to */
+	bool runtime;                        /* one is connected there, */
+	bool runtime_waited;                 /* it was expected when last looked */
+	int64_t runtime_left_ms;             /* or left then; -1: none came yet */
+	double used[2];                      /* cpu and GB that groups on it ask for */
 	struct node_role {
 		struct channel *channel; /* NULL: away, or unlike */
 		bool unlike; /* it is of a version that says other things: told nothing, and not heard */

@@ -165,13 +165,14 @@ void zone_only(struct node *n)
 /* ---- answers ---- */
 
 /* One node was asked. After a start as many are under way as there are groups. */
-struct asked {
-	LIST_ENTRY(asked) link, same; /* of its node; of those whose requests have the same bits */
+struct node_ask {
+	LIST_ENTRY(node_ask)
+	link, same; /* of its node; of those whose requests have the same bits */
 	struct node *node;
 	uint64_t request;
 };
 #define BUCKETS 16384u
-static LIST_HEAD(askeds, asked) askeds[BUCKETS];
+static LIST_HEAD(askeds, node_ask) askeds[BUCKETS];
 
 static struct askeds *bucket(uint64_t request)
 {
@@ -188,18 +189,18 @@ static STAILQ_HEAD(waitings, waiting) waitings = STAILQ_HEAD_INITIALIZER(waiting
 
 static void ask(struct node *n, uint64_t request)
 {
-	struct asked *a = malloc(sizeof(*a));
+	struct node_ask *a = malloc(sizeof(*a));
 
 	if (!a) {
 		abort();
 	}
 	node_asks(n, ROLE_DNS);
-	*a = (struct asked){ .node = n, .request = request };
+	*a = (struct node_ask){ .node = n, .request = request };
 	LIST_INSERT_HEAD(&n->asks, a, link);
 	LIST_INSERT_HEAD(bucket(request), a, same);
 }
 
-static void asked_free(struct asked *a)
+static void asked_free(struct node_ask *a)
 {
 	LIST_REMOVE(a, link);
 	LIST_REMOVE(a, same);
@@ -207,9 +208,9 @@ static void asked_free(struct asked *a)
 }
 
 /* Of that node, or (NULL) of any. */
-static struct asked *asked_find(const struct node *n, uint64_t request)
+static struct node_ask *asked_find(const struct node *n, uint64_t request)
 {
-	struct asked *a;
+	struct node_ask *a;
 
 	LIST_FOREACH(a, bucket(request), same)
 	{
@@ -242,7 +243,7 @@ static void whole(uint64_t request)
 
 void zone_answered(struct node *n, uint64_t request)
 {
-	struct asked *a = asked_find(n, request);
+	struct node_ask *a = asked_find(n, request);
 	bool waited = a != NULL;
 
 	if (waited) {
@@ -260,7 +261,7 @@ void zone_answered(struct node *n, uint64_t request)
 /* The node is waited for no longer; `groups`: neither by groups. */
 static void give_up(struct node *n, bool groups)
 {
-	struct asked *a;
+	struct node_ask *a;
 
 	while ((a = LIST_FIRST(&n->asks))) {
 		uint64_t request = a->request;
